@@ -1,0 +1,42 @@
+# Two commands on a fresh machine:   make demo   make test
+# They need Python 3.11 or newer, make, and a package index; everything else they install into $(VENV).
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo test check coverage format clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: $(VENV)/.installed-digits ## learn to draw digits, in about three minutes, into demo/
+	$(BIN)/unnoise demo --out demo
+
+test: check ## everything that must be true: style, types, floors, and the tests with their coverage
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+
+check: $(VENV)/.installed-test ## style, types and floors only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-test ## put the style right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what was installed and made
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage build
+
+# torch comes first and alone: as another package's requirement, pip may choose a build of several GB instead.
+$(VENV)/.installed-torch: constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("unnoise needs Python 3.11 or newer." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	touch $@
+
+$(VENV)/.installed-%: $(VENV)/.installed-torch pyproject.toml
+	$(PIP) --editable '.[$*]'
+	touch $@

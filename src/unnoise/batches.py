@@ -1,0 +1,114 @@
+"""Batch k is a function of the seed and k alone, so a run that stops can go on without replaying anything."""
+
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unnoise.errors import require
+from unnoise.tensors import Pixels
+
+Indices = NDArray[np.int64]
+
+
+@runtime_checkable
+class Pictures(Protocol):
+    """What batches are taken from: `ImageSet` is one."""
+
+    def __len__(self) -> int:
+        """How many pictures there are."""
+        ...
+
+    def take(self, indices: Indices) -> Pixels:
+        """The pictures at these places, (B, C, H, W)."""
+        ...
+
+
+class Split(NamedTuple):
+    """Which pictures are trained on, and which are kept to test with."""
+
+    training: Indices
+    held_out: Indices
+
+
+def split(count: int, held_out: int, seed: int) -> Split:
+    """Keeps `held_out` of `count` pictures, chosen by the seed, out of training.
+
+    Raises:
+        UnnoiseError: when nothing would be left to train on.
+    """
+    require(
+        0 <= held_out < count,
+        f"Of {count} pictures at most {count - 1} can be held out for testing, but {held_out} were asked for.",
+    )
+    order = np.random.default_rng([seed, 1]).permutation(count)
+    return Split(np.sort(order[held_out:]), np.sort(order[:held_out]))
+
+
+def held_out_count(count: int) -> int:
+    """How many pictures to hold out: one in 20, at most 1,000, and none of fewer than 40."""
+    return 0 if count < 40 else min(1000, count // 20)
+
+
+class Batches:
+    """An endless sequence of training batches: one random order after the other, without a seam.
+
+    `batches[k]` is the k-th. Every picture comes once an epoch, also where the batch size does not divide
+    their number, or is larger than it. With several processes each takes its slice of the same batch.
+
+    Args:
+        pictures: (N) to take from.
+        indices: which of them.
+        batch_size: of all processes together.
+        seed: of the order, and of the flips.
+        flip: mirrors each picture left to right half of the times.
+        rank, processes: which slice of how many.
+
+    Raises:
+        UnnoiseError: when the processes can't share a batch evenly.
+    """
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        indices: Indices,
+        batch_size: int,
+        seed: int,
+        *,
+        flip: bool = False,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        require(
+            batch_size % processes == 0,
+            f"{processes} processes share every batch evenly, but the batch size is {batch_size}: "
+            f"take a multiple of {processes}.",
+        )
+        self.pictures = pictures
+        self.indices = indices
+        self.batch_size = batch_size
+        self.seed = seed
+        self.flip = flip
+        self._slice = slice(rank * batch_size // processes, (rank + 1) * batch_size // processes)
+        self._orders: dict[int, Indices] = {}
+
+    def __getitem__(self, step: int) -> Pixels:
+        """Batch `step`, uint8 (batch_size / processes, C, H, W)."""
+        places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)[self._slice]
+        epochs, offsets = np.divmod(places, len(self.indices))
+        chosen = np.empty_like(places)
+        for epoch in np.unique(epochs):
+            inside = epochs == epoch
+            chosen[inside] = self._order(int(epoch))[offsets[inside]]
+        images = self.pictures.take(self.indices[chosen])
+        if not self.flip:
+            return images
+        mirrored = np.random.default_rng([self.seed, 3, step]).random(self.batch_size)[self._slice] < 0.5
+        return torch.where(torch.from_numpy(mirrored).view(-1, 1, 1, 1), images.flip(-1), images)
+
+    def _order(self, epoch: int) -> Indices:
+        if epoch not in self._orders:
+            self._orders = {old: order for old, order in self._orders.items() if old == epoch - 1}
+            self._orders[epoch] = np.random.default_rng([self.seed, 2, epoch]).permutation(len(self.indices))
+        return self._orders[epoch]

@@ -1,0 +1,227 @@
+"""A run is a folder that anyone can read, and that is whole at every moment.
+
+    config.json           what was trained, and how
+    model.safetensors     the averaged weights: what one samples from
+    training/N.safetensors  weights, average and optimiser after N steps: what one resumes from
+    history.csv           the losses        log/      the same for TensorBoard
+    samples/              pictures on the way
+
+Only JSON and safetensors: nothing in a run is ever unpickled. Every file is written under a temporary name,
+flushed and renamed, and the state before the newest stays.
+"""
+
+import shutil
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from unnoise.config import RunConfig
+from unnoise.diffusion import Diffusion
+from unnoise.errors import UnnoiseError, require
+from unnoise.files import writable
+
+_KEPT_STATES = 2
+
+
+class Progress(NamedTuple):
+    """How far a run has come."""
+
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, and the config.json in it."""
+
+    path: Path
+    config: RunConfig
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig) -> "Run":
+        """Makes the folder and writes config.json.
+
+        Raises:
+            UnnoiseError: when there is a run already, or the folder can't be written.
+        """
+        cls.refuse_existing(path)
+        return cls(path, config).with_config(config)
+
+    @staticmethod
+    def refuse_existing(path: Path) -> None:
+        """Raises `UnnoiseError` when there is a run already."""
+        require(
+            not (path / "config.json").exists(),
+            f"{path} already holds a run: continue it with --resume, or name another folder with --out.",
+        )
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """Reads config.json.
+
+        Raises:
+            UnnoiseError: when there is no run, or its config.json can't be used.
+        """
+        file = path / "config.json"
+        require(
+            file.is_file(),
+            f"There is no run at {path} (no {file}): name the folder that `unnoise train --out` made.",
+        )
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UnnoiseError(f"{file} can't be read ({error}): restore it from a copy.") from None
+        return cls(path, RunConfig.from_json(text, file))
+
+    def with_config(self, config: RunConfig) -> "Run":
+        """The same run with another config.json."""
+        with writable(self.path / "config.json") as file:
+            file.write_text(config.to_json(), encoding="utf-8")
+        return Run(self.path, config)
+
+    @property
+    def samples(self) -> Path:
+        """Where pictures on the way are put."""
+        return self.path / "samples"
+
+    def states(self) -> list[Path]:
+        """What can be resumed from, the newest first."""
+        return sorted((self.path / "training").glob("[0-9]*.safetensors"), reverse=True)
+
+    def load(self, device: torch.device | str = "cpu") -> Diffusion:
+        """The diffusion model with its averaged weights: ready to generate.
+
+        Raises:
+            UnnoiseError: when there are no weights yet, or they don't fit the network of config.json.
+        """
+        diffusion = self.config.build(device)
+        tensors, _ = _read(self.path / "model.safetensors")
+        for network in (diffusion.average.network, diffusion.average.source):
+            _fill(network, tensors, self.path / "model.safetensors")
+        return diffusion
+
+    def save(self, diffusion: Diffusion, progress: Progress) -> None:
+        """Writes the state to resume from, then the averaged weights, and drops all but the last two states."""
+        average = diffusion.average
+        assert diffusion.optimizer is not None, "the averaged view has nothing to resume"
+        tensors = {
+            **_prefixed("network", average.source.state_dict()),
+            **_prefixed("average", average.network.state_dict()),
+            **_prefixed("optimizer", _flat_optimizer(diffusion.optimizer)),
+        }
+        facts = {**progress._asdict(), "average_steps": average.steps}
+        path = self.path / "training" / f"{progress.step:010d}.safetensors"
+        _write(path, tensors, {name: repr(value) for name, value in facts.items()})
+        _write(self.path / "model.safetensors", average.network.state_dict(), {"step": str(progress.step)})
+        for old in self.states()[_KEPT_STATES:]:
+            old.unlink(missing_ok=True)
+
+    def restore(self, diffusion: Diffusion) -> Progress:
+        """Puts the newest state that is whole into `diffusion`, and says how far it had come.
+
+        Raises:
+            UnnoiseError: when there are states, but each is damaged.
+        """
+        states = self.states()
+        for older, path in enumerate(states, start=1):
+            try:
+                return _restore(diffusion, path)
+            except UnnoiseError as error:
+                if older == len(states):
+                    raise
+                warnings.warn(f"{error} Going on from the state before it.", stacklevel=2)
+        return Progress()
+
+    def remove(self) -> None:
+        """Deletes the whole folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _restore(diffusion: Diffusion, path: Path) -> Progress:
+    tensors, facts = _read(path)
+    assert diffusion.optimizer is not None, "the averaged view has nothing to resume"
+    try:
+        progress = Progress(int(facts["step"]), int(facts["images"]), float(facts["seconds"]))
+        average_steps = int(facts["average_steps"])
+    except (KeyError, ValueError) as error:
+        raise UnnoiseError(f"{path} does not say how far the run had come ({error}).") from None
+    _fill(diffusion.average.source, _under("network", tensors), path)
+    _fill(diffusion.average.network, _under("average", tensors), path)
+    _fill_optimizer(diffusion.optimizer, _under("optimizer", tensors), path)
+    diffusion.average.steps = average_steps
+    return progress
+
+
+def _prefixed(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{name}.{key}": tensor for key, tensor in tensors.items()}
+
+
+def _under(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+
+
+def _flat_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's memory as `<parameter>.<name>` -> tensor; its settings are in config.json."""
+    return {
+        f"{parameter}.{name}": torch.as_tensor(value)
+        for parameter, values in optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def _fill_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], path: Path) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        like = parameters[int(index)] if index.isdecimal() and int(index) < len(parameters) else None
+        if like is None or tensor.shape not in (like.shape, ()):
+            raise UnnoiseError(f"{path} holds another optimiser's memory ({key}): it belongs to another run.")
+        if tensor.shape == like.shape:
+            # Fused kernels walk through memory, so it must lie there as the parameter does (channels last).
+            tensor = torch.empty_like(like).copy_(tensor)
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _write(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> None:
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with writable(path) as file:
+        try:
+            save_file(whole, file, metadata=facts)
+        except SafetensorError as error:  # which is how it reports a full disk
+            raise OSError(str(error)) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    require(path.is_file(), f"{path} does not exist: the run stopped before it saved anything; train it again.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UnnoiseError(f"{path} is damaged ({error}): restore it from a copy, or train again.") from None
+
+
+def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    wanted = network.state_dict()
+    unlike = sorted(wanted.keys() ^ tensors.keys())
+    require(
+        not unlike,
+        f"{path} does not fit the network of config.json: {', '.join(unlike[:3])} "
+        f"{'is' if len(unlike) == 1 else 'are'} only in one of them.",
+    )
+    for name, tensor in tensors.items():
+        require(
+            tensor.shape == wanted[name].shape,
+            f"{path} does not fit the network of config.json: {name} is {tuple(tensor.shape)} here, "
+            f"but {tuple(wanted[name].shape)} there.",
+        )
+    network.load_state_dict(tensors)

@@ -1,0 +1,72 @@
+"""The command line parses, calls and prints; it decides nothing, and imports PyTorch only to work."""
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+
+from unnoise import __version__
+from unnoise.cli.console import complain, note
+from unnoise.cli.parsing import parse
+from unnoise.errors import UnnoiseError
+
+HELP = """\
+Train diffusion models from scratch on your own images: watch noise turn into pictures.
+
+  unnoise demo                              learns to draw digits, in two minutes
+  unnoise train PICTURES --minutes 30       learns from your pictures; leaves a run
+  unnoise generate RUN --out grid.png       draws new ones: .png, .gif, .mp4, .npz or a folder
+  unnoise morph RUN --seeds 1 2 3           turns one picture into the next
+  unnoise info RUN_OR_PICTURES              tells what a run or a pile of pictures holds
+
+PICTURES is a folder of images, a .zip, a .npy or .npz array, an IDX file, or one of the names
+digits and fashion-mnist. RUN is the folder that training leaves.
+
+  unnoise COMMAND --help                    every option of a command
+  unnoise --version                         which unnoise this is
+"""
+
+COMMANDS = ("demo", "train", "generate", "morph", "info")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command; returns the exit code: 0, or 2 after one sentence that says what to mend."""
+    warnings.showwarning = note  # type: ignore[assignment]
+    try:
+        _dispatch(list(arguments))
+    except UnnoiseError as error:
+        return complain(str(error))
+    except KeyboardInterrupt:
+        return complain("Stopped.", code=130)
+    except OSError as error:
+        return complain(f"{error.filename or 'The operating system'}: {error.strerror or error}.")
+    except (RuntimeError, MemoryError) as error:
+        if not _out_of_memory(error):
+            raise
+        return complain("There is not enough memory for this: lower --batch-size, --size or --num-images.")
+    return 0
+
+
+def _dispatch(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        sys.stdout.write(HELP)
+        return
+    name, *rest = arguments
+    if name in ("--version", "-V"):
+        sys.stdout.write(f"unnoise {__version__}\n")
+        return
+    if name not in COMMANDS:
+        raise UnnoiseError(
+            f"unnoise has the commands {', '.join(COMMANDS)}, but got {name!r}: try unnoise --help."
+        )
+    command = getattr(importlib.import_module(f"unnoise.cli.{name}"), name)
+    parse(command, f"unnoise {name}", rest)()
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    # By name, since naming PyTorch's class would import PyTorch.
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )

@@ -1,0 +1,198 @@
+"""`unnoise train`: from pictures to a run."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
+
+from tyro.conf import Positional, arg
+
+from unnoise.cli.console import Bar, count, result, say
+from unnoise.cli.sizes import parse_colour, parse_size
+from unnoise.cli.stopping import Stop
+from unnoise.errors import UnnoiseError
+
+Value = TypeVar("Value")
+Wish: TypeAlias = Annotated[Value | None, arg(metavar="N", help_behavior_hint="")]
+
+if TYPE_CHECKING:
+    from unnoise.checkpoint import Run
+    from unnoise.config import Budget, RunConfig
+    from unnoise.data import ImageSet
+    from unnoise.plan import Wishes
+
+
+def train(
+    source: Annotated[str, Positional, arg(metavar="SOURCE")],
+    /,
+    out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: runs/SOURCE)")] = None,
+    minutes: Annotated[float | None, arg(metavar="N", help_behavior_hint="(default: 10)")] = None,
+    steps: Wish[int] = None,
+    images: Wish[int] = None,
+    size: Annotated[str | None, arg(metavar="H[xW]", help_behavior_hint="(default: theirs, or 64)")] = None,
+    channels: Annotated[int | None, arg(metavar="C", help_behavior_hint="(default: 3, or 1 if grey)")] = None,
+    batch_size: Annotated[int | None, arg(metavar="B", help_behavior_hint="(default: the preset's)")] = None,
+    preset: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: default)")] = None,
+    seed: Annotated[int | None, arg(metavar="S", help_behavior_hint="(default: 0)")] = None,
+    device: str = "auto",
+    resume: bool = False,
+    fit: Annotated[Literal["crop", "pad"] | None, arg(help_behavior_hint="(default: crop)")] = None,
+    background: Annotated[str | None, arg(metavar="COLOUR", help_behavior_hint="(default: white)")] = None,
+    flip: bool = False,
+    held_out: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: a 20th)")] = None,
+    precision: Annotated[
+        Literal["float32", "bfloat16"] | None, arg(help_behavior_hint="(default: float32)")
+    ] = None,
+    dry_run: bool = False,
+) -> None:
+    """Trains a diffusion model on pictures, from scratch.
+
+    Leaves a folder with the weights, sample sheets, the loss curve and a TensorBoard log. Ctrl-C saves and
+    stops; the same command with --resume goes on.
+
+    Args:
+        source: A folder of images (with all its subfolders), a .zip, .npy, .npz or IDX file,
+            or the name digits or fashion-mnist.
+        out: The run's folder.
+        minutes: Train this long: the learning rate reaches zero just then.
+        steps: Train for this many steps instead.
+        images: Train until this many images were seen instead.
+        size: Height, or height x width, in pixels; the common size of the pictures up to 128, else 64.
+        channels: 1 grey, 3 colour, 2 or 4 with transparency.
+        batch_size: Images a step.
+        preset: A whole recipe: default, large, keras-ddim or clear-ddim.
+        seed: Of the first weights, the order of the pictures, and all noise.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        resume: Go on with the run in --out.
+        fit: How other shapes become this one: crop the middle, or pad with the background.
+        background: Colour behind transparent pictures and around padded ones.
+        flip: Mirror each picture left to right, half of the times.
+        held_out: Pictures to test with instead of training on: one in 20, at most 1,000.
+        precision: Of the network's arithmetic.
+        dry_run: Print the run's config.json, and stop.
+    """
+    from unnoise.plan import Wishes
+
+    wishes = Wishes(
+        preset=preset,
+        size=parse_size(size),
+        channels=channels,
+        batch_size=batch_size,
+        seed=seed,
+        precision=precision,
+        fit=fit,
+        background=parse_colour(background),
+        flip=flip or None,
+        held_out=held_out,
+        budget=_budget(minutes, steps, images),
+    )
+    path = out or Path("runs") / (Path(source).stem or "run")
+    run_training(source, path, wishes, device=device, resume=resume, dry_run=dry_run)
+
+
+def _budget(minutes: float | None, steps: int | None, images: int | None) -> "Budget | None":
+    from unnoise.config import Budget
+
+    amounts: dict[Literal["minutes", "steps", "images"], float | None]
+    amounts = {"minutes": minutes, "steps": steps, "images": images}
+    given = [Budget(unit=unit, amount=float(n)) for unit, n in amounts.items() if n is not None]
+    if len(given) > 1:
+        named = " and ".join(f"--{budget.unit} {budget.amount:g}" for budget in given)
+        raise UnnoiseError(f"A run has one budget, but got {named}: keep one of them.")
+    return given[0] if given else None
+
+
+def run_training(
+    source: str,
+    path: Path,
+    wishes: "Wishes",
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    dry_run: bool = False,
+) -> "Run | None":
+    """Loads the pictures, makes or reopens the run, and trains it with a progress bar."""
+    from unnoise.checkpoint import Run
+    from unnoise.files import check_writable
+    from unnoise.plan import plan, resumed, same_pictures
+    from unnoise.training import choose_device
+
+    chosen = choose_device(device)
+    if resume:
+        run = Run.open(path)
+        config = resumed(run.config, wishes)
+        images = _load(source, config)
+        same_pictures(config, images)
+        run = run.with_config(config)
+    else:
+        Run.refuse_existing(path)
+        check_writable(path / "config.json")
+        images = _load(source, wishes)
+        config = plan(images, wishes)
+        if dry_run:
+            print(config.to_json(), end="")
+            return None
+        run = Run.create(path, config)
+    _announce(images, run, str(chosen))
+    _loop(run, images, str(chosen))
+    return run
+
+
+def _load(source: str, wanted: "Wishes | RunConfig") -> "ImageSet":
+    from unnoise.config import RunConfig
+    from unnoise.data import load
+
+    if isinstance(wanted, RunConfig):
+        data = wanted.data
+        size, channels, fit, background = (data.height, data.width), data.channels, data.fit, data.background
+        return load(source, size=size, channels=channels, fit=fit, background=background, progress=True)
+    return load(
+        source,
+        size=wanted.size,
+        channels=wanted.channels,
+        fit=wanted.fit or "crop",
+        background=wanted.background or (255, 255, 255),
+        progress=True,
+    )
+
+
+def _announce(images: "ImageSet", run: "Run", device: str) -> None:
+    for skipped in images.skipped[:5]:
+        say(f"Skipped {skipped.name}: {skipped.reason}")
+    if len(images.skipped) > 5:
+        say(f"... and {len(images.skipped) - 5:,} more that could not be read.")
+    config = run.config
+    say(
+        f"{count(len(images), 'picture')} of {images.height} x {images.width}, "
+        f"{count(images.channels, 'channel')}, {config.data.held_out:,} of them held out; "
+        f"preset {config.preset} on {device} for {config.budget.amount:g} {config.budget.unit}, into {run.path}"
+    )
+
+
+def _loop(run: "Run", images: "ImageSet", device: str) -> None:
+    from unnoise.training import train
+
+    iterator = train(run, images, device)
+    last, speed, held_out = None, "", ""
+    with Stop() as stop, Bar("Training", 1.0) as shown, closing(iterator):
+        for step in iterator:
+            if step.held_out_loss is not None:
+                held_out = f", held out {step.held_out_loss:.4f}"
+            if last is None or step.progress.seconds - last.seconds > 0.5 or step.spent >= 1:
+                if last is not None:
+                    seen, seconds = (now - then for now, then in zip(step.progress[1:], last[1:], strict=True))
+                    speed = f"{seen / seconds:,.0f} images/s, "
+                last = step.progress
+                shown.show(step.spent, f"{speed}loss {float(step.result.loss):.4f}{held_out}")
+            if stop.asked:
+                break
+    _farewell(run, stopped=stop.asked)
+
+
+def _farewell(run: "Run", *, stopped: bool) -> None:
+    if stopped:
+        say("Stopped and saved: the same command with --resume goes on.")
+    sheets = sorted(run.samples.glob("*.png"))
+    if sheets:
+        result("samples", sheets[-1])
+    result("loss curve", run.path / "loss.png")
+    result("run", run.path)

@@ -1,0 +1,158 @@
+"""A file of numbers (.npy, .npz or IDX) is one array of pictures, checked before it is believed."""
+
+import gzip
+import math
+import struct
+import zipfile
+import zlib
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unnoise.errors import UnnoiseError, require
+
+_IDX_IMAGES = {0x00000803: 3, 0x00000804: 4}
+_IDX_LABELS = 0x00000801
+_PIECE = 2**20
+_PICTURE_CHANNELS = range(1, 5)
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """Reads .npy (memory-mapped), .npz or IDX (plain or .gz), by its suffix, as (N, H, W, C).
+
+    The numbers are as they lie in the file: uint8, bool, or floats. Raises UnnoiseError for anything else.
+    """
+    if path.suffix.lower() == ".npy":
+        array = _read_npy(path)
+    elif path.suffix.lower() == ".npz":
+        array = _read_npz(path)
+    else:
+        array = read_idx(path)
+    return _with_layout(array, path)
+
+
+def to_bytes(array: NDArray[Any], source: str) -> NDArray[np.uint8]:
+    """Converts uint8, bool or floats in [0, 1] to uint8; raises UnnoiseError where floats lie outside."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    low, high = float(array.min()), float(array.max())
+    require(
+        low >= 0 and high <= 1,  # false for NaN as well
+        f"An array of floats must lie in [0, 1], but {source!r} has values from {low:g} to {high:g}: "
+        f"rescale it, or save it as uint8.",
+    )
+    return np.rint(array.astype(np.float64) * 255).astype(np.uint8)
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """Reads the IDX format of MNIST: a big-endian magic number, the dimensions, then bytes.
+
+    Returns uint8 of 3 or 4 dimensions; raises UnnoiseError for a file that is damaged or holds labels.
+    """
+    try:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            return _parse_idx(file, path)
+    except (OSError, EOFError, zlib.error) as error:
+        raise _broken(path, str(error)) from error
+
+
+def _parse_idx(file: gzip.GzipFile | BufferedReader, path: Path) -> NDArray[np.uint8]:
+    head = file.read(4)
+    magic = struct.unpack(">I", head)[0] if len(head) == 4 else -1
+    if magic == _IDX_LABELS:
+        raise _broken(path, "it holds labels")
+    if magic not in _IDX_IMAGES:
+        raise _broken(path, f"it begins with {head.hex() or 'nothing'}, not with 00000803 or 00000804")
+    dimensions = _IDX_IMAGES[magic]
+    head = file.read(4 * dimensions)
+    if len(head) < 4 * dimensions:
+        raise _broken(path, "it ends within its first bytes")
+    shape = struct.unpack(f">{dimensions}I", head)
+    expected = math.prod(shape)
+    content = bytearray()
+    # Piece by piece: a damaged header may promise more than any memory holds.
+    while len(content) <= expected and (piece := file.read(_PIECE)):
+        content += piece
+    if len(content) != expected:
+        found = "more" if len(content) > expected else f"only {len(content)}"
+        raise _broken(path, f"its dimensions {shape} promise {expected} bytes, and it holds {found}")
+    return np.frombuffer(bytes(content), np.uint8).reshape(shape)
+
+
+def _broken(path: Path, reason: str) -> UnnoiseError:
+    return UnnoiseError(
+        f"An IDX file of pictures must be whole and of 3 or 4 dimensions, but {str(path)!r} cannot be used "
+        f"({reason}): fetch it again, or name the file whose name ends in images-idx3-ubyte."
+    )
+
+
+def _read_npy(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _unloadable(path, error) from error
+    require(
+        isinstance(array, np.ndarray),
+        f"A .npy file must hold one array, but {str(path)!r} does not: save it anew.",
+    )
+    return array
+
+
+def _read_npz(path: Path) -> NDArray[Any]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if "images" in archive.files:
+                chosen: NDArray[Any] = archive["images"]
+                return chosen
+            arrays = {name: archive[name] for name in archive.files}
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        AttributeError,
+        TypeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise _unloadable(path, error) from error
+    fitting = [name for name, array in arrays.items() if array.ndim in {3, 4}]
+    require(
+        len(fitting) == 1,
+        f"A .npz file must hold its pictures under 'images', or just one array of 3 or 4 dimensions, but "
+        f"{str(path)!r} holds {', '.join(f'{n} {a.shape}' for n, a in arrays.items()) or 'nothing'}: "
+        f"save it with np.savez(path, images=...).",
+    )
+    only: NDArray[Any] = arrays[fitting[0]]
+    return only
+
+
+def _unloadable(path: Path, error: Exception) -> UnnoiseError:
+    reason = str(error).split("\n")[0].strip().rstrip(".")
+    return UnnoiseError(
+        f"A {path.suffix.lower()} file must be whole and hold plain numbers, but {str(path)!r} cannot "
+        f"be read ({reason}): save it again with numpy, without object arrays."
+    )
+
+
+def _with_layout(array: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Brings (N, H, W) and (N, C, H, W) to (N, H, W, C), as views; refuses what is no pictures."""
+    require(
+        array.ndim in {3, 4} and 0 not in array.shape,
+        f"An array of pictures must have the shape (N, H, W), (N, H, W, C) or (N, C, H, W), but "
+        f"{str(path)!r} has {array.shape}: reshape it.",
+    )
+    require(
+        array.dtype in (np.uint8, np.bool_) or np.issubdtype(array.dtype, np.floating),
+        f"An array of pictures must hold uint8 from 0 to 255 or floats from 0 to 1, but {str(path)!r} holds "
+        f"{array.dtype}: convert it with .astype(numpy.uint8).",
+    )
+    if array.ndim == 3:
+        return array[..., None]
+    if array.shape[1] in _PICTURE_CHANNELS and array.shape[3] not in _PICTURE_CHANNELS:
+        return array.transpose(0, 2, 3, 1)
+    return array

@@ -1,0 +1,58 @@
+"""A data set is one array of bytes, (N, H, W, C), and a note of what could not be read."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unnoise.tensors import Pixels
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """One file that looked like a picture, and why it could not be read."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """The pictures of one source, all of one size.
+
+    `pixels` is uint8 of shape (N, H, W, C), from 0 to 255, as a rule mapped read-only from the cache: a data
+    set larger than the memory is fine. `source` is as the caller named it. `fingerprint` is a hash of the
+    pixels, so that a run can tell whether it goes on with the data it began with.
+    """
+
+    pixels: NDArray[np.uint8]
+    source: str
+    fingerprint: str
+    skipped: tuple[Skipped, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def height(self) -> int:
+        """Of every picture, in pixels."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def width(self) -> int:
+        """Of every picture, in pixels."""
+        return int(self.pixels.shape[2])
+
+    @property
+    def channels(self) -> int:
+        """1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha; arrays may have more."""
+        return int(self.pixels.shape[3])
+
+    def take(self, indices: NDArray[np.integer]) -> Pixels:
+        """Copies the pictures at `indices`, (B,), into a contiguous uint8 tensor (B, C, H, W).
+
+        Raises IndexError where an index lies outside the set.
+        """
+        copied = np.asarray(self.pixels[indices])
+        return torch.from_numpy(copied).permute(0, 3, 1, 2).contiguous()

@@ -1,0 +1,72 @@
+"""A picture's number in [0, 1] becomes a byte by clamping, then rounding: it never wraps around."""
+
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import UInt8
+
+from unnoise.errors import require
+from unnoise.tensors import Images
+
+PixelArray: TypeAlias = UInt8[np.ndarray, "batch height width channels"]
+"""Pictures as Pillow and NumPy hold them: bytes, channels last."""
+
+ShownArray: TypeAlias = UInt8[np.ndarray, "batch height width shown"]
+"""The same without alpha: grey or RGB."""
+
+CHANNELS = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGBA"}
+
+
+def require_drawable(images: Images) -> None:
+    """Raises `UnnoiseError` unless the images are a non-empty float batch with 1 to 4 channels and no NaN."""
+    require(
+        images.ndim == 4 and images.numel() > 0,
+        f"Pictures are drawn from a batch (images, channels, height, width) that is not empty, but its shape "
+        f"is {tuple(images.shape)}: add the missing axis with images[None], or pass at least one image.",
+    )
+    require(
+        images.shape[1] in CHANNELS,
+        f"Pictures can be drawn with 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA) channels, but these "
+        f"have {images.shape[1]}: choose the channels to draw, for instance images[:, :3].",
+    )
+    require(
+        images.is_floating_point(),
+        f"Pictures are drawn from floating point numbers in [0, 1], but these are {images.dtype}: "
+        f"divide bytes by 255 first.",
+    )
+    require(
+        not bool(images.isnan().any()),
+        f"Pictures are drawn from numbers, but {int(images.isnan().sum())} of {images.numel()} values are "
+        f"NaN: look for a diverged training (lower the learning rate), or use torch.nan_to_num.",
+    )
+
+
+def to_uint8(images: Images) -> PixelArray:
+    """Turns images in [0, 1], (N, C, H, W), into bytes, (N, H, W, C).
+
+    What lies outside is clamped (-0.1 becomes 0 and 1.1 becomes 255), what lies between is rounded, so that
+    `to_uint8(bytes / 255)` gives back the bytes.
+
+    Raises:
+        UnnoiseError: a NaN, a channel count outside 1 to 4, an empty batch, or numbers that are not floats.
+    """
+    require_drawable(images)
+    pixels = (images.detach().float().clamp(0.0, 1.0) * 255.0).round()
+    channels_last = pixels.permute(0, 2, 3, 1).cpu().numpy()
+    return np.ascontiguousarray(channels_last.astype(np.uint8))
+
+
+def over_checkerboard(pixels: PixelArray, cell: int) -> ShownArray:
+    """Lays pictures with alpha, (N, H, W, 2 or 4), over a light checkerboard: (N, H, W, 1 or 3).
+
+    A square of the board is `cell` pixels wide. Pictures without alpha come back as they are.
+    """
+    if pixels.shape[-1] not in (2, 4):
+        return pixels
+    rows = np.arange(pixels.shape[1])[None, :, None, None] // cell
+    columns = np.arange(pixels.shape[2])[None, None, :, None] // cell
+    board = 255.0 - 24.0 * ((rows + columns) % 2)
+    opacity = pixels[..., -1:].astype(np.float32) / 255.0
+    shown = opacity * pixels[..., :-1] + (1.0 - opacity) * board
+    opaque: ShownArray = shown.round().astype(np.uint8)
+    return opaque

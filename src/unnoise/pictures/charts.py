@@ -1,0 +1,109 @@
+"""A chart is quiet: thin lines, few ticks, names written beside the curves in their own colours."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito (2008): told apart by the colour-blind. Their yellow is left out: too pale on white.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#33363b", "#8a6d3b")
+INK = "#33363b"
+FAINT = "#8b9097"
+RULE = "#e4e6e9"
+DOTS_PER_INCH = 150
+
+STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "text.color": INK,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "axes.edgecolor": FAINT,
+    "axes.linewidth": 0.7,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.7,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.major.size": 3.0,
+    "ytick.major.size": 3.0,
+    "ytick.minor.size": 0.0,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+}
+
+
+def painted(draw: "Callable[[Figure], None]", inches: tuple[float, float]) -> Image.Image:
+    """Calls `draw` with an empty figure in the house style and returns it as an RGB picture."""
+    from matplotlib import rc_context, rcParamsDefault
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # From the defaults up: the person's own matplotlibrc changes nothing here, nor is it changed. The backend
+    # is theirs to choose, and this function needs none.
+    house: Any = {name: value for name, value in rcParamsDefault.items() if name != "backend"} | STYLE
+    with rc_context(house):
+        figure = Figure(figsize=inches, dpi=DOTS_PER_INCH, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        draw(figure)
+        canvas.draw()  # type: ignore[no-untyped-call]
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")  # type: ignore[no-untyped-call]
+
+
+class Label(NamedTuple):
+    """A curve's name, the height at which the curve ends (0 to 1 of the axes), and its colour."""
+
+    text: str
+    height: float
+    colour: str
+
+
+def spread_apart(heights: Sequence[float], distance: float) -> list[float]:
+    """Heights in [0, 1] moved as little as keeps them in order, `distance` apart and, if they fit, inside."""
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    moved = list(heights)
+    for below, above in pairwise(order):
+        moved[above] = max(moved[above], moved[below] + distance)
+    ceiling = 1.0
+    for index in reversed(order):
+        moved[index] = min(moved[index], ceiling)
+        ceiling = moved[index] - distance
+    return moved
+
+
+def name_at_the_end(axes: "Axes", labels: Sequence[Label], distance: float) -> None:
+    """Writes the labels to the right of the axes, each at its curve's last height, none over another."""
+    heights = spread_apart([label.height for label in labels], distance)
+    for label, height in zip(labels, heights, strict=True):
+        axes.annotate(
+            label.text,
+            (1.0, height),
+            xycoords="axes fraction",
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            color=label.colour,
+            fontsize=8.5,
+            linespacing=1.3,
+        )

@@ -1,0 +1,130 @@
+"""A plan turns pictures and a few wishes into the whole description of a run."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+import numpy as np
+
+from unnoise.batches import held_out_count, split
+from unnoise.config import Budget, DataConfig, Recipe, RunConfig
+from unnoise.data import ImageSet
+from unnoise.diffusion import Precision
+from unnoise.errors import require
+from unnoise.normalizer import Normalizer
+from unnoise.presets import recipe
+from unnoise.seeds import require_seeds
+from unnoise.tensors import Pixels
+
+_CHUNK = 4096
+"""Pictures read at a time, so that fitting the normalizer needs little memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What a person asked for; None leaves it to the plan (or, on resuming, to the run)."""
+
+    preset: str | None = None
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    batch_size: int | None = None
+    seed: int | None = None
+    precision: Precision | None = None
+    fit: Literal["crop", "pad"] | None = None
+    background: tuple[int, int, int] | None = None
+    flip: bool | None = None
+    held_out: int | None = None
+    budget: Budget | None = None
+
+
+def plan(images: ImageSet, wishes: Wishes) -> RunConfig:
+    """Decides everything that was not wished for, and fits the normalizer to what is trained on.
+
+    Raises:
+        UnnoiseError: for a wish that can't be had.
+    """
+    seed = wishes.seed or 0
+    require_seeds([seed])
+    held_out = held_out_count(len(images)) if wishes.held_out is None else wishes.held_out
+    training = split(len(images), held_out, seed).training
+    preset = wishes.preset or "default"
+    chosen = recipe(preset, images.channels, images.height, images.width)
+    if wishes.batch_size is not None:
+        chosen = replace(chosen, batch_size=wishes.batch_size)
+    return RunConfig(
+        preset=preset,
+        seed=seed,
+        precision=wishes.precision or "float32",
+        budget=wishes.budget or Budget(),
+        data=DataConfig(
+            source=images.source,
+            height=images.height,
+            width=images.width,
+            channels=images.channels,
+            fit=wishes.fit or "crop",
+            background=wishes.background or (255, 255, 255),
+            flip=bool(wishes.flip),
+            held_out=held_out,
+            fingerprint=images.fingerprint,
+        ),
+        normalizer=_normalizer(chosen, images, training),
+        recipe=chosen,
+    )
+
+
+def _normalizer(chosen: Recipe, images: ImageSet, training: np.ndarray) -> Normalizer:
+    match chosen.normalization:
+        case "imagenet":
+            require(images.channels == 3, "ImageNet's statistics are for 3 channels: take the data set's own.")
+            return Normalizer.imagenet()
+        case "symmetric":
+            return Normalizer.symmetric(images.channels)
+        case "dataset":
+            return Normalizer.fit(_chunks(images, training))
+
+
+def _chunks(images: ImageSet, indices: np.ndarray) -> Iterator[Pixels]:
+    for first in range(0, len(indices), _CHUNK):
+        yield images.take(indices[first : first + _CHUNK])
+
+
+def resumed(config: RunConfig, wishes: Wishes) -> RunConfig:
+    """The run's own config, with a new budget where one is wished for.
+
+    Raises:
+        UnnoiseError: when a wish contradicts what the run was started with.
+    """
+    data = config.data
+    started = Wishes(
+        preset=config.preset,
+        size=(data.height, data.width),
+        channels=data.channels,
+        batch_size=config.recipe.batch_size,
+        seed=config.seed,
+        precision=config.precision,
+        fit=data.fit,
+        background=data.background,
+        flip=data.flip,
+        held_out=data.held_out,
+    )
+    for field in fields(Wishes):
+        wished, had = getattr(wishes, field.name), getattr(started, field.name)
+        require(
+            field.name == "budget" or wished is None or wished == had,
+            f"This run was started with {field.name.replace('_', ' ')} {had}, and goes on with it, but "
+            f"{wished} was asked for: leave the option out, or start another run with --out.",
+        )
+    return replace(config, budget=wishes.budget or config.budget)
+
+
+def same_pictures(config: RunConfig, images: ImageSet) -> None:
+    """Makes sure that a run goes on with the pictures that it was started with.
+
+    Raises:
+        UnnoiseError: when they are others.
+    """
+    require(
+        images.fingerprint == config.data.fingerprint,
+        f"This run was started with other pictures than {images.source} holds now "
+        f"({config.data.fingerprint[:8]}, now {images.fingerprint[:8]}): start another run with --out.",
+    )

@@ -1,0 +1,111 @@
+"""A preset is a whole recipe with a name and a source; `default` is the best we know, sized to fit."""
+
+from collections.abc import Callable
+
+from unnoise.config import Recipe
+from unnoise.ema import EMAConfig
+from unnoise.errors import UnnoiseError
+from unnoise.networks.unet import UNetConfig
+from unnoise.noise_levels import LogNormal, UniformPower
+from unnoise.objectives import Objective
+from unnoise.optimizers import OptimizerConfig
+from unnoise.schedules import OffsetCosine, SignalStep
+
+
+def levels_for(height: int, width: int, patch_size: int) -> int:
+    """How many sizes the U-Net works at, so that the smallest is at most 8 positions across (2 to 5)."""
+    positions, levels = max(height, width) // patch_size, 1
+    while positions > 8 and levels < 5:
+        positions, levels = (positions + 1) // 2, levels + 1
+    return max(2, levels)
+
+
+def _sized(channels: int, height: int, width: int, base: int) -> Recipe:
+    # Patches make each layer p^2 times cheaper; below 16 pixels there is nothing to give away.
+    patch_size = 1 if min(height, width) < 16 else 2 if max(height, width) <= 64 else 4
+    levels = levels_for(height, width, patch_size)
+    return Recipe(
+        network=UNetConfig(
+            channels=channels,
+            widths=tuple(min(base * 2**level, 8 * base) for level in range(levels)),
+            attention=(False,) * (levels - 1) + (True,),
+            patch_size=patch_size,
+            embedding_dim=base,
+        ),
+        schedule=OffsetCosine(0.002, 0.9999),
+        objective=Objective("velocity", "velocity", "l2"),
+        noise_levels=LogNormal(-0.5, 1.2, stratified=True),
+        condition="log_snr",
+        optimizer=OptimizerConfig(
+            learning_rate=2e-3,
+            weight_decay=1e-2,
+            betas=(0.9, 0.99),
+            max_gradient_norm=1.0,
+            warmup=0.02,
+            decay="linear",
+        ),
+        ema=EMAConfig(decay=0.9999, warmup=16.0),
+        batch_size=64,
+        num_steps=40,
+    )
+
+
+def default(channels: int, height: int, width: int) -> Recipe:
+    """A small U-Net on patches that predicts the velocity: made for minutes on a laptop's CPU."""
+    return _sized(channels, height, width, base=32)
+
+
+def large(channels: int, height: int, width: int) -> Recipe:
+    """`default` at twice the width, about 4 times the work a picture: for an hour, or for a GPU."""
+    return _sized(channels, height, width, base=64)
+
+
+def keras_ddim(channels: int, height: int, width: int) -> Recipe:
+    """The Keras DDIM example and Generative Deep Learning, 2nd edition, chapter 8 (train for 50 epochs)."""
+    return Recipe(
+        network=UNetConfig(
+            channels=channels,
+            block="book",
+            normalization="batch",
+            attention=(False,) * 4,
+            embedding="input",
+            upsampling="bilinear",
+        )
+    )
+
+
+def clear_ddim(channels: int, height: int, width: int) -> Recipe:
+    """clear-diffusion-keras: velocity, noise power uniform, the noise level in every block."""
+    return Recipe(
+        network=UNetConfig(
+            channels=channels,
+            widths=(64, 128, 256, 512),
+            attention=(False, False, True, True),
+            embedding_dim=64,
+            modulation="add",
+            upsampling="bilinear",
+        ),
+        schedule=SignalStep(3.0, -10.0),
+        objective=Objective("velocity", "velocity", "l2"),
+        noise_levels=UniformPower(),
+        optimizer=OptimizerConfig(learning_rate=2e-4, weight_decay=1e-4),
+    )
+
+
+PRESETS: dict[str, Callable[[int, int, int], Recipe]] = {
+    "default": default,
+    "large": large,
+    "keras-ddim": keras_ddim,
+    "clear-ddim": clear_ddim,
+}
+
+
+def recipe(name: str, channels: int, height: int, width: int) -> Recipe:
+    """The preset of this name for pictures of this shape.
+
+    Raises:
+        UnnoiseError: for a name that is not in `PRESETS`.
+    """
+    if name not in PRESETS:
+        raise UnnoiseError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
+    return PRESETS[name](channels, height, width)

@@ -1,0 +1,198 @@
+"""What a run leaves behind on its way: losses in a table, a log for TensorBoard, and pictures."""
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tensorboardX import SummaryWriter
+
+from unnoise import pictures
+from unnoise.checkpoint import Progress, Run
+from unnoise.diffusion import Diffusion, StepResult
+from unnoise.errors import UnnoiseError
+from unnoise.files import writable
+from unnoise.tensors import SomePixels
+
+SAMPLE_SEEDS = range(36)
+"""The same seeds all along, so that one sees the same pictures become clear."""
+
+
+class Row(NamedTuple):
+    """A line of history.csv; what was not measured at that step is None."""
+
+    step: int
+    images: int
+    seconds: float
+    learning_rate: float | None
+    training_loss: float | None
+    held_out_loss: float | None
+
+
+def read_history(path: Path) -> list[Row]:
+    """The rows of history.csv, none where there is no such file.
+
+    Raises:
+        UnnoiseError: when a line is not what `Recorder` writes.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="") as file:
+            return [
+                Row(
+                    int(line["step"]),
+                    int(line["images"]),
+                    float(line["seconds"]),
+                    *(float(line[key]) if line[key] else None for key in Row._fields[3:]),
+                )
+                for line in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnnoiseError(f"{path} is damaged ({error}): remove it to go on without it.") from None
+
+
+class TrainStep(NamedTuple):
+    """What the loop yields after each step."""
+
+    progress: Progress
+    spent: float
+    """Fraction of the budget, 0 to 1."""
+    learning_rate: float
+    result: StepResult
+    held_out_loss: float | None = None
+    """Measured only now and then."""
+
+
+@dataclass
+class Interval:
+    """Says when something is due: each tenth of the budget, but neither too often nor too seldom.
+
+    Args:
+        spent, seconds: where it counts from.
+        fraction: of the budget.
+        shortest, longest: in seconds, whatever the budget.
+    """
+
+    spent: float
+    seconds: float
+    fraction: float = 0.1
+    shortest: float = 20.0
+    longest: float = 600.0
+
+    def due(self, spent: float, seconds: float) -> bool:
+        """Whether it is time; if so, counts anew from here."""
+        passed = seconds - self.seconds
+        if passed < self.shortest or (spent - self.spent < self.fraction and passed < self.longest):
+            return False
+        self.spent, self.seconds = spent, seconds
+        return True
+
+
+class Recorder:
+    """Keeps the folder of one run up to date while it trains; used as a context.
+
+    Args:
+        run: where to.
+        diffusion: what is trained.
+        held_out: batches that are not trained on, for the held-out loss; may be empty.
+        progress: how far the run had come; what its history says of later is forgotten.
+    """
+
+    def __init__(
+        self, run: Run, diffusion: Diffusion, held_out: Sequence[SomePixels], progress: Progress
+    ) -> None:
+        self.run = run
+        self.diffusion = diffusion
+        self.held_out = held_out
+        self.progress = progress
+        self.history = [row for row in read_history(run.path / "history.csv") if row.step <= progress.step]
+        self._losses: list[torch.Tensor] = []
+        self._log = SummaryWriter(str(run.path / "log"), purge_step=progress.step + 1)
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._log.close()
+
+    def record(self, steps: Iterable[TrainStep]) -> Iterator[TrainStep]:
+        """Passes the steps on; in between reports losses, looks at samples, and saves. Closing it saves."""
+        spent, seconds = self.run.config.budget.spent(*self.progress), self.progress.seconds
+        looking, saving = Interval(spent, seconds), Interval(spent, seconds)
+        reporting = Interval(spent, seconds, fraction=0, shortest=1.0)
+        saved = True
+        try:
+            for step in steps:
+                saved = False
+                self.progress = progress = step.progress
+                self._losses.append(step.result.loss)
+                ended, now = step.spent >= 1, (step.spent, progress.seconds)
+                if reporting.due(*now) or ended:
+                    self.report(step.learning_rate)
+                seen = step._replace(held_out_loss=self.look()) if looking.due(*now) or ended else step
+                if saving.due(*now) or ended:
+                    self.save()
+                    saved = True
+                yield seen
+        except GeneratorExit:
+            if not saved:
+                self.report(self.diffusion.optimizer_config.learning_rate)
+                self.save()
+            raise
+
+    def report(self, learning_rate: float) -> None:
+        """Records the mean training loss since the last time.
+
+        Raises:
+            UnnoiseError: when it is not a finite number; nothing is saved from then on.
+        """
+        if not self._losses:
+            return
+        loss, step = float(torch.stack(self._losses).mean()), self.progress.step
+        self._losses.clear()
+        if not math.isfinite(loss):
+            raise UnnoiseError(
+                f"The loss became {loss} at step {step}: go on from the last saved state with --resume, "
+                "or train again with a lower learning rate or in float32."
+            )
+        self.history.append(Row(*self.progress, learning_rate, loss, None))
+        self._log.add_scalar("loss/training", loss, step)
+        self._log.add_scalar("learning_rate", learning_rate, step)
+
+    def look(self) -> float | None:
+        """Tests on the held-out pictures and generates the sample sheet; returns the held-out loss."""
+        loss, step = held_out_loss(self.diffusion, self.held_out), self.progress.step
+        if loss is not None:
+            self.history.append(Row(*self.progress, None, None, loss))
+            self._log.add_scalar("loss/held_out", loss, step)
+        num_steps = self.run.config.recipe.num_steps
+        images = self.diffusion.generate(len(SAMPLE_SEEDS), num_steps, SAMPLE_SEEDS[0]).cpu()
+        sheet = pictures.grid(images)
+        pictures.save_png(sheet, self.run.samples / f"{step:010d}.png")
+        self._log.add_image("samples", np.asarray(sheet.convert("RGB")), step, dataformats="HWC")
+        return loss
+
+    def save(self) -> None:
+        """Saves the state to resume from, the table, and its curve."""
+        with writable(self.run.path / "history.csv") as file, file.open("w", newline="") as opened:
+            table = csv.writer(opened)
+            table.writerow(Row._fields)
+            table.writerows(["" if value is None else value for value in row] for row in self.history)
+        self.run.save(self.diffusion, self.progress)
+        points = [pictures.LossPoint(row.images, row.training_loss, row.held_out_loss) for row in self.history]
+        pictures.save_png(pictures.loss_curve(points), self.run.path / "loss.png")
+        self._log.flush()
+
+
+def held_out_loss(diffusion: Diffusion, held_out: Sequence[SomePixels]) -> float | None:
+    """The averaged network's loss on these batches, with the same noises each time; None without pictures."""
+    if not held_out:
+        return None
+    generator = torch.Generator(diffusion.device).manual_seed(0)
+    total = sum(float(diffusion.test_step(batch, generator=generator).loss) * len(batch) for batch in held_out)
+    return total / sum(len(batch) for batch in held_out)

@@ -1,0 +1,39 @@
+"""Every picture has a seed of its own, so seed 7 is the same picture in any batch, on any device."""
+
+from collections.abc import Sequence
+
+import torch
+
+from unnoise.errors import require
+from unnoise.tensors import Images
+
+
+def require_seeds(seeds: Sequence[int]) -> None:
+    """Raises `UnnoiseError` unless every seed is from 0 to 2^63 - 1."""
+    for seed in seeds:
+        require(0 <= seed < 2**63, f"A seed is a whole number from 0 to 2^63 - 1, but got {seed}.")
+
+
+class SeededNoises:
+    """Gaussian noise from one random generator for each image.
+
+    The generators live on the CPU, where a seed gives the same numbers whatever the device of the network.
+
+    Args:
+        seeds: one integer for each image.
+        shape: (channels, height, width) of an image.
+        device: where the noises are put.
+    """
+
+    def __init__(
+        self, seeds: Sequence[int], shape: tuple[int, int, int], device: torch.device | str = "cpu"
+    ) -> None:
+        require_seeds(seeds)
+        self.shape = shape
+        self.device = device
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self) -> Images:
+        """The next noises, (len(seeds), C, H, W): first those that sampling starts from."""
+        drawn = [torch.randn(self.shape, generator=generator) for generator in self.generators]
+        return torch.stack(drawn).to(self.device)

@@ -1,0 +1,55 @@
+r"""One equation names every tensor: noisy_images = signal_rates * images + noise_rates * noises.
+
+    x_t = \alpha_t x_0 + \sigma_t \epsilon,        \alpha_t^2 + \sigma_t^2 = 1
+
+Everywhere in unnoise the noise comes first: `(noise_rates, signal_rates)`, `Prediction(noises, images)`.
+A *rate* is a standard deviation; the *variance* is its square.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+Images: TypeAlias = Float[Tensor, "batch channels height width"]
+"""A batch of pictures, noises or velocities: normalised, or in [0, 1] where a docstring says so."""
+
+Trajectory: TypeAlias = Float[Tensor, "steps batch channels height width"]
+"""The reverse process step by step, stacked."""
+
+Frames: TypeAlias = Float[Tensor, "frames channels height width"]
+"""Images of another number than those they were made from."""
+
+Features: TypeAlias = Float[Tensor, "batch features height width"]
+"""What a layer of a network takes in."""
+
+NextFeatures: TypeAlias = Float[Tensor, "batch next_features height width"]
+"""What it gives out, where the number of channels may change."""
+
+Pixels: TypeAlias = UInt8[Tensor, "batch channels height width"]
+"""Pictures as files hold them: 0 to 255."""
+
+SomePixels: TypeAlias = UInt8[Tensor, "_ channels height width"]
+"""Pixels in a list of batches, the last of which may be smaller."""
+
+Rates: TypeAlias = Float[Tensor, "batch 1 1 1"]
+"""One number for each image (a time, a rate), ready to multiply a batch of images."""
+
+Scalar: TypeAlias = Float[Tensor, ""]
+
+
+class Prediction(NamedTuple):
+    """The two components that a noisy image is separated into, each (B, C, H, W)."""
+
+    noises: Images
+    images: Images
+
+
+Denoise: TypeAlias = Callable[[Images, Rates, Rates], Prediction]
+"""`(noisy_images, noise_rates, signal_rates) -> Prediction`. Any such callable can be sampled from."""
+
+
+def mix(images: Images, noises: Images, noise_rates: Rates, signal_rates: Rates) -> Images:
+    """The one equation: signal_rates * images + noise_rates * noises (DDPM, 2006.11239, eq. 4)."""
+    return signal_rates * images + noise_rates * noises

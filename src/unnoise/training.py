@@ -1,0 +1,124 @@
+"""Training is an iterator of steps: the progress bar, the web page and the tests are `for` loops over it.
+
+It runs on Hugging Face Accelerate, so `torchrun` or `accelerate launch` take it to many devices unchanged.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterator
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+
+from unnoise.batches import Batches, Pictures, split
+from unnoise.checkpoint import Progress, Run
+from unnoise.config import Budget
+from unnoise.diffusion import Diffusion
+from unnoise.errors import UnnoiseError
+from unnoise.recording import Recorder, TrainStep
+
+_TESTED_PICTURES = 256
+"""Held-out pictures are denoised again and again; this many tell enough."""
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """`auto` takes CUDA, else Apple's MPS, else the CPU; any other name is taken at its word.
+
+    Raises:
+        UnnoiseError: for a device that PyTorch does not have here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UnnoiseError(f"The device {name!r} can't be used here ({reason}): try --device cpu.") from None
+    return device
+
+
+def steps(
+    diffusion: Diffusion,
+    batches: Batches,
+    budget: Budget,
+    progress: Progress = Progress(),  # noqa: B008 (immutable)
+    *,
+    seed: int = 0,
+    rank: int = 0,
+    agree: Callable[[float], float] = float,
+) -> Iterator[TrainStep]:
+    """Trains until the budget is spent, from wherever `progress` is. Writes nothing, shows nothing.
+
+    The random numbers of a step are a function of (seed, step, rank): what comes next never depends on what
+    happened since the run was started, so a resumed run is the uninterrupted one.
+
+    Args:
+        agree: makes all processes see the same fraction spent, where each has a clock of its own.
+    """
+    started = time.monotonic() - progress.seconds
+    while (spent := agree(budget.spent(*progress))) < 1:
+        learning_rate = diffusion.optimizer_config.learning_rate_at(spent)
+        diffusion.set_learning_rate(learning_rate)
+        diffusion.generator.manual_seed(_seed_of(seed, progress.step, rank))
+        result = diffusion.train_step(batches[progress.step])
+        seen = progress.images + batches.batch_size
+        progress = Progress(progress.step + 1, seen, time.monotonic() - started)
+        yield TrainStep(progress, min(1.0, budget.spent(*progress)), learning_rate, result)
+
+
+def _seed_of(*numbers: int) -> int:
+    return int(np.random.SeedSequence([abs(number) for number in numbers]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def train(run: Run, pictures: Pictures, device: torch.device | str = "cpu") -> Generator[TrainStep, None, None]:
+    """Trains a run from where its folder is to the end of its budget, and keeps the folder up to date.
+
+    Closing the iterator early saves; a later call goes on from there.
+
+    Yields:
+        a `TrainStep` after each step.
+
+    Raises:
+        UnnoiseError: when the loss is no longer finite; the last saved state stays.
+    """
+    config = run.config
+    accelerator = Accelerator(cpu=torch.device(device).type == "cpu")
+    diffusion = config.build(accelerator.device)
+    progress = run.restore(diffusion)
+    distribute(diffusion, accelerator)
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    parts = split(len(pictures), config.data.held_out, config.seed)
+    batches = Batches(
+        pictures,
+        parts.training,
+        config.recipe.batch_size,
+        config.seed,
+        flip=config.data.flip,
+        rank=rank,
+        processes=processes,
+    )
+    agree = _same_everywhere(accelerator)
+    iterator = steps(diffusion, batches, config.budget, progress, seed=config.seed, rank=rank, agree=agree)
+    if not accelerator.is_main_process:
+        yield from iterator
+        return
+    tested = parts.held_out[:_TESTED_PICTURES]
+    held_out = [pictures.take(tested[i : i + 64]) for i in range(0, len(tested), 64)]
+    with Recorder(run, diffusion, held_out, progress) as recorder:
+        yield from recorder.record(iterator)
+
+
+def distribute(diffusion: Diffusion, accelerator: Accelerator) -> None:
+    """Lets Accelerate wrap the network, the optimiser and the backward pass; one process notices nothing."""
+    diffusion.network = accelerator.prepare_model(diffusion.network)
+    diffusion.optimizer = accelerator.prepare_optimizer(diffusion.optimizer)
+    diffusion.backward = accelerator.backward
+
+
+def _same_everywhere(accelerator: Accelerator) -> Callable[[float], float]:
+    """The first process's clock decides for all, or one would stop while the others wait for it."""
+    if accelerator.num_processes == 1:
+        return float
+    return lambda spent: float(broadcast(torch.tensor(spent, device=accelerator.device)))

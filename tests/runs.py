@@ -1,0 +1,34 @@
+"""Small runs on real digits, for the tests of everything that a run is made of."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from unnoise.checkpoint import Run
+from unnoise.config import Budget
+from unnoise.data import load
+from unnoise.networks.unet import UNetConfig
+from unnoise.plan import Wishes, plan
+
+
+def digits():
+    return load("digits")
+
+
+def start(path: Path, steps: int = 6, preset: str = "default", **changes) -> Run:
+    """A run of a tiny network on the digits, not trained yet."""
+    config = plan(
+        digits(), Wishes(preset=preset, batch_size=16, budget=Budget(unit="steps", amount=float(steps)))
+    )
+    network = replace(config.recipe.network, widths=(8, 16), block_depth=1, attention=(False, True))
+    assert isinstance(network, UNetConfig)
+    recipe = replace(config.recipe, network=network, num_steps=3)
+    return Run.create(path, replace(config, recipe=recipe, **changes))
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    """A cache of decoded pictures that ends with the test."""
+    monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"

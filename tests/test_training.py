@@ -1,0 +1,183 @@
+"""Training is an iterator; it learns, keeps its folder, and goes on bit for bit where it was stopped."""
+
+import itertools
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from oracles import last
+from runs import digits, start
+from unnoise import recording
+from unnoise.batches import Batches, split
+from unnoise.checkpoint import Run
+from unnoise.config import Budget
+from unnoise.errors import UnnoiseError
+from unnoise.recording import Interval, read_history
+from unnoise.training import choose_device, steps, train
+
+
+@pytest.fixture
+def images():
+    return digits()
+
+
+def state(run: Run):
+    return load_file(run.states()[0])
+
+
+def same(left, right) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.row("T8")
+def test_a_run_leaves_everything_in_its_folder(tmp_path, images):
+    run = start(tmp_path / "run", steps=5)
+    yielded = list(train(run, images))
+    assert [step.progress.step for step in yielded] == [1, 2, 3, 4, 5]
+    assert yielded[-1].progress.images == 80
+    assert [step.spent for step in yielded] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert yielded[-1].held_out_loss > 0
+    files = {str(path.relative_to(run.path)).split("/")[0] for path in run.path.rglob("*") if path.is_file()}
+    assert files == {
+        "config.json",
+        "model.safetensors",
+        "training",
+        "history.csv",
+        "loss.png",
+        "log",
+        "samples",
+    }
+    assert list((run.path / "log").glob("events.out.tfevents.*"))
+    with Image.open(next(run.samples.glob("*.png"))) as sheet:
+        assert np.asarray(sheet).std() > 10
+    rows = read_history(run.path / "history.csv")
+    assert rows[-1].step == 5
+    assert rows[-1].held_out_loss == pytest.approx(yielded[-1].held_out_loss)
+    mean = torch.stack([step.result.loss for step in yielded]).mean().item()
+    assert rows[0].training_loss == pytest.approx(mean)
+
+
+@pytest.mark.row("J2", "L8")
+@pytest.mark.parametrize("preset", ["default", "keras-ddim"])
+def test_resume_is_bit_identical(tmp_path, images, preset):
+    whole, halves = start(tmp_path / "whole", 8, preset), start(tmp_path / "halves", 8, preset)
+    expected = [step.result.loss.item() for step in train(whole, images)]
+    iterator = train(halves, images)
+    losses = [step.result.loss.item() for step in itertools.islice(iterator, 3)]
+    iterator.close()
+    assert Run.open(halves.path).states()[0].stem == "0000000003"
+    torch.rand(100)  # what happens in between must not matter
+    losses += [step.result.loss.item() for step in train(Run.open(halves.path), images)]
+    assert losses == expected
+    assert same(state(whole), state(halves))
+    assert same(load_file(whole.path / "model.safetensors"), load_file(halves.path / "model.safetensors"))
+
+
+def test_a_run_that_is_done_has_nothing_left_to_do(tmp_path, images):
+    run = start(tmp_path / "run", 2)
+    list(train(run, images))
+    before = state(run)
+    assert list(train(run, images)) == []
+    assert same(state(run), before)
+
+
+def test_a_larger_budget_goes_on(tmp_path, images):
+    run = start(tmp_path / "run", 2)
+    list(train(run, images))
+    longer = run.with_config(replace(run.config, budget=Budget(unit="images", amount=64.0)))
+    assert [step.progress.step for step in train(Run.open(longer.path), images)] == [3, 4]
+
+
+def test_only_the_last_two_states_are_kept(tmp_path, images, monkeypatch):
+    monkeypatch.setattr(recording, "Interval", lambda *args, **_: Interval(*args, fraction=0.0, shortest=0.0))
+    run = start(tmp_path / "run", 4)
+    list(train(run, images))
+    assert [path.stem for path in run.states()] == ["0000000004", "0000000003"]
+    assert len(list(run.samples.glob("*.png"))) == 4
+    assert len(read_history(run.path / "history.csv")) == 8
+
+
+def test_history_after_the_saved_step_is_forgotten_on_resume(tmp_path, images):
+    run = start(tmp_path / "run", 3)
+    list(train(run, images))
+    run.states()[0].rename(run.path / "training" / "0000000002.safetensors")
+    history = run.path / "history.csv"
+    rows = read_history(history)
+    assert rows[-1].step == 3
+    with recording.Recorder(run, run.load(), [], recording.Progress(2, 32, 1.0)) as recorder:
+        assert all(row.step <= 2 for row in recorder.history)
+
+
+def test_training_learns_the_digits(tmp_path, images):
+    run = start(tmp_path / "run", 300)
+    yielded = list(train(run, images))
+    losses = [step.result.loss.item() for step in yielded]
+    assert losses[0] == pytest.approx(1, abs=0.15)  # velocity of unit variance, and a head of zeros
+    assert np.mean(losses[-20:]) < 0.6
+    assert yielded[-1].held_out_loss < 0.6
+    rates = [step.learning_rate for step in yielded]
+    assert rates[0] == 0
+    assert max(rates) == pytest.approx(run.config.recipe.optimizer.learning_rate, rel=0.01)
+    assert rates[-1] < 0.02 * max(rates)
+
+
+def test_minutes_end_annealed_in_time(tmp_path, images):
+    run = start(tmp_path / "run", 1)
+    run = run.with_config(replace(run.config, budget=Budget(unit="minutes", amount=0.03)))
+    started = time.monotonic()
+    end = last(train(run, images))
+    assert end.spent == 1
+    assert end.progress.seconds >= 1.8
+    assert end.progress.seconds <= time.monotonic() - started
+    assert end.learning_rate < 0.1 * run.config.recipe.optimizer.learning_rate
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_what_was_saved(tmp_path, images):
+    run = start(tmp_path / "run", 50)
+    iterator = train(run, images)
+    next(iterator)
+    iterator.close()
+    saved = state(run)
+    optimizer = replace(run.config.recipe.optimizer, learning_rate=1e30, warmup=0.0, max_gradient_norm=None)
+    broken = run.with_config(replace(run.config, recipe=replace(run.config.recipe, optimizer=optimizer)))
+    with pytest.raises(UnnoiseError, match=r"The loss became nan at step \d+: go on from the last saved"):
+        list(train(broken, images))
+    assert same(state(run), saved)
+
+
+def test_the_plain_loop_writes_nothing_and_needs_no_run(tmp_path, images):
+    run = start(tmp_path / "run", 4)
+    diffusion = run.config.build()
+    batches = Batches(images, split(len(images), 89, 0).training, 16, seed=0)
+    losses = [step.result.loss.item() for step in steps(diffusion, batches, run.config.budget)]
+    assert sorted(path.name for path in run.path.iterdir()) == ["config.json"]
+    assert losses == [step.result.loss.item() for step in train(run, images)]
+
+
+def test_intervals():
+    interval = Interval(0.0, 0.0, fraction=0.1, shortest=20.0, longest=600.0)
+    assert not interval.due(0.5, 19.0)  # too soon, whatever the fraction
+    assert interval.due(0.5, 21.0)
+    assert not interval.due(0.55, 100.0)
+    assert interval.due(0.55, 700.0)  # a long run, and long ago
+
+
+def test_a_damaged_history_is_one_sentence(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text("step,images\nx,2\n")
+    with pytest.raises(UnnoiseError, match="is damaged"):
+        read_history(path)
+    assert read_history(tmp_path / "none.csv") == []
+
+
+def test_devices():
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+    assert choose_device("cpu") == torch.device("cpu")
+    for name in ("gpu", "cuda:99"):
+        with pytest.raises(UnnoiseError, match=f"The device '{name}' can't be used here"):
+            choose_device(name)
