@@ -115,9 +115,24 @@ def test_a_damaged_newest_state_falls_back_to_the_one_before(run):
     newest.write_bytes(newest.read_bytes()[:-100])
     with pytest.warns(UserWarning, match="Going on from the state before it"):
         assert run.restore(run.config.build()).step == int(before.stem)
+    assert run.states() == [before]
+    assert newest.with_suffix(".damaged").exists()
     before.write_bytes(b"")
-    with pytest.raises(UnnoiseError, match="is damaged"), pytest.warns(UserWarning, match="damaged"):
+    with pytest.raises(UnnoiseError, match="is damaged"):
         run.restore(run.config.build())
+
+
+def test_what_a_killed_process_left_is_swept(run):
+    left = run.path / "training" / ".0123456789ab.safetensors"
+    left.write_bytes(b"half")
+    diffusion = run.config.build()
+    run.save(diffusion, Progress(5, 80, 1.0))
+    assert not left.exists()
+
+
+def test_a_run_that_never_saved_anything_may_be_made_again(tmp_path):
+    first = start(tmp_path / "run")
+    assert Run.create(first.path, first.config).config == first.config
 
 
 def test_a_state_that_does_not_say_how_far(run):

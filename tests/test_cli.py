@@ -1,5 +1,7 @@
 """The command line does what it says, and answers every slip in one sentence with exit code 2."""
 
+import importlib
+import inspect
 import json
 import re
 import shutil
@@ -91,9 +93,11 @@ def test_every_command_explains_every_option(capsys, command):
     assert leaving.value.code == 0
     shown = capsys.readouterr().out
     assert f"usage: unnoise {command}" in shown
-    options = re.findall(r"(--[a-z-]+)[^\n]*\n?[^\n]*", shown)
-    assert "None" not in shown.replace("{None,", "")
-    assert len(options) >= 0
+    assert "(default: None)" not in shown
+    function = getattr(importlib.import_module(f"unnoise.cli.{command}"), command)
+    explained = inspect.getdoc(function)
+    for name in inspect.signature(function).parameters:
+        assert re.search(rf"^\s*{name}: \w", explained, re.MULTILINE), name
 
 
 def test_the_fixed_options_exist(capsys):
@@ -236,6 +240,20 @@ def test_a_seed_is_the_same_picture_in_any_request(trained):
     assert abs(many[2] - one[0]).max() <= 1
 
 
+def test_a_folder_may_have_a_dot_in_its_name(trained):
+    Path("set.v2").mkdir()
+    ok("generate", trained, "--num-images", 2, "--num-steps", 1, "--out", "set.v2")
+    assert len(list(Path("set.v2").iterdir())) == 2
+
+
+def test_a_run_that_is_done_says_so(tmp_path, capsys):
+    folder = photos(tmp_path / "photos")
+    common = ("--size", 8, "--batch-size", 4, "--steps", 1, "--out", "r")
+    ok("train", folder, *common)
+    ok("train", folder, *common, "--resume")
+    assert "spent already: give it a larger one" in capsys.readouterr().err
+
+
 def test_generate_to_its_default_place(trained, capsys):
     ok("generate", trained, "--num-images", 1, "--num-steps", 1)
     assert (trained / "generated.png").is_file()
@@ -282,14 +300,14 @@ def test_demo_prints_its_pictures(capsys):
         ok("demo", "--minutes", 0.02, "--out", "d")
         shown = capsys.readouterr().out
         paths = dict(line.split(": ") for line in shown.splitlines())
-        assert {"contact sheet", "reverse process", "morph"} <= paths.keys()
+        assert {"contact sheet", "reverse process", "reverse process, moving", "morph"} <= paths.keys()
         assert all(Path(path).exists() for path in paths.values())
 
 
 def test_demo_does_not_replace_somebodys_run(tmp_path, capsys):
     folder = photos(tmp_path / "photos")
     ok("train", folder, "--out", "d/run", "--steps", 1, "--size", 8, "--batch-size", 4)
-    assert "a demo won't replace" in refused(capsys, "demo", "--out", "d", "--minutes", 0.01)
+    assert "that no demo made" in refused(capsys, "demo", "--out", "d", "--minutes", 0.01)
     assert Path("d/run/config.json").exists()
 
 
@@ -326,6 +344,7 @@ def test_one_corrupt_file_among_good_ones_is_named_and_skipped(tmp_path, capsys)
     ok("train", folder, "--out", "r", "--steps", 1, "--size", 8, "--batch-size", 4)
     err = capsys.readouterr().err
     assert "Skipped torn.png" in err
+    assert Path("r/skipped.txt").read_text().startswith("torn.png: ")
     assert "6 pictures" in err
 
 
@@ -335,6 +354,23 @@ def test_a_decompression_bomb_is_skipped(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     ok("train", folder, "--out", "r", "--steps", 1, "--size", 8, "--batch-size", 4)
     assert "Skipped bomb.png" in capsys.readouterr().err
+
+
+def test_a_real_decompression_bomb_alone(tmp_path, capsys):
+    folder = tmp_path / "bombs"
+    folder.mkdir()
+    Image.new("1", (14_000, 14_000)).save(folder / "bomb.png")  # 24 kB that unpack to 196 million pixels
+    assert (folder / "bomb.png").stat().st_size < 100_000
+    assert "bomb.png" in refused(capsys, "train", folder, "--out", "r", "--steps", 1)
+    assert not Path("r").exists()
+
+
+def test_a_run_inside_its_own_pictures_is_not_learned_from(tmp_path, capsys):
+    folder = photos(tmp_path / "photos")
+    arguments = ("train", folder, "--out", folder / "runs" / "mine", "--size", 8, "--batch-size", 4, "--steps")
+    ok(*arguments, 1)
+    ok(*arguments, 2, "--resume")
+    assert "6 pictures" in capsys.readouterr().err
 
 
 def test_a_picture_of_one_pixel_is_a_picture(tmp_path):
@@ -378,6 +414,20 @@ def test_bad_runs(trained, capsys, command, how, sentence):
     assert not Path("x.gif").exists()
 
 
+@pytest.mark.parametrize(("how", "sentence"), [("unknown key", "key colour"), ("newer", "upgrade unnoise")])
+def test_bad_runs_are_neither_told_of_nor_gone_on_with(trained, capsys, how, sentence):
+    path = break_run(trained, how)
+    assert sentence in refused(capsys, "info", path)
+    assert sentence in refused(capsys, "train", "digits", "--out", path, "--resume")
+
+
+def test_a_truncated_state_is_not_gone_on_with(trained, capsys):
+    path = break_run(trained, "nothing")
+    for state in (path / "training").glob("*.safetensors"):
+        state.write_bytes(state.read_bytes()[:1000])
+    assert "is damaged" in refused(capsys, "train", "digits", "--out", path, "--resume", "--steps", 9)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -418,6 +468,7 @@ def test_bad_options_of_train(capsys, arguments, sentence):
         (["morph", "RUN", "--frames", "1"], "at least 4 frames"),
         (["morph", "RUN", "--num-steps", "0"], "at least 1 step"),
         (["morph", "RUN", "--out", "x.png"], ".gif or .mp4"),
+        (["generate", "RUN", "--out", "x.tar.gz"], ".png, .gif, .mp4 or .npz"),
         (["info", "nowhere"], "nowhere"),
         (["train", "nowhere"], "nowhere"),
         (["train"], "SOURCE"),

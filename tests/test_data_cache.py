@@ -274,6 +274,6 @@ def test_the_cache_has_a_place(monkeypatch, tmp_path):
 
 
 def test_a_write_that_does_not_hold_falls_back(folder, store, monkeypatch):
-    monkeypatch.setattr(cache._Cache, "_publish", lambda self, temporary, content: None)
+    monkeypatch.setattr(cache._Cache, "_publish", lambda self, temporary, content, sums: None)
     with pytest.warns(UserWarning, match="read back"):
         assert len(load(folder, cache=store)) == 2

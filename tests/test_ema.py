@@ -95,9 +95,14 @@ def test_what_ema_pytorch_does_by_default():
     ema = EMA(One())
     assert (ema.beta, ema.update_after_step, ema.update_every) == (0.9999, 100, 10)
     assert (ema.inv_gamma, ema.power, ema.min_value) == (1.0, 2 / 3, 0.0)
-    for step, decay in {111: 0.797820, 201: 0.953891, 1001: 0.989280, 10001: 0.997831, 10**6: 0.9999}.items():
+    numbers = {111: 0.797820, 201: 0.953891, 1001: 0.989280, 10001: 0.997831, 31700: 0.999, 10**6: 0.9999}
+    for step, decay in numbers.items():
         ema.step.fill_(step)
         assert ema.get_current_decay() == pytest.approx(decay, abs=1e-6)
+    slower = EMA(One(), power=3 / 4)
+    for step, decay in {10_101: 0.999, 215_545: 0.9999}.items():
+        slower.step.fill_(step)
+        assert slower.get_current_decay() == pytest.approx(decay, abs=1e-5)
 
 
 @pytest.mark.row("W3")
@@ -121,7 +126,43 @@ def test_why_its_defaults_are_not_taken():
 
 @pytest.mark.row("W7")
 def test_a_decay_for_every_tenth_step_is_another_decay():
-    assert pytest.approx(0.9995, abs=1e-5) == 0.995 ** (1 / 10)
+    """0.995 every tenth call halves after 138 updates, 1,383 calls: what 0.9995 does at every call."""
+    network = One()
+    every_tenth = EMA(network, beta=0.995, update_every=10, update_after_step=-1, min_value=0.995)
+    every_tenth.initted.fill_(True)
+    every_one = MovingAverage(network, EMAConfig(decay=0.995**0.1))
+    network.set(1.0)
+    halves = {}
+    for call in range(1, 1500):
+        every_tenth.update()
+        every_one.update()
+        for name, value in (("tenth", every_tenth.ema_model.weight.item()), ("one", weight(every_one))):
+            if value >= 0.5:
+                halves.setdefault(name, call)
+    assert halves["one"] == 1383
+    assert abs(halves["tenth"] - 1383) <= 10
+
+
+@pytest.mark.row("W6")
+def test_what_else_ema_pytorch_can_do():
+    """Frozen at beta 1; foreach equals one by one; the online network is saved unless told not to."""
+    network = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+    frozen, plain, foreach = (
+        EMA(network, update_after_step=-1, update_every=1, min_value=0.9, beta=beta, use_foreach=use)
+        for beta, use in ((1.0, False), (0.9, False), (0.9, True))
+    )
+    first = network[0].weight.clone()
+    for _ in range(5):
+        with torch.no_grad():
+            network[0].weight.add_(torch.randn(3, 3))
+        for ema in (frozen, plain, foreach):
+            ema.initted.fill_(True)
+            ema.update()
+    assert torch.equal(frozen.ema_model[0].weight, first)
+    torch.testing.assert_close(plain.ema_model[0].weight, foreach.ema_model[0].weight)
+    assert any(name.startswith("online_model") for name in plain.state_dict())
+    ours = MovingAverage(network, EMAConfig())._ema
+    assert not any(name.startswith("online_model") for name in ours.state_dict())
 
 
 @pytest.mark.row("W6")

@@ -10,12 +10,14 @@ from torch import nn
 from torch.nn import functional
 
 from oracles import column
+from unnoise import Diffusion
 from unnoise.errors import UnnoiseError
 from unnoise.networks import UNet
 from unnoise.networks.attention import Attention
 from unnoise.networks.blocks import BookBlock, Modulate, ResidualBlock, normalization
 from unnoise.networks.embeddings import SinusoidalEmbedding
 from unnoise.networks.unet import UNetConfig
+from unnoise.objectives import Objective
 
 
 def count(module: nn.Module) -> int:
@@ -115,6 +117,14 @@ def test_the_book_halves_by_averaging_and_doubles_bilinearly():
 def test_an_untrained_network_says_exactly_zero(network):
     channels = network.config.channels
     assert not network(torch.randn(3, channels, 16, 16), torch.rand(3, 1, 1, 1)).any()
+
+
+@pytest.mark.row("U6")
+@pytest.mark.parametrize(("loss", "expected"), [("l1", 0.797885), ("l2", 1.0), ("huber", 0.424660)])
+def test_where_every_training_starts(loss, expected):
+    diffusion = Diffusion(UNet.keras_ddim(), (3, 32, 32), objective=Objective("noise", "noise", loss))
+    result = diffusion.train_step(torch.rand(64, 3, 32, 32))
+    assert result.loss.item() == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.row("U9")
@@ -253,6 +263,7 @@ def test_the_constructor_and_the_config_agree():
         ({"attention_heads": 7}, "multiples of attention_heads=7"),
         ({"embedding_dim": 33}, "even and at least 4"),
         ({"patch_size": 0}, "patch_size is at least 1"),
+        ({"max_frequency": 1.0}, "max_frequency is above 1"),
     ],
 )
 def test_contradictions_are_refused(choices, sentence):

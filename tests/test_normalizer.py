@@ -46,6 +46,16 @@ def test_bytes_are_read_as_fractions_of_255():
     torch.testing.assert_close(fitted.normalize(images), fitted.normalize(images.float() / 255))
 
 
+@pytest.mark.row("N1")
+def test_integer_sums_give_the_same_statistics_exactly():
+    images = (pictures(200) * 255).round().byte()
+    values = images.transpose(0, 1).flatten(1).to(torch.int64)
+    exact = Normalizer.of_sums(values.shape[1], values.sum(1).tolist(), values.square().sum(1).tolist())
+    np.testing.assert_allclose(exact.mean, Normalizer.fit(images).mean, rtol=1e-12)
+    np.testing.assert_allclose(exact.std, Normalizer.fit(images).std, rtol=1e-12)
+    assert Normalizer.of_sums(4, [0], [0]).std == (1 / 255,)
+
+
 @pytest.mark.row("N2")
 def test_imagenet_ranges():
     ends = torch.stack([torch.zeros(3, 1, 1), torch.ones(3, 1, 1)])

@@ -16,9 +16,9 @@ from unnoise.tensors import Prediction, mix
 TARGETS = ("noise", "image", "velocity")
 
 
-def batch(count: int = 64):
-    rates = OffsetCosine()(torch.rand(count, 1, 1, 1))
-    truth = Prediction(torch.randn(count, 3, 5, 4), torch.randn(count, 3, 5, 4))
+def batch(count: int = 64, dtype=torch.float32):
+    rates = OffsetCosine()(torch.rand(count, 1, 1, 1, dtype=dtype))
+    truth = Prediction(torch.randn(count, 3, 5, 4, dtype=dtype), torch.randn(count, 3, 5, 4, dtype=dtype))
     return truth, mix(truth.images, truth.noises, *rates), rates
 
 
@@ -46,12 +46,13 @@ def test_any_output_mixes_back_to_the_noisy_image(predicts):
 
 @pytest.mark.row("C1")
 def test_each_parametrisation_converts_into_each_other():
-    truth, noisy_images, rates = batch()
+    truth, noisy_images, rates = batch(dtype=torch.float64)
     for first, second in itertools.permutations(TARGETS, 2):
         through = Objective(first).separate(Objective(first).target(truth, *rates), noisy_images, *rates)
         output = Objective(second).target(through, *rates)
         back = Objective(second).separate(output, noisy_images, *rates)
-        torch.testing.assert_close(back.noises, truth.noises, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(back.noises, truth.noises, atol=1e-9, rtol=1e-9)
+        torch.testing.assert_close(back.images, truth.images, atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.row("C1")

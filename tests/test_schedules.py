@@ -115,6 +115,7 @@ def test_linear_is_the_limit_of_the_discrete_betas():
         *((kind, (-10.0, 3.0)) for kind in FAMILY),
         (SignalStep, (float("inf"), 0.0)),
         (SignalStep, (3.0, float("nan"))),
+        (LogNoise, (800.0, -10.0)),
     ],
 )
 def test_parameters_are_checked(kind, arguments):
@@ -128,6 +129,14 @@ def test_parameters_are_checked(kind, arguments):
 def test_the_log_snr_family_hits_both_ends(kind, start, end):
     ends = kind(start, end)(column(0, 1, dtype=torch.float64))
     np.testing.assert_allclose(log_snr(*ends).flatten(), [start, end], rtol=1e-6)
+
+
+@pytest.mark.row("S7")
+@pytest.mark.parametrize("kind", FAMILY)
+def test_the_log_snr_family_keeps_its_digits_far_out(kind):
+    """In float32, where 1 - p would be 0 or lose its last digits."""
+    ends = kind(20.0, -20.0)(column(0, 1))
+    np.testing.assert_allclose(log_snr(*ends).flatten(), [20, -20], rtol=1e-4)
 
 
 @pytest.mark.row("S7")

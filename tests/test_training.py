@@ -1,6 +1,9 @@
 """Training is an iterator; it learns, keeps its folder, and goes on bit for bit where it was stopped."""
 
 import itertools
+import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -16,7 +19,9 @@ from unnoise import recording
 from unnoise.batches import Batches, split
 from unnoise.checkpoint import Run
 from unnoise.config import Budget
+from unnoise.data import load
 from unnoise.errors import UnnoiseError
+from unnoise.plan import Wishes, plan
 from unnoise.recording import Interval, read_history
 from unnoise.training import choose_device, steps, train
 
@@ -60,6 +65,10 @@ def test_a_run_leaves_everything_in_its_folder(tmp_path, images):
     assert rows[-1].held_out_loss == pytest.approx(yielded[-1].held_out_loss)
     mean = torch.stack([step.result.loss for step in yielded]).mean().item()
     assert rows[0].training_loss == pytest.approx(mean)
+    assert rows[0].noise_loss == pytest.approx(
+        torch.stack([step.result.noise_loss for step in yielded]).mean().item()
+    )
+    assert rows[0].image_loss > 0
 
 
 @pytest.mark.row("J2", "L8")
@@ -94,7 +103,12 @@ def test_a_larger_budget_goes_on(tmp_path, images):
 
 
 def test_only_the_last_two_states_are_kept(tmp_path, images, monkeypatch):
-    monkeypatch.setattr(recording, "Interval", lambda *args, **_: Interval(*args, fraction=0.0, shortest=0.0))
+
+    class Always(Interval):
+        def due(self, spent: float, seconds: float) -> bool:
+            return True
+
+    monkeypatch.setattr(recording, "Interval", Always)
     run = start(tmp_path / "run", 4)
     list(train(run, images))
     assert [path.stem for path in run.states()] == ["0000000004", "0000000003"]
@@ -121,7 +135,7 @@ def test_training_learns_the_digits(tmp_path, images):
     assert np.mean(losses[-20:]) < 0.6
     assert yielded[-1].held_out_loss < 0.6
     rates = [step.learning_rate for step in yielded]
-    assert rates[0] == 0
+    assert 0 < rates[0] < 0.02 * max(rates)
     assert max(rates) == pytest.approx(run.config.recipe.optimizer.learning_rate, rel=0.01)
     assert rates[-1] < 0.02 * max(rates)
 
@@ -135,6 +149,33 @@ def test_minutes_end_annealed_in_time(tmp_path, images):
     assert end.progress.seconds >= 1.8
     assert end.progress.seconds <= time.monotonic() - started
     assert end.learning_rate < 0.1 * run.config.recipe.optimizer.learning_rate
+
+
+def test_stopping_saves_where_it_stands(tmp_path, images):
+    run = start(tmp_path / "run", 50)
+    asked = iter([False] * 4 + [True])
+    assert len(list(train(run, images, "cpu", lambda: next(asked)))) == 4
+    assert [path.stem for path in run.states()] == ["0000000004"]
+    assert read_history(run.path / "history.csv")[-1].step == 4
+
+
+def test_a_picture_that_can_not_be_drawn_costs_no_weights(tmp_path, images, monkeypatch):
+    run = start(tmp_path / "run", 3)
+    monkeypatch.setattr(recording.Recorder, "look", lambda _self: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        list(train(run, images))
+    assert [path.stem for path in run.states()] == ["0000000003"]
+
+
+def test_pictures_of_any_number_of_channels(tmp_path):
+    np.save(tmp_path / "six.npy", np.random.default_rng(0).integers(0, 256, (12, 6, 6, 6), dtype=np.uint8))
+    six = load(str(tmp_path / "six.npy"))
+    assert six.channels == 6
+    config = plan(six, Wishes(batch_size=4, budget=Budget(unit="steps", amount=1.0)))
+    run = Run.create(tmp_path / "run", config)
+    list(train(run, six))
+    assert run.load().generate(2, 2).shape == (2, 6, 6, 6)
+    assert len(list(run.samples.glob("*.png"))) == 1
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_what_was_saved(tmp_path, images):
@@ -181,3 +222,30 @@ def test_devices():
     for name in ("gpu", "cuda:99"):
         with pytest.raises(UnnoiseError, match=f"The device '{name}' can't be used here"):
             choose_device(name)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_run(tmp_path):
+    """Under torchrun each takes half of every batch, and the first alone writes."""
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "unnoise"]
+    arguments = [
+        "train",
+        "digits",
+        "--out",
+        str(tmp_path / "run"),
+        "--steps",
+        "3",
+        "--batch-size",
+        "8",
+        "--device",
+        "cpu",
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *command, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    run = Run.open(tmp_path / "run")
+    assert [path.stem for path in run.states()] == ["0000000003"]
+    assert read_history(run.path / "history.csv")[-1].images == 24
+    assert done.stdout.count("run: ") == 1

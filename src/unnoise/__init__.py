@@ -5,6 +5,7 @@ Nothing is imported before it is used, so `unnoise --help` needs no PyTorch:
 """
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,31 +16,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _CLASSES = {"Diffusion": "diffusion", "Normalizer": "normalizer", "UnnoiseError": "errors"}
-_MODULES = (
-    "batches",
-    "checkpoint",
-    "config",
-    "data",
-    "diffusion",
-    "ema",
-    "errors",
-    "files",
-    "interpolation",
-    "networks",
-    "noise_levels",
-    "normalizer",
-    "objectives",
-    "optimizers",
-    "pictures",
-    "plan",
-    "presets",
-    "recording",
-    "samplers",
-    "schedules",
-    "seeds",
-    "tensors",
-    "training",
-)
 __all__ = ["Diffusion", "Normalizer", "UnnoiseError", "__version__"]
 
 
@@ -47,10 +23,6 @@ def __getattr__(name: str) -> object:
     """Loads a class or a module of the package when it is first named (PEP 562)."""
     if name in _CLASSES:
         return getattr(importlib.import_module(f"unnoise.{_CLASSES[name]}"), name)
-    if name in _MODULES:
+    if not name.startswith("_") and importlib.util.find_spec(f"unnoise.{name}"):
         return importlib.import_module(f"unnoise.{name}")
     raise AttributeError(f"module 'unnoise' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*__all__, *_MODULES])

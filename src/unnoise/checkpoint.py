@@ -56,9 +56,10 @@ class Run:
 
     @staticmethod
     def refuse_existing(path: Path) -> None:
-        """Raises `UnnoiseError` when there is a run already."""
+        """Raises `UnnoiseError` when there is a run already; one that never saved anything does not count."""
+        saved = (path / "model.safetensors").exists() or any((path / "training").glob("*.safetensors"))
         require(
-            not (path / "config.json").exists(),
+            not ((path / "config.json").exists() and saved),
             f"{path} already holds a run: continue it with --resume, or name another folder with --out.",
         )
 
@@ -117,7 +118,10 @@ class Run:
             **_prefixed("optimizer", _flat_optimizer(diffusion.optimizer)),
         }
         facts = {**progress._asdict(), "average_steps": average.steps}
-        path = self.path / "training" / f"{progress.step:010d}.safetensors"
+        folder = self.path / "training"
+        for left in folder.glob(".*.safetensors"):  # by a process that was killed while it wrote
+            left.unlink(missing_ok=True)
+        path = folder / f"{progress.step:010d}.safetensors"
         _write(path, tensors, {name: repr(value) for name, value in facts.items()})
         _write(self.path / "model.safetensors", average.network.state_dict(), {"step": str(progress.step)})
         for old in self.states()[_KEPT_STATES:]:
@@ -136,6 +140,7 @@ class Run:
             except UnnoiseError as error:
                 if older == len(states):
                     raise
+                path.rename(path.with_suffix(".damaged"))
                 warnings.warn(f"{error} Going on from the state before it.", stacklevel=2)
         return Progress()
 

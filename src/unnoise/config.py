@@ -44,6 +44,10 @@ class Recipe:
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, f"The batch size is at least 1, but got {self.batch_size}.")
         require_steps(self.num_steps)
+        require(
+            self.network.normalization == "group" or self.batch_size >= 2,
+            "BatchNorm needs at least 2 pictures a step, but the batch size is 1: take 64.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,13 @@ class DataConfig:
     flip: bool = False
     held_out: int = 0
     fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        require(
+            min(self.height, self.width, self.channels) >= 1,
+            f"Pictures have at least 1 row, column and channel, but got {self.height} x {self.width} x "
+            f"{self.channels}.",
+        )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -103,6 +114,10 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         require_seeds([self.seed])
+        require(
+            self.data.channels == self.recipe.network.channels,
+            f"The pictures have {self.data.channels} channels, but the network {self.recipe.network.channels}.",
+        )
 
     def build(self, device: torch.device | str = "cpu") -> Diffusion:
         """A `Diffusion` as this run's was at its first step: the seed decides the initial weights."""
@@ -143,8 +158,11 @@ class RunConfig:
         require(isinstance(data, dict), f"{where} holds no settings, but {type(data).__name__}.")
         found = data.get("format")
         require(
-            isinstance(found, int) and found <= FORMAT,
-            f"{where} has format {found!r}, but this unnoise reads up to {FORMAT}: upgrade unnoise to use it.",
+            isinstance(found, int), f"{where} is no run's config.json: its format is {found!r}, not a number."
+        )
+        require(
+            found <= FORMAT,
+            f"{where} has format {found}, but this unnoise reads up to {FORMAT}: upgrade unnoise to use it.",
         )
         try:
             return _converter().structure(data, RunConfig)

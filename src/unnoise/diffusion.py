@@ -55,7 +55,7 @@ class Diffusion:
         precision: of the network's arithmetic (autocast); weights and losses stay in float32.
 
     Raises:
-        UnnoiseError: if the schedule reaches a rate of 0 that the objective would divide by.
+        UnnoiseError: if the network predicts the noise, and the schedule starts sampling without any signal.
     """
 
     def __init__(
@@ -94,8 +94,8 @@ class Diffusion:
         _, last_signal = self.schedule(torch.ones(1, 1, 1, 1))
         require(
             self.objective.predicts != "noise" or float(last_signal) > 1e-4,
-            "A network that predicts the noise can't start from signal rate 0, where "
-            f"{type(self.schedule).__name__} ends: predict the velocity, or take OffsetCosine.",
+            "A network that predicts the noise can't start where there is almost no signal, as "
+            f"{type(self.schedule).__name__} does: predict the velocity, or take OffsetCosine.",
         )
 
     @property
@@ -198,8 +198,13 @@ class Diffusion:
         eta: float = 0.0,
         draw_noises: Callable[[], Images] | None = None,
     ) -> Iterator[Prediction]:
-        """From noises (B, C, H, W) to images, one `Prediction` (normalised) a step; see `samplers.ddim`."""
-        return samplers.ddim(self.denoise, noises, num_steps, self.schedule, eta=eta, draw_noises=draw_noises)
+        """From noises (B, C, H, W) to images, one `Prediction` (normalised) a step; see `samplers.ddim`.
+
+        Through the averaged network, as everything but training.
+        """
+        return samplers.ddim(
+            self.ema.denoise, noises, num_steps, self.schedule, eta=eta, draw_noises=draw_noises
+        )
 
     def generate(
         self,
@@ -227,8 +232,10 @@ class Diffusion:
         pictures = []
         for first in range(0, num_images, batch_size):
             draw = self.noises(range(seed + first, seed + min(first + batch_size, num_images)))
-            start = draw() if initial_noises is None else initial_noises[first : first + batch_size]
-            for prediction in self.ema.reverse_diffusion(start, num_steps, eta=eta, draw_noises=draw):
+            start = draw()  # drawn in any case, so that no later draw can repeat the start
+            if initial_noises is not None:
+                start = initial_noises[first : first + batch_size].to(self.device)
+            for prediction in self.reverse_diffusion(start, num_steps, eta=eta, draw_noises=draw):
                 images = prediction.images
             pictures.append(self.normalizer.denormalize(images))
         return torch.cat(pictures)
@@ -250,7 +257,7 @@ class Diffusion:
         """
         grid = samplers.time_grid(num_steps, self.schedule)
         steps = []
-        for step, prediction in enumerate(self.ema.reverse_diffusion(noises, num_steps)):
+        for step, prediction in enumerate(self.reverse_diffusion(noises, num_steps)):
             noise_rates, signal_rates = (rates[step].to(noises) for rates in grid)
             steps.append(signal_rates * prediction.images + noise_rates * prediction.noises)
         return self.normalizer.denormalize(torch.stack([*steps, prediction.images]))

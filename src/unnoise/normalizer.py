@@ -4,7 +4,8 @@ Noise is added after normalisation, so the standard deviation sets the signal-to
 times the true one moves the log-SNR by -2 ln r at every noise level.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,10 @@ from unnoise.errors import require
 
 _SMALLEST_STD = 1 / 255
 """A channel that never changes (full alpha, say) has no spread: one grey level stands in for it."""
+
+
+_SLICE = 2**22
+"""Values that are worked on at once, which keeps the memory flat."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +58,8 @@ class Normalizer:
             UnnoiseError: when there are no images.
         """
         count, mean, squares = 0, torch.zeros(0), torch.zeros(0)
-        for batch in [images] if isinstance(images, Tensor) else images:
-            values = batch.transpose(0, 1).flatten(1).double().cpu()
-            if not values.numel():
-                continue
+        for batch in _slices([images] if isinstance(images, Tensor) else images):
+            values = batch.transpose(0, 1).flatten(1).cpu().double()
             if batch.dtype == torch.uint8:
                 values = values / 255
             batch_mean = values.mean(1)
@@ -70,6 +73,21 @@ class Normalizer:
         require(count > 0, "A Normalizer is fitted to at least one image, but got none.")
         std = (squares / count).sqrt().clamp(min=_SMALLEST_STD)
         return cls(tuple(mean.tolist()), tuple(std.tolist()))
+
+    @classmethod
+    def of_sums(cls, count: int, sums: Sequence[int], squares: Sequence[int]) -> "Normalizer":
+        """The same from exact integers: how many bytes a channel has, their sum, and the sum of their squares.
+
+        mean = sum / (255 count),    std = sqrt(count squares - sum^2) / (255 count)
+        """
+        require(count > 0, "A Normalizer is fitted to at least one image, but got none.")
+        stds = (
+            math.sqrt(count * square - total * total) / (255 * count)
+            for total, square in zip(sums, squares, strict=True)
+        )
+        return cls(
+            tuple(total / (255 * count) for total in sums), tuple(max(std, _SMALLEST_STD) for std in stds)
+        )
 
     @classmethod
     def imagenet(cls) -> "Normalizer":
@@ -105,3 +123,12 @@ class Normalizer:
         )
         mean, std = (images.new_tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
         return mean, std
+
+
+def _slices(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The same images, not too many at a time."""
+    for batch in batches:
+        if batch.numel():
+            images = max(1, _SLICE // batch[0].numel())
+            for first in range(0, len(batch), images):
+                yield batch[first : first + images]

@@ -40,6 +40,9 @@ class OptimizerConfig:
         require(
             self.learning_rate > 0, f"The learning rate is above 0, but got {self.learning_rate}: try 1e-3."
         )
+        require(
+            all(0 <= beta < 1 for beta in self.betas), f"betas are from 0 to below 1, but got {self.betas}."
+        )
         require(self.weight_decay >= 0, f"The weight decay is at least 0, but got {self.weight_decay}.")
         require(
             self.max_gradient_norm is None or self.max_gradient_norm > 0,
@@ -62,7 +65,7 @@ class OptimizerConfig:
 
     def learning_rate_at(self, spent: float) -> float:
         """The learning rate once this fraction (0 to 1) of the budget is spent, whatever the budget counts."""
-        rise = min(1.0, spent / self.warmup) if self.warmup else 1.0
+        rise = min(1.0, max(0.01, spent / self.warmup)) if self.warmup else 1.0  # no step is for nothing
         left = 1 - min(1.0, max(0.0, (spent - self.warmup) / (1 - self.warmup)))
         fall = {"constant": 1.0, "linear": left, "cosine": (1 - math.cos(math.pi * left)) / 2}[self.decay]
         return self.learning_rate * rise * fall

@@ -1,6 +1,5 @@
 """A plan turns pictures and a few wishes into the whole description of a run."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -14,10 +13,6 @@ from unnoise.errors import require
 from unnoise.normalizer import Normalizer
 from unnoise.presets import recipe
 from unnoise.seeds import require_seeds
-from unnoise.tensors import Pixels
-
-_CHUNK = 4096
-"""Pictures read at a time, so that fitting the normalizer needs little memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +75,8 @@ def _normalizer(chosen: Recipe, images: ImageSet, training: np.ndarray) -> Norma
         case "symmetric":
             return Normalizer.symmetric(images.channels)
         case "dataset":
-            return Normalizer.fit(_chunks(images, training))
-
-
-def _chunks(images: ImageSet, indices: np.ndarray) -> Iterator[Pixels]:
-    for first in range(0, len(indices), _CHUNK):
-        yield images.take(indices[first : first + _CHUNK])
+            sums, squares = images.moments[training].sum(0).tolist()
+            return Normalizer.of_sums(len(training) * images.height * images.width, sums, squares)
 
 
 def resumed(config: RunConfig, wishes: Wishes) -> RunConfig:

@@ -31,13 +31,14 @@ def _sized(channels: int, height: int, width: int, base: int) -> Recipe:
             attention=(False,) * (levels - 1) + (True,),
             patch_size=patch_size,
             embedding_dim=base,
+            max_frequency=100.0,
         ),
         schedule=OffsetCosine(0.002, 0.9999),
         objective=Objective("velocity", "velocity", "l2"),
         noise_levels=LogNormal(-0.5, 1.2, stratified=True),
         condition="log_snr",
         optimizer=OptimizerConfig(
-            learning_rate=2e-3,
+            learning_rate=4e-3,
             weight_decay=1e-2,
             betas=(0.9, 0.99),
             max_gradient_norm=1.0,
@@ -52,12 +53,12 @@ def _sized(channels: int, height: int, width: int, base: int) -> Recipe:
 
 def default(channels: int, height: int, width: int) -> Recipe:
     """A small U-Net on patches that predicts the velocity: made for minutes on a laptop's CPU."""
-    return _sized(channels, height, width, base=32)
+    return _sized(channels, height, width, base=48)
 
 
 def large(channels: int, height: int, width: int) -> Recipe:
     """`default` at twice the width, about 4 times the work a picture: for an hour, or for a GPU."""
-    return _sized(channels, height, width, base=64)
+    return _sized(channels, height, width, base=96)
 
 
 def keras_ddim(channels: int, height: int, width: int) -> Recipe:
@@ -75,7 +76,10 @@ def keras_ddim(channels: int, height: int, width: int) -> Recipe:
 
 
 def clear_ddim(channels: int, height: int, width: int) -> Recipe:
-    """clear-diffusion-keras: velocity, noise power uniform, the noise level in every block."""
+    """clear-diffusion-keras: velocity, noise power uniform, the noise level in every block.
+
+    Its attention heads are as wide as their level; ours share the width among them, as is usual.
+    """
     return Recipe(
         network=UNetConfig(
             channels=channels,

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ class Row(NamedTuple):
     seconds: float
     learning_rate: float | None
     training_loss: float | None
+    noise_loss: float | None
+    image_loss: float | None
     held_out_loss: float | None
 
 
@@ -111,7 +114,8 @@ class Recorder:
         self.held_out = held_out
         self.progress = progress
         self.history = [row for row in read_history(run.path / "history.csv") if row.step <= progress.step]
-        self._losses: list[torch.Tensor] = []
+        self._results: list[StepResult] = []
+        self._learning_rate = 0.0
         self._log = SummaryWriter(str(run.path / "log"), purge_step=progress.step + 1)
 
     def __enter__(self) -> "Recorder":
@@ -121,69 +125,86 @@ class Recorder:
         self._log.close()
 
     def record(self, steps: Iterable[TrainStep]) -> Iterator[TrainStep]:
-        """Passes the steps on; in between reports losses, looks at samples, and saves. Closing it saves."""
+        """Passes the steps on; in between reports losses, saves, and looks at samples. Closing it saves."""
         spent, seconds = self.run.config.budget.spent(*self.progress), self.progress.seconds
-        looking, saving = Interval(spent, seconds), Interval(spent, seconds)
         reporting = Interval(spent, seconds, fraction=0, shortest=1.0)
-        saved = True
+        saving = Interval(spent, seconds)
+        step = None
         try:
             for step in steps:
-                saved = False
-                self.progress = progress = step.progress
-                self._losses.append(step.result.loss)
-                ended, now = step.spent >= 1, (step.spent, progress.seconds)
-                if reporting.due(*now) or ended:
-                    self.report(step.learning_rate)
-                seen = step._replace(held_out_loss=self.look()) if looking.due(*now) or ended else step
-                if saving.due(*now) or ended:
-                    self.save()
-                    saved = True
-                yield seen
+                self.progress, self._learning_rate = step.progress, step.learning_rate
+                self._results.append(step.result)
+                now = step.spent, step.progress.seconds
+                if reporting.due(*now):
+                    self.report()
+                if step.spent < 1 and saving.due(*now):
+                    started = time.monotonic()
+                    yield self._save_and_look(step)
+                    saving.shortest = max(20.0, 20 * (time.monotonic() - started))  # at most a twentieth
+                elif step.spent < 1:
+                    yield step
         except GeneratorExit:
-            if not saved:
-                self.report(self.diffusion.optimizer_config.learning_rate)
-                self.save()
+            self._save_and_write()
             raise
+        if step is not None and step.spent >= 1:
+            yield self._save_and_look(step)
+        elif step is not None:  # it was asked to stop
+            self._save_and_write()
 
-    def report(self, learning_rate: float) -> None:
-        """Records the mean training loss since the last time.
+    def _save_and_look(self, step: TrainStep) -> TrainStep:
+        self._save_and_write()  # first: whatever goes wrong with a picture, the weights are safe
+        loss = self.look()
+        self.write()
+        return step._replace(held_out_loss=loss)
+
+    def _save_and_write(self) -> None:
+        self.report()
+        self.run.save(self.diffusion, self.progress)
+        self.write()
+
+    def report(self) -> None:
+        """Records the mean training losses since the last time.
 
         Raises:
-            UnnoiseError: when it is not a finite number; nothing is saved from then on.
+            UnnoiseError: when the loss is not a finite number; nothing is saved from then on.
         """
-        if not self._losses:
+        if not self._results:
             return
-        loss, step = float(torch.stack(self._losses).mean()), self.progress.step
-        self._losses.clear()
+        loss, noise_loss, image_loss = (
+            float(torch.stack(values).mean()) for values in zip(*self._results, strict=True)
+        )
+        self._results.clear()
+        step = self.progress.step
         if not math.isfinite(loss):
             raise UnnoiseError(
                 f"The loss became {loss} at step {step}: go on from the last saved state with --resume, "
                 "or train again with a lower learning rate or in float32."
             )
-        self.history.append(Row(*self.progress, learning_rate, loss, None))
-        self._log.add_scalar("loss/training", loss, step)
-        self._log.add_scalar("learning_rate", learning_rate, step)
+        self.history.append(Row(*self.progress, self._learning_rate, loss, noise_loss, image_loss, None))
+        scalars = {"training": loss, "noise": noise_loss, "image": image_loss}
+        for name, value in scalars.items():
+            self._log.add_scalar(f"loss/{name}", value, step)
+        self._log.add_scalar("learning_rate", self._learning_rate, step)
 
     def look(self) -> float | None:
         """Tests on the held-out pictures and generates the sample sheet; returns the held-out loss."""
         loss, step = held_out_loss(self.diffusion, self.held_out), self.progress.step
         if loss is not None:
-            self.history.append(Row(*self.progress, None, None, loss))
+            self.history.append(Row(*self.progress, None, None, None, None, loss))
             self._log.add_scalar("loss/held_out", loss, step)
         num_steps = self.run.config.recipe.num_steps
         images = self.diffusion.generate(len(SAMPLE_SEEDS), num_steps, SAMPLE_SEEDS[0]).cpu()
-        sheet = pictures.grid(images)
+        sheet = pictures.grid(images if images.shape[1] <= 4 else images[:, :3])
         pictures.save_png(sheet, self.run.samples / f"{step:010d}.png")
         self._log.add_image("samples", np.asarray(sheet.convert("RGB")), step, dataformats="HWC")
         return loss
 
-    def save(self) -> None:
-        """Saves the state to resume from, the table, and its curve."""
+    def write(self) -> None:
+        """Writes the table of losses, and draws their curve."""
         with writable(self.run.path / "history.csv") as file, file.open("w", newline="") as opened:
             table = csv.writer(opened)
             table.writerow(Row._fields)
             table.writerows(["" if value is None else value for value in row] for row in self.history)
-        self.run.save(self.diffusion, self.progress)
         points = [pictures.LossPoint(row.images, row.training_loss, row.held_out_loss) for row in self.history]
         pictures.save_png(pictures.loss_curve(points), self.run.path / "loss.png")
         self._log.flush()

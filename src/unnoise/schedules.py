@@ -44,8 +44,14 @@ def rates_of_log_snr(values: Rates) -> RatePair:
     return RatePair(torch.sigmoid(-values).sqrt(), torch.sigmoid(values).sqrt())
 
 
-def _of_noise_power(noise_power: Rates) -> RatePair:
-    return RatePair(noise_power.sqrt(), (1 - noise_power).sqrt())
+def _of_log_noise_power(log_power: Rates) -> RatePair:
+    """From log p; 1 - p by expm1, or its last digits would be lost where p is nearly 1."""
+    return RatePair((log_power / 2).exp(), (-torch.expm1(log_power)).sqrt())
+
+
+def _of_log_signal_power(log_power: Rates) -> RatePair:
+    """From log (1 - p)."""
+    return RatePair((-torch.expm1(log_power)).sqrt(), (log_power / 2).exp())
 
 
 @dataclass(frozen=True)
@@ -133,7 +139,7 @@ class LogSNRSchedule(ABC):
     Abstract: its members differ only in how p(t) goes from p_0 to p_1.
 
     Raises:
-        UnnoiseError: unless start_log_snr > end_log_snr, both finite.
+        UnnoiseError: unless 30 >= start_log_snr > end_log_snr >= -30.
     """
 
     start_log_snr: float = 3.0
@@ -141,8 +147,8 @@ class LogSNRSchedule(ABC):
 
     def __post_init__(self) -> None:
         require(
-            math.isfinite(self.start_log_snr) and -math.inf < self.end_log_snr < self.start_log_snr,
-            f"{type(self).__name__} needs finite start_log_snr > end_log_snr, but got "
+            30 >= self.start_log_snr > self.end_log_snr >= -30,
+            f"{type(self).__name__} needs 30 >= start_log_snr > end_log_snr >= -30, but got "
             f"{self.start_log_snr} and {self.end_log_snr}: take 3 and -10 if in doubt.",
         )
 
@@ -150,9 +156,13 @@ class LogSNRSchedule(ABC):
     def __call__(self, diffusion_times: Rates) -> RatePair:
         """Returns (sqrt p, sqrt(1 - p)), each (B, 1, 1, 1)."""
 
-    def noise_powers(self) -> tuple[float, float]:
-        """(p_0, p_1), the noise power at t = 0 and at t = 1."""
-        return 1 / (1 + math.exp(self.start_log_snr)), 1 / (1 + math.exp(self.end_log_snr))
+    def log_noise_powers(self) -> tuple[float, float]:
+        """(log p_0, log p_1)."""
+        return -math.log1p(math.exp(self.start_log_snr)), -math.log1p(math.exp(self.end_log_snr))
+
+    def log_signal_powers(self) -> tuple[float, float]:
+        """(log (1 - p_0), log (1 - p_1))."""
+        return -math.log1p(math.exp(-self.start_log_snr)), -math.log1p(math.exp(-self.end_log_snr))
 
 
 @dataclass(frozen=True)
@@ -161,8 +171,11 @@ class LinearPower(LogSNRSchedule):
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
         """Returns (sqrt p, sqrt(1 - p)), each (B, 1, 1, 1)."""
-        first, last = self.noise_powers()
-        return _of_noise_power(first + diffusion_times * (last - first))
+        noise, signal = (
+            math.exp(first) * (1 - diffusion_times) + math.exp(last) * diffusion_times
+            for first, last in (self.log_noise_powers(), self.log_signal_powers())
+        )
+        return RatePair(noise.sqrt(), signal.sqrt())
 
 
 @dataclass(frozen=True)
@@ -171,9 +184,11 @@ class CosinePower(LogSNRSchedule):
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
         """Returns (sin, cos) of the angle, each (B, 1, 1, 1)."""
-        start, end = (math.asin(math.sqrt(power)) for power in self.noise_powers())
-        angles = start + diffusion_times * (end - start)
-        return RatePair(angles.sin(), angles.cos())
+        (first, _), (_, last) = self.log_noise_powers(), self.log_signal_powers()
+        start, left = math.asin(math.exp(first / 2)), math.asin(math.exp(last / 2))  # left to a right angle
+        noise_angles = start + diffusion_times * (math.pi / 2 - left - start)
+        signal_angles = left + (1 - diffusion_times) * (math.pi / 2 - left - start)
+        return RatePair(noise_angles.sin(), signal_angles.sin())
 
 
 @dataclass(frozen=True)
@@ -192,8 +207,8 @@ class LogNoise(LogSNRSchedule):
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
         """Returns (sqrt p, sqrt(1 - p)), each (B, 1, 1, 1)."""
-        first, last = self.noise_powers()
-        return _of_noise_power(first * (last / first) ** diffusion_times)
+        first, last = self.log_noise_powers()
+        return _of_log_noise_power((1 - diffusion_times) * first + diffusion_times * last)
 
 
 @dataclass(frozen=True)
@@ -202,8 +217,8 @@ class LogSignal(LogSNRSchedule):
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
         """Returns (sqrt p, sqrt(1 - p)), each (B, 1, 1, 1)."""
-        first, last = self.noise_powers()
-        return _of_noise_power(1 - (1 - first) * ((1 - last) / (1 - first)) ** diffusion_times)
+        first, last = self.log_signal_powers()
+        return _of_log_signal_power((1 - diffusion_times) * first + diffusion_times * last)
 
 
 @dataclass(frozen=True)
@@ -212,8 +227,8 @@ class NoiseStep(LogSNRSchedule):
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
         """Returns (sqrt p, sqrt(1 - p)), each (B, 1, 1, 1)."""
-        first, last = self.noise_powers()
-        return _of_noise_power(last * (first / last) ** (1 - diffusion_times).square())
+        (first, last), weights = self.log_noise_powers(), (1 - diffusion_times).square()
+        return _of_log_noise_power(weights * first + (1 - weights) * last)
 
 
 @dataclass(frozen=True)
@@ -222,8 +237,8 @@ class SignalStep(LogSNRSchedule):
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
         """Returns (sqrt p, sqrt(1 - p)), each (B, 1, 1, 1)."""
-        first, last = self.noise_powers()
-        return _of_noise_power(1 - (1 - first) * ((1 - last) / (1 - first)) ** diffusion_times.square())
+        (first, last), weights = self.log_signal_powers(), diffusion_times.square()
+        return _of_log_signal_power((1 - weights) * first + weights * last)
 
 
 AnySchedule = (

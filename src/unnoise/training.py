@@ -32,7 +32,7 @@ def choose_device(name: str = "auto") -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise UnnoiseError(f"The device {name!r} can't be used here ({reason}): try --device cpu.") from None
@@ -47,19 +47,21 @@ def steps(
     *,
     seed: int = 0,
     rank: int = 0,
-    agree: Callable[[float], float] = float,
+    spent: Callable[[Progress], float] | None = None,
 ) -> Iterator[TrainStep]:
     """Trains until the budget is spent, from wherever `progress` is. Writes nothing, shows nothing.
 
     The random numbers of a step are a function of (seed, step, rank): what comes next never depends on what
-    happened since the run was started, so a resumed run is the uninterrupted one.
+    happened since the run was started, so a resumed run is the uninterrupted one (but for a budget of minutes,
+    where the learning rate follows the clock).
 
     Args:
-        agree: makes all processes see the same fraction spent, where each has a clock of its own.
+        spent: the fraction of the budget that is spent, where it is not the budget alone that decides.
     """
+    spent = spent or (lambda now: budget.spent(*now))
     started = time.monotonic() - progress.seconds
-    while (spent := agree(budget.spent(*progress))) < 1:
-        learning_rate = diffusion.optimizer_config.learning_rate_at(spent)
+    while (fraction := spent(progress)) < 1:
+        learning_rate = diffusion.optimizer_config.learning_rate_at(fraction)
         diffusion.set_learning_rate(learning_rate)
         diffusion.generator.manual_seed(_seed_of(seed, progress.step, rank))
         result = diffusion.train_step(batches[progress.step])
@@ -72,10 +74,19 @@ def _seed_of(*numbers: int) -> int:
     return int(np.random.SeedSequence([abs(number) for number in numbers]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def train(run: Run, pictures: Pictures, device: torch.device | str = "cpu") -> Generator[TrainStep, None, None]:
+def train(
+    run: Run,
+    pictures: Pictures,
+    device: torch.device | str = "cpu",
+    stop: Callable[[], bool] = lambda: False,
+) -> Generator[TrainStep, None, None]:
     """Trains a run from where its folder is to the end of its budget, and keeps the folder up to date.
 
     Closing the iterator early saves; a later call goes on from there.
+
+    Args:
+        run, pictures, device: what, on what, where.
+        stop: asked before each step; of several processes the first decides for all.
 
     Yields:
         a `TrainStep` after each step.
@@ -84,8 +95,10 @@ def train(run: Run, pictures: Pictures, device: torch.device | str = "cpu") -> G
         UnnoiseError: when the loss is no longer finite; the last saved state stays.
     """
     config = run.config
-    accelerator = Accelerator(cpu=torch.device(device).type == "cpu")
-    diffusion = config.build(accelerator.device)
+    # Precision is ours (Diffusion.denoise), whatever the launcher's settings say.
+    accelerator = Accelerator(cpu=torch.device(device).type == "cpu", mixed_precision="no")
+    # One process trains where it is told to; of several, Accelerate gives each a device of its own.
+    diffusion = config.build(device if accelerator.num_processes == 1 else accelerator.device)
     progress = run.restore(diffusion)
     distribute(diffusion, accelerator)
     rank, processes = accelerator.process_index, accelerator.num_processes
@@ -99,8 +112,8 @@ def train(run: Run, pictures: Pictures, device: torch.device | str = "cpu") -> G
         rank=rank,
         processes=processes,
     )
-    agree = _same_everywhere(accelerator)
-    iterator = steps(diffusion, batches, config.budget, progress, seed=config.seed, rank=rank, agree=agree)
+    spent = _spent_everywhere(config.budget, stop, accelerator)
+    iterator = steps(diffusion, batches, config.budget, progress, seed=config.seed, rank=rank, spent=spent)
     if not accelerator.is_main_process:
         yield from iterator
         return
@@ -112,13 +125,22 @@ def train(run: Run, pictures: Pictures, device: torch.device | str = "cpu") -> G
 
 def distribute(diffusion: Diffusion, accelerator: Accelerator) -> None:
     """Lets Accelerate wrap the network, the optimiser and the backward pass; one process notices nothing."""
-    diffusion.network = accelerator.prepare_model(diffusion.network)
-    diffusion.optimizer = accelerator.prepare_optimizer(diffusion.optimizer)
+    diffusion.network = accelerator.prepare_model(diffusion.network, device_placement=False)
+    diffusion.optimizer = accelerator.prepare_optimizer(diffusion.optimizer, device_placement=False)
     diffusion.backward = accelerator.backward
 
 
-def _same_everywhere(accelerator: Accelerator) -> Callable[[float], float]:
-    """The first process's clock decides for all, or one would stop while the others wait for it."""
-    if accelerator.num_processes == 1:
-        return float
-    return lambda spent: float(broadcast(torch.tensor(spent, device=accelerator.device)))
+def _spent_everywhere(
+    budget: Budget, stop: Callable[[], bool], accelerator: Accelerator
+) -> Callable[[Progress], float]:
+    """The first process's clock and stop decide for all, or one would end while the others wait for it."""
+
+    def spent(progress: Progress) -> float:
+        fraction = 1.0 if stop() else min(1.0, budget.spent(*progress))
+        if accelerator.num_processes == 1:
+            return fraction
+        # In billionths: float32 would round what is nearly spent up to spent.
+        shared = broadcast(torch.tensor(int(fraction * 1e9), device=accelerator.device))
+        return int(shared) / 1e9
+
+    return spent

@@ -42,14 +42,15 @@ class Bar:
     Args:
         task: what is being done.
         total: how much there is to do.
+        hidden: shows nothing (in all processes but the first).
     """
 
-    def __init__(self, task: str, total: float) -> None:
+    def __init__(self, task: str, total: float, *, hidden: bool = False) -> None:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
         columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
         self._progress = Progress(
-            TextColumn("{task.description}"), *columns, TextColumn("left"), console=stderr()
+            TextColumn("{task.description}"), *columns, TextColumn("left"), console=stderr(), disable=hidden
         )
         self._task = self._progress.add_task(task, total=total, note="")
 

@@ -1,9 +1,16 @@
 """`unnoise demo`: two minutes from nothing to drawn digits."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unnoise.cli.console import result, say
 from unnoise.errors import require
+
+if TYPE_CHECKING:
+    from unnoise.diffusion import Diffusion
+
+_MARKER = "Made by `unnoise demo`; the next demo replaces it.\n"
 
 
 def demo(out: Path = Path("demo"), minutes: float = 2.0, seed: int = 0, device: str = "auto") -> None:
@@ -18,31 +25,42 @@ def demo(out: Path = Path("demo"), minutes: float = 2.0, seed: int = 0, device: 
         device: auto, cpu, cuda, cuda:1 or mps.
     """
     from unnoise.checkpoint import Run
-    from unnoise.cli.generate import generate_with_bar, save_images, save_reverse_process
+    from unnoise.cli.generate import save_images, save_reverse_process
     from unnoise.cli.morph import save_morph
     from unnoise.cli.train import run_training
     from unnoise.config import Budget
+    from unnoise.files import writable
     from unnoise.plan import Wishes
     from unnoise.training import choose_device
 
-    path = out / "run"
+    path, marker = out / "run", out / "README.txt"
     if (path / "config.json").exists():
-        earlier = Run.open(path)
-        require(
-            earlier.config.data.source == "digits",
-            f"{path} holds a run on {earlier.config.data.source}, which a demo won't replace: name another.",
-        )
-        earlier.remove()
+        require(marker.exists(), f"{path} holds a run that no demo made, so it stays: name another --out.")
+        Run.open(path).remove()
+    with writable(marker) as file:
+        file.write_text(_MARKER)
     # At twice their 8 x 8 pixels the same digits are far easier to read, and patches cost nothing more.
     wishes = Wishes(size=(16, 16), seed=seed, budget=Budget(unit="minutes", amount=minutes))
     run = run_training("digits", path, wishes, device=device)
     assert run is not None, "only a dry run makes none"
     diffusion, steps = run.load(choose_device(device)), run.config.recipe.num_steps
     say("Drawing ...")
-    sheet, reverse, loop = out / "digits.png", out / "reverse.gif", out / "morph.gif"
-    save_images(generate_with_bar(diffusion, diffusion.noises(range(100))(), steps), sheet, 0)
+    sheet, steps_shown = out / "digits.png", out / "reverse.png"
+    reverse, loop = out / "reverse.gif", out / "morph.gif"
+    save_images(diffusion, range(100), steps, sheet)
+    _save_strip(diffusion, range(6), steps, steps_shown)
     save_reverse_process(diffusion, range(16), steps, reverse)
     save_morph(diffusion, tuple(range(6)), 90, steps, loop)
     result("contact sheet", sheet)
-    result("reverse process", reverse)
+    result("reverse process", steps_shown)
+    result("reverse process, moving", reverse)
     result("morph", loop)
+
+
+def _save_strip(diffusion: "Diffusion", seeds: Sequence[int], num_steps: int, path: Path) -> None:
+    """The reverse process of a few pictures, noise at the left, under the time of each step."""
+    from unnoise import pictures
+
+    trajectory = diffusion.trajectory(diffusion.noises(seeds)(), num_steps).cpu()
+    labels = [f"t = {1 - step / num_steps:.2f}" for step in range(num_steps)]
+    pictures.save_png(pictures.strip(trajectory, [*labels, "result"]), path)

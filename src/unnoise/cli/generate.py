@@ -1,7 +1,8 @@
 """`unnoise generate`: from a run to new pictures."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -9,8 +10,9 @@ from unnoise.cli.console import Bar, result
 from unnoise.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from unnoise.diffusion import Diffusion
-    from unnoise.tensors import Images
 
 
 def generate(
@@ -34,7 +36,6 @@ def generate(
         device: auto, cpu, cuda, cuda:1 or mps.
     """
     from unnoise.checkpoint import Run
-    from unnoise.files import check_writable
     from unnoise.samplers import require_steps
     from unnoise.training import choose_device
 
@@ -42,74 +43,96 @@ def generate(
     path = out or run / "generated.png"
     steps = opened.config.recipe.num_steps if num_steps is None else num_steps
     require_steps(steps)
-    _check_suffix(path)
     require(num_images >= 1, f"At least 1 image can be generated, but {num_images} were asked for.")
-    check_writable(path if path.suffix else path / "picture.png")
+    check_out(path)
     diffusion = opened.load(choose_device(device))
-    if path.suffix.lower() in (".gif", ".mp4"):
-        save_reverse_process(diffusion, range(seed, seed + num_images), steps, path)
+    seeds = range(seed, seed + num_images)
+    if path.suffix.lower() in ANIMATIONS and not path.is_dir():
+        save_reverse_process(diffusion, seeds, steps, path)
     else:
-        noises = diffusion.noises(range(seed, seed + num_images))()
-        save_images(generate_with_bar(diffusion, noises, steps), path, seed)
+        save_images(diffusion, seeds, steps, path)
     result("generated", path)
 
 
+ANIMATIONS = (".gif", ".mp4")
+_SUFFIXES = (".png", ".npz", *ANIMATIONS)
 _BATCH = 64
-_SUFFIXES = (".png", ".gif", ".mp4", ".npz", "")
 
 
-def _check_suffix(path: Path) -> None:
+def check_out(path: Path) -> None:
+    """Finds out now, rather than after long work, whether pictures can be written there.
+
+    Raises:
+        UnnoiseError: for a name that says nothing of its kind, or a place that can't be written.
+    """
+    from unnoise.files import check_writable
+    from unnoise.pictures.videos import require_video
+
+    if path.is_dir() or not path.suffix:
+        check_writable(path / "picture.png")
+        return
     if path.suffix.lower() not in _SUFFIXES:
         raise UnnoiseError(
             f"Pictures are written to a .png, .gif, .mp4 or .npz file, or into a folder, but --out is {path}."
         )
+    if path.suffix.lower() == ".mp4":
+        require_video()
+    check_writable(path)
 
 
-def generate_with_bar(diffusion: "Diffusion", noises: "Images", num_steps: int) -> "Images":
-    """The pictures of these noises, with a progress bar, a batch at a time."""
-    import torch
-
-    done = []
-    with Bar("Generating", len(noises)) as shown:
-        for first in range(0, len(noises), _BATCH):
-            batch = noises[first : first + _BATCH]
-            done.append(diffusion.generate(initial_noises=batch, num_steps=num_steps).cpu())
+def batches(seeds: Sequence[int], task: str) -> Iterator[Sequence[int]]:
+    """The seeds, some at a time, with a progress bar."""
+    with Bar(task, len(seeds)) as shown:
+        for first in range(0, len(seeds), _BATCH):
+            batch = seeds[first : first + _BATCH]
+            yield batch
             shown.advance(len(batch))
-    return torch.cat(done)
 
 
-def save_images(images: "Images", path: Path, seed: int) -> None:
+def save_images(diffusion: "Diffusion", seeds: Sequence[int], num_steps: int, path: Path) -> None:
     """Writes a sheet, an array, or one file each, by what the path is called."""
     import numpy as np
-    from PIL import Image
+    import torch
 
     from unnoise import pictures
     from unnoise.files import writable
 
-    if path.suffix.lower() == ".png":
-        pictures.save_png(pictures.grid(images), path)
-        return
-    arrays = pictures.to_uint8(images)
-    if path.suffix.lower() == ".npz":
+    kept: list[Any] = []
+    sheet = path.suffix.lower() == ".png" and not path.is_dir()
+    array = path.suffix.lower() == ".npz" and not path.is_dir()
+    for batch in batches(seeds, "Generating"):
+        images = diffusion.generate(initial_noises=diffusion.noises(batch)(), num_steps=num_steps).cpu()
+        if sheet:
+            kept.append(images)
+        elif array:
+            kept.append(pictures.to_bytes(images))
+        else:
+            _save_each(pictures.to_uint8(images), batch, path)
+    if sheet:
+        pictures.save_png(pictures.grid(torch.cat(kept)), path)
+    elif array:
         with writable(path) as file:
-            np.savez_compressed(file, images=arrays)
-        return
-    for offset, array in enumerate(arrays):
+            np.savez_compressed(file, images=np.concatenate(kept))
+
+
+def _save_each(arrays: "np.ndarray", seeds: Sequence[int], folder: Path) -> None:
+    from PIL import Image
+
+    from unnoise import pictures
+
+    for seed, array in zip(seeds, arrays, strict=True):
         picture = Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
-        pictures.save_png(picture, path / f"{seed + offset:06d}.png")
+        pictures.save_png(picture, folder / f"{seed:06d}.png")
 
 
-def save_reverse_process(diffusion: "Diffusion", seeds: range, num_steps: int, path: Path) -> None:
+def save_reverse_process(diffusion: "Diffusion", seeds: Sequence[int], num_steps: int, path: Path) -> None:
     """Writes how noise turns into these pictures."""
     import torch
 
     from unnoise import pictures
 
-    noises = diffusion.noises(seeds)()
-    parts = []
-    with Bar("Generating", len(noises)) as shown:
-        for first in range(0, len(noises), _BATCH):
-            batch = noises[first : first + _BATCH]
-            parts.append(diffusion.trajectory(batch, num_steps).cpu())
-            shown.advance(len(batch))
+    parts = [
+        diffusion.trajectory(diffusion.noises(batch)(), num_steps).cpu()
+        for batch in batches(seeds, "Generating")
+    ]
     pictures.save_animation(pictures.frames(torch.cat(parts, dim=1)), path)

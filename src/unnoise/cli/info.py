@@ -36,12 +36,13 @@ def _table(facts: dict[str, str]) -> "Table":
 
 def _run_facts(path: Path) -> dict[str, str]:
     from unnoise.checkpoint import Run
+    from unnoise.networks import UNet
     from unnoise.recording import read_history
 
     run = Run.open(path)
     config, history = run.config, read_history(path / "history.csv")
     data = config.data
-    parameters = sum(p.numel() for p in config.build().network.parameters())
+    parameters = sum(p.numel() for p in UNet.from_config(config.recipe.network).parameters())
     facts = {
         "run": str(path),
         "pictures": f"{data.source}, {data.height} x {data.width}, {data.channels} channel(s), "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from unnoise.cli.console import result
-from unnoise.cli.generate import generate_with_bar
+from unnoise.cli.generate import ANIMATIONS, batches, check_out
 
 if TYPE_CHECKING:
     from unnoise.diffusion import Diffusion
@@ -32,12 +32,13 @@ def morph(
         device: auto, cpu, cuda, cuda:1 or mps.
     """
     from unnoise.checkpoint import Run
-    from unnoise.files import check_writable
+    from unnoise.pictures.files import require_suffix
     from unnoise.training import choose_device
 
     opened = Run.open(run)
     target = out or run / "morph.gif"
-    check_writable(target)
+    require_suffix(target, *ANIMATIONS)
+    check_out(target)
     diffusion = opened.load(choose_device(device))
     steps = opened.config.recipe.num_steps if num_steps is None else num_steps
     save_morph(diffusion, seeds, frames, steps, target)
@@ -46,11 +47,17 @@ def morph(
 
 def save_morph(diffusion: "Diffusion", seeds: tuple[int, ...], frames: int, num_steps: int, out: Path) -> None:
     """Writes the loop through the pictures of these seeds."""
+    import torch
+
     from unnoise import pictures
     from unnoise.interpolation import path
+    from unnoise.samplers import require_steps
 
+    require_steps(num_steps)
     noises = path(diffusion.noises(seeds)(), frames, closed=True)
-    images = generate_with_bar(diffusion, noises, num_steps)
-    # One picture a frame: a trajectory of a single image
-    shown = pictures.frames(images.cpu().unsqueeze(1))
+    parts = [
+        diffusion.generate(initial_noises=noises[list(batch)], num_steps=num_steps).cpu()
+        for batch in batches(range(frames), "Morphing")
+    ]
+    shown = pictures.frames(torch.cat(parts).unsqueeze(1))  # a trajectory of one picture
     pictures.save_animation(shown, out, hold_last=0.05)

@@ -1,6 +1,5 @@
 """`unnoise train`: from pictures to a run."""
 
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
 
@@ -85,7 +84,7 @@ def train(
         held_out=held_out,
         budget=_budget(minutes, steps, images),
     )
-    path = out or Path("runs") / (Path(source).stem or "run")
+    path = out or Path("runs") / Path(source).resolve().stem
     run_training(source, path, wishes, device=device, resume=resume, dry_run=dry_run)
 
 
@@ -111,30 +110,61 @@ def run_training(
     dry_run: bool = False,
 ) -> "Run | None":
     """Loads the pictures, makes or reopens the run, and trains it with a progress bar."""
+    from accelerate import PartialState
+
     from unnoise.checkpoint import Run
-    from unnoise.files import check_writable
-    from unnoise.plan import plan, resumed, same_pictures
     from unnoise.training import choose_device
 
-    chosen = choose_device(device)
-    if resume:
-        run = Run.open(path)
-        config = resumed(run.config, wishes)
-        images = _load(source, config)
-        same_pictures(config, images)
-        run = run.with_config(config)
-    else:
-        Run.refuse_existing(path)
-        check_writable(path / "config.json")
-        images = _load(source, wishes)
-        config = plan(images, wishes)
-        if dry_run:
-            print(config.to_json(), end="")
-            return None
-        run = Run.create(path, config)
-    _announce(images, run, str(chosen))
-    _loop(run, images, str(chosen))
+    chosen = str(choose_device(device))
+    if dry_run:
+        _dry_run(source, path, wishes)
+        return None
+    processes = PartialState(cpu=chosen == "cpu")
+    leads = processes.is_main_process
+    with processes.main_process_first():
+        if not leads:  # the first one has made it by now
+            run = Run.open(path)
+            images = _load(source, run.config)
+        elif resume:
+            run, images = _reopened(source, path, wishes)
+        else:
+            run, images = _made(source, path, wishes)
+    if leads:
+        _announce(images, run, chosen)
+    stopped = _loop(run, images, chosen, leads=leads)
+    if leads:
+        _farewell(run, stopped=stopped)
     return run
+
+
+def _dry_run(source: str, path: Path, wishes: "Wishes") -> None:
+    from unnoise.checkpoint import Run
+    from unnoise.plan import plan
+
+    Run.refuse_existing(path)
+    print(plan(_load(source, wishes), wishes).to_json(), end="")
+
+
+def _made(source: str, path: Path, wishes: "Wishes") -> "tuple[Run, ImageSet]":
+    from unnoise.checkpoint import Run
+    from unnoise.files import check_writable
+    from unnoise.plan import plan
+
+    Run.refuse_existing(path)
+    check_writable(path / "config.json")
+    images = _load(source, wishes)
+    return Run.create(path, plan(images, wishes)), images
+
+
+def _reopened(source: str, path: Path, wishes: "Wishes") -> "tuple[Run, ImageSet]":
+    from unnoise.checkpoint import Run
+    from unnoise.plan import resumed, same_pictures
+
+    run = Run.open(path)
+    config = resumed(run.config, wishes)
+    images = _load(source, config)
+    same_pictures(config, images)
+    return run.with_config(config), images
 
 
 def _load(source: str, wanted: "Wishes | RunConfig") -> "ImageSet":
@@ -155,11 +185,20 @@ def _load(source: str, wanted: "Wishes | RunConfig") -> "ImageSet":
     )
 
 
+_NAMED = 10
+
+
 def _announce(images: "ImageSet", run: "Run", device: str) -> None:
-    for skipped in images.skipped[:5]:
+    from unnoise.files import writable
+
+    for skipped in images.skipped[:_NAMED]:
         say(f"Skipped {skipped.name}: {skipped.reason}")
-    if len(images.skipped) > 5:
-        say(f"... and {len(images.skipped) - 5:,} more that could not be read.")
+    if images.skipped:
+        with writable(run.path / "skipped.txt") as file:
+            file.write_text("".join(f"{one.name}: {one.reason}\n" for one in images.skipped), "utf-8")
+    if len(images.skipped) > _NAMED:
+        left = count(len(images.skipped) - _NAMED, "file")
+        say(f"... and {left} more that could not be read: {run.path / 'skipped.txt'} names them all.")
     config = run.config
     say(
         f"{count(len(images), 'picture')} of {images.height} x {images.width}, "
@@ -168,24 +207,24 @@ def _announce(images: "ImageSet", run: "Run", device: str) -> None:
     )
 
 
-def _loop(run: "Run", images: "ImageSet", device: str) -> None:
+def _loop(run: "Run", images: "ImageSet", device: str, *, leads: bool) -> bool:
+    """Trains with a progress bar; returns whether it was asked to stop."""
     from unnoise.training import train
 
-    iterator = train(run, images, device)
     last, speed, held_out = None, "", ""
-    with Stop() as stop, Bar("Training", 1.0) as shown, closing(iterator):
-        for step in iterator:
+    with Stop() as stop, Bar("Training", 1.0, hidden=not leads) as shown:
+        for step in train(run, images, device, lambda: stop.asked):
             if step.held_out_loss is not None:
                 held_out = f", held out {step.held_out_loss:.4f}"
             if last is None or step.progress.seconds - last.seconds > 0.5 or step.spent >= 1:
                 if last is not None:
                     seen, seconds = (now - then for now, then in zip(step.progress[1:], last[1:], strict=True))
-                    speed = f"{seen / seconds:,.0f} images/s, "
+                    speed = f"{seen / max(seconds, 1e-9):,.0f} images/s, "
                 last = step.progress
                 shown.show(step.spent, f"{speed}loss {float(step.result.loss):.4f}{held_out}")
-            if stop.asked:
-                break
-    _farewell(run, stopped=stop.asked)
+    if last is None and not stop.asked:
+        say("The budget of this run is spent already: give it a larger one to go on.")
+    return stop.asked
 
 
 def _farewell(run: "Run", *, stopped: bool) -> None:

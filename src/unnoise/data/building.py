@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unnoise.data.image_set import ImageSet, Skipped
+from unnoise.data.moments import Moments, moments
 from unnoise.data.origin import Batch, Origin
 from unnoise.data.parallel import bar
 from unnoise.data.settings import Settings
@@ -49,6 +50,7 @@ class Tally:
         self.skipped: list[Skipped] = []
         self.every_file_read = True
         self.fingerprint = Fingerprint()
+        self._moments: list[Moments] = []
         self._files = blake2b(digest_size=_HASH_BYTES)
 
     @property
@@ -67,6 +69,12 @@ class Tally:
         if batch.pixels is not None:
             self.count += len(batch.pixels)
             self.fingerprint.add(batch.pixels)
+            self._moments.append(moments(batch.pixels))
+
+    @property
+    def moments(self) -> Moments:
+        """The sums of all pictures in order."""
+        return np.concatenate(self._moments)
 
 
 def settle(origin: Origin, settings: Settings, *, progress: bool) -> Settings:

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from unnoise.data.building import Tally, fingerprint_of, gather, gather_in_file, gather_in_memory, settle
 from unnoise.data.image_set import ImageSet, Skipped
+from unnoise.data.moments import Moments
 from unnoise.data.origin import Origin
 from unnoise.data.settings import Settings
+from unnoise.files import writable
 
 _VERSION = 1
 _DAY_SECONDS = 24 * 60 * 60
@@ -101,7 +103,7 @@ class _Cache:
             tally = gather_in_file(temporary, origin, settled, progress=progress)
             record = _Record(tally.files, tally.fingerprint.text(), tuple(tally.skipped))
             if self._open(origin, record) is None:
-                self._publish(temporary, record.content)
+                self._publish(temporary, record.content, tally.moments)
         finally:
             temporary.unlink(missing_ok=True)
         self._remember_all(origin, {asked, settled}, tally, record)
@@ -127,16 +129,20 @@ class _Cache:
         try:
             about = json.loads((entry / "about.json").read_text("utf-8"))
             pixels = np.load(entry / "pixels.npy", mmap_mode="r", allow_pickle=False)
+            sums = np.load(entry / "moments.npy", allow_pickle=False)
             whole = pixels.dtype == np.uint8 and list(pixels.shape) == about["shape"] and len(pixels) > 0
+            whole &= sums.dtype == np.int64 and sums.shape == (len(pixels), 2, pixels.shape[-1])
         except _DAMAGED:
             return None
-        return ImageSet(pixels, origin.source, record.content, record.skipped) if whole else None
+        return ImageSet(pixels, origin.source, record.content, record.skipped, sums) if whole else None
 
-    def _publish(self, temporary: Path, content: str) -> None:
+    def _publish(self, temporary: Path, content: str, sums: Moments) -> None:
         entry = self._images / content
         entry.mkdir(exist_ok=True)
         shape = np.load(temporary, mmap_mode="r", allow_pickle=False).shape
         temporary.replace(entry / "pixels.npy")
+        with writable(entry / "moments.npy") as file:
+            np.save(file, sums)
         _write_json(entry / "about.json", {"version": _VERSION, "shape": list(shape)})
 
     def _remember_all(self, origin: Origin, settings: set[Settings], tally: Tally, record: _Record) -> None:

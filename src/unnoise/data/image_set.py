@@ -1,11 +1,14 @@
 """A data set is one array of bytes, (N, H, W, C), and a note of what could not be read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unnoise.data.moments import Moments, moments
 from unnoise.tensors import Pixels
 
 
@@ -30,6 +33,12 @@ class ImageSet:
     source: str
     fingerprint: str
     skipped: tuple[Skipped, ...] = ()
+    kept_moments: Moments | None = None
+
+    @cached_property
+    def moments(self) -> Moments:
+        """The sums of each picture: from the cache, or computed now."""
+        return moments(self.pixels) if self.kept_moments is None else self.kept_moments
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -49,10 +58,10 @@ class ImageSet:
         """1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha; arrays may have more."""
         return int(self.pixels.shape[3])
 
-    def take(self, indices: NDArray[np.integer]) -> Pixels:
+    def take(self, indices: "NDArray[np.integer] | Sequence[int]") -> Pixels:
         """Copies the pictures at `indices`, (B,), into a contiguous uint8 tensor (B, C, H, W).
 
         Raises IndexError where an index lies outside the set.
         """
-        copied = np.asarray(self.pixels[indices])
+        copied = np.asarray(self.pixels[np.asarray(indices)])
         return torch.from_numpy(copied).permute(0, 3, 1, 2).contiguous()

@@ -81,7 +81,10 @@ class FolderListing:
         if (status.st_dev, status.st_ino) in seen:
             return
         seen.add((status.st_dev, status.st_ino))
-        with os.scandir(path) as items:
+        with os.scandir(path) as entries:
+            items = list(entries)
+            if {"config.json", "training"} <= {item.name for item in items}:
+                return  # a run: its sample sheets are no pictures to learn from
             for item in items:
                 if _hidden(item.name):
                     continue

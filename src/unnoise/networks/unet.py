@@ -39,8 +39,8 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         levels = len(self.widths)
-        for name, value in (("channels", self.channels), ("block_depth", self.block_depth)):
-            require(value >= 1, f"A U-Net's {name} is at least 1, but got {value}.")
+        for name, number in (("channels", self.channels), ("block_depth", self.block_depth)):
+            require(number >= 1, f"A U-Net's {name} is at least 1, but got {number}.")
         require(
             levels >= 1 and min(self.widths) >= 1,
             f"A U-Net needs one positive width for each level, such as (32, 64, 96), but got {self.widths}.",
@@ -59,6 +59,15 @@ class UNetConfig:
             self.embedding_dim >= 4 and self.embedding_dim % 2 == 0,
             f"A U-Net's embedding_dim is even and at least 4, but got {self.embedding_dim}.",
         )
+        require(self.max_frequency > 1, f"A U-Net's max_frequency is above 1, but got {self.max_frequency}.")
+        for name, value, allowed in (
+            ("block", self.block, ("residual", "book")),
+            ("normalization", self.normalization, ("group", "batch")),
+            ("embedding", self.embedding, ("blocks", "input")),
+            ("modulation", self.modulation, ("add", "scale_shift")),
+            ("upsampling", self.upsampling, ("nearest", "bilinear")),
+        ):
+            require(value in allowed, f"A U-Net's {name} is {' or '.join(allowed)}, but got {value!r}.")
         require(self.patch_size >= 1, f"A U-Net's patch_size is at least 1, but got {self.patch_size}.")
 
 
@@ -102,9 +111,9 @@ class UNet(nn.Module):
         widths: channels inside, one number a level; each further level works at half the size.
         block_depth: blocks a level, on the way down and again on the way up.
         block: `residual` (pre-activation, two norms) or `book` (Generative Deep Learning's).
-        normalization: `group`, or `batch` as in the book.
+        normalization: of the blocks: `group`, or `batch` as in the book.
         attention: for each level, whether its blocks are followed by self-attention.
-        embedding: where the noise level enters: in every block (`blocks`, after two dense layers), or as 32
+        embedding: where the noise level enters: in every block (`blocks`, after two dense layers), or as
             constant channels at the `input`, as in the book.
         embedding_dim, max_frequency: see `SinusoidalEmbedding`; dense layers are 4 times as wide.
         modulation: how a block uses the embedding: `scale_shift` or `add`.

@@ -1,7 +1,7 @@
 """Whatever unnoise makes can be looked at: sheets, strips, animations and charts, each one call away."""
 
 from unnoise.pictures.animation import save_animation
-from unnoise.pictures.arrays import to_uint8
+from unnoise.pictures.arrays import to_bytes, to_uint8
 from unnoise.pictures.files import save_png
 from unnoise.pictures.gifs import save_gif
 from unnoise.pictures.loss_curves import LossPoint, loss_curve
@@ -21,5 +21,6 @@ __all__ = [
     "save_video",
     "schedule_plot",
     "strip",
+    "to_bytes",
     "to_uint8",
 ]

@@ -51,6 +51,11 @@ def to_uint8(images: Images) -> PixelArray:
         UnnoiseError: a NaN, a channel count outside 1 to 4, an empty batch, or numbers that are not floats.
     """
     require_drawable(images)
+    return to_bytes(images)
+
+
+def to_bytes(images: Images) -> PixelArray:
+    """As `to_uint8`, for any number of channels."""
     pixels = (images.detach().float().clamp(0.0, 1.0) * 255.0).round()
     channels_last = pixels.permute(0, 2, 3, 1).cpu().numpy()
     return np.ascontiguousarray(channels_last.astype(np.uint8))

@@ -1,5 +1,6 @@
 """A video plays everywhere when it is H.264 with halved colour planes, and those need even sizes."""
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,18 +20,24 @@ def _even(picture: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
     return np.pad(pixels, ((0, picture.height % 2), (0, picture.width % 2), (0, 0)), mode="edge")
 
 
+def require_video() -> None:
+    """Raises `UnnoiseError` unless imageio and PyAV are installed."""
+    for name in ("imageio", "av"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise UnnoiseError(
+                f"A video is written with imageio and PyAV, but {error.name or name} is missing: "
+                f'run pip install "unnoise[video]", or save a .gif instead.'
+            ) from error
+
+
 def _encode(pictures: Sequence[Image.Image], path: Path, frames_per_second: float) -> None:
     """Writes the pictures as H.264 (yuv420p), a keyframe each second at the latest."""
-    try:
-        import imageio.v3 as imageio
+    require_video()
+    import imageio.v3 as imageio
 
-        opened = imageio.imopen(path, "w", plugin="pyav")
-    except ImportError as error:
-        raise UnnoiseError(
-            f"A video is written with imageio and PyAV, but {error.name or 'one of them'} is missing: "
-            f'run pip install "unnoise[video]", or save a .gif instead.'
-        ) from error
-    with opened as video:
+    with imageio.imopen(path, "w", plugin="pyav") as video:
         video.init_video_stream(
             "libx264",
             fps=frames_per_second,

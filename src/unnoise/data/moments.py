@@ -1,0 +1,20 @@
+"""The mean and variance of any subset follow exactly from two sums of each picture, so they are kept."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Moments = NDArray[np.int64]
+"""(N, 2, C): for each picture and channel the sum of its bytes, and the sum of their squares."""
+
+_AT_ONCE = 256
+
+
+def moments(pixels: NDArray[np.uint8]) -> Moments:
+    """The sums of pictures (N, H, W, C), some at a time."""
+    parts = [_moments(pixels[first : first + _AT_ONCE]) for first in range(0, len(pixels), _AT_ONCE)]
+    return np.concatenate(parts)
+
+
+def _moments(pixels: NDArray[np.uint8]) -> Moments:
+    values = pixels.reshape(len(pixels), -1, pixels.shape[-1]).astype(np.int64)
+    return np.stack([values.sum(1), np.einsum("npc,npc->nc", values, values)], axis=1)
