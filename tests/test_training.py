@@ -191,6 +191,17 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_what_was_saved(tmp_pat
     assert same(state(run), saved)
 
 
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path, images):
+    run = start(tmp_path / "run", 2)
+    diffusion = run.config.build()
+    with torch.no_grad():
+        next(diffusion.network.parameters()).fill_(float("inf"))
+    recorder = recording.Recorder(run, diffusion, [], recording.Progress())
+    with recorder, pytest.raises(UnnoiseError, match="A weight became nan"):
+        recorder.save()
+    assert not run.states()
+
+
 def test_the_plain_loop_writes_nothing_and_needs_no_run(tmp_path, images):
     run = start(tmp_path / "run", 4)
     diffusion = run.config.build()

@@ -258,7 +258,7 @@ class Diffusion:
         grid = samplers.time_grid(num_steps, self.schedule)
         steps = []
         for step, prediction in enumerate(self.reverse_diffusion(noises, num_steps)):
-            noise_rates, signal_rates = (rates[step].to(noises) for rates in grid)
+            noise_rates, signal_rates = (rates[step].to(noises.dtype).to(noises.device) for rates in grid)
             steps.append(signal_rates * prediction.images + noise_rates * prediction.noises)
         return self.normalizer.denormalize(torch.stack([*steps, prediction.images]))
 

@@ -144,29 +144,38 @@ class Recorder:
                 elif step.spent < 1:
                     yield step
         except GeneratorExit:
-            self._save_and_write()
+            self.save()
+            self.write()
             raise
         if step is not None and step.spent >= 1:
             yield self._save_and_look(step)
         elif step is not None:  # it was asked to stop
-            self._save_and_write()
+            self.save()
+            self.write()
 
     def _save_and_look(self, step: TrainStep) -> TrainStep:
-        self._save_and_write()  # first: whatever goes wrong with a picture, the weights are safe
-        loss = self.look()
-        self.write()
-        return step._replace(held_out_loss=loss)
+        self.save()  # first: whatever goes wrong with a picture, the weights are safe
+        try:
+            return step._replace(held_out_loss=self.look())
+        finally:
+            self.write()
 
-    def _save_and_write(self) -> None:
+    def save(self) -> None:
+        """Saves the state to resume from, but never one that can't go on.
+
+        Raises:
+            UnnoiseError: when a loss or a weight is not a finite number; the last saved state stays.
+        """
         self.report()
+        if not all(bool(weight.isfinite().all()) for weight in self.diffusion.average.source.parameters()):
+            raise _diverged("A weight", float("nan"), self.progress.step)
         self.run.save(self.diffusion, self.progress)
-        self.write()
 
     def report(self) -> None:
         """Records the mean training losses since the last time.
 
         Raises:
-            UnnoiseError: when the loss is not a finite number; nothing is saved from then on.
+            UnnoiseError: when the loss is not a finite number.
         """
         if not self._results:
             return
@@ -176,10 +185,7 @@ class Recorder:
         self._results.clear()
         step = self.progress.step
         if not math.isfinite(loss):
-            raise UnnoiseError(
-                f"The loss became {loss} at step {step}: go on from the last saved state with --resume, "
-                "or train again with a lower learning rate or in float32."
-            )
+            raise _diverged("The loss", loss, step)
         self.history.append(Row(*self.progress, self._learning_rate, loss, noise_loss, image_loss, None))
         scalars = {"training": loss, "noise": noise_loss, "image": image_loss}
         for name, value in scalars.items():
@@ -208,6 +214,13 @@ class Recorder:
         points = [pictures.LossPoint(row.images, row.training_loss, row.held_out_loss) for row in self.history]
         pictures.save_png(pictures.loss_curve(points), self.run.path / "loss.png")
         self._log.flush()
+
+
+def _diverged(what: str, value: float, step: int) -> UnnoiseError:
+    return UnnoiseError(
+        f"{what} became {value} at step {step}: go on from the last saved state with --resume, "
+        "or train again with a lower learning rate or in float32."
+    )
 
 
 def held_out_loss(diffusion: Diffusion, held_out: Sequence[SomePixels]) -> float | None:

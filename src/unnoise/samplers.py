@@ -89,7 +89,7 @@ def ddim(
 
 def _rates(grid: RatePair, step: int, images: Images) -> tuple[Rates, Rates]:
     noise_rates, signal_rates = (
-        rates[step : step + 1].to(images).expand(len(images), 1, 1, 1) for rates in grid
+        rates[step : step + 1].to(images.dtype).to(images.device).expand(len(images), 1, 1, 1) for rates in grid
     )
     return noise_rates, signal_rates
 
