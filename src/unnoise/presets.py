@@ -53,7 +53,7 @@ def _sized(channels: int, height: int, width: int, base: int) -> Recipe:
 
 def default(channels: int, height: int, width: int) -> Recipe:
     """A small U-Net on patches that predicts the velocity: made for minutes on a laptop's CPU."""
-    return _sized(channels, height, width, base=48)
+    return _sized(channels, height, width, base=32 if max(height, width) <= 16 else 48)
 
 
 def large(channels: int, height: int, width: int) -> Recipe:

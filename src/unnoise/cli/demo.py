@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _MARKER = "Made by `unnoise demo`; the next demo replaces it.\n"
 
 
-def demo(out: Path = Path("demo"), minutes: float = 2.0, seed: int = 0, device: str = "auto") -> None:
+def demo(out: Path = Path("demo"), minutes: float = 2.3, seed: int = 0, device: str = "auto") -> None:
     """Learns to draw digits from 1,797 handwritten ones, and shows how.
 
     Leaves a contact sheet, an animation of the reverse process, and one of digits that turn into one another.
