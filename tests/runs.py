@@ -23,7 +23,7 @@ def start(path: Path, steps: int = 6, preset: str = "default", **changes) -> Run
     )
     network = replace(config.recipe.network, widths=(8, 16), block_depth=1, attention=(False, True))
     assert isinstance(network, UNetConfig)
-    recipe = replace(config.recipe, network=network, num_steps=3)
+    recipe = replace(config.recipe, network=network, num_steps=3, eta=0.0)
     return Run.create(path, replace(config, recipe=recipe, **changes))
 
 

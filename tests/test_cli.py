@@ -240,6 +240,16 @@ def test_a_seed_is_the_same_picture_in_any_request(trained):
     assert abs(many[2] - one[0]).max() <= 1
 
 
+def test_fresh_noise_on_the_way_keeps_the_seeds(trained):
+    ok("generate", trained, "--num-images", 3, "--seed", 4, "--eta", 1, "--out", "many.npz")
+    ok("generate", trained, "--num-images", 1, "--seed", 6, "--eta", 1, "--out", "one.npz")
+    ok("generate", trained, "--num-images", 1, "--seed", 6, "--out", "calm.npz")
+    many, one, calm = (np.load(f"{name}.npz")["images"].astype(int) for name in ("many", "one", "calm"))
+    assert abs(many[2] - one[0]).max() <= 1
+    assert abs(calm[0] - one[0]).max() > 1
+    ok("generate", trained, "--num-images", 2, "--eta", 1, "--out", "chain.gif")
+
+
 def test_a_folder_may_have_a_dot_in_its_name(trained):
     Path("set.v2").mkdir()
     ok("generate", trained, "--num-images", 2, "--num-steps", 1, "--out", "set.v2")
@@ -462,6 +472,7 @@ def test_bad_options_of_train(capsys, arguments, sentence):
     [
         (["generate", "RUN", "--num-images", "0"], "At least 1 image"),
         (["generate", "RUN", "--num-steps", "0"], "at least 1 step"),
+        (["generate", "RUN", "--eta", "1.5"], "eta goes from 0"),
         (["generate", "RUN", "--seed", "-1"], "seed is a whole number"),
         (["generate", "RUN", "--out", "x.jpg"], ".png, .gif, .mp4 or .npz"),
         (["morph", "RUN", "--seeds", "1"], "at least 2 seeds"),

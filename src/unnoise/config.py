@@ -18,7 +18,7 @@ from unnoise.noise_levels import AnyNoiseLevels, UniformTimes
 from unnoise.normalizer import Normalizer
 from unnoise.objectives import Objective
 from unnoise.optimizers import OptimizerConfig
-from unnoise.samplers import require_steps
+from unnoise.samplers import require_eta, require_steps
 from unnoise.schedules import AnySchedule, OffsetCosine
 from unnoise.seeds import require_seeds
 
@@ -40,10 +40,12 @@ class Recipe:
     ema: EMAConfig = EMAConfig()
     batch_size: int = 64
     num_steps: int = 20
+    eta: float = 0.0
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, f"The batch size is at least 1, but got {self.batch_size}.")
         require_steps(self.num_steps)
+        require_eta(self.eta)
         require(
             self.network.normalization == "group" or self.batch_size >= 2,
             "BatchNorm needs at least 2 pictures a step, but the batch size is 1: take 64.",

@@ -250,14 +250,22 @@ class Diffusion:
             f"Initial noises are {self.image_shape} each, but got {tuple(noises.shape[1:])}.",
         )
 
-    def trajectory(self, noises: Images, num_steps: int = 20) -> Trajectory:
+    def trajectory(
+        self,
+        noises: Images,
+        num_steps: int = 20,
+        *,
+        eta: float = 0.0,
+        draw_noises: Callable[[], Images] | None = None,
+    ) -> Trajectory:
         """The noisy images at every step and the result, in [0, 1]: (num_steps + 1, B, C, H, W).
 
         Step k shows x at t = 1 - k / num_steps, put together again from what was seen in it.
         """
         grid = samplers.time_grid(num_steps, self.schedule)
         steps = []
-        for step, prediction in enumerate(self.reverse_diffusion(noises, num_steps)):
+        chain = self.reverse_diffusion(noises, num_steps, eta=eta, draw_noises=draw_noises)
+        for step, prediction in enumerate(chain):
             noise_rates, signal_rates = (rates[step].to(noises.dtype).to(noises.device) for rates in grid)
             steps.append(signal_rates * prediction.images + noise_rates * prediction.noises)
         return self.normalizer.denormalize(torch.stack([*steps, prediction.images]))

@@ -198,8 +198,8 @@ class Recorder:
         if loss is not None:
             self.history.append(Row(*self.progress, None, None, None, None, loss))
             self._log.add_scalar("loss/held_out", loss, step)
-        num_steps = self.run.config.recipe.num_steps
-        images = self.diffusion.generate(len(SAMPLE_SEEDS), num_steps, SAMPLE_SEEDS[0]).cpu()
+        recipe, seeds = self.run.config.recipe, SAMPLE_SEEDS
+        images = self.diffusion.generate(len(seeds), recipe.num_steps, seeds[0], eta=recipe.eta).cpu()
         sheet = pictures.grid(images if images.shape[1] <= 4 else images[:, :3])
         pictures.save_png(sheet, self.run.samples / f"{step:010d}.png")
         self._log.add_image("samples", np.asarray(sheet.convert("RGB")), step, dataformats="HWC")

@@ -18,6 +18,11 @@ def require_steps(num_steps: int) -> None:
     require(num_steps >= 1, f"Sampling takes at least 1 step, but got {num_steps}: try 20.")
 
 
+def require_eta(eta: float) -> None:
+    """Raises `UnnoiseError` outside [0, 1]."""
+    require(0 <= eta <= 1, f"eta goes from 0 (deterministic) to 1 (ancestral), but got {eta}.")
+
+
 def time_grid(num_steps: int, schedule: Schedule) -> RatePair:
     """The rates at t_k = 1 - k / num_steps for k = 0 ... num_steps, each (num_steps + 1, 1, 1, 1), in float64.
 
@@ -67,7 +72,7 @@ def ddim(
     Raises:
         UnnoiseError: for num_steps < 1, or eta outside [0, 1].
     """
-    require(0 <= eta <= 1, f"eta goes from 0 (deterministic) to 1 (ancestral), but got {eta}.")
+    require_eta(eta)
     grid = time_grid(num_steps, schedule)
     draw = draw_noises or _gaussian(noises)
     noisy_images = noises

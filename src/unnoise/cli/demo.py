@@ -1,6 +1,5 @@
 """`unnoise demo`: two minutes from nothing to drawn digits."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +7,7 @@ from unnoise.cli.console import result, say
 from unnoise.errors import require
 
 if TYPE_CHECKING:
-    from unnoise.diffusion import Diffusion
+    from unnoise.tensors import Trajectory
 
 _MARKER = "Made by `unnoise demo`; the next demo replaces it.\n"
 
@@ -25,7 +24,7 @@ def demo(out: Path = Path("demo"), minutes: float = 2.3, seed: int = 0, device: 
         device: auto, cpu, cuda, cuda:1 or mps.
     """
     from unnoise.checkpoint import Run
-    from unnoise.cli.generate import save_images, save_reverse_process
+    from unnoise.cli.generate import save_images, save_reverse_process, trajectory
     from unnoise.cli.morph import save_morph
     from unnoise.cli.train import run_training
     from unnoise.config import Budget
@@ -43,13 +42,14 @@ def demo(out: Path = Path("demo"), minutes: float = 2.3, seed: int = 0, device: 
     wishes = Wishes(size=(16, 16), seed=seed, budget=Budget(unit="minutes", amount=minutes))
     run = run_training("digits", path, wishes, device=device)
     assert run is not None, "only a dry run makes none"
-    diffusion, steps = run.load(choose_device(device)), run.config.recipe.num_steps
+    diffusion, recipe = run.load(choose_device(device)), run.config.recipe
+    steps, eta = recipe.num_steps, recipe.eta
     say("Drawing ...")
     sheet, steps_shown = out / "digits.png", out / "reverse.png"
     reverse, loop = out / "reverse.gif", out / "morph.gif"
-    save_images(diffusion, range(100), steps, sheet)
-    _save_strip(diffusion, range(6), steps, steps_shown)
-    save_reverse_process(diffusion, range(16), steps, reverse)
+    save_images(diffusion, range(100), steps, eta, sheet)
+    _save_strip(trajectory(diffusion, range(6), steps, eta), steps_shown)
+    save_reverse_process(diffusion, range(16), steps, eta, reverse)
     save_morph(diffusion, tuple(range(6)), 90, steps, loop)
     result("contact sheet", sheet)
     result("reverse process", steps_shown)
@@ -57,10 +57,10 @@ def demo(out: Path = Path("demo"), minutes: float = 2.3, seed: int = 0, device: 
     result("morph", loop)
 
 
-def _save_strip(diffusion: "Diffusion", seeds: Sequence[int], num_steps: int, path: Path) -> None:
+def _save_strip(shown: "Trajectory", path: Path) -> None:
     """The reverse process of a few pictures, noise at the left, under the time of each step."""
     from unnoise import pictures
 
-    trajectory = diffusion.trajectory(diffusion.noises(seeds)(), num_steps).cpu()
+    num_steps = len(shown) - 1
     labels = [f"t = {1 - step / num_steps:.2f}" for step in range(num_steps)]
-    pictures.save_png(pictures.strip(trajectory, [*labels, "result"]), path)
+    pictures.save_png(pictures.strip(shown, [*labels, "result"]), path)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from unnoise.diffusion import Diffusion
+    from unnoise.tensors import Trajectory
 
 
 def generate(
@@ -20,6 +21,7 @@ def generate(
     /,
     num_images: int = 36,
     num_steps: Annotated[int | None, arg(metavar="K", help_behavior_hint="(default: the preset's)")] = None,
+    eta: Annotated[float | None, arg(metavar="E", help_behavior_hint="(default: the preset's)")] = None,
     seed: int = 0,
     out: Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="(default: RUN/generated.png)")] = None,
     device: str = "auto",
@@ -30,27 +32,30 @@ def generate(
         run: The folder that unnoise train made.
         num_images: How many pictures.
         num_steps: Calls of the network for each; more is finer and slower.
+        eta: Fresh noise on the way, from 0 (none: the start decides all) to 1.
         seed: Of the first picture; the next has the next seed. A seed gives the same picture each time.
         out: A .png (one sheet), a .gif or .mp4 (the reverse process), an .npz (array images, uint8,
             N x H x W x C), or a folder (one PNG each).
         device: auto, cpu, cuda, cuda:1 or mps.
     """
     from unnoise.checkpoint import Run
-    from unnoise.samplers import require_steps
+    from unnoise.samplers import require_eta, require_steps
     from unnoise.training import choose_device
 
     opened = Run.open(run)
     path = out or run / "generated.png"
     steps = opened.config.recipe.num_steps if num_steps is None else num_steps
+    spread = opened.config.recipe.eta if eta is None else eta
     require_steps(steps)
+    require_eta(spread)
     require(num_images >= 1, f"At least 1 image can be generated, but {num_images} were asked for.")
     check_out(path)
     diffusion = opened.load(choose_device(device))
     seeds = range(seed, seed + num_images)
     if path.suffix.lower() in ANIMATIONS and not path.is_dir():
-        save_reverse_process(diffusion, seeds, steps, path)
+        save_reverse_process(diffusion, seeds, steps, spread, path)
     else:
-        save_images(diffusion, seeds, steps, path)
+        save_images(diffusion, seeds, steps, spread, path)
     result("generated", path)
 
 
@@ -89,7 +94,7 @@ def batches(seeds: Sequence[int], task: str) -> Iterator[Sequence[int]]:
             shown.advance(len(batch))
 
 
-def save_images(diffusion: "Diffusion", seeds: Sequence[int], num_steps: int, path: Path) -> None:
+def save_images(diffusion: "Diffusion", seeds: range, num_steps: int, eta: float, path: Path) -> None:
     """Writes a sheet, an array, or one file each, by what the path is called."""
     import numpy as np
     import torch
@@ -101,7 +106,7 @@ def save_images(diffusion: "Diffusion", seeds: Sequence[int], num_steps: int, pa
     sheet = path.suffix.lower() == ".png" and not path.is_dir()
     array = path.suffix.lower() == ".npz" and not path.is_dir()
     for batch in batches(seeds, "Generating"):
-        images = diffusion.generate(initial_noises=diffusion.noises(batch)(), num_steps=num_steps).cpu()
+        images = diffusion.generate(len(batch), num_steps, batch[0], eta=eta).cpu()
         if sheet:
             kept.append(images)
         elif array:
@@ -125,14 +130,17 @@ def _save_each(arrays: "np.ndarray", seeds: Sequence[int], folder: Path) -> None
         pictures.save_png(picture, folder / f"{seed:06d}.png")
 
 
-def save_reverse_process(diffusion: "Diffusion", seeds: Sequence[int], num_steps: int, path: Path) -> None:
+def save_reverse_process(diffusion: "Diffusion", seeds: range, num_steps: int, eta: float, path: Path) -> None:
     """Writes how noise turns into these pictures."""
     import torch
 
     from unnoise import pictures
 
-    parts = [
-        diffusion.trajectory(diffusion.noises(batch)(), num_steps).cpu()
-        for batch in batches(seeds, "Generating")
-    ]
+    parts = [trajectory(diffusion, batch, num_steps, eta) for batch in batches(seeds, "Generating")]
     pictures.save_animation(pictures.frames(torch.cat(parts, dim=1)), path)
+
+
+def trajectory(diffusion: "Diffusion", seeds: Sequence[int], num_steps: int, eta: float) -> "Trajectory":
+    """How the pictures of these seeds come about, on the CPU."""
+    draw = diffusion.noises(seeds)
+    return diffusion.trajectory(draw(), num_steps, eta=eta, draw_noises=draw).cpu()

@@ -23,6 +23,8 @@ def morph(
 ) -> None:
     """Turns pictures into one another: spherical interpolation between their noises, and back to the first.
 
+    Without fresh noise on the way (eta 0), so that the start decides all and the pictures flow.
+
     Args:
         run: The folder that unnoise train made.
         seeds: Of the pictures on the way, in order; at least two.
