@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from PIL import Image, ImageSequence
 
 from oracles import last
 from runs import digits, start
-from unnoise import __version__
+from unnoise import __version__, presets
 from unnoise.cli import COMMANDS, HELP, run
 from unnoise.cli.sizes import parse_colour, parse_size
 from unnoise.errors import UnnoiseError
@@ -305,7 +306,9 @@ def test_info_of_a_run_and_of_a_source(trained, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_demo_prints_its_pictures(capsys):
+def test_demo_prints_its_pictures(capsys, monkeypatch):
+    quick = presets.default
+    monkeypatch.setitem(presets.PRESETS, "default", lambda *shape: replace(quick(*shape), num_steps=3))
     for _ in range(2):  # the second replaces the first
         ok("demo", "--minutes", 0.02, "--out", "d")
         shown = capsys.readouterr().out
