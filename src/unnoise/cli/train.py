@@ -12,6 +12,10 @@ from unnoise.errors import UnnoiseError
 
 Value = TypeVar("Value")
 Wish: TypeAlias = Annotated[Value | None, arg(metavar="N", help_behavior_hint="")]
+Fit: TypeAlias = Annotated[Literal["crop", "pad"] | None, arg(help_behavior_hint="(default: crop)")]
+Precision: TypeAlias = Annotated[
+    Literal["float32", "bfloat16"] | None, arg(help_behavior_hint="(default: float32)")
+]
 
 if TYPE_CHECKING:
     from unnoise.checkpoint import Run
@@ -34,13 +38,11 @@ def train(
     seed: Annotated[int | None, arg(metavar="S", help_behavior_hint="(default: 0)")] = None,
     device: str = "auto",
     resume: bool = False,
-    fit: Annotated[Literal["crop", "pad"] | None, arg(help_behavior_hint="(default: crop)")] = None,
+    fit: Fit = None,
     background: Annotated[str | None, arg(metavar="COLOUR", help_behavior_hint="(default: white)")] = None,
     flip: bool = False,
     held_out: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: a 20th)")] = None,
-    precision: Annotated[
-        Literal["float32", "bfloat16"] | None, arg(help_behavior_hint="(default: float32)")
-    ] = None,
+    precision: Precision = None,
     dry_run: bool = False,
 ) -> None:
     """Trains a diffusion model on pictures, from scratch.
@@ -121,19 +123,22 @@ def run_training(
         return None
     processes = PartialState(cpu=chosen == "cpu")
     leads = processes.is_main_process
-    with processes.main_process_first():
-        if not leads:  # the first one has made it by now
-            run = Run.open(path)
-            images = _load(source, run.config)
-        elif resume:
-            run, images = _reopened(source, path, wishes)
-        else:
-            run, images = _made(source, path, wishes)
-    if leads:
-        _announce(images, run, chosen)
-    stopped = _loop(run, images, chosen, leads=leads)
-    if leads:
-        _farewell(run, stopped=stopped)
+    try:
+        with processes.main_process_first():
+            if not leads:  # the first one has made it by now
+                run = Run.open(path)
+                images = _load(source, run.config)
+            elif resume:
+                run, images = _reopened(source, path, wishes)
+            else:
+                run, images = _made(source, path, wishes)
+        if leads:
+            _announce(images, run, chosen)
+        stopped = _loop(run, images, chosen, leads=leads)
+        if leads:
+            _farewell(run, stopped=stopped)
+    finally:  # or the threads between the processes outlive the interpreter, and abort it
+        processes.destroy_process_group()
     return run
 
 
