@@ -9,14 +9,15 @@ import torch
 from torch import nn
 
 from unnoise.errors import require
+from unnoise.muon import Muon
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW (1711.05101), Adam (1412.6980) or RMSprop.
+    """AdamW (1711.05101), Adam (1412.6980), RMSprop, or Muon for the matrices with AdamW for the rest.
 
     Args:
-        name: which; AdamW decouples the weight decay, Adam and RMSprop add it to the gradient.
+        name: which; AdamW and Muon decouple the weight decay, Adam and RMSprop add it to the gradient.
         learning_rate: at its height.
         weight_decay: 1e-4 in the Keras example, where it prevents divergence.
         betas: of Adam and AdamW; RMSprop takes the second as its smoothing.
@@ -28,7 +29,7 @@ class OptimizerConfig:
         UnnoiseError: for values outside their range.
     """
 
-    name: Literal["adamw", "adam", "rmsprop"] = "adamw"
+    name: Literal["adamw", "adam", "rmsprop", "muon"] = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
@@ -62,6 +63,8 @@ class OptimizerConfig:
                 return torch.optim.Adam(chosen, rate, betas=self.betas, weight_decay=weight_decay, fused=fused)
             case "rmsprop":
                 return torch.optim.RMSprop(chosen, rate, alpha=self.betas[1], weight_decay=weight_decay)
+            case "muon":
+                return Muon(chosen, rate, betas=self.betas, weight_decay=weight_decay, fused=fused)
 
     def learning_rate_at(self, spent: float) -> float:
         """The learning rate once this fraction (0 to 1) of the budget is spent, whatever the budget counts."""

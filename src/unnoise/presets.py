@@ -38,6 +38,7 @@ def _sized(channels: int, height: int, width: int, base: int) -> Recipe:
         noise_levels=LogNormal(-0.5, 1.2, stratified=True),
         condition="log_snr",
         optimizer=OptimizerConfig(
+            name="muon",
             learning_rate=4e-3,
             weight_decay=1e-2,
             betas=(0.9, 0.99),
