@@ -15,7 +15,7 @@ demo: $(VENV)/.installed-digits ## learn to draw digits, in about three minutes,
 	$(BIN)/unnoise demo --out demo
 
 test: check ## everything that must be true: style, types, floors, and the tests with their coverage
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=90
 
 check: $(VENV)/.installed-test ## style, types and floors only
 	$(BIN)/ruff check .

@@ -1,10 +1,12 @@
 """What every test shares."""
 
+import os
+
 import pytest
 import torch
 
 
 @pytest.fixture(autouse=True)
-def _two_threads_and_a_seed():
-    torch.set_num_threads(2)
+def _few_threads_and_a_seed():
+    torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
     torch.manual_seed(0)

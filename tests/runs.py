@@ -10,20 +10,23 @@ from unnoise.config import Budget
 from unnoise.data import load
 from unnoise.networks.unet import UNetConfig
 from unnoise.plan import Wishes, plan
+from unnoise.sampling import Sampling
 
 
 def digits():
     return load("digits")
 
 
-def start(path: Path, steps: int = 6, preset: str = "default", **changes) -> Run:
+def start(path: Path, steps: int = 6, preset: str = "default", recipe_changes=(), **changes) -> Run:
     """A run of a tiny network on the digits, not trained yet."""
     config = plan(
         digits(), Wishes(preset=preset, batch_size=16, budget=Budget(unit="steps", amount=float(steps)))
     )
     network = replace(config.recipe.network, widths=(8, 16), block_depth=1, attention=(False, True))
     assert isinstance(network, UNetConfig)
-    recipe = replace(config.recipe, network=network, num_steps=3, eta=0.0)
+    ema = replace(config.recipe.ema, profiles=())
+    recipe = replace(config.recipe, network=network, sampling=Sampling(num_steps=3), ema=ema)
+    recipe = recipe.changed(recipe_changes)
     return Run.create(path, replace(config, recipe=recipe, **changes))
 
 

@@ -13,8 +13,9 @@ from unnoise.errors import UnnoiseError
 class Numbered:
     """Pictures whose only two pixels say which they are."""
 
-    def __init__(self, count):
+    def __init__(self, count, labels=None):
         self.count = count
+        self.labels = labels
 
     def __len__(self):
         return self.count
@@ -86,3 +87,16 @@ def test_how_many_are_held_out():
     assert [held_out_count(count) for count in (1, 39, 40, 1797, 60_000)] == [0, 0, 2, 89, 1000]
     with pytest.raises(UnnoiseError, match="at most 4"):
         split(5, 5, 0)
+
+
+def test_classes_come_with_their_pictures():
+    labels = np.random.default_rng(0).integers(0, 10, 50)
+    indices = split(50, 10, seed=2).training
+    whole = Batches(Numbered(50, labels), indices, 8, seed=5, flip=True)
+    parts = [Batches(Numbered(50, labels), indices, 8, seed=5, rank=rank, processes=2) for rank in (0, 1)]
+    for step in range(12):
+        classes = whole.classes(step)
+        assert classes.dtype == torch.int64
+        assert classes.tolist() == labels[numbers(whole[step])].tolist()
+        assert torch.equal(torch.cat([part.classes(step) for part in parts]), classes)
+    assert Batches(Numbered(50), indices, 8, seed=5).classes(3) is None

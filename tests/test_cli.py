@@ -23,6 +23,7 @@ from unnoise import __version__, presets
 from unnoise.cli import COMMANDS, HELP, run
 from unnoise.cli.sizes import parse_colour, parse_size
 from unnoise.errors import UnnoiseError
+from unnoise.sampling import Sampling
 from unnoise.training import train
 
 
@@ -37,6 +38,13 @@ def trained(tmp_path_factory):
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _drawn_in_few_steps(monkeypatch):
+    quick = presets.default
+    sampling = Sampling(num_steps=3, eta=1.0)
+    monkeypatch.setitem(presets.PRESETS, "default", lambda *shape: replace(quick(*shape), sampling=sampling))
 
 
 def photos(folder: Path, count: int = 6, size: tuple[int, int] = (20, 14)) -> Path:
@@ -305,10 +313,42 @@ def test_info_of_a_run_and_of_a_source(trained, tmp_path, capsys):
     assert "1,797" in capsys.readouterr().out
 
 
+def test_changes_of_the_recipe(capsys):
+    changes = ["objective.loss=huber", "network.block=convnext", "optimizer.learning_rate=1e-3"]
+    ok("train", "digits", "--dry-run", "--set", *changes)
+    recipe = json.loads(capsys.readouterr().out)["recipe"]
+    found = recipe["objective"]["loss"], recipe["network"]["block"], recipe["optimizer"]["learning_rate"]
+    assert found == ("huber", "convnext", 1e-3)
+
+
+def test_classes_from_training_to_drawing(capsys):
+    small = ["network.widths=[8,16]", "network.block_depth=1", "sampling.num_steps=2"]
+    small += ["optimizer.learning_rate=0.02", "ema.decay=0"]  # so that a few steps tell the classes apart
+    ok("train", "digits", "--labels", "auto", "--steps", 20, "--batch-size", 8, "--out", "r", "--set", *small)
+    config = json.loads(Path("r/config.json").read_text())
+    assert config["recipe"]["network"]["num_classes"] == 10
+    drawn = {}
+    for name, labels in {"all": [], "seven": ["--labels", "7"], "two": ["--labels", "7", "1"]}.items():
+        ok("generate", "r", "--num-images", 8, "--seed", 3, "--out", f"{name}.npz", *labels, "--guidance", 2)
+        drawn[name] = np.load(f"{name}.npz")["images"]
+    same = [np.array_equal(*pair) for pair in zip(drawn["all"], drawn["seven"], strict=True)]
+    assert same[4]  # seeds 3, 4, ...: the fifth is a 7 in both
+    assert not all(same)
+    assert np.array_equal(drawn["two"][1], drawn["seven"][1])  # seed 4 takes the first of the two
+    ok("morph", "r", "--label", "3", "--seeds", 1, 2, "--frames", 6, "--out", "m.gif")
+    assert "knows no class 'seven': choose from 0, 1" in refused(capsys, "generate", "r", "--labels", "seven")
+
+
+def test_each_sampler_draws(trained):
+    for number, options in enumerate(
+        (["--sampler", "ancestral"], ["--sampler", "ddim", "--clip", "static"], ["--clip", "dynamic"])
+    ):
+        ok("generate", trained, "--num-images", 2, "--out", f"{number}.npz", *options)
+        assert np.load(f"{number}.npz")["images"].shape == (2, 8, 8, 1)
+
+
 @pytest.mark.slow
-def test_demo_prints_its_pictures(capsys, monkeypatch):
-    quick = presets.default
-    monkeypatch.setitem(presets.PRESETS, "default", lambda *shape: replace(quick(*shape), num_steps=3))
+def test_demo_prints_its_pictures(capsys):
     for _ in range(2):  # the second replaces the first
         ok("demo", "--minutes", 0.02, "--out", "d")
         shown = capsys.readouterr().out
@@ -462,6 +502,12 @@ def test_a_truncated_state_is_not_gone_on_with(trained, capsys):
         (["--device", "abacus"], "device 'abacus' can't be used"),
         (["--background", "sky"], "A colour is a name or #rrggbb"),
         (["--fit", "squash"], "squash"),
+        (["--set", "objective.loss"], "A change looks like objective.loss=l1"),
+        (["--set", "network.surprise=1"], "unknown key surprise"),
+        (["--set", "nowhere.loss=l1"], "A change looks like"),
+        (["--set", "objective.loss=l3"], "loss"),
+        (["--set", "batch_size=many"], "expected int, got 'many'"),
+        (["--preset", "annotated-ddpm", "--labels", "auto"], "annotated-ddpm knows no classes"),
         (["--surprise", "1"], "--surprise"),
     ],
 )
@@ -476,6 +522,8 @@ def test_bad_options_of_train(capsys, arguments, sentence):
         (["generate", "RUN", "--num-images", "0"], "At least 1 image"),
         (["generate", "RUN", "--num-steps", "0"], "at least 1 step"),
         (["generate", "RUN", "--eta", "1.5"], "eta goes from 0"),
+        (["generate", "RUN", "--labels", "cat"], "This run knows no classes"),
+        (["generate", "RUN", "--guidance", "-1"], "scale is at least 0"),
         (["generate", "RUN", "--seed", "-1"], "seed is a whole number"),
         (["generate", "RUN", "--out", "x.jpg"], ".png, .gif, .mp4 or .npz"),
         (["morph", "RUN", "--seeds", "1"], "at least 2 seeds"),
@@ -486,7 +534,7 @@ def test_bad_options_of_train(capsys, arguments, sentence):
         (["info", "nowhere"], "nowhere"),
         (["train", "nowhere"], "nowhere"),
         (["train"], "SOURCE"),
-        (["paint"], "demo, train, generate, morph, info"),
+        (["paint"], "demo, train, generate, morph, evaluate, ema, info"),
     ],
 )
 def test_other_bad_options(trained, capsys, arguments, sentence):

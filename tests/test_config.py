@@ -11,7 +11,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.noise_levels import UniformPower
 from unnoise.normalizer import Normalizer
 from unnoise.presets import PRESETS, levels_for, recipe
-from unnoise.schedules import SignalStep
+from unnoise.schedules import LinearBeta, SignalStep
 
 WHERE = Path("RUN/config.json")
 
@@ -151,6 +151,22 @@ def test_the_clear_preset_has_the_codes_defaults():
         0.999,
     )
     assert clear.network.widths == (64, 128, 256, 512)
+
+
+@pytest.mark.row("H21", "H5")
+@pytest.mark.parametrize(
+    ("preset", "study", "num_timesteps"),
+    [("annotated-ddpm", "convnext", 200), ("annotated-resnet", "resnet", 300)],
+)
+def test_the_annotated_presets_are_the_published_recipes(preset, study, num_timesteps):
+    published = recipe(preset, 1, 28, 28)
+    network, optimizer, objective = published.network, published.optimizer, published.objective
+    assert (network.study, network.dim, network.multipliers) == (study, 28, (1, 2, 4))
+    assert published.schedule == LinearBeta(num_timesteps)
+    assert (objective.predicts, objective.compares, objective.loss) == ("noise", "noise", "huber")
+    assert (optimizer.name, optimizer.learning_rate, optimizer.max_gradient_norm) == ("adam", 1e-3, None)
+    assert (published.batch_size, published.ema.decay, published.condition) == (128, 0.0, "timestep")
+    assert (published.sampling.sampler, published.sampling.num_steps) == ("ancestral", num_timesteps)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -97,6 +97,7 @@ def test_alpha_is_kept_on_request_and_hidden_colours_do_not_bleed():
     assert shrunk[0, 0, 3] > 200 > 50 > shrunk[0, 1, 3]
 
 
+@pytest.mark.row("D7")
 @pytest.mark.parametrize(
     ("channels", "expected"), [(1, [18]), (2, [18, 255]), (3, [10, 20, 30]), (4, [10, 20, 30, 255])]
 )
@@ -141,6 +142,7 @@ def test_broken_exif_costs_nothing():
         assert decoded(data)[0, 0].tolist() == [10, 20, 30]
 
 
+@pytest.mark.row("D4")
 @pytest.mark.parametrize(("width", "height"), [(9, 4), (10, 4), (4, 9), (4, 10), (4, 4)])
 def test_crop_takes_the_middle(width, height):
     rows = np.arange(height * width, dtype=np.uint8).reshape(height, width)
@@ -170,6 +172,7 @@ def test_pad_is_transparent_where_alpha_is_kept():
     assert padded[:, 0, 3].tolist() == [0, 255, 255, 0]
 
 
+@pytest.mark.row("D4")
 def test_shrinking_averages():
     board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
     shrunk = decoded(file_bytes(Image.fromarray(board)), (8, 8), channels=1).astype(int)

@@ -30,6 +30,7 @@ def colours(images):
     return [tuple(int(v) for v in picture[0, 0]) for picture in images.pixels]
 
 
+@pytest.mark.row("D7")
 def test_a_folder_is_read_in_order_at_any_depth_and_in_any_case(tmp_path):
     save_many(tmp_path, {"b.PNG": GREEN, "a/z.Bmp": RED, "c.TIFF": BLUE, ".hidden.png": RED})
     save_many(tmp_path, {".git/x.png": RED, "__MACOSX/a.png": RED})

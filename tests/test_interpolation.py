@@ -18,7 +18,7 @@ def between(way, fraction):
     return way(START, END, column(fraction))
 
 
-@pytest.mark.row("X7")
+@pytest.mark.row("X7", "L7")
 @pytest.mark.parametrize("way", [slerp, sin_cos])
 def test_both_ends_and_the_spread_between(way):
     torch.testing.assert_close(between(way, 0.0), START, atol=1e-6, rtol=0)

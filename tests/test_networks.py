@@ -12,11 +12,12 @@ from torch.nn import functional
 from oracles import column
 from unnoise import Diffusion
 from unnoise.errors import UnnoiseError
-from unnoise.networks import UNet
+from unnoise.networks import UNet, UNetConfig
 from unnoise.networks.attention import Attention
-from unnoise.networks.blocks import BookBlock, Modulate, ResidualBlock, normalization
+from unnoise.networks.blocks import BookBlock, ResidualBlock
 from unnoise.networks.embeddings import SinusoidalEmbedding
-from unnoise.networks.unet import UNetConfig
+from unnoise.networks.modulation import Modulate
+from unnoise.networks.norms import normalization
 from unnoise.objectives import Objective
 
 
@@ -119,7 +120,33 @@ def test_an_untrained_network_says_exactly_zero(network):
     assert not network(torch.randn(3, channels, 16, 16), torch.rand(3, 1, 1, 1)).any()
 
 
-@pytest.mark.row("U6")
+@pytest.mark.row("U8")
+@pytest.mark.parametrize(
+    ("network", "zero"),
+    [(UNet.keras_ddim(), {"head"}), (UNet(2, (16, 32), num_classes=3), {"head", "second", "project"})],
+    ids=["book", "ours"],
+)
+def test_weights_start_as_pytorchs_or_at_zero(network, zero):
+    """Uniform within 1 / sqrt(fan-in), weights and biases, or zero where a part shall change nothing yet.
+
+    Keras has Glorot's bound and biases of 0: a matter of taste, since norms and zeros decide how it starts.
+    """
+    kinds = (nn.Conv2d, nn.Linear)
+    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, kinds)}
+    assert {name.split(".")[-1] for name, layer in layers.items() if not layer.weight.any()} == zero
+    for layer in layers.values():
+        weight, bound = layer.weight.detach(), layer.weight[0].numel() ** -0.5
+        if weight.any():
+            assert weight.abs().max() <= bound
+            # A uniform number's square is bound^2 / 3 on average, with a relative spread of 2 / sqrt(5).
+            assert weight.square().mean() == pytest.approx(bound**2 / 3, rel=4 * weight.numel() ** -0.5)
+        if weight.any() and layer.bias is not None:
+            assert 0 < layer.bias.abs().max() <= bound
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.GroupNorm) and layer.affine]
+    assert all((norm.weight == 1).all() and not norm.bias.any() for norm in norms)
+
+
+@pytest.mark.row("U6", "H5")
 @pytest.mark.parametrize(("loss", "expected"), [("l1", 0.797885), ("l2", 1.0), ("huber", 0.424660)])
 def test_where_every_training_starts(loss, expected):
     diffusion = Diffusion(UNet.keras_ddim(), (3, 32, 32), objective=Objective("noise", "noise", loss))

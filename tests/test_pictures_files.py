@@ -31,6 +31,7 @@ def read(path):
         return pictures, durations, file.info.get("loop")
 
 
+@pytest.mark.row("H22")
 def test_a_gif_has_every_frame_for_50_milliseconds(tmp_path):
     save_gif(coloured_frames(7), tmp_path / "a.gif", hold_last=0.0)
     pictures, durations, loop = read(tmp_path / "a.gif")
@@ -39,6 +40,7 @@ def test_a_gif_has_every_frame_for_50_milliseconds(tmp_path):
     assert loop == 0
 
 
+@pytest.mark.row("H22")
 def test_equal_frames_are_not_merged(tmp_path):
     save_gif(grey_frames(9, 9, 9, 200, 200, 9), tmp_path / "a.gif", loop=False)
     pictures, durations, loop = read(tmp_path / "a.gif")

@@ -12,12 +12,13 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_python_example_runs():
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def test_the_python_examples_run():
+    example = "".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
     assert "range(500)" in example
     names: dict[str, object] = {}
     exec(example.replace("range(500)", "range(3)"), names)  # noqa: S102 (our own README)
-    pictures = names["pictures"]
+    pictures, prediction = names["pictures"], names["prediction"]
+    assert prediction.images.shape == (4, 1, 8, 8)
     assert isinstance(pictures, torch.Tensor)
     assert pictures.shape == (16, 1, 8, 8)
 

@@ -19,6 +19,7 @@ from unnoise.batches import Batches, split
 from unnoise.checkpoint import Run
 from unnoise.config import Budget
 from unnoise.data import load
+from unnoise.denoiser import StepResult
 from unnoise.errors import UnnoiseError
 from unnoise.plan import Wishes, plan
 from unnoise.recording import Interval, read_history
@@ -72,9 +73,18 @@ def test_a_run_leaves_everything_in_its_folder(tmp_path, images, monkeypatch):
 
 
 @pytest.mark.row("J2", "L8")
-@pytest.mark.parametrize("preset", ["default", "keras-ddim"])
-def test_resume_is_bit_identical(tmp_path, images, preset):
-    whole, halves = start(tmp_path / "whole", 8, preset), start(tmp_path / "halves", 8, preset)
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        ("default", []),
+        ("default", ["optimizer.name=adamw"]),
+        ("default", ['noise_levels={"kind": "LossAware", "num_slices": 4, "memory": 2, "uniform": 0.1}']),
+        ("default", ["network.self_conditioning=true", "network.uncertainty=true", "network.dropout=0.1"]),
+        ("keras-ddim", []),
+    ],
+)
+def test_resume_is_bit_identical(tmp_path, images, preset, changes):
+    whole, halves = (start(tmp_path / name, 8, preset, changes) for name in ("whole", "halves"))
     expected = [step.result.loss.item() for step in train(whole, images)]
     iterator = train(halves, images)
     losses = [step.result.loss.item() for step in itertools.islice(iterator, 3)]
@@ -213,6 +223,52 @@ def test_the_plain_loop_writes_nothing_and_needs_no_run(tmp_path, images):
     losses = [step.result.loss.item() for step in steps(diffusion, batches, run.config.budget)]
     assert sorted(path.name for path in run.path.iterdir()) == ["config.json"]
     assert losses == [step.result.loss.item() for step in train(run, images)]
+
+
+@pytest.mark.row("T7")
+def test_a_budget_of_images_is_a_number_of_epochs(tmp_path, images, monkeypatch):
+    """The book trains for 50 epochs: every picture that is trained on comes 50 times, and no other ever."""
+    training = split(len(images), len(images) - 40, 0).training
+    diffusion = start(tmp_path / "run").config.build()
+    seen: list[torch.Tensor] = []
+
+    def look(batch, classes):
+        seen.append(batch)
+        return StepResult(*(torch.zeros(()),) * 3)
+
+    monkeypatch.setattr(diffusion, "train_step", look)
+    batches = Batches(images, training, 16, seed=0)
+    done = list(steps(diffusion, batches, Budget(unit="images", amount=50 * 40)))
+    assert (len(done), done[-1].progress.images) == (125, 50 * 40)
+    pictures, counts = torch.cat(seen).unique(dim=0, return_counts=True)
+    assert (counts == 50).all()
+    assert torch.equal(pictures, images.take(training).unique(dim=0))
+
+
+@pytest.mark.row("D3", "D5")
+def test_held_out_pictures_are_the_same_in_one_order_at_every_look(tmp_path, images, monkeypatch):
+    """So two losses differ by the network alone.
+
+    The Keras example shuffles them anew each time, because its distance is a mean over batches and depends on
+    who meets in one; no measure here does.
+    """
+    seen, measure = [], recording.held_out_loss
+
+    def spy(diffusion, held_out):
+        seen.append(torch.cat([pictures for pictures, _ in held_out]))
+        loss = measure(diffusion, held_out)
+        assert measure(diffusion, held_out) == loss  # and so are their noises
+        return loss
+
+    monkeypatch.setattr(recording, "held_out_loss", spy)
+    monkeypatch.setattr(Interval, "due", lambda *_: True)
+    run = start(tmp_path / "run", 4)
+    run = run.with_config(replace(run.config, data=replace(run.config.data, flip=True, held_out=64)))
+    list(itertools.islice(train(run, images), 2))
+    list(train(Run.open(run.path), images))
+    assert len(seen) >= 4
+    held_out = images.take(split(len(images), 64, 0).held_out)
+    assert all(torch.equal(pictures, held_out) for pictures in seen)
 
 
 def test_intervals():

@@ -4,7 +4,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unnoise.errors import require
 from unnoise.tensors import Pixels
@@ -15,6 +17,11 @@ Indices = NDArray[np.int64]
 @runtime_checkable
 class Pictures(Protocol):
     """What batches are taken from: `ImageSet` is one."""
+
+    @property
+    def labels(self) -> Indices | None:
+        """The class of each picture, (N,), or None where they have none."""
+        ...
 
     def __len__(self) -> int:
         """How many pictures there are."""
@@ -95,17 +102,29 @@ class Batches:
 
     def __getitem__(self, step: int) -> Pixels:
         """Batch `step`, uint8 (batch_size / processes, C, H, W)."""
+        images = self.pictures.take(self._chosen(step))
+        if not self.flip:
+            return images
+        mirrored = np.random.default_rng([self.seed, 3, step]).random(self.batch_size)[self._slice] < 0.5
+        return torch.where(torch.from_numpy(mirrored).view(-1, 1, 1, 1), images.flip(-1), images)
+
+    def classes(self, step: int) -> Int[Tensor, " batch"] | None:
+        """The class of each picture of batch `step`, (batch_size / processes), or None where they have none."""
+        return self.classes_at(self._chosen(step))
+
+    def classes_at(self, indices: Indices) -> Int[Tensor, " batch"] | None:
+        """The class of each picture at these places, (B,), or None where they have none."""
+        labels = self.pictures.labels
+        return None if labels is None else torch.from_numpy(labels[indices])
+
+    def _chosen(self, step: int) -> Indices:
         places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)[self._slice]
         epochs, offsets = np.divmod(places, len(self.indices))
         chosen = np.empty_like(places)
         for epoch in np.unique(epochs):
             inside = epochs == epoch
             chosen[inside] = self._order(int(epoch))[offsets[inside]]
-        images = self.pictures.take(self.indices[chosen])
-        if not self.flip:
-            return images
-        mirrored = np.random.default_rng([self.seed, 3, step]).random(self.batch_size)[self._slice] < 0.5
-        return torch.where(torch.from_numpy(mirrored).view(-1, 1, 1, 1), images.flip(-1), images)
+        return self.indices[chosen]
 
     def _order(self, epoch: int) -> Indices:
         if epoch not in self._orders:

@@ -3,6 +3,7 @@
     config.json           what was trained, and how
     model.safetensors     the averaged weights: what one samples from
     training/N.safetensors  weights, average and optimiser after N steps: what one resumes from
+    ema/                  averages on the way, where they are stored: what `unnoise ema` starts from
     history.csv           the losses        log/      the same for TensorBoard
     samples/              pictures on the way
 
@@ -103,7 +104,7 @@ class Run:
             UnnoiseError: when there are no weights yet, or they don't fit the network of config.json.
         """
         diffusion = self.config.build(device)
-        tensors, _ = _read(self.path / "model.safetensors")
+        tensors, _ = read_tensors(self.path / "model.safetensors")
         for network in (diffusion.average.network, diffusion.average.source):
             _fill(network, tensors, self.path / "model.safetensors")
         return diffusion
@@ -115,6 +116,8 @@ class Run:
         tensors = {
             **_prefixed("network", average.source.state_dict()),
             **_prefixed("average", average.network.state_dict()),
+            **_prefixed("profiles", diffusion.profiles.networks.state_dict()),
+            **_prefixed("levels", diffusion.loss_history.state_dict() if diffusion.loss_history else {}),
             **_prefixed("optimizer", _flat_optimizer(diffusion.optimizer)),
         }
         facts = {**progress._asdict(), "average_steps": average.steps}
@@ -122,8 +125,10 @@ class Run:
         for left in folder.glob(".*.safetensors"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)
         path = folder / f"{progress.step:010d}.safetensors"
-        _write(path, tensors, {name: repr(value) for name, value in facts.items()})
-        _write(self.path / "model.safetensors", average.network.state_dict(), {"step": str(progress.step)})
+        write_tensors(path, tensors, {name: repr(value) for name, value in facts.items()})
+        write_tensors(
+            self.path / "model.safetensors", average.network.state_dict(), {"step": str(progress.step)}
+        )
         for old in self.states()[_KEPT_STATES:]:
             old.unlink(missing_ok=True)
 
@@ -150,7 +155,7 @@ class Run:
 
 
 def _restore(diffusion: Diffusion, path: Path) -> Progress:
-    tensors, facts = _read(path)
+    tensors, facts = read_tensors(path)
     assert diffusion.optimizer is not None, "the averaged view has nothing to resume"
     try:
         progress = Progress(int(facts["step"]), int(facts["images"]), float(facts["seconds"]))
@@ -159,8 +164,11 @@ def _restore(diffusion: Diffusion, path: Path) -> Progress:
         raise UnnoiseError(f"{path} does not say how far the run had come ({error}).") from None
     _fill(diffusion.average.source, _under("network", tensors), path)
     _fill(diffusion.average.network, _under("average", tensors), path)
+    _fill(diffusion.profiles.networks, _under("profiles", tensors), path)
+    if diffusion.loss_history is not None:
+        _fill(diffusion.loss_history, _under("levels", tensors), path)
     _fill_optimizer(diffusion.optimizer, _under("optimizer", tensors), path)
-    diffusion.average.steps = average_steps
+    diffusion.average.steps = diffusion.profiles.steps = average_steps
     return progress
 
 
@@ -197,7 +205,8 @@ def _fill_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _write(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> None:
+def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> None:
+    """Writes tensors, and what is to be known of them, as safetensors: whole or not at all."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with writable(path) as file:
         try:
@@ -206,7 +215,12 @@ def _write(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> Non
             raise OSError(str(error)) from error
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors that `write_tensors` wrote, and what is to be known of them.
+
+    Raises:
+        UnnoiseError: when there is no such file, or it is damaged.
+    """
     require(path.is_file(), f"{path} does not exist: the run stopped before it saved anything; train it again.")
     try:
         with safe_open(path, framework="pt") as file:

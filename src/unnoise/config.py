@@ -1,26 +1,28 @@
 """A run is described whole by its config.json: nothing has to be retyped to use what was trained."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import cattrs
 import torch
-from cattrs.strategies import configure_tagged_union
 
-from unnoise.diffusion import Condition, Diffusion, Precision
+from unnoise.conditioning import Condition
+from unnoise.conversion import plain, structured
+from unnoise.denoiser import Precision
+from unnoise.diffusion import Diffusion
 from unnoise.ema import EMAConfig
 from unnoise.errors import UnnoiseError, require
-from unnoise.networks import UNet
-from unnoise.networks.unet import UNetConfig
+from unnoise.networks import NetworkConfig, UNetConfig, build
 from unnoise.noise_levels import AnyNoiseLevels, UniformTimes
 from unnoise.normalizer import Normalizer
 from unnoise.objectives import Objective
 from unnoise.optimizers import OptimizerConfig
-from unnoise.samplers import require_eta, require_steps
+from unnoise.sampling import Sampling
 from unnoise.schedules import AnySchedule, OffsetCosine
 from unnoise.seeds import require_seeds
+from unnoise.tensors import Classes
 
 FORMAT = 1
 """Of config.json and of the folder around it; raised when an older unnoise could no longer read it."""
@@ -30,7 +32,7 @@ FORMAT = 1
 class Recipe:
     """How to train, whatever the pictures: everything that a preset decides."""
 
-    network: UNetConfig = UNetConfig()
+    network: NetworkConfig = UNetConfig()
     schedule: AnySchedule = OffsetCosine()
     objective: Objective = Objective()
     noise_levels: AnyNoiseLevels = UniformTimes()
@@ -39,22 +41,49 @@ class Recipe:
     optimizer: OptimizerConfig = OptimizerConfig()
     ema: EMAConfig = EMAConfig()
     batch_size: int = 64
-    num_steps: int = 20
-    eta: float = 0.0
+    offset_noise: float = 0.0
+    class_dropout: float = 0.1
+    sampling: Sampling = Sampling()
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, f"The batch size is at least 1, but got {self.batch_size}.")
-        require_steps(self.num_steps)
-        require_eta(self.eta)
         require(
-            self.network.normalization == "group" or self.batch_size >= 2,
+            self.batch_size >= 2 or getattr(self.network, "normalization", "group") == "group",
             "BatchNorm needs at least 2 pictures a step, but the batch size is 1: take 64.",
         )
+
+    def changed(self, changes: Sequence[str]) -> "Recipe":
+        """The same with some values changed, each given as path=value: objective.loss=l1.
+
+        Values are JSON, or words without quotes: batch_size=32, network.attention=["none", "linear"].
+
+        Raises:
+            UnnoiseError: for a path that leads nowhere, or a value that does not fit.
+        """
+        if not changes:
+            return self
+        recipe = plain(self)
+        for change in changes:
+            path, equals, text = change.partition("=")
+            *parents, last = path.split(".")
+            place: object = recipe
+            for name in parents:
+                place = place.get(name) if isinstance(place, dict) else None
+            require(
+                bool(equals) and isinstance(place, dict),
+                f"A change looks like objective.loss=l1, but got {change!r}: --dry-run shows all paths.",
+            )
+            assert isinstance(place, dict)
+            place[last] = _value(text)
+        return structured(recipe, Recipe, "The changed recipe")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Which pictures, and how they were made the same size."""
+    """Which pictures, and how they were made the same size.
+
+    `labels` is "auto" or a file, where classes were asked for: `classes` are their names in order.
+    """
 
     source: str
     height: int
@@ -65,8 +94,15 @@ class DataConfig:
     flip: bool = False
     held_out: int = 0
     fingerprint: str = ""
+    labels: str | None = None
+    classes: tuple[str, ...] = ()
+    label_fingerprint: str = ""
 
     def __post_init__(self) -> None:
+        require(
+            len(set(self.classes)) == len(self.classes),
+            f"Classes have names of their own, but got {', '.join(self.classes)}.",
+        )
         require(
             min(self.height, self.width, self.channels) >= 1,
             f"Pictures have at least 1 row, column and channel, but got {self.height} x {self.width} x "
@@ -125,7 +161,7 @@ class RunConfig:
         """A `Diffusion` as this run's was at its first step: the seed decides the initial weights."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            network = UNet.from_config(self.recipe.network)
+            network = build(self.recipe.network)
         recipe = self.recipe
         return Diffusion(
             network,
@@ -135,15 +171,36 @@ class RunConfig:
             objective=recipe.objective,
             noise_levels=recipe.noise_levels,
             condition=recipe.condition,
+            class_dropout=recipe.class_dropout,
+            offset_noise=recipe.offset_noise,
             optimizer=recipe.optimizer,
             ema=recipe.ema,
             device=device,
             precision=self.precision,
         )
 
+    def classes(self, places: Sequence[int], wanted: Sequence[str] = ()) -> Classes | None:
+        """The class of each picture: the wanted ones in turn, or all in turn; None where there are none.
+
+        Raises:
+            UnnoiseError: for a name that is no class of this run.
+        """
+        names = self.data.classes
+        for name in wanted:
+            require(
+                name in names,
+                f"This run knows no class {name!r}: choose from {', '.join(names)}."
+                if names
+                else "This run knows no classes: train one with --labels to choose them.",
+            )
+        if not names:
+            return None
+        known = [names.index(name) for name in wanted] or range(len(names))
+        return torch.tensor([known[place % len(known)] for place in places], dtype=torch.int64)
+
     def to_json(self) -> str:
         """The text of config.json."""
-        return json.dumps(_converter().unstructure(self, RunConfig), indent=2) + "\n"
+        return json.dumps(plain(self), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str, where: Path) -> "RunConfig":
@@ -166,45 +223,11 @@ class RunConfig:
             found <= FORMAT,
             f"{where} has format {found}, but this unnoise reads up to {FORMAT}: upgrade unnoise to use it.",
         )
-        try:
-            return _converter().structure(data, RunConfig)
-        except UnnoiseError as error:
-            raise UnnoiseError(f"{where}: {error}") from None
-        except Exception as error:  # noqa: BLE001 (cattrs raises groups of whatever went wrong inside)
-            raise UnnoiseError(f"{where} can't be used: {_first_cause(error)}.") from None
+        return structured(data, cls, str(where))
 
 
-def _first_cause(error: BaseException) -> str:
-    messages = cattrs.transform_error(error, path="config", format_exception=_explain)
-    return str(messages[0])
-
-
-def _explain(error: BaseException, _: object) -> str:
-    if isinstance(error, cattrs.ForbiddenExtraKeysError):
-        return f"unknown key {', '.join(sorted(error.extra_fields))}"
-    if isinstance(error, KeyError):
-        return f"missing or unknown {error}"
-    return str(error).rstrip(".")
-
-
-def _converter() -> cattrs.Converter:
-    """JSON to frozen dataclasses and back: strict in keys and types, unions told apart by a `kind`."""
-    converter = cattrs.Converter(forbid_extra_keys=True)
-    for strict in (bool, int, str):
-        converter.register_structure_hook(strict, _strict)
-    converter.register_structure_hook(float, _number)
-    for union in (AnySchedule, AnyNoiseLevels):
-        configure_tagged_union(union, converter, tag_name="kind")
-    return converter
-
-
-def _strict(value: object, kind: type) -> object:
-    if type(value) is not kind:
-        raise TypeError(f"expected {kind.__name__}, got {value!r}")
-    return value
-
-
-def _number(value: object, _: type) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"expected a number, got {value!r}")
-    return float(value)
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

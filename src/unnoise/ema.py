@@ -13,6 +13,7 @@ from ema_pytorch import EMA
 from torch import nn
 
 from unnoise.errors import require
+from unnoise.power_ema import require_sigma_rel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +25,23 @@ class EMAConfig:
         warmup: None for the constant decay d. Otherwise d_t = 1 - (1 + t / warmup)^-1 until it reaches d: the
             average then always remembers about the last 1 / warmup of the run so far, which suits short runs.
             It is the power-function average of EDM2 (2312.02696, eq. 13) with gamma = warmup - 1.
+        profiles: the sigma_rels of further averages, which are stored along the way so that `unnoise ema` can
+            choose among all widths after training (see power_ema.py); none by default.
+        profile_every: these are updated at every so many steps.
+        snapshots: they are stored so many times, at equal parts of the budget.
+        megabytes: and take no more disk than this: the stored set is thinned rather.
 
     Raises:
-        UnnoiseError: unless 0 <= decay < 1 and warmup > 0.
+        UnnoiseError: unless 0 <= decay < 1 and warmup > 0, each profile is from above 0 to 12^(-1/2) and there
+            but once, and the last three are above 0.
     """
 
     decay: float = 0.999
     warmup: float | None = None
+    profiles: tuple[float, ...] = ()
+    profile_every: int = 1
+    snapshots: int = 8
+    megabytes: float = 1000.0
 
     def __post_init__(self) -> None:
         require(0 <= self.decay < 1, f"The EMA's decay is from 0 to below 1, but got {self.decay}: try 0.999.")
@@ -38,6 +49,15 @@ class EMAConfig:
             self.warmup is None or self.warmup > 0,
             f"The EMA's warmup is above 0, or none at all, but got {self.warmup}: try 16.",
         )
+        for sigma_rel in self.profiles:
+            require_sigma_rel(sigma_rel)
+        require(
+            len(set(self.profiles)) == len(self.profiles),
+            f"Each of the EMA's profiles is stored once, but got {self.profiles}: leave out the repetition.",
+        )
+        for name in ("profile_every", "snapshots", "megabytes"):
+            value = getattr(self, name)
+            require(value > 0, f"The EMA's {name} is above 0, but got {value:g}: leave it out.")
 
 
 class MovingAverage:

@@ -85,5 +85,34 @@ class LogNormal:
         return rates_of_log_snr(-2 * (self.mean + self.std * normal))
 
 
-AnyNoiseLevels = UniformTimes | UniformPower | LogNormal
+@dataclass(frozen=True)
+class LossAware:
+    """Times are importance-sampled by the losses seen there; see `loss_history`, which keeps them.
+
+    Args:
+        num_slices: K, into which the times from 0 to 1 are divided.
+        memory: how many losses are remembered of each.
+        uniform: this part of all draws is uniform, so that no slice is forgotten.
+
+    Raises:
+        UnnoiseError: for fewer than 1 slice or loss, or a part outside [0, 1].
+    """
+
+    num_slices: int = 64
+    memory: int = 10
+    uniform: float = 0.001
+
+    def __post_init__(self) -> None:
+        require(
+            self.num_slices >= 1 and self.memory >= 1 and 0 <= self.uniform <= 1,
+            f"LossAware needs at least 1 slice and 1 loss, and uniform from 0 to 1, but got {self.num_slices}, "
+            f"{self.memory} and {self.uniform:g}: take 64, 10 and 0.001.",
+        )
+
+    def draw(self, count: int, schedule: Schedule, generator: torch.Generator) -> RatePair:
+        """Uniform times, through the schedule: what is tested with, and drawn before anything is known."""
+        return RatePair(*schedule(uniform(count, generator, stratified=True)))
+
+
+AnyNoiseLevels = UniformTimes | UniformPower | LogNormal | LossAware
 """Every spread that a run's config.json can name."""

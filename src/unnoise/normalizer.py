@@ -90,9 +90,17 @@ class Normalizer:
         )
 
     @classmethod
-    def imagenet(cls) -> "Normalizer":
-        """ImageNet's statistics: [0, 1] becomes about [-2.1, 2.6]. Only for 3 channels."""
-        return cls((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    def imagenet(cls, channels: int = 3) -> "Normalizer":
+        """ImageNet's statistics: [0, 1] becomes about [-2.1, 2.6]. Grey pictures take the mean of the three.
+
+        Raises:
+            UnnoiseError: for other than 1 or 3 channels.
+        """
+        require(
+            channels in (1, 3),
+            f"ImageNet's statistics are for 1 or 3 channels, not {channels}: take the data set's own.",
+        )
+        return cls((0.449,), (0.226,)) if channels == 1 else cls((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
     @classmethod
     def symmetric(cls, channels: int = 1) -> "Normalizer":

@@ -8,8 +8,9 @@ import numpy as np
 from unnoise.batches import held_out_count, split
 from unnoise.config import Budget, DataConfig, Recipe, RunConfig
 from unnoise.data import ImageSet
-from unnoise.diffusion import Precision
+from unnoise.denoiser import Precision
 from unnoise.errors import require
+from unnoise.networks import UNetConfig
 from unnoise.normalizer import Normalizer
 from unnoise.presets import recipe
 from unnoise.seeds import require_seeds
@@ -29,23 +30,32 @@ class Wishes:
     background: tuple[int, int, int] | None = None
     flip: bool | None = None
     held_out: int | None = None
+    labels: str | None = None
+    """"auto" takes the classes that the source itself tells of; anything else is a file of labels."""
+    changes: tuple[str, ...] | None = None
+    """Of the preset's recipe; see `Recipe.changed`."""
     budget: Budget | None = None
 
 
 def plan(images: ImageSet, wishes: Wishes) -> RunConfig:
     """Decides everything that was not wished for, and fits the normalizer to what is trained on.
 
+    The classes of the pictures become part of the plan where labels are wished for, and are left out otherwise.
+
     Raises:
         UnnoiseError: for a wish that can't be had.
     """
     seed = wishes.seed or 0
     require_seeds([seed])
+    require(
+        wishes.labels is None or images.labels is not None,
+        f"Labels were wished for ({wishes.labels}), but {images.source} was loaded without any: call "
+        f"load(..., labels=True).",
+    )
     held_out = held_out_count(len(images)) if wishes.held_out is None else wishes.held_out
     training = split(len(images), held_out, seed).training
     preset = wishes.preset or "default"
-    chosen = recipe(preset, images.channels, images.height, images.width)
-    if wishes.batch_size is not None:
-        chosen = replace(chosen, batch_size=wishes.batch_size)
+    chosen = _recipe(preset, images, wishes)
     return RunConfig(
         preset=preset,
         seed=seed,
@@ -61,17 +71,34 @@ def plan(images: ImageSet, wishes: Wishes) -> RunConfig:
             flip=bool(wishes.flip),
             held_out=held_out,
             fingerprint=images.fingerprint,
+            labels=wishes.labels,
+            classes=images.class_names if wishes.labels else (),
+            label_fingerprint=images.label_fingerprint if wishes.labels else "",
         ),
         normalizer=_normalizer(chosen, images, training),
         recipe=chosen,
     )
 
 
+def _recipe(preset: str, images: ImageSet, wishes: Wishes) -> Recipe:
+    """The preset's, with what was wished for."""
+    chosen = recipe(preset, images.channels, images.height, images.width)
+    if wishes.batch_size is not None:
+        chosen = replace(chosen, batch_size=wishes.batch_size)
+    chosen = chosen.changed(wishes.changes or ())
+    if not wishes.labels:
+        return chosen
+    require(
+        isinstance(chosen.network, UNetConfig),
+        f"The network of the preset {preset} knows no classes: leave --labels out, or take another preset.",
+    )
+    return chosen.changed([f"network.num_classes={len(images.class_names)}"])
+
+
 def _normalizer(chosen: Recipe, images: ImageSet, training: np.ndarray) -> Normalizer:
     match chosen.normalization:
         case "imagenet":
-            require(images.channels == 3, "ImageNet's statistics are for 3 channels: take the data set's own.")
-            return Normalizer.imagenet()
+            return Normalizer.imagenet(images.channels)
         case "symmetric":
             return Normalizer.symmetric(images.channels)
         case "dataset":
@@ -80,7 +107,7 @@ def _normalizer(chosen: Recipe, images: ImageSet, training: np.ndarray) -> Norma
 
 
 def resumed(config: RunConfig, wishes: Wishes) -> RunConfig:
-    """The run's own config, with a new budget where one is wished for.
+    """The run's own config, with a new budget, and another place of its labels, where one is wished for.
 
     Raises:
         UnnoiseError: when a wish contradicts what the run was started with.
@@ -97,19 +124,28 @@ def resumed(config: RunConfig, wishes: Wishes) -> RunConfig:
         background=data.background,
         flip=data.flip,
         held_out=data.held_out,
+        labels=data.labels,
     )
+    require(
+        config.recipe.changed(wishes.changes or ()) == config.recipe,
+        f"This run was started with another recipe than {' '.join(wishes.changes or ())}, and goes on with it: "
+        "leave --set out, or start another run with --out.",
+    )
+    # The same labels may lie elsewhere by now: `same_pictures` looks at what is in them.
+    free = {"budget", "changes"} if data.labels is None else {"budget", "changes", "labels"}
     for field in fields(Wishes):
         wished, had = getattr(wishes, field.name), getattr(started, field.name)
         require(
-            field.name == "budget" or wished is None or wished == had,
+            field.name in free or wished is None or wished == had,
             f"This run was started with {field.name.replace('_', ' ')} {had}, and goes on with it, but "
             f"{wished} was asked for: leave the option out, or start another run with --out.",
         )
-    return replace(config, budget=wishes.budget or config.budget)
+    data = replace(data, labels=wishes.labels or data.labels)
+    return replace(config, budget=wishes.budget or config.budget, data=data)
 
 
 def same_pictures(config: RunConfig, images: ImageSet) -> None:
-    """Makes sure that a run goes on with the pictures that it was started with.
+    """Makes sure that a run goes on with the pictures, and the classes, that it was started with.
 
     Raises:
         UnnoiseError: when they are others.
@@ -119,3 +155,19 @@ def same_pictures(config: RunConfig, images: ImageSet) -> None:
         f"This run was started with other pictures than {images.source} holds now "
         f"({config.data.fingerprint[:8]}, now {images.fingerprint[:8]}): start another run with --out.",
     )
+    data, names = config.data, images.class_names if config.data.labels else ()
+    require(
+        names == data.classes,
+        f"This run was started with the classes {_listed(data.classes)}, but {images.source} now has "
+        f"{_listed(names)}: start another run with --out.",
+    )
+    require(
+        not data.classes or images.label_fingerprint == data.label_fingerprint,
+        f"This run was started with other labels of the same pictures than {data.labels} tells now: restore "
+        f"them, or start another run with --out.",
+    )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return (", ".join(names[:10]) or "none") + more

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from unnoise.config import Recipe
 from unnoise.ema import EMAConfig
 from unnoise.errors import UnnoiseError
-from unnoise.networks.unet import UNetConfig
+from unnoise.networks import AnnotatedConfig, UNetConfig
 from unnoise.noise_levels import LogNormal, UniformPower
 from unnoise.objectives import Objective
 from unnoise.optimizers import OptimizerConfig
-from unnoise.schedules import OffsetCosine, SignalStep
+from unnoise.power_ema import USUAL
+from unnoise.sampling import Sampling
+from unnoise.schedules import LinearBeta, OffsetCosine, SigmoidAlphaBar, SignalStep
 
 
 def levels_for(height: int, width: int, patch_size: int) -> int:
@@ -46,11 +48,11 @@ def _sized(channels: int, height: int, width: int, base: int) -> Recipe:
             warmup=0.02,
             decay="linear",
         ),
-        ema=EMAConfig(decay=0.9999, warmup=16.0),
+        # Two further averages are stored on the way, so that `unnoise ema` can make any other one.
+        ema=EMAConfig(decay=0.9999, warmup=16.0, profiles=USUAL, megabytes=200.0),
         batch_size=64,
         # Fresh noise on the way mends what a network that was trained for minutes gets wrong.
-        num_steps=60,
-        eta=1.0,
+        sampling=Sampling(num_steps=60, eta=1.0),
     )
 
 
@@ -99,11 +101,63 @@ def clear_ddim(channels: int, height: int, width: int) -> Recipe:
     )
 
 
+def annotated_ddpm(channels: int, height: int, width: int) -> Recipe:
+    """The first annotated study of DDPM (June 2022): T = 200, ConvNeXt blocks, Huber, for 5 epochs.
+
+    Its betas are rescaled to T (there 36 % of the image is left where sampling starts from none).
+    """
+    return _annotated(AnnotatedConfig(study="convnext", channels=channels), 200)
+
+
+def annotated_resnet(channels: int, height: int, width: int) -> Recipe:
+    """The second (December 2022): T = 300, ResNet blocks with standardised weights, for 6 epochs."""
+    return _annotated(AnnotatedConfig(study="resnet", channels=channels), 300)
+
+
+def _annotated(network: AnnotatedConfig, num_timesteps: int) -> Recipe:
+    return Recipe(
+        network=network,
+        schedule=LinearBeta(num_timesteps),
+        objective=Objective("noise", "noise", "huber"),
+        condition="timestep",
+        normalization="symmetric",
+        optimizer=OptimizerConfig(name="adam", learning_rate=1e-3, weight_decay=0.0),
+        ema=EMAConfig(decay=0.0),  # the studies sample from the trained weights themselves
+        batch_size=128,
+        sampling=Sampling(sampler="ancestral", num_steps=num_timesteps),
+    )
+
+
+def ddpm_study(channels: int, height: int, width: int) -> Recipe:
+    """The DDPM study, which is lucidrains' v1.9: 35,719,555 parameters in colour, velocity, T = 1,000.
+
+    Its EMA of 0.995 every 10 steps is 0.9995 every step here.
+    """
+    return Recipe(
+        network=AnnotatedConfig(
+            study="ddpm_study", channels=channels, dim=64, multipliers=(1, 2, 4, 8), groups=8
+        ),
+        schedule=SigmoidAlphaBar(1000),
+        objective=Objective("velocity", "velocity", "l2"),
+        condition="timestep",
+        normalization="symmetric",
+        optimizer=OptimizerConfig(
+            name="adam", learning_rate=1e-4, weight_decay=0.0, betas=(0.9, 0.99), max_gradient_norm=1.0
+        ),
+        ema=EMAConfig(decay=0.9995),
+        batch_size=16,
+        sampling=Sampling(num_steps=250, clip="static"),
+    )
+
+
 PRESETS: dict[str, Callable[[int, int, int], Recipe]] = {
     "default": default,
     "large": large,
     "keras-ddim": keras_ddim,
     "clear-ddim": clear_ddim,
+    "annotated-ddpm": annotated_ddpm,
+    "annotated-resnet": annotated_resnet,
+    "ddpm-study": ddpm_study,
 }
 
 

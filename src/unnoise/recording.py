@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -14,10 +14,14 @@ from tensorboardX import SummaryWriter
 
 from unnoise import pictures
 from unnoise.checkpoint import Progress, Run
-from unnoise.diffusion import Diffusion, StepResult
+from unnoise.denoiser import StepResult
+from unnoise.diffusion import Diffusion
 from unnoise.errors import UnnoiseError
 from unnoise.files import writable
-from unnoise.tensors import SomePixels
+from unnoise.snapshots import Snapshots
+from unnoise.tensors import SomeClasses, SomePixels
+
+Batch: TypeAlias = tuple[SomePixels, SomeClasses | None]
 
 SAMPLE_SEEDS = range(36)
 """The same seeds all along, so that one sees the same pictures become clear."""
@@ -96,24 +100,40 @@ class Interval:
         return True
 
 
+@dataclass
+class Shares:
+    """Says when another of so many equal parts of the budget is spent."""
+
+    count: int
+    spent: float
+
+    def due(self, spent: float) -> bool:
+        """Whether one was completed since this was last asked."""
+        before, now = (int(self.count * value + 1e-9) for value in (self.spent, spent))
+        self.spent = spent
+        return now > before
+
+
 class Recorder:
     """Keeps the folder of one run up to date while it trains; used as a context.
 
     Args:
         run: where to.
         diffusion: what is trained.
-        held_out: batches that are not trained on, for the held-out loss; may be empty.
+        held_out: batches that are not trained on, with their classes, for the held-out loss; may be empty.
         progress: how far the run had come; what its history says of later is forgotten.
     """
 
-    def __init__(
-        self, run: Run, diffusion: Diffusion, held_out: Sequence[SomePixels], progress: Progress
-    ) -> None:
+    def __init__(self, run: Run, diffusion: Diffusion, held_out: Sequence[Batch], progress: Progress) -> None:
         self.run = run
         self.diffusion = diffusion
         self.held_out = held_out
         self.progress = progress
         self.history = [row for row in read_history(run.path / "history.csv") if row.step <= progress.step]
+        ema = run.config.recipe.ema
+        self.snapshots = Snapshots(run.path / "ema", ema.snapshots, ema.megabytes)
+        self.snapshots.room(diffusion.profiles)  # refuses a budget that is too small now, not after an hour
+        self.snapshots.forget_after(progress.step)
         self._results: list[StepResult] = []
         self._learning_rate = 0.0
         self._log = SummaryWriter(str(run.path / "log"), purge_step=progress.step + 1)
@@ -129,6 +149,7 @@ class Recorder:
         spent, seconds = self.run.config.budget.spent(*self.progress), self.progress.seconds
         reporting = Interval(spent, seconds, fraction=0, shortest=1.0)
         saving = Interval(spent, seconds)
+        storing = Shares(self.snapshots.count, spent)
         step = None
         try:
             for step in steps:
@@ -137,6 +158,8 @@ class Recorder:
                 now = step.spent, step.progress.seconds
                 if reporting.due(*now):
                     self.report()
+                if step.spent < 1 and storing.due(step.spent):
+                    self.store()
                 if step.spent < 1 and saving.due(*now):
                     started = time.monotonic()
                     yield self._save_and_look(step)
@@ -144,14 +167,19 @@ class Recorder:
                 elif step.spent < 1:
                     yield step
         except GeneratorExit:
-            self.save()
-            self.write()
+            self._end()
             raise
         if step is not None and step.spent >= 1:
-            yield self._save_and_look(step)
+            seen = self._save_and_look(step)
+            self.store()
+            yield seen
         elif step is not None:  # it was asked to stop
-            self.save()
-            self.write()
+            self._end()
+
+    def _end(self) -> None:
+        self.save()
+        self.store()  # so that a run that never goes on has its last average, too
+        self.write()
 
     def _save_and_look(self, step: TrainStep) -> TrainStep:
         self.save()  # first: whatever goes wrong with a picture, the weights are safe
@@ -167,9 +195,22 @@ class Recorder:
             UnnoiseError: when a loss or a weight is not a finite number; the last saved state stays.
         """
         self.report()
+        self._require_finite()
+        self.run.save(self.diffusion, self.progress)
+
+    def store(self) -> None:
+        """Stores the averages of which `unnoise ema` makes others, if there are any, but none that is spoilt.
+
+        Raises:
+            UnnoiseError: when a weight is not a finite number; what is stored already stays.
+        """
+        if self.diffusion.profiles.sigma_rels:
+            self._require_finite()
+            self.snapshots.write(self.diffusion.profiles)
+
+    def _require_finite(self) -> None:
         if not all(bool(weight.isfinite().all()) for weight in self.diffusion.average.source.parameters()):
             raise _diverged("A weight", float("nan"), self.progress.step)
-        self.run.save(self.diffusion, self.progress)
 
     def report(self) -> None:
         """Records the mean training losses since the last time.
@@ -198,8 +239,9 @@ class Recorder:
         if loss is not None:
             self.history.append(Row(*self.progress, None, None, None, None, loss))
             self._log.add_scalar("loss/held_out", loss, step)
-        recipe, seeds = self.run.config.recipe, SAMPLE_SEEDS
-        images = self.diffusion.generate(len(seeds), recipe.num_steps, seeds[0], eta=recipe.eta).cpu()
+        config, seeds = self.run.config, SAMPLE_SEEDS
+        sampling, classes = config.recipe.sampling, config.classes(seeds)
+        images = self.diffusion.generate(len(seeds), seed=seeds[0], sampling=sampling, classes=classes).cpu()
         sheet = pictures.grid(images if images.shape[1] <= 4 else images[:, :3])
         pictures.save_png(sheet, self.run.samples / f"{step:010d}.png")
         self._log.add_image("samples", np.asarray(sheet.convert("RGB")), step, dataformats="HWC")
@@ -223,10 +265,12 @@ def _diverged(what: str, value: float, step: int) -> UnnoiseError:
     )
 
 
-def held_out_loss(diffusion: Diffusion, held_out: Sequence[SomePixels]) -> float | None:
+def held_out_loss(diffusion: Diffusion, held_out: Sequence[Batch]) -> float | None:
     """The averaged network's loss on these batches, with the same noises each time; None without pictures."""
     if not held_out:
         return None
     generator = torch.Generator(diffusion.device).manual_seed(0)
-    total = sum(float(diffusion.test_step(batch, generator=generator).loss) * len(batch) for batch in held_out)
-    return total / sum(len(batch) for batch in held_out)
+    total = sum(
+        float(diffusion.test_step(*batch, generator=generator).loss) * len(batch[0]) for batch in held_out
+    )
+    return total / sum(len(pictures) for pictures, _ in held_out)

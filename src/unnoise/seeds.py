@@ -1,17 +1,28 @@
 """Every picture has a seed of its own, so seed 7 is the same picture in any batch, on any device."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
 from unnoise.errors import require
-from unnoise.tensors import Images
+from unnoise.tensors import Images, Rates
 
 
 def require_seeds(seeds: Sequence[int]) -> None:
     """Raises `UnnoiseError` unless every seed is from 0 to 2^63 - 1."""
     for seed in seeds:
         require(0 <= seed < 2**63, f"A seed is a whole number from 0 to 2^63 - 1, but got {seed}.")
+
+
+@contextmanager
+def global_numbers_from(generator: torch.Generator) -> Iterator[None]:
+    """Inside, PyTorch's global numbers, which dropout draws, follow this generator; outside nothing changes."""
+    where = [generator.device] if generator.device.type == "cuda" else []
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    with torch.random.fork_rng(devices=where):
+        torch.manual_seed(seed)
+        yield
 
 
 class SeededNoises:
@@ -37,3 +48,7 @@ class SeededNoises:
         """The next noises, (len(seeds), C, H, W): first those that sampling starts from."""
         drawn = [torch.randn(self.shape, generator=generator) for generator in self.generators]
         return torch.stack(drawn).to(self.device)
+
+    def uniforms(self) -> Rates:
+        """The next number in [0, 1) of each image, (len(seeds), 1, 1, 1), on the CPU."""
+        return torch.stack([torch.rand((1, 1, 1), generator=generator) for generator in self.generators])

@@ -9,7 +9,7 @@ A *rate* is a standard deviation; the *variance* is its square.
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 Images: TypeAlias = Float[Tensor, "batch channels height width"]
@@ -33,17 +33,33 @@ Pixels: TypeAlias = UInt8[Tensor, "batch channels height width"]
 SomePixels: TypeAlias = UInt8[Tensor, "_ channels height width"]
 """Pixels in a list of batches, the last of which may be smaller."""
 
+SomeClasses: TypeAlias = Int[Tensor, " _"]
+"""Their classes."""
+
 Rates: TypeAlias = Float[Tensor, "batch 1 1 1"]
 """One number for each image (a time, a rate), ready to multiply a batch of images."""
 
+PerImage: TypeAlias = Float[Tensor, " batch"]
+"""One number for each image, such as its loss."""
+
 Scalar: TypeAlias = Float[Tensor, ""]
+
+Classes: TypeAlias = Int[Tensor, " batch"]
+"""The class of each image, 0 ... C - 1; C stands for none."""
 
 
 class Prediction(NamedTuple):
-    """The two components that a noisy image is separated into, each (B, C, H, W)."""
+    """The two components that a noisy image is separated into, each (B, C, H, W).
+
+    `variances` is there where a network learned them: the place of the reverse step's log-variance between the
+    smaller (0) and the larger (1) of the two that are known (Improved DDPM, 2102.09672, eq. 15).
+    `uncertainties`, likewise, is the logarithm of the loss that the network expects, (B,).
+    """
 
     noises: Images
     images: Images
+    variances: Images | None = None
+    uncertainties: PerImage | None = None
 
 
 Denoise: TypeAlias = Callable[[Images, Rates, Rates], Prediction]

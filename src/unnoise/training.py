@@ -64,7 +64,7 @@ def steps(
         learning_rate = diffusion.optimizer_config.learning_rate_at(fraction)
         diffusion.set_learning_rate(learning_rate)
         diffusion.generator.manual_seed(_seed_of(seed, progress.step, rank))
-        result = diffusion.train_step(batches[progress.step])
+        result = diffusion.train_step(batches[progress.step], batches.classes(progress.step))
         seen = progress.images + batches.batch_size
         progress = Progress(progress.step + 1, seen, time.monotonic() - started)
         yield TrainStep(progress, min(1.0, budget.spent(*progress)), learning_rate, result)
@@ -118,7 +118,8 @@ def train(
         yield from iterator
         return
     tested = parts.held_out[:_TESTED_PICTURES]
-    held_out = [pictures.take(tested[i : i + 64]) for i in range(0, len(tested), 64)]
+    chunks = [tested[i : i + 64] for i in range(0, len(tested), 64)]
+    held_out = [(pictures.take(chunk), batches.classes_at(chunk)) for chunk in chunks]
     with Recorder(run, diffusion, held_out, progress) as recorder:
         yield from recorder.record(iterator)
 

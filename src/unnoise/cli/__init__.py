@@ -17,6 +17,8 @@ Train diffusion models from scratch on your own images: watch noise turn into pi
   unnoise train PICTURES --minutes 30       learns from your pictures; leaves a run
   unnoise generate RUN --out grid.png       draws new ones: .png, .gif, .mp4, .npz or a folder
   unnoise morph RUN --seeds 1 2 3           turns one picture into the next
+  unnoise evaluate RUN --bits-per-dim       measures it on pictures that it has not seen
+  unnoise ema RUN --sigma-rel 0.10          chooses the length of the averaging after training
   unnoise info RUN_OR_PICTURES              tells what a run or a pile of pictures holds
 
 PICTURES is a folder of images, a .zip, a .npy or .npz array, an IDX file, or one of the names
@@ -26,7 +28,7 @@ digits and fashion-mnist. RUN is the folder that training leaves.
   unnoise --version                         which unnoise this is
 """
 
-COMMANDS = ("demo", "train", "generate", "morph", "info")
+COMMANDS = ("demo", "train", "generate", "morph", "evaluate", "ema", "info")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -24,7 +24,7 @@ def demo(out: Path = Path("demo"), minutes: float = 2.3, seed: int = 0, device: 
         device: auto, cpu, cuda, cuda:1 or mps.
     """
     from unnoise.checkpoint import Run
-    from unnoise.cli.generate import save_images, save_reverse_process, trajectory
+    from unnoise.cli.generate import Drawing, save_images, save_reverse_process
     from unnoise.cli.morph import save_morph
     from unnoise.cli.train import run_training
     from unnoise.config import Budget
@@ -42,15 +42,15 @@ def demo(out: Path = Path("demo"), minutes: float = 2.3, seed: int = 0, device: 
     wishes = Wishes(size=(16, 16), seed=seed, budget=Budget(unit="minutes", amount=minutes))
     run = run_training("digits", path, wishes, device=device)
     assert run is not None, "only a dry run makes none"
-    diffusion, recipe = run.load(choose_device(device)), run.config.recipe
-    steps, eta = recipe.num_steps, recipe.eta
+    sampling = run.config.recipe.sampling
+    drawing = Drawing(run.load(choose_device(device)), run.config, sampling)
     say("Drawing ...")
     sheet, steps_shown = out / "digits.png", out / "reverse.png"
     reverse, loop = out / "reverse.gif", out / "morph.gif"
-    save_images(diffusion, range(100), steps, eta, sheet)
-    _save_strip(trajectory(diffusion, range(6), steps, eta), steps_shown)
-    save_reverse_process(diffusion, range(16), steps, eta, reverse)
-    save_morph(diffusion, tuple(range(6)), 90, steps, loop)
+    save_images(drawing, range(100), sheet)
+    _save_strip(drawing.trajectory(range(6)), steps_shown)
+    save_reverse_process(drawing, range(16), reverse)
+    save_morph(drawing, tuple(range(6)), 90, loop)
     result("contact sheet", sheet)
     result("reverse process", steps_shown)
     result("reverse process, moving", reverse)

@@ -1,8 +1,9 @@
 """`unnoise generate`: from a run to new pictures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from tyro.conf import Positional, arg
 
@@ -12,18 +13,32 @@ from unnoise.errors import UnnoiseError, require
 if TYPE_CHECKING:
     import numpy as np
 
+    from unnoise.config import RunConfig
     from unnoise.diffusion import Diffusion
-    from unnoise.tensors import Trajectory
+    from unnoise.sampling import Sampling
+    from unnoise.tensors import Images, Trajectory
+
+
+Scale: TypeAlias = Annotated[float | None, arg(metavar="W", help_behavior_hint="(default: the preset's)")]
+Steps: TypeAlias = Annotated[int | None, arg(metavar="K", help_behavior_hint="(default: the preset's)")]
 
 
 def generate(
     run: Annotated[Path, Positional, arg(metavar="RUN")],
     /,
     num_images: int = 36,
-    num_steps: Annotated[int | None, arg(metavar="K", help_behavior_hint="(default: the preset's)")] = None,
+    num_steps: Steps = None,
     eta: Annotated[float | None, arg(metavar="E", help_behavior_hint="(default: the preset's)")] = None,
     seed: int = 0,
     out: Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="(default: RUN/generated.png)")] = None,
+    labels: Annotated[tuple[str, ...], arg(metavar="CLASS", help_behavior_hint="(default: all)")] = (),
+    guidance: Scale = None,
+    sampler: Annotated[
+        Literal["ddim", "ancestral"] | None, arg(help_behavior_hint="(default: its own)")
+    ] = None,
+    clip: Annotated[
+        Literal["none", "static", "dynamic"] | None, arg(help_behavior_hint="(default: its own)")
+    ] = None,
     device: str = "auto",
 ) -> None:
     """Draws new pictures with a trained run.
@@ -36,27 +51,61 @@ def generate(
         seed: Of the first picture; the next has the next seed. A seed gives the same picture each time.
         out: A .png (one sheet), a .gif or .mp4 (the reverse process), an .npz (array images, uint8,
             N x H x W x C), or a folder (one PNG each).
+        labels: Classes to draw, in turn, for a run that was trained with --labels.
+        guidance: Above 1 pictures become more typical of their class, and more alike; try 2.
+        sampler: ddim, or ancestral: the chain of DDPM, with fresh noise in every step.
+        clip: Keep predictions in the range of pixels on the way: static cuts, dynamic shrinks.
         device: auto, cpu, cuda, cuda:1 or mps.
     """
     from unnoise.checkpoint import Run
-    from unnoise.samplers import require_eta, require_steps
     from unnoise.training import choose_device
 
     opened = Run.open(run)
     path = out or run / "generated.png"
-    steps = opened.config.recipe.num_steps if num_steps is None else num_steps
-    spread = opened.config.recipe.eta if eta is None else eta
-    require_steps(steps)
-    require_eta(spread)
+    changes = {"num_steps": num_steps, "eta": eta, "sampler": sampler, "clip": clip}
+    sampling = chosen_sampling(opened.config.recipe.sampling, changes, guidance)
     require(num_images >= 1, f"At least 1 image can be generated, but {num_images} were asked for.")
+    opened.config.classes([], labels)  # refuses unknown names now
     check_out(path)
-    diffusion = opened.load(choose_device(device))
+    drawing = Drawing(opened.load(choose_device(device)), opened.config, sampling, labels)
     seeds = range(seed, seed + num_images)
     if path.suffix.lower() in ANIMATIONS and not path.is_dir():
-        save_reverse_process(diffusion, seeds, steps, spread, path)
+        save_reverse_process(drawing, seeds, path)
     else:
-        save_images(diffusion, seeds, steps, spread, path)
+        save_images(drawing, seeds, path)
     result("generated", path)
+
+
+def chosen_sampling(own: "Sampling", changes: Mapping[str, object], scale: float | None) -> "Sampling":
+    """The run's own way of sampling, with whatever was asked for instead."""
+    from dataclasses import replace
+
+    wanted: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+    if scale is not None:
+        wanted["guidance"] = replace(own.guidance, scale=scale)
+    return replace(own, **wanted)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What is drawn with, and how."""
+
+    diffusion: "Diffusion"
+    config: "RunConfig"
+    sampling: "Sampling"
+    labels: tuple[str, ...] = ()
+
+    def images(self, seeds: Sequence[int]) -> "Images":
+        """The pictures of these seeds, on the CPU."""
+        classes = self.config.classes(seeds, self.labels)
+        drawn = self.diffusion.generate(len(seeds), seed=seeds[0], sampling=self.sampling, classes=classes)
+        return drawn.cpu()
+
+    def trajectory(self, seeds: Sequence[int]) -> "Trajectory":
+        """How they come about."""
+        draw, classes = self.diffusion.noises(seeds), self.config.classes(seeds, self.labels)
+        shown = self.diffusion.trajectory(draw(), sampling=self.sampling, classes=classes, draw_noises=draw)
+        return shown.cpu()
 
 
 ANIMATIONS = (".gif", ".mp4")
@@ -94,7 +143,7 @@ def batches(seeds: Sequence[int], task: str) -> Iterator[Sequence[int]]:
             shown.advance(len(batch))
 
 
-def save_images(diffusion: "Diffusion", seeds: range, num_steps: int, eta: float, path: Path) -> None:
+def save_images(drawing: Drawing, seeds: range, path: Path) -> None:
     """Writes a sheet, an array, or one file each, by what the path is called."""
     import numpy as np
     import torch
@@ -106,7 +155,7 @@ def save_images(diffusion: "Diffusion", seeds: range, num_steps: int, eta: float
     sheet = path.suffix.lower() == ".png" and not path.is_dir()
     array = path.suffix.lower() == ".npz" and not path.is_dir()
     for batch in batches(seeds, "Generating"):
-        images = diffusion.generate(len(batch), num_steps, batch[0], eta=eta).cpu()
+        images = drawing.images(batch)
         if sheet:
             kept.append(images)
         elif array:
@@ -130,17 +179,11 @@ def _save_each(arrays: "np.ndarray", seeds: Sequence[int], folder: Path) -> None
         pictures.save_png(picture, folder / f"{seed:06d}.png")
 
 
-def save_reverse_process(diffusion: "Diffusion", seeds: range, num_steps: int, eta: float, path: Path) -> None:
+def save_reverse_process(drawing: Drawing, seeds: range, path: Path) -> None:
     """Writes how noise turns into these pictures."""
     import torch
 
     from unnoise import pictures
 
-    parts = [trajectory(diffusion, batch, num_steps, eta) for batch in batches(seeds, "Generating")]
+    parts = [drawing.trajectory(batch) for batch in batches(seeds, "Generating")]
     pictures.save_animation(pictures.frames(torch.cat(parts, dim=1)), path)
-
-
-def trajectory(diffusion: "Diffusion", seeds: Sequence[int], num_steps: int, eta: float) -> "Trajectory":
-    """How the pictures of these seeds come about, on the CPU."""
-    draw = diffusion.noises(seeds)
-    return diffusion.trajectory(draw(), num_steps, eta=eta, draw_noises=draw).cpu()

@@ -1,11 +1,14 @@
 """`unnoise info`: what a run or a source of pictures holds, before a step is spent."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from unnoise.cli.console import stderr
+
+_NAMED = 10
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,13 +39,13 @@ def _table(facts: dict[str, str]) -> "Table":
 
 def _run_facts(path: Path) -> dict[str, str]:
     from unnoise.checkpoint import Run
-    from unnoise.networks import UNet
+    from unnoise.networks import build
     from unnoise.recording import read_history
 
     run = Run.open(path)
     config, history = run.config, read_history(path / "history.csv")
     data = config.data
-    parameters = sum(p.numel() for p in UNet.from_config(config.recipe.network).parameters())
+    parameters = sum(p.numel() for p in build(config.recipe.network).parameters())
     facts = {
         "run": str(path),
         "pictures": f"{data.source}, {data.height} x {data.width}, {data.channels} channel(s), "
@@ -52,6 +55,8 @@ def _run_facts(path: Path) -> dict[str, str]:
         "network": f"{parameters:,} parameters, widths {' '.join(map(str, config.recipe.network.widths))}",
         "budget": f"{config.budget.amount:g} {config.budget.unit}",
     }
+    if data.classes:
+        facts["classes"] = _classes(data.classes)
     if history:
         last = history[-1]
         held_out = [row.held_out_loss for row in history if row.held_out_loss is not None]
@@ -60,6 +65,11 @@ def _run_facts(path: Path) -> dict[str, str]:
             facts["held-out loss"] = f"{held_out[-1]:.4f}, lowest {min(held_out):.4f}"
     facts["weights"] = "model.safetensors" if (path / "model.safetensors").is_file() else "none saved yet"
     return facts
+
+
+def _classes(each: Sequence[str]) -> str:
+    more = f" and {len(each) - _NAMED:,} more" if len(each) > _NAMED else ""
+    return f"{len(each):,}: {', '.join(each[:_NAMED])}{more}"
 
 
 def _source_facts(source: str) -> dict[str, str]:
@@ -75,6 +85,8 @@ def _source_facts(source: str) -> dict[str, str]:
     ):
         if counts:
             facts[name] = ", ".join(f"{number:,} {kind}" for kind, number in counts.most_common())
+    if summary.classes:
+        facts["classes"] = _classes([f"{name} ({number:,})" for name, number in summary.classes.items()])
     sizes = (summary.smallest, summary.median, summary.largest)
     shown = ["{} x {}".format(*size) for size in sizes]
     facts["sizes"] = shown[0] if len(set(shown)) == 1 else "{}, median {}, up to {}".format(*shown)

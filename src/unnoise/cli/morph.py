@@ -1,15 +1,13 @@
 """`unnoise morph`: from one picture to the next, over the sphere of noises."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from unnoise.cli.console import result
-from unnoise.cli.generate import ANIMATIONS, batches, check_out
-
-if TYPE_CHECKING:
-    from unnoise.diffusion import Diffusion
+from unnoise.cli.generate import ANIMATIONS, Drawing, Steps, batches, check_out
 
 
 def morph(
@@ -17,7 +15,8 @@ def morph(
     /,
     seeds: tuple[int, ...] = (0, 1, 2, 3),
     frames: int = 64,
-    num_steps: Annotated[int | None, arg(metavar="K", help_behavior_hint="(default: the preset's)")] = None,
+    num_steps: Steps = None,
+    label: Annotated[str | None, arg(metavar="CLASS", help_behavior_hint="(default: the first)")] = None,
     out: Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="(default: RUN/morph.gif)")] = None,
     device: str = "auto",
 ) -> None:
@@ -30,6 +29,7 @@ def morph(
         seeds: Of the pictures on the way, in order; at least two.
         frames: Of the animation, over the whole way.
         num_steps: Calls of the network for each frame.
+        label: The class, for a run that was trained with --labels.
         out: A .gif or .mp4.
         device: auto, cpu, cuda, cuda:1 or mps.
     """
@@ -42,23 +42,29 @@ def morph(
     require_suffix(target, *ANIMATIONS)
     check_out(target)
     diffusion = opened.load(choose_device(device))
-    steps = opened.config.recipe.num_steps if num_steps is None else num_steps
-    save_morph(diffusion, seeds, frames, steps, target)
+    own = opened.config.recipe.sampling
+    sampling = replace(own, num_steps=own.num_steps if num_steps is None else num_steps)
+    save_morph(Drawing(diffusion, opened.config, sampling, (label,) if label else ()), seeds, frames, target)
     result("morph", target)
 
 
-def save_morph(diffusion: "Diffusion", seeds: tuple[int, ...], frames: int, num_steps: int, out: Path) -> None:
+def save_morph(drawing: Drawing, seeds: tuple[int, ...], frames: int, out: Path) -> None:
     """Writes the loop through the pictures of these seeds."""
     import torch
 
     from unnoise import pictures
     from unnoise.interpolation import path
-    from unnoise.samplers import require_steps
 
-    require_steps(num_steps)
+    diffusion, config = drawing.diffusion, drawing.config
+    sampling = replace(drawing.sampling, sampler="ddim", eta=0.0)
     noises = path(diffusion.noises(seeds)(), frames, closed=True)
+    classes = config.classes([0] * frames, drawing.labels)  # one and the same all the way
     parts = [
-        diffusion.generate(initial_noises=noises[list(batch)], num_steps=num_steps).cpu()
+        diffusion.generate(
+            initial_noises=noises[list(batch)],
+            sampling=sampling,
+            classes=None if classes is None else classes[: len(batch)],
+        ).cpu()
         for batch in batches(range(frames), "Morphing")
     ]
     shown = pictures.frames(torch.cat(parts).unsqueeze(1))  # a trajectory of one picture

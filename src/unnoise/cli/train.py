@@ -16,6 +16,7 @@ Fit: TypeAlias = Annotated[Literal["crop", "pad"] | None, arg(help_behavior_hint
 Precision: TypeAlias = Annotated[
     Literal["float32", "bfloat16"] | None, arg(help_behavior_hint="(default: float32)")
 ]
+Labels: TypeAlias = Annotated[str | None, arg(metavar="auto|FILE", help_behavior_hint="(default: none)")]
 
 if TYPE_CHECKING:
     from unnoise.checkpoint import Run
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 def train(
     source: Annotated[str, Positional, arg(metavar="SOURCE")],
-    /,
     out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: runs/SOURCE)")] = None,
     minutes: Annotated[float | None, arg(metavar="N", help_behavior_hint="(default: 10)")] = None,
     steps: Wish[int] = None,
@@ -43,6 +43,8 @@ def train(
     flip: bool = False,
     held_out: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: a 20th)")] = None,
     precision: Precision = None,
+    labels: Labels = None,
+    set: Annotated[tuple[str, ...], arg(metavar="PATH=VALUE")] = (),  # noqa: A002 (that is its name)
     dry_run: bool = False,
 ) -> None:
     """Trains a diffusion model on pictures, from scratch.
@@ -69,6 +71,8 @@ def train(
         flip: Mirror each picture left to right, half of the times.
         held_out: Pictures to test with instead of training on: one in 20, at most 1,000.
         precision: Of the network's arithmetic.
+        labels: Classes to learn: auto for those of the source (folders, IDX, .npz), or an IDX or .csv file.
+        set: Changes of the preset's recipe, such as objective.loss=l1 network.block=convnext.
         dry_run: Print the run's config.json, and stop.
     """
     from unnoise.plan import Wishes
@@ -84,10 +88,11 @@ def train(
         background=parse_colour(background),
         flip=flip or None,
         held_out=held_out,
+        labels=labels,
+        changes=set or None,
         budget=_budget(minutes, steps, images),
     )
-    path = out or Path("runs") / Path(source).resolve().stem
-    run_training(source, path, wishes, device=device, resume=resume, dry_run=dry_run)
+    run_training(source, out, wishes, device=device, resume=resume, dry_run=dry_run)
 
 
 def _budget(minutes: float | None, steps: int | None, images: int | None) -> "Budget | None":
@@ -104,7 +109,7 @@ def _budget(minutes: float | None, steps: int | None, images: int | None) -> "Bu
 
 def run_training(
     source: str,
-    path: Path,
+    out: Path | None,
     wishes: "Wishes",
     *,
     device: str = "auto",
@@ -117,6 +122,7 @@ def run_training(
     from unnoise.checkpoint import Run
     from unnoise.training import choose_device
 
+    path = out or Path("runs") / Path(source).resolve().stem
     chosen = str(choose_device(device))
     if dry_run:
         _dry_run(source, path, wishes)
@@ -178,16 +184,28 @@ def _load(source: str, wanted: "Wishes | RunConfig") -> "ImageSet":
 
     if isinstance(wanted, RunConfig):
         data = wanted.data
-        size, channels, fit, background = (data.height, data.width), data.channels, data.fit, data.background
-        return load(source, size=size, channels=channels, fit=fit, background=background, progress=True)
+        return load(
+            source,
+            size=(data.height, data.width),
+            channels=data.channels,
+            fit=data.fit,
+            background=data.background,
+            labels=_labels(data.labels),
+            progress=True,
+        )
     return load(
         source,
         size=wanted.size,
         channels=wanted.channels,
         fit=wanted.fit or "crop",
         background=wanted.background or (255, 255, 255),
+        labels=_labels(wanted.labels),
         progress=True,
     )
+
+
+def _labels(wish: str | None) -> bool | Path:
+    return wish is not None if wish in {None, "auto"} else Path(wish)
 
 
 _NAMED = 10
@@ -205,9 +223,11 @@ def _announce(images: "ImageSet", run: "Run", device: str) -> None:
         left = count(len(images.skipped) - _NAMED, "file")
         say(f"... and {left} more that could not be read: {run.path / 'skipped.txt'} names them all.")
     config = run.config
+    classes = f", {len(config.data.classes):,} classes" if config.data.classes else ""
     say(
         f"{count(len(images), 'picture')} of {images.height} x {images.width}, "
-        f"{count(images.channels, 'channel')}, {config.data.held_out:,} of them held out; "
+        f"{count(images.channels, 'channel')}, {config.data.held_out:,} of them held out"
+        f"{classes}; "
         f"preset {config.preset} on {device} for {config.budget.amount:g} {config.budget.unit}, into {run.path}"
     )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from unnoise.data.cache import default_cache, open_cached
 from unnoise.data.decode import quiet_pillow
 from unnoise.data.image_set import ImageSet, Skipped
+from unnoise.data.labelling import labelled
 from unnoise.data.settings import Colour, Fit, Settings, Size
 from unnoise.data.sources import find
 from unnoise.data.summary import Summary
@@ -27,6 +28,7 @@ def load(
     channels: int | None = None,
     fit: Fit = "crop",
     background: Colour = (255, 255, 255),
+    labels: bool | Path = False,
     cache: Path | None = None,
     progress: bool = False,
 ) -> ImageSet:
@@ -35,15 +37,18 @@ def load(
     `size` is (height, width); None keeps the size that all pictures share, if no side is above 128, and is
     64 x 64 otherwise. `channels` is 1 to 4; None is 1 if every picture is grey, else 3. `fit` crops to the
     middle or pads with `background`, which also lies behind transparent pictures unless alpha is kept
-    (channels 2 or 4). `cache` is a folder; None follows UNNOISE_CACHE, then XDG_CACHE_HOME.
+    (channels 2 or 4). `labels` asks for classes: True for those that the source itself tells of (folders, the
+    IDX file beside that of the pictures, `labels` in a .npz), a path for those of an IDX file, or of a .csv of
+    files and classes. `cache` is a folder; None follows UNNOISE_CACHE, then XDG_CACHE_HOME.
 
-    Files that cannot be read are listed in `skipped`. Raises UnnoiseError where nothing can be read. Warns,
-    and keeps the pictures in memory, where the cache cannot be written.
+    Files that cannot be read are listed in `skipped`. Raises UnnoiseError where nothing can be read, or where
+    a label that was asked for is missing. Warns, and keeps the pictures in memory, where the cache cannot be
+    written.
     """
     settings = Settings(size, channels, fit, background)
     folder = cache or default_cache()
     with quiet_pillow, closing(find(source, folder, progress=progress)) as origin:
-        return open_cached(origin, settings, folder, progress=progress)
+        return labelled(open_cached(origin, settings, folder, progress=progress), origin, labels)
 
 
 def summarize(source: str | Path, *, cache: Path | None = None, progress: bool = False) -> Summary:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from hashlib import blake2b
@@ -16,6 +16,8 @@ from PIL import Image
 from unnoise.data.arrays import read_array, to_bytes
 from unnoise.data.decode import MODES, to_array, to_mode
 from unnoise.data.fitting import fit_picture
+from unnoise.data.label_files import labels_beside
+from unnoise.data.labels import Labels, counted
 from unnoise.data.origin import Batch
 from unnoise.data.parallel import in_order
 from unnoise.data.settings import Settings, Size
@@ -34,6 +36,8 @@ class ArrayPictures:
     read: Callable[[], NDArray[Any]]
     names: Callable[[bool], bytes]
     """The identity, dated or not."""
+    labels: Callable[[bool], Labels]
+    """Reads the labels, and may download them or not; raises UnnoiseError where there are none."""
     direct: bool = False
     """Whether reading costs next to nothing, so that the array itself may be used."""
 
@@ -66,6 +70,7 @@ class ArrayPictures:
             largest=size,
             proposed_size=natural_size(size),
             proposed_channels=channels,
+            classes=counted(partial(self.labels, False)),
         )
 
     def ready(self, settings: Settings) -> NDArray[np.uint8] | None:
@@ -86,6 +91,14 @@ class ArrayPictures:
         )
         return in_order(partial(self._batch, settings), range(0, len(self.array), _AT_ONCE))
 
+    def picture_names(self) -> list[str]:
+        """None: the pictures of an array have no names."""
+        return []
+
+    def own_labels(self, names: Sequence[str]) -> Labels:
+        """Of all pictures."""
+        return self.labels(True)
+
     def close(self) -> None:
         """Nothing stays open but the mapping, which its users hold."""
 
@@ -103,8 +116,11 @@ class ArrayPictures:
         return Batch(pixels, digest, len(raw))
 
 
-def array_file(source: str, path: Path) -> ArrayPictures:
-    """The pictures of one .npy, .npz or IDX file, known by place, size and time of change."""
+def array_file(source: str, path: Path, labels: Callable[[bool], Labels] | None = None) -> ArrayPictures:
+    """The pictures of one .npy, .npz or IDX file, known by place, size and time of change.
+
+    Its labels are those in or beside it, unless told how to read them.
+    """
 
     def names(dated: bool) -> bytes:
         status = path.stat()
@@ -112,9 +128,16 @@ def array_file(source: str, path: Path) -> ArrayPictures:
         return f"array\0{status.st_size}".encode() + dates
 
     suffix = path.suffix.lower()
-    label = suffix if suffix in {".npy", ".npz"} else "IDX"
+    kind = suffix if suffix in {".npy", ".npz"} else "IDX"
     # A .npy is mapped, whatever its size; the others have to be unpacked.
-    return ArrayPictures(source, label, partial(read_array, path), names, direct=label == ".npy")
+    return ArrayPictures(
+        source,
+        kind,
+        partial(read_array, path),
+        names,
+        labels or (lambda _: labels_beside(path, source)),
+        direct=kind == ".npy",
+    )
 
 
 def _converted(pixels: NDArray[np.uint8], settings: Settings) -> NDArray[np.uint8]:

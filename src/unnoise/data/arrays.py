@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from unnoise.errors import UnnoiseError, require
 
 _IDX_IMAGES = {0x00000803: 3, 0x00000804: 4}
-_IDX_LABELS = 0x00000801
+_IDX_LABELS = {0x00000801: 1}
+_BROKEN_IDX = (OSError, EOFError, zlib.error, ValueError)
+_BROKEN_NPZ = (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
+_NPZ_LABELS = ("labels", "y", "arr_1")
 _PIECE = 2**20
 _PICTURE_CHANNELS = range(1, 5)
 
@@ -55,40 +58,53 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     Returns uint8 of 3 or 4 dimensions; raises UnnoiseError for a file that is damaged or holds labels.
     """
     try:
-        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-            return _parse_idx(file, path)
-    except (OSError, EOFError, zlib.error) as error:
-        raise _broken(path, str(error)) from error
+        return _read_idx(path, _IDX_IMAGES)
+    except _BROKEN_IDX as error:
+        raise UnnoiseError(
+            f"An IDX file of pictures must be whole and of 3 or 4 dimensions, but {str(path)!r} cannot be used "
+            f"({error}): fetch it again, or name the file whose name ends in images-idx3-ubyte."
+        ) from error
 
 
-def _parse_idx(file: gzip.GzipFile | BufferedReader, path: Path) -> NDArray[np.uint8]:
+def read_idx_labels(path: Path) -> NDArray[np.uint8]:
+    """Reads an IDX file of labels, uint8 (N,); raises UnnoiseError for what is damaged or holds pictures."""
+    try:
+        return _read_idx(path, _IDX_LABELS)
+    except _BROKEN_IDX as error:
+        raise UnnoiseError(
+            f"An IDX file of labels must be whole and of 1 dimension, but {str(path)!r} cannot be used "
+            f"({error}): fetch it again, or name the file whose name ends in labels-idx1-ubyte."
+        ) from error
+
+
+def _read_idx(path: Path, dimensions: dict[int, int]) -> NDArray[np.uint8]:
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        return _parse_idx(file, dimensions)
+
+
+def _parse_idx(file: gzip.GzipFile | BufferedReader, accepted: dict[int, int]) -> NDArray[np.uint8]:
+    """Reads what begins with an accepted magic number; raises ValueError, with the reason, for the rest."""
     head = file.read(4)
     magic = struct.unpack(">I", head)[0] if len(head) == 4 else -1
-    if magic == _IDX_LABELS:
-        raise _broken(path, "it holds labels")
-    if magic not in _IDX_IMAGES:
-        raise _broken(path, f"it begins with {head.hex() or 'nothing'}, not with 00000803 or 00000804")
-    dimensions = _IDX_IMAGES[magic]
+    if magic not in accepted:
+        if magic in _IDX_LABELS | _IDX_IMAGES:
+            raise ValueError("it holds labels" if magic in _IDX_LABELS else "it holds pictures")
+        expected = " or ".join(f"{one:08x}" for one in accepted)
+        raise ValueError(f"it begins with {head.hex() or 'nothing'}, not with {expected}")
+    dimensions = accepted[magic]
     head = file.read(4 * dimensions)
     if len(head) < 4 * dimensions:
-        raise _broken(path, "it ends within its first bytes")
+        raise ValueError("it ends within its first bytes")
     shape = struct.unpack(f">{dimensions}I", head)
-    expected = math.prod(shape)
+    promised = math.prod(shape)
     content = bytearray()
     # Piece by piece: a damaged header may promise more than any memory holds.
-    while len(content) <= expected and (piece := file.read(_PIECE)):
+    while len(content) <= promised and (piece := file.read(_PIECE)):
         content += piece
-    if len(content) != expected:
-        found = "more" if len(content) > expected else f"only {len(content)}"
-        raise _broken(path, f"its dimensions {shape} promise {expected} bytes, and it holds {found}")
+    if len(content) != promised:
+        found = "more" if len(content) > promised else f"only {len(content)}"
+        raise ValueError(f"its dimensions {shape} promise {promised} bytes, and it holds {found}")
     return np.frombuffer(bytes(content), np.uint8).reshape(shape)
-
-
-def _broken(path: Path, reason: str) -> UnnoiseError:
-    return UnnoiseError(
-        f"An IDX file of pictures must be whole and of 3 or 4 dimensions, but {str(path)!r} cannot be used "
-        f"({reason}): fetch it again, or name the file whose name ends in images-idx3-ubyte."
-    )
 
 
 def _read_npy(path: Path) -> NDArray[Any]:
@@ -110,15 +126,7 @@ def _read_npz(path: Path) -> NDArray[Any]:
                 chosen: NDArray[Any] = archive["images"]
                 return chosen
             arrays = {name: archive[name] for name in archive.files}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        AttributeError,
-        TypeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except _BROKEN_NPZ as error:
         raise _unloadable(path, error) from error
     fitting = [name for name, array in arrays.items() if array.ndim in {3, 4}]
     require(
@@ -129,6 +137,16 @@ def _read_npz(path: Path) -> NDArray[Any]:
     )
     only: NDArray[Any] = arrays[fitting[0]]
     return only
+
+
+def read_npz_labels(path: Path) -> NDArray[Any] | None:
+    """The array `labels`, `y` or `arr_1` of a .npz, or None where it has none of them."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = next((name for name in _NPZ_LABELS if name in archive.files), None)
+            return None if found is None else archive[found]
+    except _BROKEN_NPZ as error:
+        raise _unloadable(path, error) from error
 
 
 def _unloadable(path: Path, error: Exception) -> UnnoiseError:

@@ -1,8 +1,8 @@
 """Many picture files become one stream of arrays, and a damaged one costs only itself."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from zipfile import BadZipFile
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from unnoise.data.decode import MODES, Header, UnreadableError, decode, read_header
 from unnoise.data.image_set import Skipped
-from unnoise.data.listing import SUFFIXES, Entry, Listing, read_bytes, suffix_of
+from unnoise.data.labels import Labels, counted, of_folders
+from unnoise.data.listing import SUFFIXES, Entry, Listing, printable, read_bytes, suffix_of
 from unnoise.data.origin import Batch
 from unnoise.data.parallel import bar, in_order
 from unnoise.data.settings import Settings
@@ -51,6 +52,7 @@ class PictureFiles:
         """Reads every header; raises UnnoiseError where no picture can be read."""
         shown, advance = bar("Looking at pictures", self.total(), show=progress)
         headers: list[tuple[str, Header]] = []
+        names: list[str] = []
         skipped: list[Skipped] = []
         with shown, closing(in_order(self._header, self.listing.entries)) as found:
             for entry, header in zip(self.listing.entries, found, strict=True):
@@ -59,7 +61,9 @@ class PictureFiles:
                     skipped.append(header)
                 else:
                     headers.append((suffix_of(entry.name), header))
-        return summarize_headers(self.source, headers, skipped, self.listing.ignored)
+                    names.append(printable(entry.name))
+        summary = summarize_headers(self.source, headers, skipped, self.listing.ignored)
+        return replace(summary, classes=counted(lambda: self.own_labels(names)))
 
     def ready(self, settings: Settings) -> NDArray[np.uint8] | None:
         """Files always need decoding."""
@@ -74,6 +78,14 @@ class PictureFiles:
             f"choose 3 for colour or 1 for grey.",
         )
         return in_order(partial(self._batch, settings), self.listing.entries)
+
+    def picture_names(self) -> list[str]:
+        """Below the folder or in the zip, with forward slashes."""
+        return [printable(entry.name) for entry in self.listing.entries]
+
+    def own_labels(self, names: Sequence[str]) -> Labels:
+        """By folder; raises UnnoiseError where a picture lies in none."""
+        return of_folders(names, self.source)
 
     def close(self) -> None:
         """Closes the listing."""
@@ -102,6 +114,4 @@ class PictureFiles:
 
 def _skip(entry: Entry, error: Exception) -> Skipped:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    # Names that are not valid text in the file system must still print.
-    name = entry.name.encode("utf-8", "backslashreplace").decode("utf-8")
-    return Skipped(name, reason or type(error).__name__)
+    return Skipped(printable(entry.name), reason or type(error).__name__)

@@ -1,8 +1,10 @@
 """A data set is one array of bytes, (N, H, W, C), and a note of what could not be read."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 
 import numpy as np
 import torch
@@ -27,6 +29,8 @@ class ImageSet:
     `pixels` is uint8 of shape (N, H, W, C), from 0 to 255, as a rule mapped read-only from the cache: a data
     set larger than the memory is fine. `source` is as the caller named it. `fingerprint` is a hash of the
     pixels, so that a run can tell whether it goes on with the data it began with.
+
+    `labels`, (N,), are places in `class_names`, where labels were asked for.
     """
 
     pixels: NDArray[np.uint8]
@@ -34,11 +38,21 @@ class ImageSet:
     fingerprint: str
     skipped: tuple[Skipped, ...] = ()
     kept_moments: Moments | None = None
+    labels: NDArray[np.int64] | None = None
+    class_names: tuple[str, ...] = ()
 
     @cached_property
     def moments(self) -> Moments:
         """The sums of each picture: from the cache, or computed now."""
         return moments(self.pixels) if self.kept_moments is None else self.kept_moments
+
+    @cached_property
+    def label_fingerprint(self) -> str:
+        """A hash of the labels and the names of the classes; empty where there are none."""
+        if self.labels is None:
+            return ""
+        names = json.dumps(self.class_names).encode()
+        return blake2b(self.labels.astype("<i8").tobytes() + names, digest_size=16).hexdigest()
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -41,6 +41,11 @@ def read_bytes(listing: "Listing", entry: Entry) -> bytes:
         return file.read(LARGEST_FILE)
 
 
+def printable(name: str) -> str:
+    """The name itself, but for bytes that are no text in the file system: those are spelt out."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _hidden(part: str) -> bool:
     return part.startswith(".") or part == "__MACOSX"
 

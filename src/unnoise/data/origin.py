@@ -1,12 +1,13 @@
 """A source is a cheap identity and a stream of batches: all that the cache asks of it."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unnoise.data.image_set import Skipped
+from unnoise.data.labels import Labels
 from unnoise.data.settings import Settings
 from unnoise.data.summary import Summary
 
@@ -45,6 +46,15 @@ class Origin(Protocol):
 
     def batches(self, settings: Settings | None) -> Generator[Batch, None, None]:
         """Reads everything in order; with None nothing is decoded and the digests alone count."""
+
+    def picture_names(self) -> Sequence[str]:
+        """A name for each picture there is to look at, as `Skipped` has it; those of an array have none."""
+
+    def own_labels(self, names: Sequence[str]) -> Labels:
+        """The classes, as the source itself tells, of the pictures with these names, or of a whole array.
+
+        Raises UnnoiseError where it tells of none.
+        """
 
     def close(self) -> None:
         """Lets go of open files."""

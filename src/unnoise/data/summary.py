@@ -19,7 +19,8 @@ class Summary:
     """What is known of a source before anything is decoded; sizes are (height, width) in pixels.
 
     `smallest`, `median` and `largest` go by area. `modes` counts Pillow's modes, such as L, RGB, RGBA and P.
-    `ignored` counts, by suffix, the files beside the pictures.
+    `ignored` counts, by suffix, the files beside the pictures; `classes` the pictures of each class, where
+    the source tells of any.
     """
 
     source: str
@@ -34,6 +35,7 @@ class Summary:
     proposed_size: Size
     proposed_channels: int
     ignored: Counter[str] = field(default_factory=Counter)
+    classes: dict[str, int] = field(default_factory=dict)
 
 
 def summarize_headers(

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unnoise.errors import require
 from unnoise.tensors import Rates
 
 Embeddings: TypeAlias = Float[Tensor, "batch dimensions"]
@@ -36,6 +37,38 @@ class SinusoidalEmbedding(nn.Module):
 
     def forward(self, values: Rates) -> Embeddings:
         """(B, 1, 1, 1) -> (B, dimensions), float32, the sines first."""
-        with torch.autocast(values.device.type, enabled=False):
-            angles = values.reshape(-1, 1).float() * self.frequencies
-            return torch.cat([angles.sin(), angles.cos()], dim=1)
+        return _sinusoids(values, self.frequencies)
+
+
+class TimestepEmbedding(nn.Module):
+    r"""[sin(w_i t), cos(w_i t)] of the step index t = 0, 1, ... (2006.11239, after 1706.03762, 3.5).
+
+        w_i = 10000^(-i / (dimensions / 2 - 1))
+
+    From one radian a step to 10^-4: made for some thousand steps, and nearly constant for numbers in [0, 1].
+
+    Raises:
+        UnnoiseError: unless dimensions is even and at least 4 (at 2 the exponent would be 0 / 0).
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+        require(
+            dimensions >= 4 and dimensions % 2 == 0,
+            f"An embedding of time steps has an even number of dimensions, at least 4, but got {dimensions}.",
+        )
+        self.dimensions = dimensions
+        exponents = torch.linspace(0, 1, dimensions // 2, dtype=torch.float64)
+        self.register_buffer("frequencies", (10_000.0**-exponents).float(), persistent=False)
+
+    def forward(self, values: Rates) -> Embeddings:
+        """(B, 1, 1, 1) step indices as floats -> (B, dimensions), float32, the sines first."""
+        return _sinusoids(values, self.frequencies)
+
+
+def _sinusoids(values: Rates, frequencies: Float[Tensor, " half"]) -> Embeddings:
+    with torch.autocast(values.device.type, enabled=False):
+        angles = values.reshape(-1, 1).float() * frequencies
+        return torch.cat([angles.sin(), angles.cos()], dim=1)

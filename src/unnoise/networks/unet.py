@@ -3,8 +3,8 @@
 patches -> stem -> [blocks, halve] x (levels - 1) -> blocks -> [double, blocks with skips] -> head
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from typing import Literal
 
 import torch
@@ -13,94 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unnoise.errors import require
-from unnoise.networks.attention import Attention
-from unnoise.networks.blocks import BookBlock, Modulation, Normalization, ResidualBlock, normalization
-from unnoise.networks.embeddings import SinusoidalEmbedding
-from unnoise.tensors import Features, Images, NextFeatures, Rates
+from unnoise.networks import sizes
+from unnoise.networks.annotated import AnnotatedConfig, AnnotatedUNet
+from unnoise.networks.embeddings import Embeddings, SinusoidalEmbedding, TimestepEmbedding
+from unnoise.networks.modulation import Modulation
+from unnoise.networks.norms import Normalization, normalization
+from unnoise.networks.stages import Level, Stage
+from unnoise.networks.unet_config import AttentionChoice, Block, UNetConfig
+from unnoise.tensors import Classes, Features, Images, NextFeatures, Rates
 
-
-@dataclass(frozen=True, kw_only=True)
-class UNetConfig:
-    """The choices that make a U-Net; `UNet` says what each means."""
-
-    channels: int = 3
-    widths: tuple[int, ...] = (32, 64, 96, 128)
-    block_depth: int = 2
-    block: Literal["residual", "book"] = "residual"
-    normalization: Normalization = "group"
-    attention: tuple[bool, ...] = (False, False, False, True)
-    attention_heads: int = 4
-    embedding: Literal["blocks", "input"] = "blocks"
-    embedding_dim: int = 32
-    max_frequency: float = 1000.0
-    modulation: Modulation = "scale_shift"
-    patch_size: int = 1
-    upsampling: Literal["nearest", "bilinear"] = "nearest"
-
-    def __post_init__(self) -> None:
-        levels = len(self.widths)
-        for name, number in (("channels", self.channels), ("block_depth", self.block_depth)):
-            require(number >= 1, f"A U-Net's {name} is at least 1, but got {number}.")
-        require(
-            levels >= 1 and min(self.widths) >= 1,
-            f"A U-Net needs one positive width for each level, such as (32, 64, 96), but got {self.widths}.",
-        )
-        require(
-            len(self.attention) == levels,
-            f"A U-Net's attention says yes or no for each of its {levels} widths, but got {self.attention}.",
-        )
-        attended = [w for w, chosen in zip(self.widths, self.attention, strict=True) if chosen]
-        require(
-            self.attention_heads >= 1 and all(width % self.attention_heads == 0 for width in attended),
-            f"The widths that get attention must be multiples of attention_heads={self.attention_heads}, "
-            f"but got {attended}: change one of the two.",
-        )
-        require(
-            self.embedding_dim >= 4 and self.embedding_dim % 2 == 0,
-            f"A U-Net's embedding_dim is even and at least 4, but got {self.embedding_dim}.",
-        )
-        require(self.max_frequency > 1, f"A U-Net's max_frequency is above 1, but got {self.max_frequency}.")
-        for name, value, allowed in (
-            ("block", self.block, ("residual", "book")),
-            ("normalization", self.normalization, ("group", "batch")),
-            ("embedding", self.embedding, ("blocks", "input")),
-            ("modulation", self.modulation, ("add", "scale_shift")),
-            ("upsampling", self.upsampling, ("nearest", "bilinear")),
-        ):
-            require(value in allowed, f"A U-Net's {name} is {' or '.join(allowed)}, but got {value!r}.")
-        require(self.patch_size >= 1, f"A U-Net's patch_size is at least 1, but got {self.patch_size}.")
-
-
-class Stage(nn.Module):
-    """One block, followed by attention where its level has it."""
-
-    def __init__(self, config: UNetConfig, level: int, in_width: int) -> None:
-        super().__init__()
-        width = config.widths[level]
-        block = ResidualBlock if config.block == "residual" else BookBlock
-        embedding_dim = 4 * config.embedding_dim if config.embedding == "blocks" else 0
-        self.block = block(in_width, width, config.normalization, embedding_dim, config.modulation)
-        self.attention = (
-            Attention(width, config.attention_heads, normalization("group", width, affine=False))
-            if config.attention[level]
-            else nn.Identity()
-        )
-
-    def forward(self, images: Features, embedding: Float[Tensor, "batch dimensions"] | None) -> NextFeatures:
-        """(B, in_width, H, W) -> (B, width of the level, H, W)."""
-        attended: NextFeatures = self.attention(self.block(images, embedding))
-        return attended
-
-
-class Level(nn.Module):
-    """The stages that work at one size, in order."""
-
-    def __init__(self, stages: Sequence[Stage]) -> None:
-        super().__init__()
-        self.stages = nn.ModuleList(stages)
-
-    def __iter__(self) -> Iterator[Stage]:
-        return iter(self.stages)  # type: ignore[arg-type]
+__all__ = ["UNet", "UNetConfig"]
 
 
 class UNet(nn.Module):
@@ -110,16 +32,27 @@ class UNet(nn.Module):
         channels: of the images, in and out.
         widths: channels inside, one number a level; each further level works at half the size.
         block_depth: blocks a level, on the way down and again on the way up.
-        block: `residual` (pre-activation, two norms) or `book` (Generative Deep Learning's).
+        block: `residual` (pre-activation, two norms), `book` (Generative Deep Learning's), `resnet`
+            (post-activation, `ResNetBlock`) or `convnext` (`ConvNeXtBlock`).
         normalization: of the blocks: `group`, or `batch` as in the book.
-        attention: for each level, whether its blocks are followed by self-attention.
+        attention: what follows the blocks of each level: `full` attention over all positions (or True),
+            `linear` attention, or `none` (or False). Left out, `full` where the picture is smallest.
         embedding: where the noise level enters: in every block (`blocks`, after two dense layers), or as
             constant channels at the `input`, as in the book.
         embedding_dim, max_frequency: see `SinusoidalEmbedding`; dense layers are 4 times as wide.
+        frequencies: for conditions in [0, 1] (`unit`, up to max_frequency), or for step indices
+            (`timesteps`, see `TimestepEmbedding`).
         modulation: how a block uses the embedding: `scale_shift` or `add`.
         patch_size: each p x p patch of pixels becomes one position with p^2 times the channels: p^2 times
             less work a layer.
         upsampling: `nearest` or `bilinear` (the book's).
+        dropout: of the activations before the second convolution of each block, while training.
+        num_classes: classes it can be told, besides none. Their vectors are added to that of the noise level
+            (2105.05233, section 3), and start at zero.
+        self_conditioning: also sees the images that it predicted the step before (2208.04202, section 3.2).
+        learned_variance: also returns the raw v of the reverse process's variance (2102.09672, eq. 15).
+        uncertainty: also returns u(noise level), the logarithm of the loss to expect (2312.02696, eq. 21);
+            it starts at zero.
 
     Sizes that patch_size * 2^(levels - 1) does not divide are padded by repeating the border, inside, and
     cropped back. The head starts at zero, so an untrained network returns exactly 0.
@@ -134,36 +67,32 @@ class UNet(nn.Module):
         widths: Sequence[int] = UNetConfig.widths,
         block_depth: int = UNetConfig.block_depth,
         *,
-        block: Literal["residual", "book"] = UNetConfig.block,
+        block: Block = UNetConfig.block,
         normalization: Normalization = UNetConfig.normalization,
-        attention: Sequence[bool] | None = None,
+        attention: Sequence[AttentionChoice] | None = None,
         attention_heads: int = UNetConfig.attention_heads,
         embedding: Literal["blocks", "input"] = UNetConfig.embedding,
         embedding_dim: int = UNetConfig.embedding_dim,
+        frequencies: Literal["unit", "timesteps"] = UNetConfig.frequencies,
         max_frequency: float = UNetConfig.max_frequency,
         modulation: Modulation = UNetConfig.modulation,
         patch_size: int = UNetConfig.patch_size,
         upsampling: Literal["nearest", "bilinear"] = UNetConfig.upsampling,
+        dropout: float = UNetConfig.dropout,
+        num_classes: int = UNetConfig.num_classes,
+        self_conditioning: bool = UNetConfig.self_conditioning,
+        learned_variance: bool = UNetConfig.learned_variance,
+        uncertainty: bool = UNetConfig.uncertainty,
     ) -> None:
+        widths = tuple(widths)
+        # Left out, attention stands where the picture is smallest, and attention cheapest.
+        attention = (False,) * (len(widths) - 1) + (True,) if attention is None else tuple(attention)
+        # The arguments are the config's fields, each with its default; a test holds the two together.
+        given = locals()
         super().__init__()
-        if attention is None:  # where the picture is smallest, and attention cheapest
-            attention = [False] * (len(widths) - 1) + [True]
-        self.config = config = UNetConfig(
-            channels=channels,
-            widths=tuple(widths),
-            block_depth=block_depth,
-            block=block,
-            normalization=normalization,
-            attention=tuple(attention),
-            attention_heads=attention_heads,
-            embedding=embedding,
-            embedding_dim=embedding_dim,
-            max_frequency=max_frequency,
-            modulation=modulation,
-            patch_size=patch_size,
-            upsampling=upsampling,
-        )
-        self._build(config)
+        self.config = UNetConfig(**{field.name: given[field.name] for field in fields(UNetConfig)})
+        self._build_levels(self.config)
+        self._build_extras(self.config)
 
     @classmethod
     def from_config(cls, config: UNetConfig) -> "UNet":
@@ -182,23 +111,59 @@ class UNet(nn.Module):
             2,
             block="book",
             normalization="batch",
-            attention=(False,) * 4,
+            attention=("none",) * 4,
             embedding="input",
             upsampling="bilinear",
         )
 
-    def _build(self, config: UNetConfig) -> None:
-        pixels = config.channels * config.patch_size**2
+    @staticmethod
+    def annotated_convnext(
+        channels: int = 1, dim: int = 28, multipliers: Sequence[int] = (1, 2, 4)
+    ) -> AnnotatedUNet:
+        """The U-Net of the first annotated study of DDPM (June 2022): 2,996,315 parameters by default."""
+        return AnnotatedUNet(
+            AnnotatedConfig(study="convnext", channels=channels, dim=dim, multipliers=tuple(multipliers))
+        )
+
+    @staticmethod
+    def annotated_resnet(
+        channels: int = 1, dim: int = 28, multipliers: Sequence[int] = (1, 2, 4), groups: int = 4
+    ) -> AnnotatedUNet:
+        """The U-Net of the second annotated study (December 2022): 2,020,257 parameters by default."""
+        return AnnotatedUNet(
+            AnnotatedConfig(
+                study="resnet", channels=channels, dim=dim, multipliers=tuple(multipliers), groups=groups
+            )
+        )
+
+    @staticmethod
+    def ddpm_study(
+        channels: int = 3, dim: int = 64, multipliers: Sequence[int] = (1, 2, 4, 8), groups: int = 8
+    ) -> AnnotatedUNet:
+        """The U-Net of the DDPM study, which is lucidrains' v1.9.4: 35,719,555 parameters by default."""
+        return AnnotatedUNet(
+            AnnotatedConfig(
+                study="ddpm_study", channels=channels, dim=dim, multipliers=tuple(multipliers), groups=groups
+            )
+        )
+
+    def _build_levels(self, config: UNetConfig) -> None:
+        patch = config.patch_size**2
         widths, depth = config.widths, config.block_depth
         book = config.block == "book"
-        self.embed = SinusoidalEmbedding(config.embedding_dim, max_frequency=config.max_frequency)
+        self.embed = (
+            SinusoidalEmbedding(config.embedding_dim, max_frequency=config.max_frequency)
+            if config.frequencies == "unit"
+            else TimestepEmbedding(config.embedding_dim)
+        )
         dense = 4 * config.embedding_dim
         self.dense = (
             nn.Sequential(nn.Linear(config.embedding_dim, dense), nn.SiLU(), nn.Linear(dense, dense), nn.SiLU())
             if config.embedding == "blocks"
             else None
         )
-        # The book's stem and head are 1x1; pre-activation blocks want a 3x3 stem, and a norm before the head.
+        # The book's stem and head are 1x1; other blocks want a 3x3 stem, and a norm before the head.
+        pixels = patch * config.channels * (2 if config.self_conditioning else 1)
         self.stem = nn.Conv2d(pixels, widths[0], 1) if book else nn.Conv2d(pixels, widths[0], 3, padding=1)
         width = widths[0] + (config.embedding_dim if self.dense is None else 0)
 
@@ -217,31 +182,86 @@ class UNet(nn.Module):
             width = widths[level]
         self.down, self.up = nn.ModuleList(down), nn.ModuleList(up)
 
+        pixels = patch * config.outputs
         self.head_norm = nn.Identity() if book else nn.Sequential(normalization("group", width), nn.SiLU())
         self.head = nn.Conv2d(width, pixels, 1) if book else nn.Conv2d(width, pixels, 3, padding=1)
-        for parameter in self.head.parameters():
-            nn.init.zeros_(parameter)
 
-    def forward(self, noisy_images: Images, conditions: Rates) -> Images:
-        """(B, channels, H, W) with one number in [0, 1] for each image (B, 1, 1, 1) -> (B, channels, H, W)."""
+    def _build_extras(self, config: UNetConfig) -> None:
+        """What most networks lack comes last, so that the random numbers of all others stay the same."""
+        embedding_dim = config.embedding_dim * (1 if self.dense is None else 4)
+        self.classes = nn.Embedding(config.num_classes + 1, embedding_dim) if config.num_classes else None
+        self.uncertainty = nn.Linear(config.embedding_dim, 1) if config.uncertainty else None
+        for module in (self.head, self.classes, self.uncertainty):
+            for parameter in module.parameters() if module is not None else ():
+                nn.init.zeros_(parameter)
+
+    def forward(
+        self,
+        noisy_images: Images,
+        conditions: Rates,
+        classes: Classes | None = None,
+        previous_images: Images | None = None,
+    ) -> NextFeatures:
+        """(B, channels, H, W) with one number for each image (B, 1, 1, 1) -> (B, channels, H, W) or more.
+
+        Args:
+            noisy_images: what to separate.
+            conditions: in [0, 1], or step indices where frequencies are `timesteps`.
+            classes: (B,) integers below num_classes; num_classes itself, or None, means no class.
+            previous_images: for self-conditioning; None means zeros.
+
+        Returns:
+            The prediction; then, channel by channel, the v of a learned variance (as many channels again);
+            last the uncertainty, one channel that is constant over H x W. The latter two where configured.
+
+        Raises:
+            UnnoiseError: for classes or previous images that this network was not made for.
+        """
         height, width = noisy_images.shape[-2:]
-        multiple = self.config.patch_size * 2 ** (len(self.config.widths) - 1)
-        padding = (0, -width % multiple, 0, -height % multiple)
-        images = functional.pad(noisy_images, padding, mode="replicate") if any(padding) else noisy_images
+        images = self._with_previous(noisy_images, previous_images)
+        images = sizes.pad(images, self.config.patch_size * 2 ** (len(self.config.widths) - 1))
         images = self.stem(functional.pixel_unshuffle(images, self.config.patch_size))
 
-        embedding = self.embed(conditions)
+        sinusoids = self.embed(conditions)
+        embedding = self._with_classes(sinusoids, classes)
         if self.dense is None:
             constant = embedding.to(images.dtype)[:, :, None, None].expand(-1, -1, *images.shape[-2:])
-            images, embedding = torch.cat([images, constant], dim=1), None
+            output = self._levels(torch.cat([images, constant], dim=1), None)
         else:
-            embedding = self.dense(embedding)
+            output = self._levels(images, embedding)
+        output = functional.pixel_shuffle(self.head(self.head_norm(output)), self.config.patch_size)
+        return self._with_uncertainty(sizes.crop(output, height, width), sinusoids)
 
-        images = self.head(self.head_norm(self._levels(images, embedding)))
-        images = functional.pixel_shuffle(images, self.config.patch_size)
-        return images[..., :height, :width]
+    def _with_previous(self, images: Images, previous: Images | None) -> NextFeatures:
+        require(
+            self.config.self_conditioning or previous is None,
+            "This network takes no previous images: make it with self_conditioning=True.",
+        )
+        if not self.config.self_conditioning:
+            return images
+        return torch.cat([images, torch.zeros_like(images) if previous is None else previous], dim=1)
 
-    def _levels(self, images: Features, embedding: Float[Tensor, "batch dimensions"] | None) -> NextFeatures:
+    def _with_classes(self, sinusoids: Embeddings, classes: Classes | None) -> Float[Tensor, "batch embedding"]:
+        require(
+            self.classes is not None or classes is None,
+            "This network knows no classes: make it with num_classes=10 for ten of them.",
+        )
+        # Classes enter before the last activation, where noise level and class are still a sum.
+        embedding = sinusoids if self.dense is None else self.dense[:-1](sinusoids)
+        if self.classes is not None:
+            if classes is None:
+                classes = torch.full((len(embedding),), self.config.num_classes, device=embedding.device)
+            embedding = embedding + self.classes(classes)
+        return embedding if self.dense is None else self.dense[-1](embedding)
+
+    def _with_uncertainty(self, output: NextFeatures, sinusoids: Embeddings) -> Features:
+        if self.uncertainty is None:
+            return output
+        with torch.autocast(output.device.type, enabled=False):  # a logarithm of a loss needs its digits
+            values = self.uncertainty(sinusoids)[:, :, None, None].expand(-1, -1, *output.shape[-2:])
+            return torch.cat([output.float(), values], dim=1)
+
+    def _levels(self, images: Features, embedding: Embeddings | None) -> NextFeatures:
         skips = []
         for level in self.down:
             for stage in level:  # type: ignore[attr-defined]

@@ -1,0 +1,96 @@
+"""Each question of the studies is one or two values of the recipe changed, and nothing else."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from unnoise.config import Budget
+from unnoise.plan import Wishes
+
+SIZE = 16
+HELD_OUT = 297
+"""Of 1,797 digits, so that 1,500 are trained on."""
+
+COMMON = (
+    "network.widths=[32,64]",
+    "optimizer.name=adamw",
+    "optimizer.learning_rate=0.002",
+    "sampling.num_steps=20",
+)
+"""What all variants share, on top of the default preset."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the table.
+
+    Args:
+        question: which choice it is about.
+        choice: what is chosen; with the baseline, what it has.
+        changes: of the baseline's recipe; see `Recipe.changed`.
+    """
+
+    question: str
+    choice: str
+    changes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What --variants calls it: loss-l1."""
+        return "-".join([self.question, *self.choice.split()]) if self.changes else self.question
+
+    def wishes(self, seed: int, steps: int) -> Wishes:
+        """The plan of one run."""
+        return Wishes(
+            size=(SIZE, SIZE),
+            seed=seed,
+            held_out=HELD_OUT,
+            changes=(*COMMON, *self.changes),
+            budget=Budget(unit="steps", amount=float(steps)),
+        )
+
+    def command(self, steps: int) -> str:
+        """The same run on the command line, with its first seed."""
+        changes = " ".join(shlex.quote(change) for change in (*COMMON, *self.changes))
+        return (
+            f"unnoise train digits --size {SIZE} --steps {steps} --held-out {HELD_OUT} --seed 0 --set {changes}"
+        )
+
+
+def _objective(target: str) -> tuple[str, str]:
+    return f"objective.predicts={target}", f"objective.compares={target}"
+
+
+BASELINE = Variant("baseline", "l2, residual, full attention at the bottom, dataset, velocity, log_snr, EMA")
+
+VARIANTS = (
+    BASELINE,
+    Variant("loss", "l1", ("objective.loss=l1",)),
+    Variant("loss", "huber", ("objective.loss=huber",)),
+    Variant("block", "resnet", ("network.block=resnet",)),
+    Variant("block", "convnext", ("network.block=convnext",)),
+    Variant("attention", "none", ('network.attention=["none","none"]',)),
+    Variant("attention", "linear at the bottom", ('network.attention=["none","linear"]',)),
+    Variant("attention", "linear above full", ('network.attention=["linear","full"]',)),
+    Variant("normalization", "imagenet", ("normalization=imagenet",)),
+    Variant("normalization", "symmetric", ("normalization=symmetric",)),
+    Variant("objective", "noise", _objective("noise")),
+    Variant("objective", "image", _objective("image")),
+    Variant("condition", "variance", ("condition=variance",)),
+    Variant("condition", "rate", ("condition=rate",)),
+    Variant("ema", "off", ("ema.decay=0.0",)),
+    Variant("ema", "constant 0.999", ("ema.decay=0.999", "ema.warmup=null")),
+)
+
+
+def chosen(names: Sequence[str]) -> list[Variant]:
+    """The variants of these names, or of these questions, in the order of the table; all for no names.
+
+    Raises:
+        ValueError: for a name that is none.
+    """
+    known = {variant.name for variant in VARIANTS} | {variant.question for variant in VARIANTS}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"There is no variant {unknown[0]!r}: choose from {', '.join(sorted(known))}.")
+    return [one for one in VARIANTS if not names or one.name in names or one.question in names]

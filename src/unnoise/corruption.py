@@ -1,0 +1,79 @@
+"""Training corrupts pictures on purpose: noise of a random level, and now and then a hidden class."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from unnoise.conditioning import Abilities
+from unnoise.errors import require
+from unnoise.noise_levels import NoiseLevels, UniformTimes
+from unnoise.schedules import Schedule
+from unnoise.tensors import Classes, Images, Rates
+
+
+class Corrupted(NamedTuple):
+    """Everything that `Denoiser.losses` takes besides the images."""
+
+    noises: Images
+    noise_rates: Rates
+    signal_rates: Rates
+    classes: Classes | None
+    self_condition: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corruption:
+    """What is random in a training step.
+
+    Args:
+        noise_levels: how the noise levels are spread.
+        offset_noise: adds so much noise that is the same all over a channel, so that pictures may become darker
+            or lighter than the average (0 for none, 0.1 for some; crosslabs.org, 2023).
+        class_dropout: how often the class is hidden, so that the network learns to do without (2207.12598).
+
+    Raises:
+        UnnoiseError: for values outside their range.
+    """
+
+    noise_levels: NoiseLevels = UniformTimes()
+    offset_noise: float = 0.0
+    class_dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(
+            0 <= self.class_dropout <= 1, f"class_dropout goes from 0 to 1, but got {self.class_dropout:g}."
+        )
+        require(self.offset_noise >= 0, f"offset_noise is at least 0, but got {self.offset_noise:g}.")
+
+    def draw(
+        self,
+        images: Images,
+        classes: Classes | None,
+        schedule: Schedule,
+        abilities: Abilities,
+        generator: torch.Generator,
+        *,
+        training: bool,
+    ) -> Corrupted:
+        """The random numbers of a step for normalised images (B, C, H, W); on the images' device.
+
+        When testing, no class is hidden, and a network that can look twice always does.
+        """
+        where = generator.device
+        rates = self.noise_levels.draw(len(images), schedule, generator)
+        noises = torch.randn(images.shape, generator=generator, device=where)
+        if self.offset_noise:
+            shared = torch.randn(*images.shape[:2], 1, 1, generator=generator, device=where)
+            noises = noises + self.offset_noise * shared
+        noise_rates, signal_rates = (rate.to(images.device) for rate in rates)
+        told = classes if abilities.num_classes else None
+        if told is not None:
+            told = told.to(images.device)
+            if training:
+                hidden = torch.rand(len(images), generator=generator, device=where) < self.class_dropout
+                told = told.masked_fill(hidden.to(images.device), abilities.num_classes)
+        twice = abilities.self_conditioning and (
+            not training or bool(torch.rand((), generator=generator, device=where) < 0.5)
+        )
+        return Corrupted(noises.to(images.device), noise_rates, signal_rates, told, twice)

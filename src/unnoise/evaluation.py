@@ -1,0 +1,189 @@
+"""A run is judged by pictures that it was not trained on, each with random numbers of its own."""
+
+import json
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unnoise.batches import Indices, Pictures, split
+from unnoise.checkpoint import Run
+from unnoise.config import RunConfig
+from unnoise.data import ImageSet
+from unnoise.diffusion import Diffusion
+from unnoise.errors import UnnoiseError, require
+from unnoise.files import writable
+from unnoise.likelihood import (
+    PixelDecoder,
+    bits_per_dim,
+    bound_terms,
+    dequantize,
+    grey_level_volume,
+    noise_ladder,
+    probability_flow,
+)
+from unnoise.likelihood.bound import gather
+from unnoise.posteriors import Nats, Weights, like, log_variance_between
+from unnoise.seeds import SeededNoises
+from unnoise.tensors import Pixels, Prediction
+
+FLOW_STEPS = 50
+"""Of the probability flow, each with 4 calls of the network and their gradients."""
+
+
+class Estimate(NamedTuple):
+    """The mean over pictures, and its standard error: their standard deviation / sqrt(their number)."""
+
+    mean: float
+    standard_error: float
+
+    @classmethod
+    def of(cls, values: Nats) -> "Estimate":
+        """From one number for each picture, (N,); of a single one the error is not known, and infinite."""
+        spread = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.inf
+        return cls(float(values.mean()), spread)
+
+
+class Measured(NamedTuple):
+    """How much is done, from 0 to 1, and bits/dim by name, one for each picture so far, (N,)."""
+
+    done: float
+    bits: dict[str, Tensor]
+
+
+def judges(config: RunConfig, images: ImageSet, num_images: int, seed: int) -> Indices:
+    """Up to `num_images` pictures that the run has not seen, at random.
+
+    Of the run's own pictures those that were held out; of any others all.
+
+    Raises:
+        UnnoiseError: when there are none.
+    """
+    require(num_images >= 1, f"A run is judged by at least 1 picture, but {num_images} were asked for.")
+    unseen = np.arange(len(images))
+    if images.fingerprint == config.data.fingerprint:
+        unseen = split(len(images), config.data.held_out, config.seed).held_out
+    require(
+        len(unseen) > 0,
+        "A run is judged by pictures that it was not trained on, but this one held none out: "
+        "name other pictures after it, or train with --held-out.",
+    )
+    chosen = np.random.default_rng([seed, 4]).permutation(len(unseen))[:num_images]
+    return np.sort(unseen[chosen])
+
+
+def default_steps(diffusion: Diffusion) -> int:
+    """The T of a table of noise levels, else 1000."""
+    return int(getattr(diffusion.schedule, "num_timesteps", 1000))
+
+
+def measure_bound(
+    diffusion: Diffusion,
+    pictures: Pictures,
+    indices: Indices,
+    *,
+    num_steps: int,
+    num_terms: int | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+) -> Iterator[Measured]:
+    """The variational bound of these pictures, with the names prior, steps, decoder and total.
+
+    Args:
+        diffusion: whose averaged network is judged.
+        pictures, indices: what by.
+        num_steps: of the chain; see `likelihood.bound_terms`.
+        num_terms: how many of the steps each picture is judged at; all if left out.
+        seed: picture i has the random numbers of seed + i, whatever the batch size.
+        batch_size: pictures at a time.
+
+    Yields:
+        after each call of the network.
+    """
+    model, parts = diffusion.ema, list[dict[str, Tensor]]()
+    steps = len(noise_ladder(model.schedule, num_steps).times) - 1
+    terms_each = 2 + (steps if num_terms is None else min(num_terms, steps))
+    for images, draw, before in _batches(model, pictures, indices, seed, batch_size):
+        normalized, terms = model.normalizer.normalize(images.to(model.device)), []
+        for term in bound_terms(
+            model.denoise,
+            normalized,
+            model.schedule,
+            num_steps,
+            variance=_learned if model.abilities.learned_variance else "large",
+            decoder=PixelDecoder(model.normalizer),
+            num_terms=num_terms,
+            draw_noises=draw,
+            draw_uniforms=draw.uniforms,
+        ):
+            terms.append(term)
+            inside = len(terms) / terms_each * len(images)
+            if len(terms) < terms_each:
+                yield Measured((before + inside) / len(indices), _joined(parts))
+        bound = gather(terms, normalized[0].numel())
+        parts.append({**bound._asdict(), "total": bound.total})
+        yield Measured((before + len(images)) / len(indices), _joined(parts))
+
+
+def _learned(prediction: Prediction, weights: Weights) -> Tensor:
+    assert prediction.variances is not None, "only asked of networks that have learned them"
+    small, large = (
+        like(variance, prediction.images) for variance in (weights.small_variance, weights.large_variance)
+    )
+    return log_variance_between(prediction.variances, small, large)
+
+
+def measure_flow(
+    diffusion: Diffusion, pictures: Pictures, indices: Indices, *, seed: int = 0, batch_size: int = 64
+) -> Iterator[Measured]:
+    """The likelihood of the probability flow of these pictures, uniformly dequantised, under the name flow.
+
+    Arguments as for `measure_bound`; yields after each step of the flow.
+    """
+    model, parts = diffusion.ema, list[dict[str, Tensor]]()
+    volume = grey_level_volume(model.normalizer, model.image_shape)
+    for images, draw, before in _batches(model, pictures, indices, seed, batch_size):
+        uniforms = torch.special.ndtr(draw())  # a normal number through its own distribution is uniform
+        data = model.normalizer.normalize(dequantize(images.to(model.device), uniforms))
+        flow = probability_flow(model.denoise, data, model.schedule, FLOW_STEPS, draw_noises=draw)
+        for step, state in enumerate(flow, start=1):
+            log_likelihoods = state.log_likelihoods
+            if step < FLOW_STEPS:
+                inside = step / FLOW_STEPS * len(images)
+                yield Measured((before + inside) / len(indices), _joined(parts))
+        parts.append({"flow": bits_per_dim(log_likelihoods - volume, data[0].numel())})
+        yield Measured((before + len(images)) / len(indices), _joined(parts))
+
+
+def _batches(
+    model: Diffusion, pictures: Pictures, indices: Indices, seed: int, batch_size: int
+) -> Iterator[tuple[Pixels, SeededNoises, int]]:
+    """Pictures, their random numbers, and how many came before."""
+    require(batch_size >= 1, f"The batch size is at least 1, but got {batch_size}.")
+    for first in range(0, len(indices), batch_size):
+        chosen = indices[first : first + batch_size]
+        seeds = [seed + int(index) for index in chosen]
+        yield pictures.take(chosen), SeededNoises(seeds, model.image_shape, model.device), first
+
+
+def _joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if parts else {}
+
+
+def write_evaluation(run: Run, facts: dict[str, object]) -> None:
+    """Puts facts into RUN/evaluation.json, beside what other measures have left there.
+
+    Raises:
+        UnnoiseError: when the file that is there is damaged.
+    """
+    path = run.path / "evaluation.json"
+    try:
+        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise UnnoiseError(f"{path} is damaged ({error}): remove it to go on without it.") from None
+    require(isinstance(known, dict), f"{path} is damaged (no object): remove it to go on without it.")
+    with writable(path) as file:
+        file.write_text(json.dumps({**known, **facts}, indent=2) + "\n", encoding="utf-8")

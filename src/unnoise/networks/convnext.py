@@ -1,0 +1,58 @@
+"""The ConvNeXt block of the first annotated study: a wide look at each channel, then a narrow one at all."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from unnoise.networks.embeddings import Embeddings
+from unnoise.networks.modulation import Modulate, Modulation
+from unnoise.networks.norms import ChannelLayerNorm
+from unnoise.tensors import Features, NextFeatures
+
+
+class ConvNeXtBlock(nn.Module):
+    """7x7 depthwise, the noise level, LayerNorm, 3x3 to expansion * width, GELU, LayerNorm, 3x3 to width.
+
+    After 2201.03545, whose own block has 1x1 convolutions, an expansion of 4 and one norm. With `add` the
+    noise level enters before the first norm, as published; with `scale_shift` after it, as its gain and shift.
+    A 1x1 convolution carries the input across where the width changes.
+
+    Args:
+        embedding_dim: of the embedding, already activated; 0 for a block that is not told the noise level.
+        zero_start: see `Modulate`.
+    """
+
+    def __init__(
+        self,
+        in_width: int,
+        width: int,
+        embedding_dim: int,
+        modulation: Modulation,
+        dropout: float = 0.0,
+        *,
+        expansion: int = 2,
+        zero_start: bool = True,
+    ) -> None:
+        super().__init__()
+        self.shortcut = nn.Identity() if in_width == width else nn.Conv2d(in_width, width, 1)
+        self.depthwise = nn.Conv2d(in_width, in_width, 7, padding=3, groups=in_width)
+        self.modulate = (
+            Modulate(modulation, embedding_dim, in_width, zero_start=zero_start) if embedding_dim else None
+        )
+        self.first_norm = ChannelLayerNorm(in_width)
+        self.first = nn.Conv2d(in_width, expansion * width, 3, padding=1)
+        self.second_norm = ChannelLayerNorm(expansion * width)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.second = nn.Conv2d(expansion * width, width, 3, padding=1)
+
+    def forward(self, images: Features, embedding: Embeddings | None) -> NextFeatures:
+        """(B, in_width, H, W) -> (B, width, H, W)."""
+        hidden = self.depthwise(images)
+        if self.modulate is None or embedding is None:
+            hidden = self.first_norm(hidden)
+        elif self.modulate.kind == "add":
+            hidden = self.first_norm(self.modulate(hidden, embedding))
+        else:
+            hidden = self.modulate(self.first_norm(hidden), embedding)
+        hidden = self.second_norm(functional.gelu(self.first(hidden)))
+        return torch.add(self.shortcut(images), self.second(self.dropout(hidden)))
