@@ -347,6 +347,20 @@ def test_each_sampler_draws(trained):
         assert np.load(f"{number}.npz")["images"].shape == (2, 8, 8, 1)
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--guidance", "2"], "Guidance has no effect here"),
+        (["--guidance-interval", "0.3", "5"], "Guidance has no effect here"),
+        (["--sampler", "ancestral", "--eta", "0.5"], "--eta has no effect here"),
+        (["--variance", "large"], "--variance has no effect here"),
+    ],
+)
+def test_options_without_effect_are_told_of(trained, capsys, options, sentence):
+    ok("generate", trained, "--num-images", 1, "--out", "one.npz", *options)
+    assert sentence in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_demo_prints_its_pictures(capsys):
     for _ in range(2):  # the second replaces the first
@@ -524,6 +538,9 @@ def test_bad_options_of_train(capsys, arguments, sentence):
         (["generate", "RUN", "--eta", "1.5"], "eta goes from 0"),
         (["generate", "RUN", "--labels", "cat"], "This run knows no classes"),
         (["generate", "RUN", "--guidance", "-1"], "scale is at least 0"),
+        (["generate", "RUN", "--guidance-rescale", "2"], "rescale goes from 0 to 1"),
+        (["generate", "RUN", "--guidance-interval", "5", "1"], "from a smaller to a larger"),
+        (["generate", "RUN", "--sampler", "ancestral", "--variance", "learned"], "has learned no variance"),
         (["generate", "RUN", "--seed", "-1"], "seed is a whole number"),
         (["generate", "RUN", "--out", "x.jpg"], ".png, .gif, .mp4 or .npz"),
         (["morph", "RUN", "--seeds", "1"], "at least 2 seeds"),

@@ -14,7 +14,7 @@ import torch
 from unnoise.errors import require
 from unnoise.posteriors import gaussian_kl, like, log_variance_between, posterior_weights
 from unnoise.schedules import DiscreteSchedule
-from unnoise.tensors import Images, PerImage, Prediction, Rates
+from unnoise.tensors import Images, PerImage, Prediction, Rates, in_float64
 
 _WEIGHT = 1e-3
 
@@ -25,7 +25,7 @@ def variance_loss(
     """0.001 T KL in bits per dimension of each image, (B,), for the true `images` (B, C, H, W)."""
     require(prediction.variances is not None, "This network has learned no variance.")
     assert prediction.variances is not None
-    steps = schedule.timesteps_of(noise_rates, signal_rates).double()
+    steps = in_float64(schedule.timesteps_of(noise_rates, signal_rates))
     now, before = (schedule((steps + one) / schedule.num_timesteps) for one in (1, 0))
     weights = posterior_weights(now, before)
     first = steps == 0
@@ -36,5 +36,5 @@ def variance_loss(
     chosen = log_variance_between(prediction.variances, small, large)
     means = like(weights.images, images) * (images - prediction.images).detach()
     divergence = gaussian_kl(means, small.log(), torch.zeros_like(means), chosen)
-    bits = divergence.masked_fill(first, 0.0).flatten(1).mean(1) / math.log(2)
+    bits = divergence.masked_fill(first.to(divergence.device), 0.0).flatten(1).mean(1) / math.log(2)
     return _WEIGHT * schedule.num_timesteps * bits

@@ -66,6 +66,11 @@ Denoise: TypeAlias = Callable[[Images, Rates, Rates], Prediction]
 """`(noisy_images, noise_rates, signal_rates) -> Prediction`. Any such callable can be sampled from."""
 
 
+def in_float64(values: Tensor) -> Tensor:
+    """The values in float64, on the CPU where their device has none (MPS)."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
+
+
 def mix(images: Images, noises: Images, noise_rates: Rates, signal_rates: Rates) -> Images:
     """The one equation: signal_rates * images + noise_rates * noises (DDPM, 2006.11239, eq. 4)."""
     return signal_rates * images + noise_rates * noises

@@ -1,13 +1,13 @@
 """`unnoise generate`: from a run to new pictures."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 from tyro.conf import Positional, arg
 
-from unnoise.cli.console import Bar, result
+from unnoise.cli.console import Bar, result, say
 from unnoise.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
@@ -19,8 +19,16 @@ if TYPE_CHECKING:
     from unnoise.tensors import Images, Trajectory
 
 
-Scale: TypeAlias = Annotated[float | None, arg(metavar="W", help_behavior_hint="(default: the preset's)")]
+Value = TypeVar("Value")
+Own: TypeAlias = Annotated[Value | None, arg(metavar="N", help_behavior_hint="(default: the preset's)")]
 Steps: TypeAlias = Annotated[int | None, arg(metavar="K", help_behavior_hint="(default: the preset's)")]
+_OWN = arg(help_behavior_hint="(default: the preset's)")
+Sampler: TypeAlias = Annotated[Literal["ddim", "ancestral"] | None, _OWN]
+Variance: TypeAlias = Annotated[Literal["small", "large", "learned"] | None, _OWN]
+Clip: TypeAlias = Annotated[Literal["none", "static", "dynamic"] | None, _OWN]
+Interval: TypeAlias = Annotated[
+    tuple[float, float] | None, arg(metavar="LOW HIGH", help_behavior_hint="(default: the preset's)")
+]
 
 
 def generate(
@@ -28,17 +36,16 @@ def generate(
     /,
     num_images: int = 36,
     num_steps: Steps = None,
-    eta: Annotated[float | None, arg(metavar="E", help_behavior_hint="(default: the preset's)")] = None,
+    eta: Own[float] = None,
     seed: int = 0,
     out: Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="(default: RUN/generated.png)")] = None,
     labels: Annotated[tuple[str, ...], arg(metavar="CLASS", help_behavior_hint="(default: all)")] = (),
-    guidance: Scale = None,
-    sampler: Annotated[
-        Literal["ddim", "ancestral"] | None, arg(help_behavior_hint="(default: its own)")
-    ] = None,
-    clip: Annotated[
-        Literal["none", "static", "dynamic"] | None, arg(help_behavior_hint="(default: its own)")
-    ] = None,
+    guidance: Own[float] = None,
+    guidance_rescale: Own[float] = None,
+    guidance_interval: Interval = None,
+    sampler: Sampler = None,
+    variance: Variance = None,
+    clip: Clip = None,
     device: str = "auto",
 ) -> None:
     """Draws new pictures with a trained run.
@@ -53,7 +60,10 @@ def generate(
             N x H x W x C), or a folder (one PNG each).
         labels: Classes to draw, in turn, for a run that was trained with --labels.
         guidance: Above 1 pictures become more typical of their class, and more alike; try 2.
+        guidance_rescale: From 0 to 1, gives guided pictures back their spread; try 0.7 above a guidance of 4.
+        guidance_interval: Guides only where noise / signal lies between these two; try 0.3 5.
         sampler: ddim, or ancestral: the chain of DDPM, with fresh noise in every step.
+        variance: Of the ancestral chain's fresh noise; learned needs a network that learned it.
         clip: Keep predictions in the range of pixels on the way: static cuts, dynamic shrinks.
         device: auto, cpu, cuda, cuda:1 or mps.
     """
@@ -62,8 +72,9 @@ def generate(
 
     opened = Run.open(run)
     path = out or run / "generated.png"
-    changes = {"num_steps": num_steps, "eta": eta, "sampler": sampler, "clip": clip}
-    sampling = chosen_sampling(opened.config.recipe.sampling, changes, guidance)
+    changes = {"num_steps": num_steps, "eta": eta, "sampler": sampler, "variance": variance, "clip": clip}
+    guided = {"scale": guidance, "rescale": guidance_rescale, "interval": guidance_interval}
+    sampling = chosen_sampling(opened.config, changes, guided)
     require(num_images >= 1, f"At least 1 image can be generated, but {num_images} were asked for.")
     opened.config.classes([], labels)  # refuses unknown names now
     check_out(path)
@@ -76,14 +87,21 @@ def generate(
     result("generated", path)
 
 
-def chosen_sampling(own: "Sampling", changes: Mapping[str, object], scale: float | None) -> "Sampling":
-    """The run's own way of sampling, with whatever was asked for instead."""
-    from dataclasses import replace
-
+def chosen_sampling(
+    config: "RunConfig", changes: Mapping[str, object], guided: Mapping[str, object]
+) -> "Sampling":
+    """The run's own way of sampling, with whatever was asked for instead; says what has no effect."""
+    own = config.recipe.sampling
     wanted: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
-    if scale is not None:
-        wanted["guidance"] = replace(own.guidance, scale=scale)
-    return replace(own, **wanted)
+    guidance: dict[str, Any] = {name: value for name, value in guided.items() if value is not None}
+    sampling = replace(own, **wanted, guidance=replace(own.guidance, **guidance))
+    if guidance and not config.data.classes:
+        say("Guidance has no effect here: this run was trained without --labels.")
+    if "eta" in wanted and sampling.sampler == "ancestral":
+        say("--eta has no effect here: the ancestral chain has fresh noise of its own.")
+    if "variance" in wanted and sampling.sampler == "ddim":
+        say("--variance has no effect here: it belongs to --sampler ancestral.")
+    return sampling
 
 
 @dataclass(frozen=True)

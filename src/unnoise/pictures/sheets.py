@@ -139,10 +139,12 @@ def frames(
 ) -> list[Image.Image]:
     """Draws a trajectory in [0, 1], (S, N, C, H, W), as S sheets of one size, about 800 pixels wide.
 
+    Above 100 steps about 400: noise can't be compressed, and a chain of 200 steps would take 20 MB.
     Arguments, modes and errors are those of `grid`; `save_gif` and `save_video` take what comes back.
     """
     require(
         len(trajectory) > 0,
         "An animation needs at least one step, but the trajectory has none: collect the sampler's steps.",
     )
-    return [sheet(images, columns, scale, gap, background, ANIMATED, ANIMATED) for images in trajectory]
+    width = ANIMATED if len(trajectory) <= 100 else ANIMATED // 2
+    return [sheet(images, columns, scale, gap, background, width, width) for images in trajectory]

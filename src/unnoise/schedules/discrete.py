@@ -18,7 +18,7 @@ from torch import Tensor
 
 from unnoise.errors import require
 from unnoise.schedules.rates import RatePair, log_snr
-from unnoise.tensors import Rates
+from unnoise.tensors import Rates, in_float64
 
 Spacing = Literal["trailing", "leading", "linspace"]
 _ROUNDING = 1e-3
@@ -71,17 +71,19 @@ class DiscreteSchedule(ABC):
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
         """The rates of the step that each time (B, 1, 1, 1) belongs to: k for k / T < t <= (k + 1) / T."""
-        steps = torch.ceil(diffusion_times.double() * self.num_timesteps - _ROUNDING).long()
-        powers = self._powers.to(diffusion_times.device)[steps.clamp(0, self.num_timesteps)]
-        dtype = diffusion_times.dtype
-        return RatePair((1 - powers).sqrt().to(dtype), powers.sqrt().to(dtype))
+        steps = torch.ceil(in_float64(diffusion_times) * self.num_timesteps - _ROUNDING).long()
+        powers = self._powers.to(steps.device)[steps.clamp(0, self.num_timesteps)]
+        noise_rates, signal_rates = (
+            power.sqrt().to(diffusion_times.dtype).to(diffusion_times.device) for power in (1 - powers, powers)
+        )
+        return RatePair(noise_rates, signal_rates)
 
     def timesteps_of(self, noise_rates: Rates, signal_rates: Rates) -> Rates:
         """The step 0 ... T - 1 whose log-SNR is nearest, as float: what a DDPM's network is told."""
         falling = -self._log_snrs
-        middles = ((falling[1:] + falling[:-1]) / 2).to(noise_rates.device)
-        found = torch.searchsorted(middles, -log_snr(noise_rates, signal_rates).double(), right=True)
-        return found.to(noise_rates.dtype)
+        rising = -in_float64(log_snr(noise_rates, signal_rates))
+        middles = ((falling[1:] + falling[:-1]) / 2).to(rising.device)
+        return torch.searchsorted(middles, rising, right=True).to(noise_rates.dtype).to(noise_rates.device)
 
     def timesteps(self, num_steps: int, spacing: Spacing = "trailing") -> Int64[Tensor, " steps"]:
         """Which of the T steps a sampler of fewer steps takes, falling (2305.08891, table 2).
