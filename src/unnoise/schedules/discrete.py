@@ -66,8 +66,10 @@ class DiscreteSchedule(ABC):
         return torch.cat([torch.ones(1, dtype=torch.float64), self.alphas_cumprod])
 
     @cached_property
-    def _log_snrs(self) -> Float64[Tensor, " T"]:
-        return self.alphas_cumprod.log() - (-self.alphas_cumprod).log1p()
+    def _borders(self) -> Float64[Tensor, " borders"]:
+        """Minus the log-SNR halfway between neighbouring steps, rising."""
+        rising = (-self.alphas_cumprod).log1p() - self.alphas_cumprod.log()
+        return (rising[1:] + rising[:-1]) / 2
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
         """The rates of the step that each time (B, 1, 1, 1) belongs to: k for k / T < t <= (k + 1) / T."""
@@ -80,10 +82,9 @@ class DiscreteSchedule(ABC):
 
     def timesteps_of(self, noise_rates: Rates, signal_rates: Rates) -> Rates:
         """The step 0 ... T - 1 whose log-SNR is nearest, as float: what a DDPM's network is told."""
-        falling = -self._log_snrs
-        rising = -in_float64(log_snr(noise_rates, signal_rates))
-        middles = ((falling[1:] + falling[:-1]) / 2).to(rising.device)
-        return torch.searchsorted(middles, rising, right=True).to(noise_rates.dtype).to(noise_rates.device)
+        wanted = -in_float64(log_snr(noise_rates, signal_rates))
+        steps = torch.searchsorted(self._borders.to(wanted.device), wanted, right=True)
+        return steps.to(noise_rates.dtype).to(noise_rates.device)
 
     def timesteps(self, num_steps: int, spacing: Spacing = "trailing") -> Int64[Tensor, " steps"]:
         """Which of the T steps a sampler of fewer steps takes, falling (2305.08891, table 2).
