@@ -8,5 +8,5 @@ import torch
 
 @pytest.fixture(autouse=True)
 def _few_threads_and_a_seed():
-    torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+    torch.set_num_threads(min(2, int(os.environ.get("OMP_NUM_THREADS", "2"))))
     torch.manual_seed(0)

@@ -9,8 +9,7 @@ import torch
 
 from oracles import Gaussian, column, last
 from unnoise.errors import UnnoiseError
-from unnoise.higher_order import ADAMS_BASHFORTH, multistep, second_order
-from unnoise.samplers import ddim
+from unnoise.samplers import ADAMS_BASHFORTH, ddim, multistep, second_order
 from unnoise.schedules import Cosine, OffsetCosine, RectifiedFlow
 from unnoise.tensors import Prediction, mix
 

@@ -4,6 +4,7 @@
     model.safetensors     the averaged weights: what one samples from
     training/N.safetensors  weights, average and optimiser after N steps: what one resumes from
     ema/                  averages on the way, where they are stored: what `unnoise ema` starts from
+    best.safetensors      the averaged weights with the best samples so far; quality.csv tells how good they are
     history.csv           the losses        log/      the same for TensorBoard
     samples/              pictures on the way
 
@@ -97,16 +98,25 @@ class Run:
         """What can be resumed from, the newest first."""
         return sorted((self.path / "training").glob("[0-9]*.safetensors"), reverse=True)
 
-    def load(self, device: torch.device | str = "cpu") -> Diffusion:
+    def load(self, device: torch.device | str = "cpu", *, best: bool = False) -> Diffusion:
         """The diffusion model with its averaged weights: ready to generate.
+
+        Args:
+            device: where to.
+            best: those with the best samples so far (see `monitoring`), instead of the last ones.
 
         Raises:
             UnnoiseError: when there are no weights yet, or they don't fit the network of config.json.
         """
+        file = self.path / ("best.safetensors" if best else "model.safetensors")
+        require(
+            not best or file.is_file(),
+            f"{self.path} has no best.safetensors: its samples were not judged yet; leave --best out.",
+        )
         diffusion = self.config.build(device)
-        tensors, _ = read_tensors(self.path / "model.safetensors")
+        tensors, _ = read_tensors(file)
         for network in (diffusion.average.network, diffusion.average.source):
-            _fill(network, tensors, self.path / "model.safetensors")
+            _fill(network, tensors, file)
         return diffusion
 
     def save(self, diffusion: Diffusion, progress: Progress) -> None:

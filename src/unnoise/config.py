@@ -146,6 +146,8 @@ class RunConfig:
     seed: int = 0
     precision: Precision = "float32"
     budget: Budget = Budget()
+    until_converged: bool = False
+    """Whether the run ends before its budget, where nothing improves any more; see `monitoring`."""
     data: DataConfig
     normalizer: Normalizer
     recipe: Recipe

@@ -35,6 +35,12 @@ class Wishes:
     changes: tuple[str, ...] | None = None
     """Of the preset's recipe; see `Recipe.changed`."""
     budget: Budget | None = None
+    until_converged: bool | None = None
+    """Stop where nothing improves any more; the budget is then only the longest that it may take."""
+
+
+_PATIENT = Budget(unit="minutes", amount=480.0)
+"""Of a run that ends by itself, if nothing else was wished for."""
 
 
 def plan(images: ImageSet, wishes: Wishes) -> RunConfig:
@@ -60,7 +66,8 @@ def plan(images: ImageSet, wishes: Wishes) -> RunConfig:
         preset=preset,
         seed=seed,
         precision=wishes.precision or "float32",
-        budget=wishes.budget or Budget(),
+        budget=wishes.budget or (_PATIENT if wishes.until_converged else Budget()),
+        until_converged=bool(wishes.until_converged),
         data=DataConfig(
             source=images.source,
             height=images.height,
@@ -85,6 +92,9 @@ def _recipe(preset: str, images: ImageSet, wishes: Wishes) -> Recipe:
     chosen = recipe(preset, images.channels, images.height, images.width)
     if wishes.batch_size is not None:
         chosen = replace(chosen, batch_size=wishes.batch_size)
+    if wishes.until_converged:
+        # Nobody knows how long it will be, so the rate can't fall towards the end: the average does its work.
+        chosen = chosen.changed(["optimizer.decay=constant", "optimizer.warmup=0"])
     chosen = chosen.changed(wishes.changes or ())
     if not wishes.labels:
         return chosen
@@ -125,6 +135,7 @@ def resumed(config: RunConfig, wishes: Wishes) -> RunConfig:
         flip=data.flip,
         held_out=data.held_out,
         labels=data.labels,
+        until_converged=config.until_converged,
     )
     require(
         config.recipe.changed(wishes.changes or ()) == config.recipe,

@@ -1,6 +1,5 @@
 """What a run leaves behind on its way: losses in a table, a log for TensorBoard, and pictures."""
 
-import csv
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,8 +16,9 @@ from unnoise.checkpoint import Progress, Run
 from unnoise.denoiser import StepResult
 from unnoise.diffusion import Diffusion
 from unnoise.errors import UnnoiseError
-from unnoise.files import writable
+from unnoise.monitoring import Monitor, Quality
 from unnoise.snapshots import Snapshots
+from unnoise.tables import read_table, write_table
 from unnoise.tensors import SomeClasses, SomePixels
 
 Batch: TypeAlias = tuple[SomePixels, SomeClasses | None]
@@ -46,21 +46,7 @@ def read_history(path: Path) -> list[Row]:
     Raises:
         UnnoiseError: when a line is not what `Recorder` writes.
     """
-    if not path.is_file():
-        return []
-    try:
-        with path.open(newline="") as file:
-            return [
-                Row(
-                    int(line["step"]),
-                    int(line["images"]),
-                    float(line["seconds"]),
-                    *(float(line[key]) if line[key] else None for key in Row._fields[3:]),
-                )
-                for line in csv.DictReader(file)
-            ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnnoiseError(f"{path} is damaged ({error}): remove it to go on without it.") from None
+    return read_table(path, Row)
 
 
 class TrainStep(NamedTuple):
@@ -73,6 +59,8 @@ class TrainStep(NamedTuple):
     result: StepResult
     held_out_loss: float | None = None
     """Measured only now and then."""
+    quality: Quality | None = None
+    """Of the samples; measured seldom."""
 
 
 @dataclass
@@ -122,13 +110,22 @@ class Recorder:
         diffusion: what is trained.
         held_out: batches that are not trained on, with their classes, for the held-out loss; may be empty.
         progress: how far the run had come; what its history says of later is forgotten.
+        monitor: asked now and then how good the samples are.
     """
 
-    def __init__(self, run: Run, diffusion: Diffusion, held_out: Sequence[Batch], progress: Progress) -> None:
+    def __init__(
+        self,
+        run: Run,
+        diffusion: Diffusion,
+        held_out: Sequence[Batch],
+        progress: Progress,
+        monitor: Monitor | None = None,
+    ) -> None:
         self.run = run
         self.diffusion = diffusion
         self.held_out = held_out
         self.progress = progress
+        self.monitor = monitor
         self.history = [row for row in read_history(run.path / "history.csv") if row.step <= progress.step]
         ema = run.config.recipe.ema
         self.snapshots = Snapshots(run.path / "ema", ema.snapshots, ema.megabytes)
@@ -160,6 +157,8 @@ class Recorder:
                     self.report()
                 if step.spent < 1 and storing.due(step.spent):
                     self.store()
+                if self.monitor is not None and self.monitor.due(step.progress):
+                    step = step._replace(quality=self._judge(self.monitor))
                 if step.spent < 1 and saving.due(*now):
                     started = time.monotonic()
                     yield self._save_and_look(step)
@@ -169,12 +168,24 @@ class Recorder:
         except GeneratorExit:
             self._end()
             raise
-        if step is not None and step.spent >= 1:
+        if step is not None and (step.spent >= 1 or self._converged):
             seen = self._save_and_look(step)
             self.store()
             yield seen
         elif step is not None:  # it was asked to stop
             self._end()
+
+    def _judge(self, monitor: Monitor) -> Quality:
+        found = monitor.look(self.progress)
+        self._log.add_scalar("quality/kid", found.kid, found.step)
+        self._log.add_scalar("quality/copied", found.copied, found.step)
+        return found
+
+    @property
+    def _converged(self) -> bool:
+        if self.monitor is None or not self.run.config.until_converged:
+            return False
+        return self.monitor.verdict is not None
 
     def _end(self) -> None:
         self.save()
@@ -249,12 +260,11 @@ class Recorder:
 
     def write(self) -> None:
         """Writes the table of losses, and draws their curve."""
-        with writable(self.run.path / "history.csv") as file, file.open("w", newline="") as opened:
-            table = csv.writer(opened)
-            table.writerow(Row._fields)
-            table.writerows(["" if value is None else value for value in row] for row in self.history)
+        write_table(self.run.path / "history.csv", Row, self.history)
         points = [pictures.LossPoint(row.images, row.training_loss, row.held_out_loss) for row in self.history]
         pictures.save_png(pictures.loss_curve(points), self.run.path / "loss.png")
+        if self.monitor is not None:
+            self.monitor.draw()
         self._log.flush()
 
 

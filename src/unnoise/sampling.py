@@ -50,9 +50,10 @@ class Sampling:
 
     def grid(self, schedule: Schedule) -> RatePair:
         """The rates at every step and at the end, each (num_steps + 1, 1, 1, 1); see `samplers.time_grid`."""
-        return samplers.time_grid(self.num_steps, schedule, self._times(schedule))
+        return samplers.time_grid(self.num_steps, schedule, self.times(schedule))
 
-    def _times(self, schedule: Schedule) -> samplers.Times | None:
+    def times(self, schedule: Schedule) -> samplers.Times | None:
+        """The times of the steps and 0, or None for those that are equally far from one another."""
         return schedule.times(self.num_steps, self.spacing) if isinstance(schedule, DiscreteSchedule) else None
 
     def dress(
@@ -70,7 +71,7 @@ class Sampling:
         draw_noises: Callable[[], Images] | None = None,
     ) -> Iterator[Prediction]:
         """The reverse process from `noises`, one `Prediction` a step."""
-        times = self._times(schedule)
+        times = self.times(schedule)
         if self.sampler == "ancestral":
             return samplers.ancestral(
                 denoise,

@@ -11,11 +11,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 
-from unnoise.batches import Batches, Pictures, split
+from unnoise.batches import Batches, split
 from unnoise.checkpoint import Progress, Run
 from unnoise.config import Budget
 from unnoise.diffusion import Diffusion
 from unnoise.errors import UnnoiseError
+from unnoise.features import KnownPictures
+from unnoise.monitoring import Monitor
 from unnoise.recording import Recorder, TrainStep
 
 _TESTED_PICTURES = 256
@@ -76,7 +78,7 @@ def _seed_of(*numbers: int) -> int:
 
 def train(
     run: Run,
-    pictures: Pictures,
+    pictures: KnownPictures,
     device: torch.device | str = "cpu",
     stop: Callable[[], bool] = lambda: False,
 ) -> Generator[TrainStep, None, None]:
@@ -112,7 +114,12 @@ def train(
         rank=rank,
         processes=processes,
     )
-    spent = _spent_everywhere(config.budget, stop, accelerator)
+    monitor = Monitor(run, diffusion, pictures, parts, progress) if accelerator.is_main_process else None
+
+    def ended() -> bool:
+        return stop() or (config.until_converged and monitor is not None and monitor.verdict is not None)
+
+    spent = _spent_everywhere(config.budget, ended, accelerator)
     iterator = steps(diffusion, batches, config.budget, progress, seed=config.seed, rank=rank, spent=spent)
     if not accelerator.is_main_process:
         yield from iterator
@@ -120,7 +127,7 @@ def train(
     tested = parts.held_out[:_TESTED_PICTURES]
     chunks = [tested[i : i + 64] for i in range(0, len(tested), 64)]
     held_out = [(pictures.take(chunk), batches.classes_at(chunk)) for chunk in chunks]
-    with Recorder(run, diffusion, held_out, progress) as recorder:
+    with Recorder(run, diffusion, held_out, progress, monitor) as recorder:
         yield from recorder.record(iterator)
 
 

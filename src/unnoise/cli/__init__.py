@@ -17,7 +17,9 @@ Train diffusion models from scratch on your own images: watch noise turn into pi
   unnoise train PICTURES --minutes 30       learns from your pictures; leaves a run
   unnoise generate RUN --out grid.png       draws new ones: .png, .gif, .mp4, .npz or a folder
   unnoise morph RUN --seeds 1 2 3           turns one picture into the next
-  unnoise evaluate RUN --bits-per-dim       measures it on pictures that it has not seen
+  unnoise evaluate RUN                      measures how good it is, and whether it copies
+  unnoise report RUN                        all about a run, on one page
+  unnoise compare RUN RUN                   runs side by side: the same seeds, curves, a table
   unnoise ema RUN --sigma-rel 0.10          chooses the length of the averaging after training
   unnoise info RUN_OR_PICTURES              tells what a run or a pile of pictures holds
 
@@ -28,7 +30,7 @@ digits and fashion-mnist. RUN is the folder that training leaves.
   unnoise --version                         which unnoise this is
 """
 
-COMMANDS = ("demo", "train", "generate", "morph", "evaluate", "ema", "info")
+COMMANDS = ("demo", "train", "generate", "morph", "evaluate", "report", "compare", "ema", "info")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -46,6 +46,7 @@ def generate(
     sampler: Sampler = None,
     variance: Variance = None,
     clip: Clip = None,
+    best: bool = False,
     device: str = "auto",
 ) -> None:
     """Draws new pictures with a trained run.
@@ -65,6 +66,7 @@ def generate(
         sampler: ddim, or ancestral: the chain of DDPM, with fresh noise in every step.
         variance: Of the ancestral chain's fresh noise; learned needs a network that learned it.
         clip: Keep predictions in the range of pixels on the way: static cuts, dynamic shrinks.
+        best: With the weights whose samples were judged best while it trained, instead of the last ones.
         device: auto, cpu, cuda, cuda:1 or mps.
     """
     from unnoise.checkpoint import Run
@@ -78,7 +80,7 @@ def generate(
     require(num_images >= 1, f"At least 1 image can be generated, but {num_images} were asked for.")
     opened.config.classes([], labels)  # refuses unknown names now
     check_out(path)
-    drawing = Drawing(opened.load(choose_device(device)), opened.config, sampling, labels)
+    drawing = Drawing(opened.load(choose_device(device), best=best), opened.config, sampling, labels)
     seeds = range(seed, seed + num_images)
     if path.suffix.lower() in ANIMATIONS and not path.is_dir():
         save_reverse_process(drawing, seeds, path)

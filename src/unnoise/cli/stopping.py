@@ -7,10 +7,15 @@ from unnoise.cli.console import say
 
 
 class Stop:
-    """While this context lasts, the first interrupt only sets `asked`, and the next one interrupts."""
+    """While this context lasts, the first interrupt only sets `asked`, and the next one interrupts.
 
-    def __init__(self) -> None:
+    Args:
+        then: what is done at the first one.
+    """
+
+    def __init__(self, then: str = "Finishing this step and saving") -> None:
         self.asked = False
+        self.then = then
 
     def __enter__(self) -> "Stop":
         self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -26,4 +31,4 @@ class Stop:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        say("Finishing this step and saving; press Ctrl-C again to stop at once.")
+        say(f"{self.then}; press Ctrl-C again to stop at once.")

@@ -1,7 +1,7 @@
 """`unnoise train`: from pictures to a run."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 from tyro.conf import Positional, arg
 
@@ -44,6 +44,7 @@ def train(
     held_out: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: a 20th)")] = None,
     precision: Precision = None,
     labels: Labels = None,
+    until_converged: bool = False,
     set: Annotated[tuple[str, ...], arg(metavar="PATH=VALUE")] = (),  # noqa: A002 (that is its name)
     dry_run: bool = False,
 ) -> None:
@@ -72,12 +73,11 @@ def train(
         held_out: Pictures to test with instead of training on: one in 20, at most 1,000.
         precision: Of the network's arithmetic.
         labels: Classes to learn: auto for those of the source (folders, IDX, .npz), or an IDX or .csv file.
+        until_converged: Stop where neither samples nor held-out loss improve; --minutes then is the longest.
         set: Changes of the preset's recipe, such as objective.loss=l1 network.block=convnext.
         dry_run: Print the run's config.json, and stop.
     """
-    from unnoise.plan import Wishes
-
-    wishes = Wishes(
+    wishes = _wishes(
         preset=preset,
         size=parse_size(size),
         channels=channels,
@@ -91,8 +91,15 @@ def train(
         labels=labels,
         changes=set or None,
         budget=_budget(minutes, steps, images),
+        until_converged=until_converged or None,
     )
     run_training(source, out, wishes, device=device, resume=resume, dry_run=dry_run)
+
+
+def _wishes(**wished: Any) -> "Wishes":  # noqa: ANN401 (Wishes knows their types)
+    from unnoise.plan import Wishes
+
+    return Wishes(**wished)
 
 
 def _budget(minutes: float | None, steps: int | None, images: int | None) -> "Budget | None":
@@ -236,23 +243,33 @@ def _loop(run: "Run", images: "ImageSet", device: str, *, leads: bool) -> bool:
     """Trains with a progress bar; returns whether it was asked to stop."""
     from unnoise.training import train
 
-    last, speed, held_out = None, "", ""
+    last, speed, held_out, quality = None, "", "", ""
     with Stop() as stop, Bar("Training", 1.0, hidden=not leads) as shown:
         for step in train(run, images, device, lambda: stop.asked):
             if step.held_out_loss is not None:
                 held_out = f", held out {step.held_out_loss:.4f}"
+            if step.quality is not None:
+                quality = f", KID-{step.quality.extractor} {step.quality.kid:.3g}"
             if last is None or step.progress.seconds - last.seconds > 0.5 or step.spent >= 1:
                 if last is not None:
                     seen, seconds = (now - then for now, then in zip(step.progress[1:], last[1:], strict=True))
                     speed = f"{seen / max(seconds, 1e-9):,.0f} images/s, "
                 last = step.progress
-                shown.show(step.spent, f"{speed}loss {float(step.result.loss):.4f}{held_out}")
-    if last is None and not stop.asked:
+                shown.show(step.spent, f"{speed}loss {float(step.result.loss):.4f}{held_out}{quality}")
+    if last is None and not stop.asked and not run.config.until_converged:
         say("The budget of this run is spent already: give it a larger one to go on.")
     return stop.asked
 
 
 def _farewell(run: "Run", *, stopped: bool) -> None:
+    from unnoise.monitoring import best_step, read_monitor, verdict
+
+    rows, levels = read_monitor(run.path)
+    reason = verdict(rows, levels)
+    if reason and run.config.until_converged:
+        say(reason)
+    if rows:
+        result(f"best samples (step {best_step(rows):,}; generate --best)", run.path / "best.safetensors")
     if stopped:
         say("Stopped and saved: the same command with --resume goes on.")
     sheets = sorted(run.samples.glob("*.png"))

@@ -1,21 +1,15 @@
-"""A run is judged by pictures that it was not trained on, each with random numbers of its own."""
+"""What pictures cost in bits, each measured with random numbers of its own."""
 
-import json
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from unnoise.batches import Indices, Pictures, split
-from unnoise.checkpoint import Run
-from unnoise.config import RunConfig
-from unnoise.data import ImageSet
+from unnoise.batches import Indices, Pictures
 from unnoise.diffusion import Diffusion
-from unnoise.errors import UnnoiseError, require
-from unnoise.files import writable
+from unnoise.errors import require
 from unnoise.likelihood import (
     PixelDecoder,
     bits_per_dim,
@@ -52,27 +46,6 @@ class Measured(NamedTuple):
 
     done: float
     bits: dict[str, Tensor]
-
-
-def judges(config: RunConfig, images: ImageSet, num_images: int, seed: int) -> Indices:
-    """Up to `num_images` pictures that the run has not seen, at random.
-
-    Of the run's own pictures those that were held out; of any others all.
-
-    Raises:
-        UnnoiseError: when there are none.
-    """
-    require(num_images >= 1, f"A run is judged by at least 1 picture, but {num_images} were asked for.")
-    unseen = np.arange(len(images))
-    if images.fingerprint == config.data.fingerprint:
-        unseen = split(len(images), config.data.held_out, config.seed).held_out
-    require(
-        len(unseen) > 0,
-        "A run is judged by pictures that it was not trained on, but this one held none out: "
-        "name other pictures after it, or train with --held-out.",
-    )
-    chosen = np.random.default_rng([seed, 4]).permutation(len(unseen))[:num_images]
-    return np.sort(unseen[chosen])
 
 
 def default_steps(diffusion: Diffusion) -> int:
@@ -171,19 +144,3 @@ def _batches(
 
 def _joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if parts else {}
-
-
-def write_evaluation(run: Run, facts: dict[str, object]) -> None:
-    """Puts facts into RUN/evaluation.json, beside what other measures have left there.
-
-    Raises:
-        UnnoiseError: when the file that is there is damaged.
-    """
-    path = run.path / "evaluation.json"
-    try:
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise UnnoiseError(f"{path} is damaged ({error}): remove it to go on without it.") from None
-    require(isinstance(known, dict), f"{path} is damaged (no object): remove it to go on without it.")
-    with writable(path) as file:
-        file.write_text(json.dumps({**known, **facts}, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,24 @@
+"""How good is it, and when to stop? Asked while a run trains, for a twentieth of its time."""
+
+from unnoise.monitoring.convergence import Point, best, converged
+from unnoise.monitoring.level_losses import LevelLoss, level_losses
+from unnoise.monitoring.monitor import BEST, LEVELS, TABLE, Monitor, best_step, read_monitor, verdict
+from unnoise.monitoring.quality import Quality
+from unnoise.monitoring.thrift import Thrift
+
+__all__ = [
+    "BEST",
+    "LEVELS",
+    "TABLE",
+    "LevelLoss",
+    "Monitor",
+    "Point",
+    "Quality",
+    "Thrift",
+    "best",
+    "best_step",
+    "converged",
+    "level_losses",
+    "read_monitor",
+    "verdict",
+]

@@ -1,0 +1,109 @@
+"""What was measured stands in tables, each number with its interval, and under it how it was got."""
+
+from collections.abc import Mapping
+
+from unnoise.reports.figures import MISSING, between, number, percent
+from unnoise.reports.folders import Folder
+from unnoise.reports.page import Cell, Facts, Picture, Section, Table, Text
+from unnoise.reports.records import Bits, Colours, Interval, Memorisation, Quality
+
+_HASHES = ("digest", "fingerprint")
+"""Facts that only machines compare."""
+
+
+def scores(quality: Quality | None) -> list[Section]:
+    """The table of scores, what holds for all of them, and what to beware of."""
+    if quality is None:
+        return []
+    rows = tuple(
+        (
+            Cell(score.name, beneath=f"{score.better} is better"),
+            Cell(number(score.value), beneath=between(score.low, score.high)),
+            Cell(number(score.real)),
+        )
+        for score in quality.scores
+    )
+    facts = [(str(name), fact_text(value)) for name, value in quality.facts.items() if name not in _HASHES]
+    if quality.step is not None and "step" not in quality.facts:
+        facts.insert(0, ("step", f"{quality.step:,}"))
+    parts: list[Section] = []
+    if rows:
+        parts.append(Table(("score", "samples, 95% interval", "real pictures"), rows))
+    if facts:
+        parts.append(Facts(tuple(facts)))
+    return parts + [Text(warning) for warning in quality.warnings]
+
+
+def fact_text(value: object) -> str:
+    """A fact of evaluation.json as it is read."""
+    if value is None:
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return number(value) if isinstance(value, int | float) else str(value)
+
+
+def likelihood(bits: Mapping[str, Bits]) -> list[Section]:
+    """The bounds in bits/dim, with standard errors."""
+    if not bits:
+        return []
+    rows = tuple(
+        (Cell(name), Cell(number(each.mean), best=name == "total"), Cell(number(each.standard_error)))
+        for name, each in bits.items()
+    )
+    caption = "Bits for each number of a picture that it has not seen; lower is better."
+    return [Table(("", "bits/dim", "± standard error"), rows, caption=caption)]
+
+
+def memorisation(found: Memorisation | None, folder: Folder) -> list[Section]:
+    """The verdict, its numbers, and the closest pairs."""
+    if found is None:
+        return []
+    parts: list[Section] = [Text(found.verdict)] if found.verdict else []
+    measured = (("in features", found), ("in pixels", found.pixels))
+    rows = tuple(
+        (
+            Cell(where),
+            Cell(percent(copied.value), between(copied.low, copied.high, percents=True)),
+            Cell(number(index.value), between(index.low, index.high)),
+        )
+        for where, pair in measured
+        if pair and (pair.copied or pair.index)
+        for copied, index in [(pair.copied or Interval(), pair.index or Interval())]
+    )
+    if rows:
+        caption = (
+            "Nearer: how often a sample is nearer to a training picture than an unseen picture is; "
+            "0.5 is usual, and 1 is learned by heart."
+        )
+        parts.append(Table(("", "copies", "nearer"), rows, caption=caption))
+    nearest = folder.picture(found.picture) if found.picture else None
+    if nearest is not None:
+        caption = "The closest pairs: each sample, and the training picture that is nearest to it."
+        parts.append(Picture(nearest, alt="Samples beside their nearest training pictures.", caption=caption))
+    return parts
+
+
+def colours(found: Colours | None) -> list[Section]:
+    """The verdict, and each channel's mean and spread beside the data's."""
+    if found is None:
+        return []
+    rows = tuple(
+        (
+            Cell(channel.name),
+            *(
+                Cell(number(value))
+                for value in (
+                    channel.mean,
+                    channel.data_mean,
+                    channel.std,
+                    channel.data_std,
+                    channel.distance,
+                )
+            ),
+        )
+        for channel in found.channels
+    )
+    titles = ("channel", "mean", "of the data", "spread", "of the data", "distance of histograms")
+    parts: list[Section] = [Text(found.verdict)] if found.verdict else []
+    return [*parts, Table(titles, rows)] if rows else parts
