@@ -4,6 +4,7 @@ Their losses can't be compared, so held-out pictures get the same noises, scaled
 noisy pixels whatever it was normalised by; and what is generated is looked at by a small classifier of digits.
 """
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,9 +90,9 @@ def gaussian_distance(
 
 
 class Classifier(nn.Module):
-    """Digits of 16 x 16 in [0, 1] -> 10 logits; its last hidden layer are the features, (N, 32)."""
+    """Grey pictures of side x side in [0, 1] -> 10 logits; its last hidden layer are the features, (N, 32)."""
 
-    def __init__(self) -> None:
+    def __init__(self, side: int = 16) -> None:
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(1, 16, 3, stride=2, padding=1),
@@ -99,13 +100,13 @@ class Classifier(nn.Module):
             nn.Conv2d(16, 32, 3, stride=2, padding=1),
             nn.SiLU(),
             nn.Flatten(),
-            nn.Linear(32 * 4 * 4, 32),
+            nn.Linear(32 * math.ceil(side / 4) ** 2, 32),
             nn.SiLU(),
         )
         self.logits = nn.Linear(32, 10)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 1, 16, 16) -> (N, 10)."""
+        """(N, 1, side, side) -> (N, 10)."""
         logits: Tensor = self.logits(self.features(images))
         return logits
 
@@ -116,12 +117,9 @@ class Judge:
     def __init__(self, images: ImageSet, classifier: Classifier) -> None:
         self.classifier = classifier.eval()
         seen, unseen = _parts(len(images))
-        self.real = self._features(_pixels(images, seen))
+        self.real = features_of(classifier, _pixels(images, seen))
         unseen_pixels = _pixels(images, unseen)
-        with torch.no_grad():
-            guesses = classifier(unseen_pixels).argmax(1).numpy()
-        assert images.labels is not None, "the judge needs the classes of the pictures"
-        self.accuracy = float((guesses == images.labels[unseen]).mean())
+        self.accuracy = accuracy(classifier, images, unseen)
         self.of_real = self.score(unseen_pixels[:SAMPLES])
         noise = torch.rand(SAMPLES, *unseen_pixels.shape[1:], generator=torch.Generator().manual_seed(0))
         self.of_noise = self.score(noise)
@@ -129,25 +127,44 @@ class Judge:
     @classmethod
     def load_or_train(cls, images: ImageSet, path: Path) -> "Judge":
         """The classifier in this file, or a new one, which is put there: all runs meet the same judge."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            classifier = Classifier()
-        if path.is_file():
-            classifier.load_state_dict(read_tensors(path)[0])
-        else:
-            _train(classifier, images)
-            write_tensors(path, classifier.state_dict(), {"steps": str(_CLASSIFIER_STEPS)})
-        return cls(images, classifier)
+        return cls(images, load_or_train(images, _parts(len(images))[0], path))
 
     @torch.no_grad()
     def score(self, pictures: Tensor) -> Score:
         """Of pictures in [0, 1], (N, 1, 16, 16)."""
         sure = self.classifier(pictures).softmax(1).amax(1) > CONFIDENT
-        return Score(frechet_distance(self._features(pictures), self.real), float(sure.double().mean()))
+        return Score(
+            frechet_distance(features_of(self.classifier, pictures), self.real), float(sure.double().mean())
+        )
 
-    @torch.no_grad()
-    def _features(self, pictures: Tensor) -> NDArray[np.float64]:
-        return np.asarray(self.classifier.features(pictures).double().numpy())
+
+def load_or_train(
+    images: ImageSet, seen: NDArray[np.int64], path: Path, steps: int = _CLASSIFIER_STEPS
+) -> Classifier:
+    """The classifier in this file, or a new one of the pictures at `seen`, which is put there."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        classifier = Classifier(images.take(seen[:1]).shape[-1])
+    if path.is_file():
+        classifier.load_state_dict(read_tensors(path)[0])
+    else:
+        _train(classifier, images, seen, steps)
+        write_tensors(path, classifier.state_dict(), {"steps": str(steps)})
+    return classifier.eval()
+
+
+@torch.no_grad()
+def features_of(classifier: Classifier, pictures: Tensor) -> NDArray[np.float64]:
+    """Of pictures in [0, 1], (N, 1, H, W): (N, 32)."""
+    return np.asarray(classifier.features(pictures).double().numpy())
+
+
+@torch.no_grad()
+def accuracy(classifier: Classifier, images: ImageSet, indices: NDArray[np.int64]) -> float:
+    """How many of these pictures it puts into their own class."""
+    assert images.labels is not None, "the judge needs the classes of the pictures"
+    guesses = classifier(_pixels(images, indices)).argmax(1).numpy()
+    return float((guesses == images.labels[indices]).mean())
 
 
 def _parts(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -159,15 +176,14 @@ def _pixels(images: ImageSet, indices: NDArray[np.int64]) -> Tensor:
     return images.take(indices).float() / 255
 
 
-def _train(classifier: Classifier, images: ImageSet) -> None:
-    seen, _ = _parts(len(images))
+def _train(classifier: Classifier, images: ImageSet, seen: NDArray[np.int64], steps: int) -> None:
     assert images.labels is not None, "the judge needs the classes of the pictures"
-    pixels, labels = _pixels(images, seen), torch.from_numpy(images.labels[seen])
     optimizer = torch.optim.AdamW(classifier.parameters(), 2e-3)
     generator = torch.Generator().manual_seed(0)
-    for _ in range(_CLASSIFIER_STEPS):
-        batch = torch.randint(len(pixels), (128,), generator=generator)
-        loss = functional.cross_entropy(classifier(pixels[batch]), labels[batch])
+    for _ in range(steps):
+        batch = seen[torch.randint(len(seen), (128,), generator=generator).numpy()]
+        labels = torch.from_numpy(images.labels[batch])
+        loss = functional.cross_entropy(classifier(_pixels(images, batch)), labels)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -25,5 +25,5 @@ class ChannelMeans(nn.Module):
         return images.mean((2, 3))
 
 
-def means_extractor(digest="means", network=None) -> NetworkExtractor:
-    return NetworkExtractor("means", 8, "none", digest, True, to_colour, network or ChannelMeans())
+def means_extractor(digest="means", backbone=None) -> NetworkExtractor:
+    return NetworkExtractor("means", 8, "none", digest, True, to_colour, backbone or ChannelMeans())

@@ -341,7 +341,13 @@ def test_classes_from_training_to_drawing(capsys):
 
 def test_each_sampler_draws(trained):
     for number, options in enumerate(
-        (["--sampler", "ancestral"], ["--sampler", "ddim", "--clip", "static"], ["--clip", "dynamic"])
+        (
+            ["--sampler", "ancestral"],
+            ["--sampler", "ddim", "--clip", "static"],
+            ["--clip", "dynamic"],
+            ["--sampler", "dpmpp_3m_sde", "--spacing", "log_snr"],
+            ["--sampler", "heun", "--spacing", "karras", "--num-steps", "2"],
+        )
     ):
         ok("generate", trained, "--num-images", 2, "--out", f"{number}.npz", *options)
         assert np.load(f"{number}.npz")["images"].shape == (2, 8, 8, 1)
@@ -353,7 +359,9 @@ def test_each_sampler_draws(trained):
         (["--guidance", "2"], "Guidance has no effect here"),
         (["--guidance-interval", "0.3", "5"], "Guidance has no effect here"),
         (["--sampler", "ancestral", "--eta", "0.5"], "--eta has no effect here"),
+        (["--sampler", "heun", "--eta", "0.5"], "--eta has no effect here"),
         (["--variance", "large"], "--variance has no effect here"),
+        (["--spacing", "leading"], "--spacing is uniform here"),
     ],
 )
 def test_options_without_effect_are_told_of(trained, capsys, options, sentence):
@@ -541,6 +549,10 @@ def test_bad_options_of_train(capsys, arguments, sentence):
         (["generate", "RUN", "--guidance-rescale", "2"], "rescale goes from 0 to 1"),
         (["generate", "RUN", "--guidance-interval", "5", "1"], "from a smaller to a larger"),
         (["generate", "RUN", "--sampler", "ancestral", "--variance", "learned"], "has learned no variance"),
+        (["generate", "RUN", "--sampler", "euler_a"], "invalid choice 'euler_a'"),
+        (["generate", "RUN", "--sampler", "euler_a"], "'dpmpp_3m_sde'"),
+        (["generate", "RUN", "--spacing", "cosine"], "'log_snr'"),
+        (["generate", "RUN", "--sampler", "heun", "--num-steps", "0"], "at least 1 step"),
         (["generate", "RUN", "--seed", "-1"], "seed is a whole number"),
         (["generate", "RUN", "--out", "x.jpg"], ".png, .gif, .mp4 or .npz"),
         (["morph", "RUN", "--seeds", "1"], "at least 2 seeds"),
@@ -551,7 +563,7 @@ def test_bad_options_of_train(capsys, arguments, sentence):
         (["info", "nowhere"], "nowhere"),
         (["train", "nowhere"], "nowhere"),
         (["train"], "SOURCE"),
-        (["paint"], "demo, train, generate, morph, evaluate, ema, info"),
+        (["paint"], "demo, train, generate, morph, evaluate, solve, report, compare, ema, info"),
     ],
 )
 def test_other_bad_options(trained, capsys, arguments, sentence):

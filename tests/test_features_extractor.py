@@ -70,7 +70,7 @@ class Normed(nn.Module):
 
 def test_a_network_left_in_training_mode_is_put_right():
     network = Normed().train()
-    extractor = means_extractor(network=network)
+    extractor = means_extractor(backbone=network)
     pictures = random_images(6).take(range(6))
     together = extractor(pictures)
     network.train()
@@ -86,7 +86,7 @@ def test_a_network_left_in_training_mode_is_put_right():
 @pytest.mark.parametrize("wrong", ["map", "dictionary", "joined"])
 def test_only_vectors_are_features(wrong):
     answers = {"map": lambda x: x, "dictionary": lambda x: {"x": x}, "joined": lambda x: x.mean((2, 3))[:1]}
-    extractor = means_extractor(network=answers[wrong])
+    extractor = means_extractor(backbone=answers[wrong])
     with pytest.raises(UnnoiseError, match=r"one vector for each picture.*means gives"):
         extractor(random_images(4).take(range(4)))
 
@@ -142,7 +142,7 @@ def test_lite0_has_its_weights(small_lite0):
 
 def test_lite0_is_what_its_package_says(small_lite0):
     """The same through the package's own classifier: pooling, then its last layer."""
-    classifier = small_lite0.network.classifier
+    classifier = small_lite0.backbone.classifier
     pictures = random_images(2, 64, 64).take(range(2))
     with torch.no_grad():
         expected = classifier((pictures.float() - 127) / 128)

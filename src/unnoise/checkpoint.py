@@ -98,8 +98,10 @@ class Run:
         """What can be resumed from, the newest first."""
         return sorted((self.path / "training").glob("[0-9]*.safetensors"), reverse=True)
 
-    def load(self, device: torch.device | str = "cpu", *, best: bool = False) -> Diffusion:
-        """The diffusion model with its averaged weights: ready to generate.
+    def load(
+        self, device: torch.device | str = "cpu", weights: Path | None = None, *, best: bool = False
+    ) -> Diffusion:
+        """The diffusion model with its averaged weights, or those of another file: ready to generate.
 
         Args:
             device: where to.
@@ -114,9 +116,10 @@ class Run:
             f"{self.path} has no best.safetensors: its samples were not judged yet; leave --best out.",
         )
         diffusion = self.config.build(device)
-        tensors, _ = read_tensors(file)
+        path = weights or file
+        tensors, _ = read_tensors(path)
         for network in (diffusion.average.network, diffusion.average.source):
-            _fill(network, tensors, file)
+            _fill(network, tensors, path)
         return diffusion
 
     def save(self, diffusion: Diffusion, progress: Progress) -> None:

@@ -19,6 +19,7 @@ from unnoise.corruption import Corruption
 from unnoise.denoiser import Denoiser, Precision, StepResult
 from unnoise.ema import EMAConfig, MovingAverage
 from unnoise.errors import require
+from unnoise.guidance import Weaker
 from unnoise.loss_history import LossHistory
 from unnoise.noise_levels import LossAware, NoiseLevels, UniformTimes
 from unnoise.normalizer import Normalizer
@@ -91,10 +92,13 @@ class Diffusion(Denoiser):
         self.optimizer: torch.optim.Optimizer | None = optimizer.build(network.parameters())
         self.backward: Callable[[Tensor], None] = torch.Tensor.backward  # many processes put theirs here
         self.generator = torch.Generator(self.device)
+        self.weaker: Weaker | None = None  # see `autoguidance.guided_by`
 
     @property
     def ema(self) -> "Diffusion":
         """The same diffusion over the averaged network: what to test and to generate with. It can't train."""
+        if self.optimizer is None:
+            return self
         averaged = copy.copy(self)
         averaged.network, averaged.optimizer = self.average.network, None
         return averaged
@@ -177,21 +181,24 @@ class Diffusion(Denoiser):
         """The random numbers of the pictures with these seeds."""
         return SeededNoises(seeds, self.image_shape, self.device)
 
-    def denoiser(self, sampling: Sampling, classes: Classes | None = None) -> Denoise:
-        """`denoise` of the averaged network as samplers take it: guided, clipped, with a memory."""
-        averaged = self.ema
+    def ask(self, classes: Classes | None, *, memory: bool = True) -> Denoise:
+        """`denoise` of the averaged network, told these classes, with a memory of one walk where it has one."""
+        told = partial(self.ema.denoise, classes=classes)
+        return remembering(told) if memory and self.abilities.self_conditioning else told
+
+    def denoiser(self, sampling: Sampling, classes: Classes | None = None, *, memory: bool = True) -> Denoise:
+        """`denoise` of the averaged network as samplers take it: guided, clipped, with a memory.
+
+        Without `memory` the same noisy images are always seen alike, also by a network that looks at what it
+        saw before: what goes back and forth needs that.
+        """
         require(
             classes is None or self.abilities.num_classes > 0,
             "This network knows no classes: train it with labels, or leave the classes out.",
         )
-
-        def ask(classes: Classes | None) -> Denoise:
-            told = partial(averaged.denoise, classes=classes)
-            return remembering(told) if self.abilities.self_conditioning else told
-
         black = torch.zeros(1, self.image_shape[0], 1, 1)
         bounds = (self.normalizer.normalize(black), self.normalizer.normalize(black + 1))
-        return sampling.dress(ask, classes, bounds)
+        return sampling.dress(partial(self.ask, memory=memory), classes, bounds, self.weaker)
 
     def reverse_diffusion(
         self,

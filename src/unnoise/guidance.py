@@ -1,16 +1,22 @@
-r"""Guidance asks twice, with the class and without, and goes further in the direction of the difference.
+r"""Guidance asks twice, a better denoiser and a worse one, and goes further in the direction of the difference.
 
-    x_0 = x_0(no class) + scale (x_0(class) - x_0(no class))        (2207.12598, eq. 6; scale = 1 + w)
+    x_0 = x_0(class) + (scale - 1) (x_0(class) - x_0(no class))     (2207.12598, eq. 6; scale = 1 + w)
+    x_0 = x_0(network) + (scale - 1) (x_0(network) - x_0(weaker network))      (2406.02507, eq. 3)
 
-scale 1 is plain conditional sampling; above it pictures become more typical of their class and more alike.
+scale 1 asks the better one only. Above it, the first makes pictures more typical of their class and more alike;
+the second, autoguidance, takes away what training has not finished, and keeps their variety.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
 from unnoise.errors import require
-from unnoise.tensors import Denoise, Images, Prediction, Rates
+from unnoise.tensors import Classes, Denoise, Images, Prediction, Rates
+
+_EVERYWHERE = (0.0, 1e9)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +36,7 @@ class Guidance:
 
     scale: float = 1.0
     rescale: float = 0.0
-    interval: tuple[float, float] = (0.0, 1e9)
+    interval: tuple[float, float] = _EVERYWHERE
 
     def __post_init__(self) -> None:
         require(self.scale >= 0, f"The guidance scale is at least 0, but got {self.scale:g}: try 2.")
@@ -43,19 +49,33 @@ class Guidance:
 
     def applies(self, noise_rates: Rates, signal_rates: Rates) -> bool:
         """Whether there is anything to do at this noise level, which all images of a step share."""
+        if self.scale == 1 or self.interval == _EVERYWHERE:
+            return self.scale != 1  # without a look at the rates, for which a GPU would have to be waited for
         ratio = float(noise_rates.flatten()[0] / signal_rates.flatten()[0])
         low, high = self.interval
-        return self.scale != 1 and low <= ratio <= high
+        return low <= ratio <= high
 
 
-def guided(conditional: Denoise, unconditional: Denoise, guidance: Guidance) -> Denoise:
-    """A denoiser that goes from `unconditional` through `conditional` and beyond."""
+class Weaker(NamedTuple):
+    """What autoguidance leads away from, and how.
+
+    Args:
+        ask: classes -> a denoiser that is worse in the same ways: trained for less long, or smaller.
+        guidance: how far, and where.
+    """
+
+    ask: Callable[[Classes | None], Denoise]
+    guidance: Guidance
+
+
+def guided(better: Denoise, worse: Denoise, guidance: Guidance) -> Denoise:
+    """A denoiser that goes from `worse` through `better` and beyond; `worse` is called only where it counts."""
 
     def wrapped(noisy_images: Images, noise_rates: Rates, signal_rates: Rates) -> Prediction:
-        towards = conditional(noisy_images, noise_rates, signal_rates)
+        towards = better(noisy_images, noise_rates, signal_rates)
         if not guidance.applies(noise_rates, signal_rates):
             return towards
-        away = unconditional(noisy_images, noise_rates, signal_rates)
+        away = worse(noisy_images, noise_rates, signal_rates)
         images = torch.lerp(away.images, towards.images, guidance.scale)
         if guidance.rescale:
             spread, wanted = (x.std(dim=(1, 2, 3), keepdim=True) for x in (images, towards.images))

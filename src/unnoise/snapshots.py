@@ -88,7 +88,7 @@ class Snapshots:
         self._keep(thinned([*(profile.step for profile in self.stored()), step], self.room(averages)))
         for profile, network in zip(profiles, averages.networks, strict=True):
             facts = {"step": str(profile.step), "sigma_rel": repr(profile.sigma_rel)}
-            write_tensors(self._path(profile), _in_float32(network), facts)
+            write_tensors(self.path(profile), _in_float32(network), facts)
 
     def forget_after(self, step: int) -> None:
         """Deletes what was stored after this step: the run went on from there another time."""
@@ -97,9 +97,10 @@ class Snapshots:
     def _keep(self, steps: Sequence[int]) -> None:
         for profile in self.stored():
             if profile.step not in steps:
-                self._path(profile).unlink(missing_ok=True)
+                self.path(profile).unlink(missing_ok=True)
 
-    def _path(self, profile: Profile) -> Path:
+    def path(self, profile: Profile) -> Path:
+        """Where it is stored."""
         return self.folder / f"{profile.step:010d}-{profile.sigma_rel!r}.safetensors"
 
     def synthesize(self, sigma_rel: float) -> Synthesis:
@@ -119,7 +120,7 @@ class Snapshots:
         weights, misfit = mixture(stored, wanted)
         sums: dict[str, Tensor] = {}
         for profile, weight in zip(stored, weights, strict=True):
-            tensors, _ = read_tensors(self._path(profile))
+            tensors, _ = read_tensors(self.path(profile))
             for name, tensor in tensors.items():
                 if not tensor.is_floating_point():
                     sums[name] = tensor  # the last one stays

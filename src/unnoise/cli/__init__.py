@@ -20,8 +20,19 @@ Train diffusion models from scratch on your own images: watch noise turn into pi
   unnoise evaluate RUN                      measures how good it is, and whether it copies
   unnoise report RUN                        all about a run, on one page
   unnoise compare RUN RUN                   runs side by side: the same seeds, curves, a table
+  unnoise solve RUN                         finds the sampler that needs the fewest steps
   unnoise ema RUN --sigma-rel 0.10          chooses the length of the averaging after training
   unnoise info RUN_OR_PICTURES              tells what a run or a pile of pictures holds
+
+With real pictures (or --held-out 4, to try it at once):
+
+  unnoise generate RUN --from IMAGE         redraws a picture, as freely as --strength says
+  unnoise morph RUN --images A.png B.png    turns one picture into another
+  unnoise invert RUN IMAGE                  finds the noises that a picture comes from
+  unnoise vary RUN IMAGE --amount 0.3       draws pictures like it
+  unnoise inpaint RUN IMAGE --mask MASK     draws a part of it anew
+  unnoise outpaint RUN IMAGE --size 64x96   draws what lies around it
+  unnoise restore RUN IMAGE --task upscale  makes it larger, coloured or sharp
 
 PICTURES is a folder of images, a .zip, a .npy or .npz array, an IDX file, or one of the names
 digits and fashion-mnist. RUN is the folder that training leaves.
@@ -30,7 +41,10 @@ digits and fashion-mnist. RUN is the folder that training leaves.
   unnoise --version                         which unnoise this is
 """
 
-COMMANDS = ("demo", "train", "generate", "morph", "evaluate", "report", "compare", "ema", "info")
+COMMANDS = (
+    *("demo", "train", "generate", "morph", "evaluate", "solve", "report", "compare", "ema", "info"),
+    *("invert", "vary", "inpaint", "outpaint", "restore"),
+)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -14,11 +14,23 @@ from unnoise.data.cache import default_cache, open_cached
 from unnoise.data.decode import quiet_pillow
 from unnoise.data.image_set import ImageSet, Skipped
 from unnoise.data.labelling import labelled
+from unnoise.data.reading import picture_size, read_mask, read_pictures
 from unnoise.data.settings import Colour, Fit, Settings, Size
 from unnoise.data.sources import find
 from unnoise.data.summary import Summary
 
-__all__ = ["Fit", "ImageSet", "Skipped", "Summary", "load", "summarize"]
+__all__ = [
+    "Fit",
+    "ImageSet",
+    "Settings",
+    "Skipped",
+    "Summary",
+    "load",
+    "picture_size",
+    "read_mask",
+    "read_pictures",
+    "summarize",
+]
 
 
 def load(

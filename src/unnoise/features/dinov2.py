@@ -24,11 +24,11 @@ class ClassToken(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.backbone = network
 
     def forward(self, images: Tensor) -> Tensor:
         """The features."""
-        features: Tensor = self.network(images).last_hidden_state[:, 0]
+        features: Tensor = self.backbone(images).last_hidden_state[:, 0]
         return features
 
 

@@ -68,7 +68,7 @@ class NetworkExtractor:
     Args:
         name, side, resize, digest, comparable: see `Extractor`.
         prepare: uint8 (B, C, H, W) into what the network takes.
-        network: gives (B, d), or (B, d, 1, 1).
+        backbone: gives (B, d), or (B, d, 1, 1).
         device: where it is.
     """
 
@@ -78,7 +78,7 @@ class NetworkExtractor:
     digest: str
     comparable: bool
     prepare: Callable[[Pixels], Images | Pixels]
-    network: Callable[[Tensor], object]
+    backbone: Callable[[Tensor], object]
     device: torch.device | str = "cpu"
 
     def __call__(self, pictures: Pixels) -> Vectors:
@@ -87,10 +87,10 @@ class NetworkExtractor:
         Raises:
             UnnoiseError: when the network gives anything but a vector for each picture.
         """
-        if isinstance(self.network, nn.Module):
-            self.network.eval()  # in training mode, a picture's features would depend on its batch
+        if isinstance(self.backbone, nn.Module):
+            self.backbone.eval()  # in training mode, a picture's features would depend on its batch
         with torch.inference_mode():
-            features = self.network(self.prepare(pictures.to(self.device)))
+            features = self.backbone(self.prepare(pictures.to(self.device)))
         return self._checked(features, len(pictures))
 
     def _checked(self, features: object, count: int) -> Vectors:

@@ -36,13 +36,13 @@ class Inception(nn.Module):
         super().__init__()
         # What it says while it loads is not for the output of a library.
         with redirect_stdout(sys.stderr):
-            self.network = _package().FeatureExtractorInceptionV3(
+            self.backbone = _package().FeatureExtractorInceptionV3(
                 "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(weights)
             )
 
     def forward(self, pictures: Tensor) -> Tensor:
         """The features of uint8 pictures."""
-        features: Tensor = self.network(pictures)[0]
+        features: Tensor = self.backbone(pictures)[0]
         return features
 
 

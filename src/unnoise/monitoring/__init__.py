@@ -2,7 +2,16 @@
 
 from unnoise.monitoring.convergence import Point, best, converged
 from unnoise.monitoring.level_losses import LevelLoss, level_losses
-from unnoise.monitoring.monitor import BEST, LEVELS, TABLE, Monitor, best_step, read_monitor, verdict
+from unnoise.monitoring.monitor import (
+    BEST,
+    LEVELS,
+    TABLE,
+    Monitor,
+    best_step,
+    held_out_curve,
+    read_monitor,
+    verdict,
+)
 from unnoise.monitoring.quality import Quality
 from unnoise.monitoring.thrift import Thrift
 
@@ -18,6 +27,7 @@ __all__ = [
     "best",
     "best_step",
     "converged",
+    "held_out_curve",
     "level_losses",
     "read_monitor",
     "verdict",

@@ -3,10 +3,11 @@ r"""A run has converged when nothing that is measured has improved for a while: 
 A diffusion model improves ever more slowly, so that no fixed number of steps fits both a run of minutes and
 one of days. Here a run of age s has converged when for every curve
 
-    s >= (1 + patience) s_best        and it was measured at least twice since then
+    s >= (1 + patience) s_best
 
 with s_best the step of its lowest value. As everything is measured with the same random numbers each time, a
-curve's ups and downs are the model's, not those of the draw.
+curve's ups and downs are the model's, not those of the draw. While a model still learns, its held-out loss
+falls from one measure to the next: that keeps a run going whose samples happen to look no better.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,9 +15,6 @@ from typing import NamedTuple
 
 PATIENCE = 0.15
 """A stop then comes at most a quarter after the best step, if measures are at most a tenth of it apart."""
-
-_FEWEST = 2
-"""Measures since the best one: a single one may be a slip."""
 
 
 class Point(NamedTuple):
@@ -43,8 +41,7 @@ def converged(curves: Mapping[str, Sequence[Point]], patience: float = PATIENCE)
     for name, curve in measured.items():
         lowest = best(curve)
         assert lowest is not None
-        since = [point for point in curve if point.step > lowest.step]
-        if len(since) < _FEWEST or curve[-1].step < (1 + patience) * lowest.step:
+        if curve[-1].step < (1 + patience) * lowest.step:
             return None
         parts.append(f"{name} was lowest at step {lowest.step:,} ({lowest.value:.4g})")
     last = max(curve[-1].step for curve in measured.values())

@@ -3,22 +3,42 @@ r"""A sampler walks from noise to pictures by calling `denoise` again and again;
 Each sampler is a generator: it yields one `Prediction` a step, and the images of the last are the result.
 """
 
+from unnoise.samplers.adams import adams
 from unnoise.samplers.ancestral import Variance, ancestral
 from unnoise.samplers.ddim import ddim, require_eta
+from unnoise.samplers.deis import deis
+from unnoise.samplers.dpm_solver import dpm_solver
+from unnoise.samplers.euler_heun import Churn, euler, heun, steps_with_a_look_ahead
 from unnoise.samplers.grid import Times, rates_at, require_steps, time_grid
 from unnoise.samplers.multistep import ADAMS_BASHFORTH, multistep
+from unnoise.samplers.one_step import consistency
 from unnoise.samplers.second_order import second_order
+from unnoise.samplers.spacing import SIGMA_MAX, SIGMA_MIN, Spacing, times_of
+from unnoise.samplers.unipc import unipc
 
 __all__ = [
     "ADAMS_BASHFORTH",
+    "SIGMA_MAX",
+    "SIGMA_MIN",
+    "Churn",
+    "Spacing",
     "Times",
     "Variance",
+    "adams",
     "ancestral",
+    "consistency",
     "ddim",
+    "deis",
+    "dpm_solver",
+    "euler",
+    "heun",
     "multistep",
     "rates_at",
     "require_eta",
     "require_steps",
     "second_order",
+    "steps_with_a_look_ahead",
     "time_grid",
+    "times_of",
+    "unipc",
 ]

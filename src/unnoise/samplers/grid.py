@@ -19,20 +19,25 @@ def require_steps(num_steps: int) -> None:
     require(num_steps >= 1, f"Sampling takes at least 1 step, but got {num_steps}: try 20.")
 
 
+def even_times(num_steps: int) -> Times:
+    """t_k = 1 - k / num_steps, in float64."""
+    return 1 - torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
+
+
 def time_grid(num_steps: int, schedule: Schedule, times: Times | None = None) -> RatePair:
     """The rates at the times of a sampler, each (num_steps + 1, 1, 1, 1), in float64.
 
     Args:
         num_steps: how many steps; the times are t_k = 1 - k / num_steps for k = 0 ... num_steps.
         schedule: gives the rates.
-        times: others instead, num_steps + 1 of them, falling, such as a discrete schedule's `times`.
+        times: others instead, num_steps + 1 of them, falling, such as those of `spacing.times_of`.
 
     Raises:
         UnnoiseError: for fewer than one step, or times that are not so many or don't fall.
     """
     require_steps(num_steps)
     if times is None:
-        times = 1 - torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
+        times = even_times(num_steps)
     require(
         len(times) == num_steps + 1 and bool((times.diff() < 0).all()),
         f"{num_steps} steps go along {num_steps + 1} falling times, but got {times.tolist()[:8]}.",

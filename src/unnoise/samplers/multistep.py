@@ -1,7 +1,7 @@
 """What was seen in the steps before tells how the noise changes: more exact steps for the same calls."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -30,17 +30,20 @@ def multistep(
     *,
     order: int = 2,
     times: Times | None = None,
+    draw_noises: Callable[[], Images] | None = None,
 ) -> Iterator[Prediction]:
     r"""The linear multistep method of Adams and Bashforth (PNDM, 2202.09778), on t = 1, 1 - 1/K, ..., 1/K.
 
         mean of eps = c_1 eps_k + c_2 eps_{k-1} + ... + c_m eps_{k-m+1}
 
-    One call of `denoise` a step, as DDIM, and exactly DDIM with order = 1. The first steps have seen less and
-    are of lower order. As they are, and the steps are not equal in r, orders above 2 need not converge faster.
+    One call of `denoise` a step, as DDIM, and exactly DDIM with order = 1; iPNDM with order = 4 (2204.13902,
+    section 4). The first steps have seen less and are of lower order. As they are, and the steps are not equal
+    in r, orders above 2 need not converge faster.
 
     Args:
         denoise, noises, num_steps, schedule, times: as for `samplers.ddim`.
         order: m, from 1 to 5.
+        draw_noises: none are drawn; samplers are called alike.
 
     Yields:
         `Prediction(noises, images)`, K times: the mean of eps over the step, and the images that mix with it to

@@ -1,6 +1,6 @@
 """A look ahead tells how the noise changes over a step: two calls for each."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -19,6 +19,7 @@ def second_order(
     *,
     fraction: float = 1.0,
     times: Times | None = None,
+    draw_noises: Callable[[], Images] | None = None,
 ) -> Iterator[Prediction]:
     r"""The Runge-Kutta methods of second order (EDM, 2206.00364, algorithm 3): each step takes two calls.
 
@@ -30,6 +31,7 @@ def second_order(
     Args:
         denoise, noises, num_steps, schedule, times: as for `samplers.ddim`; `denoise` is called 2 K times.
         fraction: a, above 0 and at most 1.
+        draw_noises: none are drawn; samplers are called alike.
 
     Yields:
         as `multistep.multistep`.
@@ -43,7 +45,7 @@ def second_order(
     require(
         float(grid.signal_rates[0]) > 1e-5,  # a cosine that ends at 0 is rounded to 6e-17
         "A second-order step divides by the signal rate, which is 0 at t = 1 of this schedule: "
-        "take ddim or multistep.",
+        "take heun, whose first step is Euler's there, or multistep.",
     )
     noisy_images = noises
     for step in range(num_steps):

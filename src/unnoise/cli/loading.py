@@ -1,0 +1,67 @@
+"""Which network draws: a run's own, compiled, or led away from a weaker one."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from unnoise.cli.console import say
+from unnoise.errors import UnnoiseError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from unnoise.checkpoint import Run
+    from unnoise.diffusion import Diffusion
+    from unnoise.guidance import Guidance
+
+
+def opened_run(path: "Path") -> "Run":
+    """The run in this folder."""
+    from unnoise.checkpoint import Run
+
+    return Run.open(path)
+
+
+def load(
+    run: "Run",
+    device: str,
+    guidance: "Guidance",
+    autoguidance: float | None = None,
+    weak: str | None = None,
+    *,
+    compile_for: int | None = None,
+    best: bool = False,
+) -> "Diffusion":
+    """The run's diffusion; with autoguidance of this scale, elsewhere as `guidance`; compiled for such batches.
+
+    Says what a person would want to know of it.
+    """
+    from unnoise.training import choose_device
+
+    diffusion = run.load(choose_device(device), best=best)
+    weaker = None
+    if autoguidance is not None:
+        from unnoise.autoguidance import guided_by, weaker_of
+
+        guidance = replace(guidance, scale=autoguidance)
+        weaker = weaker_of(run, weak, diffusion.device)
+        say(f"Autoguidance {autoguidance:g}, away from {weaker.name}.")
+        diffusion = guided_by(diffusion, weaker.diffusion, guidance)
+    elif weak is not None:
+        say("--weak has no effect here: it belongs to --autoguidance.")
+    if compile_for is not None:
+        diffusion = _compiled(diffusion, compile_for)
+        if weaker is not None and autoguidance != 1:
+            diffusion = guided_by(diffusion, _compiled(weaker.diffusion, compile_for), guidance)
+    return diffusion
+
+
+def _compiled(diffusion: "Diffusion", num_images: int) -> "Diffusion":
+    """The diffusion with its network compiled; where that can't be, as it is, and says why."""
+    from unnoise.compiling import compiled
+
+    say("Compiling the network: this takes a minute or more.")
+    try:
+        return compiled(diffusion, num_images)
+    except UnnoiseError as error:
+        say(f"{error} Going on without.")
+        return diffusion

@@ -1,0 +1,56 @@
+"""What was found stays with the run: the numbers in RUN/solve.json, the chosen way in its config.json."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from unnoise.checkpoint import Run
+from unnoise.conversion import plain, structured
+from unnoise.errors import UnnoiseError, require
+from unnoise.files import writable
+from unnoise.sampling import Sampling
+from unnoise.solving.choice import RULE, Choice
+from unnoise.solving.trials import Trial
+
+
+def write(run: Run, facts: dict[str, object], trials: Sequence[Trial], choice: Choice | None) -> None:
+    """Writes RUN/solve.json: the facts, every trial, the choice, and the way before it."""
+    found: dict[str, object] = {"facts": facts, "trials": [_plain(trial) for trial in trials]}
+    if choice is not None:
+        found |= {"rule": RULE, "reached": choice.reached, "chosen": _plain(choice.trial)}
+    found["before"] = plain(run.config.recipe.sampling)
+    with writable(run.path / "solve.json") as file:
+        file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def _plain(trial: Trial) -> dict[str, object]:
+    return {
+        "role": trial.role,
+        "calls": trial.taken,
+        "error": trial.error,
+        "distance": trial.distance._asdict(),
+        "seconds": round(trial.seconds, 3),
+        "sampling": plain(trial.sampling),
+    }
+
+
+def keep(run: Run, sampling: Sampling) -> Run:
+    """Makes this way the run's own: what `generate` does without options."""
+    return run.with_config(replace(run.config, recipe=replace(run.config.recipe, sampling=sampling)))
+
+
+def restore(run: Run) -> Run:
+    """Puts back the way that was the run's own before the last solve.
+
+    Raises:
+        UnnoiseError: when RUN/solve.json is missing or damaged.
+    """
+    path = run.path / "solve.json"
+    require(path.is_file(), f"There is no {path}, so there is nothing to restore: unnoise solve writes it.")
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))["before"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnnoiseError(
+            f"{path} is damaged ({error}): choose with the options of generate instead."
+        ) from None
+    return keep(run, structured(before, Sampling, str(path)))
