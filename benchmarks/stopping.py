@@ -96,7 +96,8 @@ def _sentence(stop: Stop | None, rows: list[Quality]) -> str:
     kept, lowest = (next(row for row in rows if row.step == step) for step in stop[1:])
     where = "inside" if kept.low <= lowest.kid <= kept.high else "outside"
     return (
-        f"The rule says stop at step {stop.step:,}. The lowest kernel distance until then was at step "
+        f"The rule says stop at step {stop.step:,}. The lowest kernel distance until then, where "
+        f"hardly any sample was a copy, was at step "
         f"{stop.best_so_far:,} ({so_far}), that of the whole run at step {stop.best:,} ({whole}): "
         f"{lowest.kid:.5f} lies {where} the 95 % interval of the first, {kept.low:.5f} to {kept.high:.5f}. "
         f"Of the samples {kept.copied:.0%} were copies there, and {rows[-1].copied:.0%} at the end."

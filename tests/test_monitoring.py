@@ -58,11 +58,27 @@ def test_it_waits_for_a_part_of_the_run():
     assert converged({"KID": curve(*([3.0] * 99), *many[:1], *[2.0] * 15)}) is not None
 
 
+def test_three_measures_are_too_few():
+    assert converged({"KID": curve(1, 2, 3)}) is None
+    assert converged({"KID": curve(1, 2, 3, 4)}) is not None
+
+
 def test_every_curve_has_a_say():
     risen = curve(3, 2, 1, 2, 2, 2)
     falling = curve(6, 5, 4, 3, 2, 1)
     assert converged({"KID": risen}) is not None
     assert converged({"KID": risen, "the held-out loss": falling}) is None
+
+
+def test_copies_are_never_the_best():
+    rows = [
+        Quality(100 * place, 0, 0.0, kid, 0.0, 1.0, copied, 0.5, "given")
+        for place, (kid, copied) in enumerate([(4, 0), (3, 0.05), (1, 0.5), (0.5, 0.9), (0.4, 1)], start=1)
+    ]
+    assert best_step(rows) == 200
+    assert best_step(rows[2:]) == 500  # where all are copies, the nearest
+    rising = [LevelLoss(row.step, 0.0, float(row.step)) for row in rows]
+    assert "step 200" in verdict(rows[:4], rising)
 
 
 @pytest.mark.parametrize("turn", [800, 3_000, 20_000])

@@ -16,6 +16,9 @@ from typing import NamedTuple
 PATIENCE = 0.15
 """A stop then comes at most a quarter after the best step, if measures are at most a tenth of it apart."""
 
+_FEWEST = 4
+"""Measures of a curve: with fewer, nothing is known of where it goes."""
+
 
 class Point(NamedTuple):
     """A value that is better the lower it is."""
@@ -41,7 +44,7 @@ def converged(curves: Mapping[str, Sequence[Point]], patience: float = PATIENCE)
     for name, curve in measured.items():
         lowest = best(curve)
         assert lowest is not None
-        if curve[-1].step < (1 + patience) * lowest.step:
+        if len(curve) < _FEWEST or curve[-1].step < (1 + patience) * lowest.step:
             return None
         parts.append(f"{name} was lowest at step {lowest.step:,} ({lowest.value:.4g})")
     last = max(curve[-1].step for curve in measured.values())

@@ -8,6 +8,7 @@ from PIL import Image
 
 from unnoise.diffusion import Diffusion
 from unnoise.pictures.charts import COLOURS, FAINT, painted
+from unnoise.pictures.loss_curves import scale_losses
 from unnoise.schedules import log_snr
 from unnoise.tensors import SomeClasses, SomePixels
 
@@ -70,10 +71,7 @@ def level_chart(rows: "Sequence[LevelLoss]") -> Image.Image:
                 markersize=4.0,
                 label=f"step {step:,}" if newest or place == 1 else None,
             )
-        if min(row.loss for row in rows) > 0:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(lambda loss, _: f"{loss:.3g}")
-            axes.yaxis.set_minor_formatter(lambda loss, _: "")
+        scale_losses(axes, np.array([row.loss for row in rows]))
         axes.legend(frameon=False)
 
     return painted(draw, (8.0, 4.0))

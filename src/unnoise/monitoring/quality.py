@@ -145,6 +145,7 @@ def quality_chart(rows: Sequence[Quality], best: int) -> Image.Image:
             textcoords="offset points",
             ha="center",
             color=COLOURS[1],
+            bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
         )
 
     return painted(draw, (8.0, 4.0))

@@ -70,7 +70,7 @@ def counted(images: float) -> str:
     return f"{images:.4g}"
 
 
-def _scale_losses(axes: "Axes", losses: Float[np.ndarray, " points"]) -> None:
+def scale_losses(axes: "Axes", losses: Float[np.ndarray, " points"]) -> None:
     """A logarithmic axis where the losses, all above 0, differ by more than ten times."""
     if losses.min() <= 0.0 or losses.max() <= 10.0 * losses.min():
         return
@@ -114,7 +114,7 @@ def _draw_losses(axes: "Axes", training: Curve, held_out: Curve) -> None:
     if len(held_out.losses):
         axes.plot(held_out.images, held_out.losses, color=HELD_OUT, linewidth=1.3, **dotted)
         named.append(("held-out", float(held_out.losses[-1]), HELD_OUT))
-    _scale_losses(axes, np.concatenate([training.losses, held_out.losses]))
+    scale_losses(axes, np.concatenate([training.losses, held_out.losses]))
     _name(axes, named)
 
 
