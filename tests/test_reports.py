@@ -24,6 +24,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.plan import Wishes, plan
 from unnoise.reports.comparability import why_losses_differ, why_scores_differ
 from unnoise.reports.page import Code, Heading, Text
+from unnoise.reports.records import QualityRow, best_of
 from unnoise.reports.settings import changed, command, differences, readable
 from unnoise.training import train
 
@@ -484,3 +485,12 @@ def test_runs_of_one_name_are_told_apart(run):
     assert page.title == "a/run · b/run"
     assert [part.text for part in page.sections if isinstance(part, Text)][-1].startswith("Nothing")
     assert not any(isinstance(part, Code) for part in page.sections)
+
+
+def test_copies_are_never_ringed_as_the_best():
+    rows = [
+        QualityRow(step, 64 * step, 1.0 * step, kid, None, None, copied, None, "lite0")
+        for step, kid, copied in ((1, 3.0, 0.0), (2, 2.0, None), (3, 1.0, 0.5))
+    ]
+    assert best_of(rows).step == 2
+    assert best_of(rows[2:]).step == 3

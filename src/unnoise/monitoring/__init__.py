@@ -4,6 +4,7 @@ from unnoise.monitoring.convergence import Point, best, converged
 from unnoise.monitoring.level_losses import LevelLoss, level_losses
 from unnoise.monitoring.monitor import (
     BEST,
+    COPIES,
     LEVELS,
     TABLE,
     Monitor,
@@ -17,6 +18,7 @@ from unnoise.monitoring.thrift import Thrift
 
 __all__ = [
     "BEST",
+    "COPIES",
     "LEVELS",
     "TABLE",
     "LevelLoss",

@@ -83,12 +83,17 @@ class Judge:
             _flat(pictures.take(_spread(parts.held_out, _NEIGHBOURS))),
         )
 
+    @property
+    def name(self) -> str:
+        """Of what it looks with, and at which size: its distances are those of no other size."""
+        return f"{self.extractor.name} at {self.extractor.side} px"
+
     def __call__(self, samples: Pixels, step: int, images: int, seconds: float) -> Quality:
         """Judges samples, uint8 (B, C, H, W)."""
         features = torch.cat([self.extractor(chunk) for chunk in torch.split(samples, 64)])
         kid = kernel_interval(features, self.references, resamples=200)
         found = copying(_flat(samples), self.training, self.held_out)
-        return Quality(step, images, seconds, *kid, found.copied.value, found.index.value, self.extractor.name)
+        return Quality(step, images, seconds, *kid, found.copied.value, found.index.value, self.name)
 
 
 FEWEST_HELD_OUT = 10

@@ -12,7 +12,7 @@ from unnoise.reports.charts import Line, Panel
 from unnoise.reports.figures import count, number, time_unit
 from unnoise.reports.folders import Folder
 from unnoise.reports.page import Chart
-from unnoise.reports.records import QualityRow
+from unnoise.reports.records import QualityRow, best_of
 
 Cost: TypeAlias = Callable[[Row | QualityRow], float]
 
@@ -69,7 +69,7 @@ def quality_chart(folder: Folder) -> Chart | None:
     rows = folder.quality
     if not rows:
         return None
-    best = min(range(len(rows)), key=lambda place: rows[place].kid)
+    best = rows.index(best_of(rows))
     name = kid_name(rows[-1].extractor)
     line = kid_line(folder, lambda row: float(row.images), name, 0, best)
     panel = Panel("images seen", f"{name}, lower is better", (line,), x_text=counted, from_zero=True)

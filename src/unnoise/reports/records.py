@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import cattrs
 
 from unnoise.errors import UnnoiseError, require
+from unnoise.monitoring import COPIES
 
 Row = TypeVar("Row")
 Record = TypeVar("Record")
@@ -27,6 +28,12 @@ class QualityRow(NamedTuple):
     copied: float | None
     nearer: float | None
     extractor: str
+
+
+def best_of(rows: Sequence[QualityRow]) -> QualityRow:
+    """The row of the lowest kernel distance; samples that are copies are never the best (see `monitoring`)."""
+    no_copies = [row for row in rows if row.copied is None or row.copied <= COPIES]
+    return min(no_copies or rows, key=lambda row: row.kid)
 
 
 class LevelRow(NamedTuple):

@@ -4,6 +4,7 @@ from unnoise.reports.curves import kid_name
 from unnoise.reports.figures import between, count, number
 from unnoise.reports.folders import Folder
 from unnoise.reports.page import Tone, Verdict
+from unnoise.reports.records import best_of
 
 _RISEN = 1.05
 """A held-out loss that is so many times its lowest tells of pictures learned by heart."""
@@ -42,7 +43,7 @@ def _loss(folder: Folder) -> Verdict | None:
 def _training_quality(folder: Folder) -> Verdict | None:
     if not folder.quality:
         return None
-    last, best = folder.quality[-1], min(folder.quality, key=lambda row: row.kid)
+    last, best = folder.quality[-1], best_of(folder.quality)
     title = f"{kid_name(last.extractor)} in training"
     if last.kid <= best.kid:
         return Verdict(title, f"{number(last.kid)} at the end, its best so far.", "good")
