@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.reports import machine, table
 from unnoise.cli.console import count
-from unnoise.pictures.charts import COLOURS, FAINT, INK, Label, name_at_the_end
+from unnoise.pictures.charts import COLOURS, FAINT, INK
 from unnoise.solving.candidates import SAME
 
 if TYPE_CHECKING:
@@ -181,12 +181,11 @@ def draw(rows: Sequence[Row], figure: "Figure") -> None:
     found = scores(rows, "kid")
     lines = sorted((name for name in found if name not in REFERENCES), key=lambda name: _rank(found[name]))
     ticks = sorted({calls for name in lines for calls in found[name]})
-    every = [one.mean for name in (*lines, LONG, OWN) for one in found.get(name, {}).values()]
     axes.set(xscale="log", xlabel="network calls a picture", title="Kernel distance to held-out pictures")
-    if min(every) > 0:
-        axes.set(yscale="log")
-    else:  # near 0 the estimate also falls below it
-        axes.set_yscale("symlog", linthresh=max(1e-6, median(abs(value) for value in every)))
+    # Linear, because near 0 the estimate also falls below it; the worst at few calls leave the picture.
+    shown = [one.mean for name in lines[:_SHOWN] for one in found[name].values()]
+    long = [one.mean for name in (LONG, OWN) for one in found.get(name, {}).values()]
+    axes.set_ylim(min(0.0, *shown, *long), 1.15 * max(*shown, *long))
     axes.set_xticks(ticks, [str(calls) for calls in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     _draw_references(found, axes, ticks[0])
@@ -196,17 +195,11 @@ def draw(rows: Sequence[Row], figure: "Figure") -> None:
         means = [one.mean for one in found[name].values()]
         width, alpha = (1.8, 1.0) if name in colours else (0.8, 0.6)
         axes.plot(list(found[name]), means, "o-", color=colour, markersize=3, linewidth=width, alpha=alpha)
-        if name in colours:
-            low, high = ([one.mean + sign * one.deviation for one in found[name].values()] for sign in (-1, 1))
-            axes.fill_between(list(found[name]), low, high, color=colour, alpha=0.12, linewidth=0)
-    figure.canvas.draw()  # the heights of the ends are known only now
-    to_axes = axes.transData + axes.transAxes.inverted()
-    ends = [(name, *list(found[name].items())[-1]) for name in lines]
-    labels = [
-        Label(name, float(to_axes.transform((calls, one.mean))[1]), colours.get(name, FAINT))
-        for name, calls, one in ends
-    ]
-    name_at_the_end(axes, labels, 0.055)
+        axes.plot([], [], "o-", color=colour, markersize=3, linewidth=width, label=name)
+    handles, names = axes.get_legend_handles_labels()
+    axes.legend(
+        handles[::-1], names[::-1], title="best at 8 calls first", fontsize=8, frameon=False, loc="upper right"
+    )
 
 
 def _draw_references(found: Scores, axes: "Axes", left: float) -> None:
