@@ -20,7 +20,7 @@ def levels_of(values):
 def test_the_stop_is_that_of_the_rule_and_looks_at_nothing_later():
     rows, levels = rows_of([5, 3, 2, 2.5, 1.5]), levels_of([1, 2, 3, 4, 5])
     assert stop_of(rows, levels) == (400, 300, 500)
-    assert stop_of(rows[:3], levels[:6]) is None  # three measures are too few
+    assert stop_of(rows[:2], levels[:4]) is None  # two measures are too few
     assert stop_of(rows, levels_of([5, 4, 3, 2, 1])) is None
 
 

@@ -13,10 +13,10 @@ falls from one measure to the next: that keeps a run going whose samples happen 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-PATIENCE = 0.15
+PATIENCE = 0.12
 """A stop then comes at most a quarter after the best step, if measures are at most a tenth of it apart."""
 
-_FEWEST = 4
+_FEWEST = 3
 """Measures of a curve: with fewer, nothing is known of where it goes."""
 
 

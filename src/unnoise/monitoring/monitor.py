@@ -23,10 +23,10 @@ from unnoise.monitoring.thrift import Thrift
 from unnoise.pictures import save_png
 from unnoise.tables import read_table, write_table
 
-_TESTED = 32
+_TESTED = 16
 """Held-out pictures whose loss is measured level by level."""
 
-_SETTING_UP = 2.0
+_SETTING_UP = 1.5
 """Seconds that are guessed for the feature network and the features of the pictures, before the first time."""
 
 COPIES = 0.05

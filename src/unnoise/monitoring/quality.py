@@ -25,8 +25,8 @@ from unnoise.tensors import Pixels, SomePixels
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NUM_SAMPLES = 128
-CALLS = 8
+NUM_SAMPLES = 64
+CALLS = 6
 """Of the network for each sample: two-step Adams-Bashforth needs no more to tell better from worse."""
 
 FIRST_SEED = 1_000_000
