@@ -55,7 +55,7 @@ def test_it_waits_for_a_part_of_the_run():
     assert "step 1,200" in sentence
     many = [1.0] + [2.0] * 10
     assert converged({"KID": curve(*([3.0] * 99), *many[:1], *[2.0] * 11)}) is None  # 11,100 < 1.12 x 10,000
-    assert converged({"KID": curve(*([3.0] * 99), *many[:1], *[2.0] * 12)}) is not None
+    assert converged({"KID": curve(*([3.0] * 99), *many[:1], *[2.0] * 13)}) is not None
 
 
 def test_two_measures_are_too_few():
