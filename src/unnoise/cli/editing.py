@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias, TypeVar
 from tyro.conf import Positional, arg
 
 from unnoise.cli.console import Bar, count, result
+from unnoise.cli.loading import as_trained
 from unnoise.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
@@ -171,17 +172,9 @@ class Editor:
         import numpy as np
 
         from unnoise.batches import split
-        from unnoise.data import load
 
         config, data = self.run.config, self.run.config.data
-        images = load(
-            data.source,
-            size=(data.height, data.width),
-            channels=data.channels,
-            fit=data.fit,
-            background=data.background,
-            progress=True,
-        )
+        images = as_trained(self.run)
         require(
             images.fingerprint == data.fingerprint,
             f"{data.source} no longer holds the pictures that this run was trained on, so it can't be told "

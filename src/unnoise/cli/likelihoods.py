@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unnoise.cli.console import Bar, count, result, say
+from unnoise.cli.loading import as_trained
 from unnoise.errors import UnnoiseError
 
 if TYPE_CHECKING:
@@ -71,17 +72,8 @@ def run_pictures(run: "Run", source: str | None) -> "ImageSet":
     Raises:
         UnnoiseError: when it can't be told which of them the run has seen.
     """
-    from unnoise.data import load
-
     data = run.config.data
-    images = load(
-        source or data.source,
-        size=(data.height, data.width),
-        channels=data.channels,
-        fit=data.fit,
-        background=data.background,
-        progress=True,
-    )
+    images = as_trained(run, source)
     if images.fingerprint != data.fingerprint:
         if source is None:
             raise UnnoiseError(

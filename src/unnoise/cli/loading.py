@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from unnoise.checkpoint import Run
+    from unnoise.data import ImageSet
     from unnoise.diffusion import Diffusion
     from unnoise.guidance import Guidance
 
@@ -19,6 +20,21 @@ def opened_run(path: "Path") -> "Run":
     from unnoise.checkpoint import Run
 
     return Run.open(path)
+
+
+def as_trained(run: "Run", source: str | None = None) -> "ImageSet":
+    """The run's pictures, or those of another source, read as the run's were."""
+    from unnoise.data import load
+
+    data = run.config.data
+    return load(
+        source or data.source,
+        size=(data.height, data.width),
+        channels=data.channels,
+        fit=data.fit,
+        background=data.background,
+        progress=True,
+    )
 
 
 def load(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias, cast, get_ar
 from tyro.conf import Positional, arg
 
 from unnoise.cli.console import Bar, count, result, say
+from unnoise.cli.loading import as_trained
 from unnoise.errors import require
 
 if TYPE_CHECKING:
@@ -128,18 +129,9 @@ class Judge(NamedTuple):
 
 def _judge(run: "Run", source: str | None, name: str, seed: int, diffusion: "Diffusion") -> Judge:
     from unnoise import solving
-    from unnoise.data import load
     from unnoise.features import choose, reference_features
 
-    data = run.config.data
-    images = load(
-        source or data.source,
-        size=(data.height, data.width),
-        channels=data.channels,
-        fit=data.fit,
-        background=data.background,
-        progress=True,
-    )
+    images = as_trained(run, source)
     real = solving.real_pictures(run.config, images, seed)
     with Bar("Preparing", 1.0) as shown:
         extractor = choose(
