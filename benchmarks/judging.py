@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unnoise.checkpoint import read_tensors, write_tensors
 from unnoise.data import ImageSet
 from unnoise.diffusion import Diffusion
 from unnoise.schedules import rates_of_log_snr
+from unnoise.tensor_files import read_tensors, write_tensors
 from unnoise.tensors import mix
 
 NOISE_LEVELS = (0.1, 0.3, 1.0, 3.0, 10.0)

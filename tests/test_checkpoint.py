@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import stat
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from safetensors.torch import load_file, save_file
 
 from oracles import last
 from runs import digits, start
-from unnoise import checkpoint, files
+from unnoise import files, tensor_files
 from unnoise.checkpoint import Progress, Run
 from unnoise.errors import UnnoiseError
+from unnoise.tensor_files import read_facts, read_tensors, write_tensors
 from unnoise.training import train
 
 
@@ -86,7 +88,13 @@ def test_a_pickle_is_never_opened(run):
             return (pytest.fail, ("a pickle was opened",))
 
     (run.path / "model.safetensors").write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(UnnoiseError, match="is damaged"):
+    with pytest.raises(UnnoiseError, match="is a pickle, which can run any program"):
+        run.load()
+
+
+def test_a_checkpoint_of_torch_is_never_opened(run):
+    torch.save({"weights": torch.zeros(3)}, run.path / "model.safetensors")
+    with pytest.raises(UnnoiseError, match="is a pickle, which can run any program"):
         run.load()
 
 
@@ -97,12 +105,13 @@ def test_missing_weights(run):
 
 
 def test_weights_of_another_network(run):
-    tensors = load_file(run.path / "model.safetensors")
+    path = run.path / "model.safetensors"
+    tensors, facts = read_tensors(path)
     name = next(iter(tensors))
-    save_file({**tensors, "surprise": torch.zeros(1)}, run.path / "model.safetensors")
+    write_tensors(path, {**tensors, "surprise": torch.zeros(1)}, facts)
     with pytest.raises(UnnoiseError, match="surprise is only in one of them"):
         run.load()
-    save_file({**tensors, name: torch.zeros(3, 3)}, run.path / "model.safetensors")
+    write_tensors(path, {**tensors, name: torch.zeros(3, 3)}, facts)
     with pytest.raises(UnnoiseError, match=r"is \(3, 3\) here"):
         run.load()
 
@@ -137,7 +146,7 @@ def test_a_run_that_never_saved_anything_may_be_made_again(tmp_path):
 
 def test_a_state_that_does_not_say_how_far(run):
     (path,) = run.states()
-    save_file(load_file(path), path)
+    write_tensors(path, load_file(path), {})
     with pytest.raises(UnnoiseError, match="does not say how far"):
         run.restore(run.config.build())
 
@@ -147,7 +156,7 @@ def test_another_optimisers_memory(run):
     tensors = load_file(path)
     key = next(name for name in tensors if name.endswith("exp_avg"))
     facts = {"step": "4", "images": "64", "seconds": "1.0", "average_steps": "4"}
-    save_file({**tensors, key: torch.zeros(77)}, path, metadata=facts)
+    write_tensors(path, {**tensors, key: torch.zeros(77)}, facts)
     with pytest.raises(UnnoiseError, match="another optimiser's memory"):
         run.restore(run.config.build())
 
@@ -161,7 +170,7 @@ def test_a_failed_save_leaves_the_old_state_and_no_rubbish(run, monkeypatch, mom
         raise OSError(28, "No space left on device")
 
     if moment == "writing":
-        monkeypatch.setattr(checkpoint, "save_file", fail)
+        monkeypatch.setattr(tensor_files, "save_file", fail)
     elif moment == "flushing":
         monkeypatch.setattr(files.os, "fsync", fail)
     else:
@@ -170,6 +179,72 @@ def test_a_failed_save_leaves_the_old_state_and_no_rubbish(run, monkeypatch, mom
         run.save(diffusion, Progress(9, 144, 1.0))
     monkeypatch.undo()
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+
+
+def test_tensors_without_a_checksum_are_not_ours(run):
+    path = run.path / "model.safetensors"
+    save_file(load_file(path), path)
+    with pytest.raises(UnnoiseError, match="carries no checksum"):
+        run.load()
+
+
+def test_every_kind_of_tensor_comes_back_as_it_was(tmp_path):
+    tensors = {
+        "empty": torch.zeros(0, 3),
+        "scalar": torch.tensor(2.5, dtype=torch.float64),
+        "halves": torch.randn(5).bfloat16(),
+        "counts": torch.arange(7),
+        "channels last": torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last),
+    }
+    write_tensors(tmp_path / "some.safetensors", tensors, {"step": "3"})
+    again, facts = read_tensors(tmp_path / "some.safetensors")
+    assert facts == {"step": "3"}
+    assert again.keys() == tensors.keys()
+    assert all(torch.equal(again[name], tensors[name]) for name in tensors)
+    assert all(again[name].dtype == tensors[name].dtype for name in tensors)
+    assert read_facts(tmp_path / "some.safetensors")["step"] == "3"
+    assert read_facts(tmp_path / "none.safetensors") == {}
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
+def test_every_damage_is_found_and_none_is_loaded(run, damage):
+    """200 random places of a state, in its header as in its tensors: one bit flipped, or all after it gone."""
+    (path,) = run.states()
+    whole, numbers = path.read_bytes(), np.random.default_rng(6)
+    header = 8 + int.from_bytes(whole[:8], "little")
+    places = np.concatenate([numbers.integers(0, header, 100), numbers.integers(header, len(whole), 100)])
+    found = 0
+    for place in places:
+        broken = bytearray(whole)
+        if damage == "flipped":
+            broken[place] ^= 1 << int(numbers.integers(8))
+        else:
+            del broken[place:]
+        path.write_bytes(broken)
+        with pytest.raises(UnnoiseError, match="is damaged|is a pickle"):
+            run.restore(run.config.build())
+        found += 1
+    print(f"{damage}: {found} of {len(places)} damages found")
+    path.write_bytes(whole)
+    assert run.restore(run.config.build()).step == 4
+
+
+def test_a_new_name_is_flushed_with_its_folder(tmp_path, monkeypatch):
+    """In this order: the file, its name, the folder; else a power cut may leave an empty file, or none."""
+    done, real_fsync, real_replace = [], files.os.fsync, files.Path.replace
+
+    def fsync(opened):
+        done.append("folder" if stat.S_ISDIR(files.os.fstat(opened).st_mode) else "file")
+        real_fsync(opened)
+
+    def replace(path, target):
+        done.append("name")
+        return real_replace(path, target)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    monkeypatch.setattr(files.Path, "replace", replace)
+    write_tensors(tmp_path / "some.safetensors", {"one": torch.ones(1)}, {})
+    assert done == ["file", "name", "folder"]
 
 
 def test_config_is_json_for_people(run):

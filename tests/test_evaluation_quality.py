@@ -10,7 +10,6 @@ import torch
 
 from oracles import last
 from runs import digits, start
-from unnoise.checkpoint import read_tensors, write_tensors
 from unnoise.data import ImageSet
 from unnoise.errors import UnnoiseError
 from unnoise.evaluation import (
@@ -33,6 +32,7 @@ from unnoise.evaluation import (
 from unnoise.evaluation.scores import PAIRWISE
 from unnoise.metrics import frechet_distance, kernel_distance, manifold
 from unnoise.sampling import Sampling
+from unnoise.tensor_files import read_tensors, write_tensors
 from unnoise.training import train
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from oracles import column
 from runs import digits, start
 from unnoise.batches import split
-from unnoise.checkpoint import Progress, read_tensors
+from unnoise.checkpoint import Progress
 from unnoise.config import Budget
 from unnoise.errors import UnnoiseError
 from unnoise.monitoring import (
@@ -30,6 +30,7 @@ from unnoise.monitoring import (
 )
 from unnoise.plan import Wishes, plan
 from unnoise.tables import read_table, write_table
+from unnoise.tensor_files import read_tensors
 from unnoise.training import train
 
 

@@ -9,7 +9,7 @@
     samples/              pictures on the way
 
 Only JSON and safetensors: nothing in a run is ever unpickled. Every file is written under a temporary name,
-flushed and renamed, and the state before the newest stays.
+flushed and renamed, carries a checksum of all that is in it, and the state before the newest stays.
 """
 
 import shutil
@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from unnoise.config import RunConfig
 from unnoise.diffusion import Diffusion
 from unnoise.errors import UnnoiseError, require
 from unnoise.files import writable
+from unnoise.tensor_files import read_tensors, write_tensors
 
 _KEPT_STATES = 2
 
@@ -216,30 +215,6 @@ def _fill_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
             tensor = torch.empty_like(like).copy_(tensor)
         state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> None:
-    """Writes tensors, and what is to be known of them, as safetensors: whole or not at all."""
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with writable(path) as file:
-        try:
-            save_file(whole, file, metadata=facts)
-        except SafetensorError as error:  # which is how it reports a full disk
-            raise OSError(str(error)) from error
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors that `write_tensors` wrote, and what is to be known of them.
-
-    Raises:
-        UnnoiseError: when there is no such file, or it is damaged.
-    """
-    require(path.is_file(), f"{path} does not exist: the run stopped before it saved anything; train it again.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UnnoiseError(f"{path} is damaged ({error}): restore it from a copy, or train again.") from None
 
 
 def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

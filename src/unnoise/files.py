@@ -1,4 +1,4 @@
-"""A file appears whole or not at all: it is written under a temporary name and then renamed."""
+"""A file appears whole or not at all: it is written under a temporary name, flushed, and then renamed."""
 
 import os
 import secrets
@@ -32,10 +32,22 @@ def writable(path: PathLike) -> Iterator[Path]:
             with temporary.open("rb+") as written:
                 os.fsync(written.fileno())
             temporary.replace(target)
+            _flush_folder(target.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise _refused(target, error) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """Makes the new name last: until then a power cut may bring the old file back, or none."""
+    if os.name == "nt":  # where folders can't be opened, and names are flushed with their files
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _refused(target: Path, error: OSError) -> UnnoiseError:

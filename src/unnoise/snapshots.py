@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from unnoise.checkpoint import read_tensors, write_tensors
 from unnoise.errors import UnnoiseError, require
 from unnoise.power_ema import PowerAverages, Profile, mixture, require_sigma_rel
+from unnoise.tensor_files import read_tensors, write_tensors
 
 
 def thinned(steps: Sequence[int], room: int) -> list[int]:

@@ -27,10 +27,11 @@ def ema(
             follows the last steps closely, large is smoother; 0.05 to 0.15 is usual.
         out: The new run's folder: unnoise generate, morph and info take it as any other.
     """
-    from unnoise.checkpoint import Run, write_tensors
+    from unnoise.checkpoint import Run
     from unnoise.files import check_writable
     from unnoise.power_ema import require_sigma_rel
     from unnoise.snapshots import Snapshots
+    from unnoise.tensor_files import write_tensors
 
     require_sigma_rel(sigma_rel)
     opened = Run.open(run)

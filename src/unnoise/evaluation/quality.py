@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from unnoise.checkpoint import Run, read_tensors
+from unnoise.checkpoint import Run
 from unnoise.data import ImageSet
 from unnoise.evaluation.judges import Panel
 from unnoise.evaluation.scores import Score
 from unnoise.features import Extractor
 from unnoise.sampling import Sampling
+from unnoise.tensor_files import read_tensors
 
 
 class Weights(NamedTuple):

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from unnoise.batches import Batches, Split
-from unnoise.checkpoint import Progress, Run, write_tensors
+from unnoise.checkpoint import Progress, Run
 from unnoise.diffusion import Diffusion
 from unnoise.features import KnownPictures
 from unnoise.monitoring.convergence import Point, best, converged
@@ -22,6 +22,7 @@ from unnoise.monitoring.quality import (
 from unnoise.monitoring.thrift import Thrift
 from unnoise.pictures import save_png
 from unnoise.tables import read_table, write_table
+from unnoise.tensor_files import write_tensors
 
 _TESTED = 16
 """Held-out pictures whose loss is measured level by level."""

@@ -1,0 +1,102 @@
+"""A file of tensors tells by a checksum whether it is still what was written."""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from unnoise.errors import UnnoiseError, require
+from unnoise.files import writable
+
+Tensors: TypeAlias = dict[str, Tensor]
+Facts: TypeAlias = dict[str, str]
+
+_CHECKSUM = "checksum"
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
+    """Writes tensors, and what is to be known of them, as safetensors: whole or not at all.
+
+    Raises:
+        UnnoiseError: when the operating system refuses, for want of room say; an older file stays.
+    """
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with writable(path) as file:
+        try:
+            save_file(whole, file, metadata={**facts, _CHECKSUM: checksum(whole, facts)})
+        except SafetensorError as error:  # which is how it reports a full disk
+            raise OSError(str(error)) from error
+
+
+def read_tensors(path: Path) -> tuple[Tensors, Facts]:
+    """The tensors that `write_tensors` wrote, and what is to be known of them.
+
+    Raises:
+        UnnoiseError: when there is no such file, or a single bit of it is not what was written.
+    """
+    _require_safetensors(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            facts = dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise _damaged(path, str(error)) from None
+    written = facts.pop(_CHECKSUM, None)
+    if written is None:
+        raise _damaged(path, "it carries no checksum, as all that unnoise writes does")
+    if written != checksum(tensors, facts):
+        raise _damaged(path, "its checksum does not fit what is in it")
+    return tensors, facts
+
+
+def read_facts(path: Path) -> Facts:
+    """What is to be known of the tensors, without reading them; nothing where the file can't be used."""
+    try:
+        _require_safetensors(path)
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (UnnoiseError, SafetensorError, OSError, ValueError):
+        return {}
+
+
+def checksum(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
+    """BLAKE2b of every name, type, shape and byte, and of the facts."""
+    digest = blake2b(digest_size=16)
+    digest.update(repr(sorted(facts.items())).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name!r} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
+_PICKLES = (b"\x80", b"PK")
+"""How pickles begin, and the .zip files that torch.save puts them in."""
+
+
+def _require_safetensors(path: Path) -> None:
+    require(path.is_file(), f"{path} does not exist: the run stopped before it saved anything; train it again.")
+    try:
+        with path.open("rb") as file:
+            start = file.read(2)
+    except OSError as error:
+        raise _damaged(path, error.strerror or str(error)) from None
+    require(
+        not start.startswith(_PICKLES) or _begins_like_safetensors(path),
+        f"{path} is a pickle, which can run any program when it is opened, so unnoise never does: "
+        "save the tensors as safetensors, or train again.",
+    )
+
+
+def _begins_like_safetensors(path: Path) -> bool:
+    """Whether eight bytes of length and a brace open the file: a length may begin like a pickle by chance."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def _damaged(path: Path, reason: str) -> UnnoiseError:
+    return UnnoiseError(f"{path} is damaged ({reason}): restore it from a copy, or train again.")
