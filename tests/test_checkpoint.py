@@ -221,10 +221,10 @@ def test_every_damage_is_found_and_none_is_loaded(run, damage):
         else:
             del broken[place:]
         path.write_bytes(broken)
-        with pytest.raises(UnnoiseError, match="is damaged|is a pickle"):
+        with pytest.raises(UnnoiseError, match=r"is damaged|is a pickle"):
             run.restore(run.config.build())
         found += 1
-    print(f"{damage}: {found} of {len(places)} damages found")
+    print(f"{damage}: {found} of {len(places)} damages found")  # noqa: T201
     path.write_bytes(whole)
     assert run.restore(run.config.build()).step == 4
 

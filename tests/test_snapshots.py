@@ -21,7 +21,8 @@ from unnoise.ema import EMAConfig
 from unnoise.errors import UnnoiseError
 from unnoise.plan import Wishes, plan, resumed
 from unnoise.power_ema import PowerAverages, Profile
-from unnoise.recording import Recorder, Shares
+from unnoise.recording import Recorder
+from unnoise.rhythm import Shares
 from unnoise.snapshots import Snapshots, thinned
 from unnoise.tensor_files import read_tensors
 from unnoise.training import train

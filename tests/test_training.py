@@ -22,7 +22,8 @@ from unnoise.data import load
 from unnoise.denoiser import StepResult
 from unnoise.errors import UnnoiseError
 from unnoise.plan import Wishes, plan
-from unnoise.recording import Interval, read_history
+from unnoise.recording import read_history
+from unnoise.rhythm import Interval
 from unnoise.training import choose_device, steps, train
 
 
@@ -232,7 +233,7 @@ def test_a_budget_of_images_is_a_number_of_epochs(tmp_path, images, monkeypatch)
     diffusion = start(tmp_path / "run").config.build()
     seen: list[torch.Tensor] = []
 
-    def look(batch, classes):
+    def look(batch, classes, **_):
         seen.append(batch)
         return StepResult(*(torch.zeros(()),) * 3)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unnoise.errors import require
+from unnoise.processes import Part
 from unnoise.tensors import Pixels
 
 Indices = NDArray[np.int64]
@@ -97,7 +98,8 @@ class Batches:
         self.batch_size = batch_size
         self.seed = seed
         self.flip = flip
-        self._slice = slice(rank * batch_size // processes, (rank + 1) * batch_size // processes)
+        self.part = Part(rank * batch_size // processes, batch_size)
+        self._slice = slice(self.part.first, (rank + 1) * batch_size // processes)
         self._orders: dict[int, Indices] = {}
 
     def __getitem__(self, step: int) -> Pixels:

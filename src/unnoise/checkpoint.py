@@ -132,7 +132,11 @@ class Run:
             **_prefixed("levels", diffusion.loss_history.state_dict() if diffusion.loss_history else {}),
             **_prefixed("optimizer", _flat_optimizer(diffusion.optimizer)),
         }
-        facts = {**progress._asdict(), "average_steps": average.steps}
+        facts = {
+            **progress._asdict(),
+            "average_steps": average.steps,
+            "processes": diffusion.processes.count,
+        }
         folder = self.path / "training"
         for left in folder.glob(".*.safetensors"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)

@@ -145,6 +145,8 @@ class RunConfig:
     preset: str = "default"
     seed: int = 0
     precision: Precision = "float32"
+    accumulate: int = 1
+    """The gradients of so many pieces of a batch are added up: the same steps in less memory."""
     budget: Budget = Budget()
     until_converged: bool = False
     """Whether the run ends before its budget, where nothing improves any more; see `monitoring`."""
@@ -154,6 +156,11 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         require_seeds([self.seed])
+        require(
+            1 <= self.accumulate <= self.recipe.batch_size,
+            f"A batch of {self.recipe.batch_size} can be taken in 1 to {self.recipe.batch_size} pieces, but "
+            f"accumulate is {self.accumulate}.",
+        )
         require(
             self.data.channels == self.recipe.network.channels,
             f"The pictures have {self.data.channels} channels, but the network {self.recipe.network.channels}.",

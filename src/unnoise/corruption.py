@@ -1,6 +1,7 @@
 """Training corrupts pictures on purpose: noise of a random level, and now and then a hidden class."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -8,18 +9,44 @@ import torch
 from unnoise.conditioning import Abilities
 from unnoise.errors import require
 from unnoise.noise_levels import NoiseLevels, UniformTimes
+from unnoise.processes import Part
 from unnoise.schedules import Schedule
-from unnoise.tensors import Classes, Images, Rates
+from unnoise.tensors import Classes, Images, PerImage, Rates
 
 
 class Corrupted(NamedTuple):
-    """Everything that `Denoiser.losses` takes besides the images."""
+    """Normalised images, and everything that `Denoiser.losses` takes besides."""
 
+    images: Images
     noises: Images
     noise_rates: Rates
     signal_rates: Rates
     classes: Classes | None
     self_condition: bool
+    times: Rates | None = None
+    """Where they were drawn by importance: then each loss counts by its weight."""
+    weights: PerImage | None = None
+
+    def split(self, count: int) -> list["Corrupted"]:
+        """The same in at most so many pieces of about equal size."""
+        whole = len(self.images)
+        borders = [whole * piece // count for piece in range(count + 1)]
+        return [self._piece(slice(*border)) for border in pairwise(borders) if border[0] < border[1]]
+
+    def _piece(self, some: slice) -> "Corrupted":
+        def cut(values: torch.Tensor | None) -> torch.Tensor | None:
+            return None if values is None else values[some]
+
+        return Corrupted(
+            self.images[some],
+            self.noises[some],
+            self.noise_rates[some],
+            self.signal_rates[some],
+            cut(self.classes),
+            self.self_condition,
+            cut(self.times),
+            cut(self.weights),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,25 +82,30 @@ class Corruption:
         generator: torch.Generator,
         *,
         training: bool,
+        part: Part | None = None,
     ) -> Corrupted:
         """The random numbers of a step for normalised images (B, C, H, W); on the images' device.
 
-        When testing, no class is hidden, and a network that can look twice always does.
+        When testing, no class is hidden, and a network that can look twice always does. Where the images are
+        part of a batch that several share, each draws the numbers of all of it and keeps its own: so the batch
+        is the same, however many share it.
         """
         where = generator.device
-        rates = self.noise_levels.draw(len(images), schedule, generator)
-        noises = torch.randn(images.shape, generator=generator, device=where)
+        first, whole = part or Part(0, len(images))
+        mine = slice(first, first + len(images))
+        rates = self.noise_levels.draw(whole, schedule, generator)
+        noises = torch.randn((whole, *images.shape[1:]), generator=generator, device=where)[mine]
         if self.offset_noise:
-            shared = torch.randn(*images.shape[:2], 1, 1, generator=generator, device=where)
+            shared = torch.randn(whole, images.shape[1], 1, 1, generator=generator, device=where)[mine]
             noises = noises + self.offset_noise * shared
-        noise_rates, signal_rates = (rate.to(images.device) for rate in rates)
+        noise_rates, signal_rates = (rate[mine].to(images.device) for rate in rates)
         told = classes if abilities.num_classes else None
         if told is not None:
             told = told.to(images.device)
             if training:
-                hidden = torch.rand(len(images), generator=generator, device=where) < self.class_dropout
+                hidden = torch.rand(whole, generator=generator, device=where)[mine] < self.class_dropout
                 told = told.masked_fill(hidden.to(images.device), abilities.num_classes)
         twice = abilities.self_conditioning and (
             not training or bool(torch.rand((), generator=generator, device=where) < 0.5)
         )
-        return Corrupted(noises.to(images.device), noise_rates, signal_rates, told, twice)
+        return Corrupted(images, noises.to(images.device), noise_rates, signal_rates, told, twice)

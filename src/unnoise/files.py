@@ -12,6 +12,10 @@ from unnoise.errors import UnnoiseError
 PathLike: TypeAlias = str | os.PathLike[str]
 
 
+class WriteError(UnnoiseError):
+    """The operating system refuses to write somewhere, for want of room say."""
+
+
 @contextmanager
 def writable(path: PathLike) -> Iterator[Path]:
     """Lends a temporary path beside `path`, of the same suffix; at the end of the block it becomes `path`.
@@ -20,7 +24,7 @@ def writable(path: PathLike) -> Iterator[Path]:
     an older `path` as it was.
 
     Raises:
-        UnnoiseError: the operating system refuses to write there.
+        WriteError: the operating system refuses to write there.
     """
     target = Path(path)
     # Not tempfile.mkstemp: its files are readable by their owner alone, and so would the picture be.
@@ -50,8 +54,8 @@ def _flush_folder(folder: Path) -> None:
         os.close(opened)
 
 
-def _refused(target: Path, error: OSError) -> UnnoiseError:
-    return UnnoiseError(
+def _refused(target: Path, error: OSError) -> WriteError:
+    return WriteError(
         f"A file is written where its folder allows it, but {str(target)!r} refuses "
         f"({error.strerror or error}): choose another path, or make room there."
     )
@@ -61,7 +65,7 @@ def check_writable(path: PathLike) -> None:
     """Fails now, rather than after long work, where `path` can't be written; leaves nothing behind.
 
     Raises:
-        UnnoiseError: the operating system refuses to write there.
+        WriteError: the operating system refuses to write there.
     """
     target = Path(path)
     made = [folder for folder in target.parents if not folder.exists()]

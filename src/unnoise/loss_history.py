@@ -45,7 +45,7 @@ class LossHistory(nn.Module):
         times = (chosen + inside) / self.levels.num_slices
         return times.view(-1, 1, 1, 1), 1 / (self.levels.num_slices * chances[chosen])
 
-    def record(self, times: Rates, losses: PerImage) -> None:
+    def record(self, times: PerImage | Rates, losses: PerImage) -> None:
         """Remembers the unweighted losses at these times, in place of the oldest."""
         slices = (times.flatten() * self.levels.num_slices).long().clamp(0, self.levels.num_slices - 1).cpu()
         for place, loss in zip(slices.tolist(), losses.detach().float().cpu().tolist(), strict=True):

@@ -26,6 +26,8 @@ class Wishes:
     batch_size: int | None = None
     seed: int | None = None
     precision: Precision | None = None
+    accumulate: int | None = None
+    """Pieces that each batch is taken in, for want of memory."""
     fit: Literal["crop", "pad"] | None = None
     background: tuple[int, int, int] | None = None
     flip: bool | None = None
@@ -66,6 +68,7 @@ def plan(images: ImageSet, wishes: Wishes) -> RunConfig:
         preset=preset,
         seed=seed,
         precision=wishes.precision or "float32",
+        accumulate=1 if wishes.accumulate is None else wishes.accumulate,
         budget=wishes.budget or (_PATIENT if wishes.until_converged else Budget()),
         until_converged=bool(wishes.until_converged),
         data=DataConfig(
@@ -117,7 +120,7 @@ def _normalizer(chosen: Recipe, images: ImageSet, training: np.ndarray) -> Norma
 
 
 def resumed(config: RunConfig, wishes: Wishes) -> RunConfig:
-    """The run's own config, with a new budget, and another place of its labels, where one is wished for.
+    """The run's own config, with what may change on the way: budget, memory, and the place of its labels.
 
     Raises:
         UnnoiseError: when a wish contradicts what the run was started with.
@@ -130,6 +133,7 @@ def resumed(config: RunConfig, wishes: Wishes) -> RunConfig:
         batch_size=config.recipe.batch_size,
         seed=config.seed,
         precision=config.precision,
+        accumulate=config.accumulate,
         fit=data.fit,
         background=data.background,
         flip=data.flip,
@@ -143,7 +147,7 @@ def resumed(config: RunConfig, wishes: Wishes) -> RunConfig:
         "leave --set out, or start another run with --out.",
     )
     # The same labels may lie elsewhere by now: `same_pictures` looks at what is in them.
-    free = {"budget", "changes"} if data.labels is None else {"budget", "changes", "labels"}
+    free = {"budget", "changes", "accumulate"} | (set() if data.labels is None else {"labels"})
     for field in fields(Wishes):
         wished, had = getattr(wishes, field.name), getattr(started, field.name)
         require(
@@ -152,7 +156,8 @@ def resumed(config: RunConfig, wishes: Wishes) -> RunConfig:
             f"{wished} was asked for: leave the option out, or start another run with --out.",
         )
     data = replace(data, labels=wishes.labels or data.labels)
-    return replace(config, budget=wishes.budget or config.budget, data=data)
+    accumulate = config.accumulate if wishes.accumulate is None else wishes.accumulate
+    return replace(config, budget=wishes.budget or config.budget, accumulate=accumulate, data=data)
 
 
 def same_pictures(config: RunConfig, images: ImageSet) -> None:

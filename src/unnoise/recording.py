@@ -2,26 +2,32 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
-from tensorboardX import SummaryWriter
 
 from unnoise import pictures
 from unnoise.checkpoint import Progress, Run
+from unnoise.config import RunConfig
 from unnoise.denoiser import StepResult
 from unnoise.diffusion import Diffusion
 from unnoise.errors import UnnoiseError
+from unnoise.event_log import event_log
+from unnoise.files import WriteError
 from unnoise.monitoring import Monitor, Quality
+from unnoise.rhythm import Interval, Shares
 from unnoise.snapshots import Snapshots
 from unnoise.tables import read_table, write_table
-from unnoise.tensors import SomeClasses, SomePixels
+from unnoise.tensors import Images, SomeClasses, SomePixels
 
 Batch: TypeAlias = tuple[SomePixels, SomeClasses | None]
+
+Result = TypeVar("Result")
 
 SAMPLE_SEEDS = range(36)
 """The same seeds all along, so that one sees the same pictures become clear."""
@@ -63,45 +69,6 @@ class TrainStep(NamedTuple):
     """Of the samples; measured seldom."""
 
 
-@dataclass
-class Interval:
-    """Says when something is due: each tenth of the budget, but neither too often nor too seldom.
-
-    Args:
-        spent, seconds: where it counts from.
-        fraction: of the budget.
-        shortest, longest: in seconds, whatever the budget.
-    """
-
-    spent: float
-    seconds: float
-    fraction: float = 0.1
-    shortest: float = 20.0
-    longest: float = 600.0
-
-    def due(self, spent: float, seconds: float) -> bool:
-        """Whether it is time; if so, counts anew from here."""
-        passed = seconds - self.seconds
-        if passed < self.shortest or (spent - self.spent < self.fraction and passed < self.longest):
-            return False
-        self.spent, self.seconds = spent, seconds
-        return True
-
-
-@dataclass
-class Shares:
-    """Says when another of so many equal parts of the budget is spent."""
-
-    count: int
-    spent: float
-
-    def due(self, spent: float) -> bool:
-        """Whether one was completed since this was last asked."""
-        before, now = (int(self.count * value + 1e-9) for value in (self.spent, spent))
-        self.spent = spent
-        return now > before
-
-
 class Recorder:
     """Keeps the folder of one run up to date while it trains; used as a context.
 
@@ -111,6 +78,7 @@ class Recorder:
         held_out: batches that are not trained on, with their classes, for the held-out loss; may be empty.
         progress: how far the run had come; what its history says of later is forgotten.
         monitor: asked now and then how good the samples are.
+        draw: draws the sample sheet; may raise `Interrupted`. As `draw_samples`, if left out.
     """
 
     def __init__(
@@ -120,8 +88,10 @@ class Recorder:
         held_out: Sequence[Batch],
         progress: Progress,
         monitor: Monitor | None = None,
+        draw: Callable[[], Images] | None = None,
     ) -> None:
         self.run = run
+        self.draw = draw or partial(draw_samples, diffusion, run.config, range(len(SAMPLE_SEEDS)))
         self.diffusion = diffusion
         self.held_out = held_out
         self.progress = progress
@@ -133,7 +103,7 @@ class Recorder:
         self.snapshots.forget_after(progress.step)
         self._results: list[StepResult] = []
         self._learning_rate = 0.0
-        self._log = SummaryWriter(str(run.path / "log"), purge_step=progress.step + 1)
+        self._log = event_log(run.path / "log", progress.step)
 
     def __enter__(self) -> "Recorder":
         return self
@@ -156,13 +126,11 @@ class Recorder:
                 if reporting.due(*now):
                     self.report()
                 if step.spent < 1 and storing.due(step.spent):
-                    self.store()
+                    self._try(self.store)
                 if self.monitor is not None and self.monitor.due(step.progress):
-                    step = step._replace(quality=self._judge(self.monitor))
+                    step = step._replace(quality=self._try(partial(self._judge, self.monitor)))
                 if step.spent < 1 and saving.due(*now):
-                    started = time.monotonic()
-                    yield self._save_and_look(step)
-                    saving.shortest = max(20.0, 20 * (time.monotonic() - started))  # at most a twentieth
+                    yield self._save_and_look(step, saving)
                 elif step.spent < 1:
                     yield step
         except GeneratorExit:
@@ -170,10 +138,18 @@ class Recorder:
             raise
         if step is not None and (step.spent >= 1 or self._converged):
             seen = self._save_and_look(step)
-            self.store()
+            self._try(self.store)
             yield seen
         elif step is not None:  # it was asked to stop
             self._end()
+
+    def _try(self, action: Callable[[], Result]) -> Result | None:
+        """Does what can wait: where the disk is full, says so, and leaves it for the next time."""
+        try:
+            return action()
+        except WriteError as error:
+            warnings.warn(f"{error} Training goes on, and tries again later.", stacklevel=2)
+            return None
 
     def _judge(self, monitor: Monitor) -> Quality:
         found = monitor.look(self.progress)
@@ -188,16 +164,33 @@ class Recorder:
         return self.monitor.verdict is not None
 
     def _end(self) -> None:
-        self.save()
-        self.store()  # so that a run that never goes on has its last average, too
-        self.write()
+        self._save_at_last()
+        self._try(self.store)  # so that a run that never goes on has its last average, too
+        self._try(self.write)
 
-    def _save_and_look(self, step: TrainStep) -> TrainStep:
-        self.save()  # first: whatever goes wrong with a picture, the weights are safe
+    def _save_at_last(self) -> None:
         try:
-            return step._replace(held_out_loss=self.look())
+            self.save()
+        except WriteError as error:
+            kept = [int(path.stem) for path in self.run.states()[:1]]
+            left = f"what was saved at step {kept[0]:,} stays" if kept else "nothing was saved yet"
+            raise WriteError(f"{error} Then --resume goes on; {left}.") from error
+
+    def _save_and_look(self, step: TrainStep, saving: Interval | None = None) -> TrainStep:
+        started = time.monotonic()
+        if saving is None:
+            self._save_at_last()
+        else:
+            self._try(self.save)
+        saved = time.monotonic()
+        try:  # the weights are safe by now, whatever goes wrong with a picture
+            step = step._replace(held_out_loss=self._try(self.look))
         finally:
-            self.write()
+            self._try(self.write)
+        if saving is not None:  # saving takes at most a fiftieth of the time, and all of it a twentieth
+            ended = time.monotonic()
+            saving.shortest = max(20.0, 50 * (saved - started), 20 * (ended - started))
+        return step
 
     def save(self) -> None:
         """Saves the state to resume from, but never one that can't go on.
@@ -250,9 +243,10 @@ class Recorder:
         if loss is not None:
             self.history.append(Row(*self.progress, None, None, None, None, loss))
             self._log.add_scalar("loss/held_out", loss, step)
-        config, seeds = self.run.config, SAMPLE_SEEDS
-        sampling, classes = config.recipe.sampling, config.classes(seeds)
-        images = self.diffusion.generate(len(seeds), seed=seeds[0], sampling=sampling, classes=classes).cpu()
+        try:
+            images = self.draw().cpu()
+        except Interrupted:
+            return loss
         sheet = pictures.grid(images if images.shape[1] <= 4 else images[:, :3])
         pictures.save_png(sheet, self.run.samples / f"{step:010d}.png")
         self._log.add_image("samples", np.asarray(sheet.convert("RGB")), step, dataformats="HWC")
@@ -273,6 +267,19 @@ def _diverged(what: str, value: float, step: int) -> UnnoiseError:
         f"{what} became {value} at step {step}: go on from the last saved state with --resume, "
         "or train again with a lower learning rate or in float32."
     )
+
+
+class Interrupted(Exception):  # noqa: N818 (nothing is wrong)
+    """Drawing was given up, since the run is to stop."""
+
+
+def draw_samples(
+    diffusion: Diffusion, config: RunConfig, places: range, each_step: Callable[[], None] = lambda: None
+) -> Images:
+    """The pictures at these places of the sample sheet, (B, C, H, W) in [0, 1]."""
+    seed = SAMPLE_SEEDS.start + places.start
+    sampling, classes = config.recipe.sampling, config.classes(places)
+    return diffusion.generate(len(places), seed=seed, sampling=sampling, classes=classes, each_step=each_step)
 
 
 def held_out_loss(diffusion: Diffusion, held_out: Sequence[Batch]) -> float | None:

@@ -16,12 +16,15 @@ def require_seeds(seeds: Sequence[int]) -> None:
 
 
 @contextmanager
-def global_numbers_from(generator: torch.Generator) -> Iterator[None]:
-    """Inside, PyTorch's global numbers, which dropout draws, follow this generator; outside nothing changes."""
+def global_numbers_from(generator: torch.Generator, part: int = 0) -> Iterator[None]:
+    """Inside, PyTorch's global numbers, which dropout draws, follow this generator; outside nothing changes.
+
+    Those who share a generator but not a part of the batch get other numbers.
+    """
     where = [generator.device] if generator.device.type == "cuda" else []
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     with torch.random.fork_rng(devices=where):
-        torch.manual_seed(seed)
+        torch.manual_seed(seed + part)
         yield
 
 

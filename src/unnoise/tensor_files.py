@@ -70,7 +70,7 @@ def checksum(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
     digest.update(repr(sorted(facts.items())).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name!r} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()))
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

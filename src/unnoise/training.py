@@ -4,21 +4,24 @@ It runs on Hugging Face Accelerate, so `torchrun` or `accelerate launch` take it
 """
 
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast
 
 from unnoise.batches import Batches, split
 from unnoise.checkpoint import Progress, Run
 from unnoise.config import Budget
 from unnoise.diffusion import Diffusion
+from unnoise.distribution import Team, distribute
 from unnoise.errors import UnnoiseError
 from unnoise.features import KnownPictures
 from unnoise.monitoring import Monitor
-from unnoise.recording import Recorder, TrainStep
+from unnoise.recording import SAMPLE_SEEDS, Interrupted, Recorder, TrainStep, draw_samples
+from unnoise.tensor_files import read_facts
 
 _TESTED_PICTURES = 256
 """Held-out pictures are denoised again and again; this many tell enough."""
@@ -48,16 +51,17 @@ def steps(
     progress: Progress = Progress(),  # noqa: B008 (immutable)
     *,
     seed: int = 0,
-    rank: int = 0,
+    accumulate: int = 1,
     spent: Callable[[Progress], float] | None = None,
 ) -> Iterator[TrainStep]:
     """Trains until the budget is spent, from wherever `progress` is. Writes nothing, shows nothing.
 
-    The random numbers of a step are a function of (seed, step, rank): what comes next never depends on what
-    happened since the run was started, so a resumed run is the uninterrupted one (but for a budget of minutes,
-    where the learning rate follows the clock).
+    The random numbers of a step are a function of (seed, step): what comes next never depends on what happened
+    since the run was started, or on how many processes share a batch, so a resumed run is the uninterrupted one
+    (but for a budget of minutes, where the learning rate follows the clock).
 
     Args:
+        accumulate: see `Diffusion.train_step`.
         spent: the fraction of the budget that is spent, where it is not the budget alone that decides.
     """
     spent = spent or (lambda now: budget.spent(*now))
@@ -65,15 +69,16 @@ def steps(
     while (fraction := spent(progress)) < 1:
         learning_rate = diffusion.optimizer_config.learning_rate_at(fraction)
         diffusion.set_learning_rate(learning_rate)
-        diffusion.generator.manual_seed(_seed_of(seed, progress.step, rank))
-        result = diffusion.train_step(batches[progress.step], batches.classes(progress.step))
+        diffusion.generator.manual_seed(_seed_of(seed, progress.step))
+        pictures, classes = batches[progress.step], batches.classes(progress.step)
+        result = diffusion.train_step(pictures, classes, part=batches.part, accumulate=accumulate)
         seen = progress.images + batches.batch_size
         progress = Progress(progress.step + 1, seen, time.monotonic() - started)
         yield TrainStep(progress, min(1.0, budget.spent(*progress)), learning_rate, result)
 
 
-def _seed_of(*numbers: int) -> int:
-    return int(np.random.SeedSequence([abs(number) for number in numbers]).generate_state(1, np.uint64)[0] >> 1)
+def _seed_of(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence([abs(seed), step, 0]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def train(
@@ -101,9 +106,9 @@ def train(
     accelerator = Accelerator(cpu=torch.device(device).type == "cpu", mixed_precision="no")
     # One process trains where it is told to; of several, Accelerate gives each a device of its own.
     diffusion = config.build(device if accelerator.num_processes == 1 else accelerator.device)
-    progress = run.restore(diffusion)
+    with accelerator.main_process_first():
+        progress = run.restore(diffusion)
     distribute(diffusion, accelerator)
-    rank, processes = accelerator.process_index, accelerator.num_processes
     parts = split(len(pictures), config.data.held_out, config.seed)
     batches = Batches(
         pictures,
@@ -111,44 +116,53 @@ def train(
         config.recipe.batch_size,
         config.seed,
         flip=config.data.flip,
-        rank=rank,
-        processes=processes,
+        rank=accelerator.process_index,
+        processes=accelerator.num_processes,
     )
-    monitor = Monitor(run, diffusion, pictures, parts, progress) if accelerator.is_main_process else None
+
+    def check() -> None:
+        if stop() and team.alone:
+            raise Interrupted
+
+    team = Team(accelerator, partial(draw_samples, diffusion, config, each_step=check))
+    leads = accelerator.is_main_process
+    monitor = Monitor(run, diffusion, pictures, parts, progress) if leads else None
 
     def ended() -> bool:
         return stop() or (config.until_converged and monitor is not None and monitor.verdict is not None)
 
-    spent = _spent_everywhere(config.budget, ended, accelerator)
-    iterator = steps(diffusion, batches, config.budget, progress, seed=config.seed, rank=rank, spent=spent)
-    if not accelerator.is_main_process:
+    def spent(now: Progress) -> float:
+        return team.spent(lambda: 1.0 if ended() else config.budget.spent(*now))
+
+    iterator = steps(
+        diffusion, batches, config.budget, progress, seed=config.seed, accumulate=config.accumulate, spent=spent
+    )
+    if not leads:
         yield from iterator
+        team.stay()
         return
+    _tell_of_other_processes(run, diffusion)
     tested = parts.held_out[:_TESTED_PICTURES]
     chunks = [tested[i : i + 64] for i in range(0, len(tested), 64)]
     held_out = [(pictures.take(chunk), batches.classes_at(chunk)) for chunk in chunks]
-    with Recorder(run, diffusion, held_out, progress, monitor) as recorder:
+    draw = partial(team.pictures, len(SAMPLE_SEEDS))
+    with team, Recorder(run, diffusion, held_out, progress, monitor, draw) as recorder:
         yield from recorder.record(iterator)
 
 
-def distribute(diffusion: Diffusion, accelerator: Accelerator) -> None:
-    """Lets Accelerate wrap the network, the optimiser and the backward pass; one process notices nothing."""
-    diffusion.network = accelerator.prepare_model(diffusion.network, device_placement=False)
-    diffusion.optimizer = accelerator.prepare_optimizer(diffusion.optimizer, device_placement=False)
-    diffusion.backward = accelerator.backward
-
-
-def _spent_everywhere(
-    budget: Budget, stop: Callable[[], bool], accelerator: Accelerator
-) -> Callable[[Progress], float]:
-    """The first process's clock and stop decide for all, or one would end while the others wait for it."""
-
-    def spent(progress: Progress) -> float:
-        fraction = 1.0 if stop() else min(1.0, budget.spent(*progress))
-        if accelerator.num_processes == 1:
-            return fraction
-        # In billionths: float32 would round what is nearly spent up to spent.
-        shared = broadcast(torch.tensor(int(fraction * 1e9), device=accelerator.device))
-        return int(shared) / 1e9
-
-    return spent
+def _tell_of_other_processes(run: Run, diffusion: Diffusion) -> None:
+    """Says what can't be the same where other processes go on than those that saved."""
+    states, now = run.states(), diffusion.processes.count
+    before = read_facts(states[0]).get("processes", str(now)) if states else str(now)
+    if before == str(now):
+        return
+    inexact = ["sums are rounded in another order"]
+    if diffusion.abilities.dropout:
+        inexact.append("dropout draws other numbers")
+    if any(buffer.is_floating_point() for buffer in diffusion.average.source.buffers()):
+        inexact.append("each process has batch statistics of its own part")
+    warnings.warn(
+        f"This run was trained by {before} process(es) until now, and goes on with {now}: the batches, their "
+        f"order and all noise stay the same, but {' and '.join(inexact)}, so the last digits differ.",
+        stacklevel=2,
+    )

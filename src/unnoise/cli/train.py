@@ -43,6 +43,7 @@ def train(
     flip: bool = False,
     held_out: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: a 20th)")] = None,
     precision: Precision = None,
+    accumulate: Annotated[int | None, arg(metavar="K", help_behavior_hint="(default: 1)")] = None,
     labels: Labels = None,
     until_converged: bool = False,
     set: Annotated[tuple[str, ...], arg(metavar="PATH=VALUE")] = (),  # noqa: A002 (that is its name)
@@ -72,6 +73,7 @@ def train(
         flip: Mirror each picture left to right, half of the times.
         held_out: Pictures to test with instead of training on: one in 20, at most 1,000.
         precision: Of the network's arithmetic.
+        accumulate: Take each batch in so many pieces: the same training in less memory.
         labels: Classes to learn: auto for those of the source (folders, IDX, .npz), or an IDX or .csv file.
         until_converged: Stop where neither samples nor held-out loss improve; --minutes then is the longest.
         set: Changes of the preset's recipe, such as objective.loss=l1 network.block=convnext.
@@ -84,6 +86,7 @@ def train(
         batch_size=batch_size,
         seed=seed,
         precision=precision,
+        accumulate=accumulate,
         fit=fit,
         background=parse_colour(background),
         flip=flip or None,

@@ -79,13 +79,15 @@ class Monitor:
             seed, device = self.run.config.seed, self.diffusion.device
             self._judge = Judge.of(self.pictures, self.parts, seed=seed, device=device)
         found = self._judge(quick_samples(self.diffusion, self.run.config), *progress)
-        self.rows.append(found)
         tested = self.parts.held_out[:_TESTED]
         classes = Batches(self.pictures, tested, 1, 0).classes_at(tested)
-        self.levels += level_losses(self.diffusion, self.pictures.take(tested), classes, progress.step)
-        if best_step(self.rows) == progress.step:
+        levels = level_losses(self.diffusion, self.pictures.take(tested), classes, progress.step)
+        if best_step([*self.rows, found]) == progress.step:
             facts = {"step": str(found.step), "kid": repr(found.kid), "extractor": found.extractor}
             write_tensors(self.run.path / BEST, self.diffusion.average.network.state_dict(), facts)
+        # Only now: a best step whose weights could not be written must not be told of.
+        self.rows.append(found)
+        self.levels += levels
         self.verdict = verdict(self.rows, self.levels)
         write_table(self.run.path / TABLE, Quality, self.rows)
         write_table(self.run.path / LEVELS, LevelLoss, self.levels)
