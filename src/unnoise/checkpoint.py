@@ -122,7 +122,10 @@ class Run:
         return diffusion
 
     def save(self, diffusion: Diffusion, progress: Progress) -> None:
-        """Writes the state to resume from, then the averaged weights, and drops all but the last two states."""
+        """Writes the averaged weights, then the state to resume from, and drops all but the last two states.
+
+        In this order, so that a run whose last state is there has everything.
+        """
         average = diffusion.average
         assert diffusion.optimizer is not None, "the averaged view has nothing to resume"
         tensors = {
@@ -141,10 +144,10 @@ class Run:
         for left in folder.glob(".*.safetensors"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)
         path = folder / f"{progress.step:010d}.safetensors"
-        write_tensors(path, tensors, {name: repr(value) for name, value in facts.items()})
         write_tensors(
             self.path / "model.safetensors", average.network.state_dict(), {"step": str(progress.step)}
         )
+        write_tensors(path, tensors, {name: repr(value) for name, value in facts.items()})
         for old in self.states()[_KEPT_STATES:]:
             old.unlink(missing_ok=True)
 

@@ -137,11 +137,13 @@ class Recorder:
             self._end()
             raise
         if step is not None and (step.spent >= 1 or self._converged):
-            seen = self._save_and_look(step)
-            self._try(self.store)
-            yield seen
+            self._try(self.store)  # before the state: what a state is the last of has been stored
+            yield self._save_and_look(step)
         elif step is not None:  # it was asked to stop
             self._end()
+        elif spent >= 1 and not self._sheet.exists():  # it was killed just after its last state was saved
+            self._try(self.look)
+            self._try(self.write)
 
     def _try(self, action: Callable[[], Result]) -> Result | None:
         """Does what can wait: where the disk is full, says so, and leaves it for the next time."""
@@ -164,8 +166,8 @@ class Recorder:
         return self.monitor.verdict is not None
 
     def _end(self) -> None:
-        self._save_at_last()
         self._try(self.store)  # so that a run that never goes on has its last average, too
+        self._save_at_last()
         self._try(self.write)
 
     def _save_at_last(self) -> None:
@@ -248,9 +250,13 @@ class Recorder:
         except Interrupted:
             return loss
         sheet = pictures.grid(images if images.shape[1] <= 4 else images[:, :3])
-        pictures.save_png(sheet, self.run.samples / f"{step:010d}.png")
+        pictures.save_png(sheet, self._sheet)
         self._log.add_image("samples", np.asarray(sheet.convert("RGB")), step, dataformats="HWC")
         return loss
+
+    @property
+    def _sheet(self) -> Path:
+        return self.run.samples / f"{self.progress.step:010d}.png"
 
     def write(self) -> None:
         """Writes the table of losses, and draws their curve."""

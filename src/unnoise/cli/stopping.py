@@ -1,25 +1,31 @@
-"""The first Ctrl-C asks politely; the second one means it."""
+"""Whoever asks politely is answered politely: Ctrl-C, and the signals by which clusters take a machine back."""
 
+import os
 import signal
 from types import FrameType
 
-from unnoise.cli.console import say
+from unnoise.cli.console import say, stderr
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+"""Ctrl-C, a polite kill, and what SLURM sends before it (sbatch --signal=USR1@60)."""
 
 
 class Stop:
-    """While this context lasts, the first interrupt only sets `asked`, and the next one interrupts.
+    """While this context lasts, a signal only sets `asked`, and a second Ctrl-C ends the program at once.
 
     Args:
         then: what is done at the first one.
+        patient: whether there is anything to finish; else the first one interrupts, too.
     """
 
-    def __init__(self, then: str = "Finishing this step and saving") -> None:
+    def __init__(self, then: str = "Finishing this step and saving", *, patient: bool = True) -> None:
         self.asked = False
         self.then = then
+        self.patient = patient
 
     def __enter__(self) -> "Stop":
-        self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        for number in self._before:
+        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+        for number in SIGNALS:
             signal.signal(number, self._ask)
         return self
 
@@ -27,8 +33,23 @@ class Stop:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        if self.asked:
+    def _ask(self, number: int, _frame: FrameType | None) -> None:
+        if not self.patient:
+            self.asked = True
             raise KeyboardInterrupt
+        if self.asked:
+            # A cluster asks more than once, and means the same; a person who asks again means now.
+            if number == signal.SIGINT:
+                _end_now()
+            return
         self.asked = True
-        say(f"{self.then}; press Ctrl-C again to stop at once.")
+        again = "; press Ctrl-C again to stop at once" if number == signal.SIGINT else ""
+        say(f"{self.then}{again}.")
+
+
+def _end_now() -> None:
+    """Nothing is saved any more, nor need it be: what was saved is whole at every moment."""
+    console = stderr()
+    console.show_cursor()  # which the progress bar had hidden
+    say("Stopped at once: what was saved before stays.")
+    os._exit(130)

@@ -1,5 +1,6 @@
 """`unnoise train`: from pictures to a run."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
@@ -51,8 +52,8 @@ def train(
 ) -> None:
     """Trains a diffusion model on pictures, from scratch.
 
-    Leaves a folder with the weights, sample sheets, the loss curve and a TensorBoard log. Ctrl-C saves and
-    stops; the same command with --resume goes on.
+    Leaves a folder with the weights, sample sheets, the loss curve and a TensorBoard log. Ctrl-C (and SIGTERM,
+    and SIGUSR1) saves and stops; the same command with --resume goes on, bit for bit.
 
     Args:
         source: A folder of images (with all its subfolders), a .zip, .npy, .npz or IDX file,
@@ -139,23 +140,39 @@ def run_training(
         return None
     processes = PartialState(cpu=chosen == "cpu")
     leads = processes.is_main_process
-    try:
-        with processes.main_process_first():
-            if not leads:  # the first one has made it by now
-                run = Run.open(path)
-                images = _load(source, run.config)
-            elif resume:
-                run, images = _reopened(source, path, wishes)
-            else:
-                run, images = _made(source, path, wishes)
-        if leads:
-            _announce(images, run, chosen)
-        stopped = _loop(run, images, chosen, leads=leads)
-        if leads:
-            _farewell(run, stopped=stopped)
-    finally:  # or the threads between the processes outlive the interpreter, and abort it
-        processes.destroy_process_group()
+    run = None
+    with Stop(patient=False) as stop:
+        try:
+            with processes.main_process_first():
+                if not leads:  # the first one has made it by now
+                    run = Run.open(path)
+                    images = _load(source, run.config)
+                elif resume:
+                    run, images = _reopened(source, path, wishes)
+                else:
+                    run, images = _made(source, path, wishes)
+            if leads:
+                _announce(images, run, chosen)
+                _tell_of_a_single_process(processes.num_processes)
+            _loop(run, images, chosen, stop, leads=leads)
+            if leads:
+                _farewell(run, stopped=stop.asked)
+        except KeyboardInterrupt:
+            if stop.patient or not stop.asked:
+                raise
+            say("Stopped before the first step: nothing was trained, and nothing is lost.")
+        finally:  # or the threads between the processes outlive the interpreter, and abort it
+            processes.destroy_process_group()
     return run
+
+
+def _tell_of_a_single_process(count: int) -> None:
+    """Accelerate's own launcher starts one process on CPUs, whatever it is asked for, and says nothing."""
+    if count == 1 and os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true":
+        say(
+            "One process trains: `accelerate launch --cpu` starts no more, whatever --num_processes says. "
+            "`torchrun --nproc_per_node 2 -m unnoise train ...` starts two."
+        )
 
 
 def _dry_run(source: str, path: Path, wishes: "Wishes") -> None:
@@ -242,12 +259,13 @@ def _announce(images: "ImageSet", run: "Run", device: str) -> None:
     )
 
 
-def _loop(run: "Run", images: "ImageSet", device: str, *, leads: bool) -> bool:
-    """Trains with a progress bar; returns whether it was asked to stop."""
+def _loop(run: "Run", images: "ImageSet", device: str, stop: Stop, *, leads: bool) -> None:
+    """Trains with a progress bar, until the budget is spent or a signal asks to stop."""
     from unnoise.training import train
 
     last, speed, held_out, quality = None, "", "", ""
-    with Stop() as stop, Bar("Training", 1.0, hidden=not leads) as shown:
+    with Bar("Training", 1.0, hidden=not leads) as shown:
+        stop.patient = True
         for step in train(run, images, device, lambda: stop.asked):
             if step.held_out_loss is not None:
                 held_out = f", held out {step.held_out_loss:.4f}"
@@ -261,7 +279,6 @@ def _loop(run: "Run", images: "ImageSet", device: str, *, leads: bool) -> bool:
                 shown.show(step.spent, f"{speed}loss {float(step.result.loss):.4f}{held_out}{quality}")
     if last is None and not stop.asked and not run.config.until_converged:
         say("The budget of this run is spent already: give it a larger one to go on.")
-    return stop.asked
 
 
 def _farewell(run: "Run", *, stopped: bool) -> None:
@@ -273,6 +290,9 @@ def _farewell(run: "Run", *, stopped: bool) -> None:
         say(reason)
     if rows:
         result(f"best samples (step {best_step(rows):,}; generate --best)", run.path / "best.safetensors")
+    if stopped and not run.states():
+        say("Stopped before the first step: nothing was trained, and nothing is lost.")
+        return
     if stopped:
         say("Stopped and saved: the same command with --resume goes on.")
     sheets = sorted(run.samples.glob("*.png"))

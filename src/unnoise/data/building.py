@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unnoise.data.image_set import ImageSet, Skipped
+from unnoise.data.mapping import chunks
 from unnoise.data.moments import Moments, moments
 from unnoise.data.origin import Batch, Origin
 from unnoise.data.parallel import bar
@@ -136,8 +137,8 @@ def gather_in_file(path: Path, origin: Origin, settings: Settings, *, progress: 
 def fingerprint_of(pixels: NDArray[np.uint8]) -> str:
     """The fingerprint of an array that lies ready, (N, H, W, C)."""
     fingerprint = Fingerprint()
-    for start in range(0, len(pixels), _AT_ONCE):
-        fingerprint.add(pixels[start : start + _AT_ONCE])
+    for some in chunks(pixels, _AT_ONCE):
+        fingerprint.add(some)
     return fingerprint.text()
 
 

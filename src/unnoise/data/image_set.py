@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unnoise.data.mapping import Pages
 from unnoise.data.moments import Moments, moments
 from unnoise.tensors import Pixels
 
@@ -40,6 +41,10 @@ class ImageSet:
     kept_moments: Moments | None = None
     labels: NDArray[np.int64] | None = None
     class_names: tuple[str, ...] = ()
+
+    @cached_property
+    def _pages(self) -> Pages:
+        return Pages(self.pixels)
 
     @cached_property
     def moments(self) -> Moments:
@@ -78,4 +83,5 @@ class ImageSet:
         Raises IndexError where an index lies outside the set.
         """
         copied = np.asarray(self.pixels[np.asarray(indices)])
+        self._pages.touched(len(copied))
         return torch.from_numpy(copied).permute(0, 3, 1, 2).contiguous()

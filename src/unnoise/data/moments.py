@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from unnoise.data.mapping import chunks
+
 Moments = NDArray[np.int64]
 """(N, 2, C): for each picture and channel the sum of its bytes, and the sum of their squares."""
 
@@ -11,8 +13,7 @@ _AT_ONCE = 256
 
 def moments(pixels: NDArray[np.uint8]) -> Moments:
     """The sums of pictures (N, H, W, C), some at a time."""
-    parts = [_moments(pixels[first : first + _AT_ONCE]) for first in range(0, len(pixels), _AT_ONCE)]
-    return np.concatenate(parts)
+    return np.concatenate([_moments(some) for some in chunks(pixels, _AT_ONCE)])
 
 
 def _moments(pixels: NDArray[np.uint8]) -> Moments:

@@ -1,0 +1,53 @@
+"""A data set of any size is trained on in the same memory."""
+
+import resource
+import sys
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+
+from unnoise.data import load
+from unnoise.data.mapping import Pages, chunks
+
+SHAPE = (32, 32, 3)
+
+
+def large(path, count):
+    """An array of so many pictures that takes no disk: a file with a hole."""
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, (count, *SHAPE))
+    array[::97, ::9] = 200
+    array.flush()
+    return path
+
+
+def peak_of_an_epoch(path: str) -> int:
+    """Peak resident set, in kB, of loading a set, fitting to it, and taking each picture once."""
+    images = load(path)
+    _ = images.moments
+    order = np.random.default_rng(0).permutation(len(images))
+    for first in range(0, len(order), 64):
+        images.take(order[first : first + 64])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count resident pages otherwise")
+def test_a_hundred_thousand_pictures_take_the_memory_of_a_thousand(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
+    few, many = large(tmp_path / "few.npy", 1000), large(tmp_path / "many.npy", 100_000)
+    assert many.stat().st_size > 3e8
+    with get_context("forkserver").Pool(1, maxtasksperchild=1) as pool:
+        peaks = [pool.apply(peak_of_an_epoch, (str(path),)) for path in (few, many)]
+    assert peaks[1] < 1.1 * peaks[0], peaks
+
+
+def test_pages_that_were_let_go_come_again(tmp_path):
+    pixels = np.load(large(tmp_path / "some.npy", 300), mmap_mode="r")
+    pages = Pages(pixels[10:])  # a view is of the same file
+    before = pixels.sum()
+    for _ in range(5):
+        pages.touched(200)
+    assert pixels.sum() == before > 0
+    assert sum(int(some.sum()) for some in chunks(pixels, 64)) == before
+    Pages(np.zeros((0, 2, 2, 1), np.uint8)).touched(10**9)  # an array in memory has no pages to let go
