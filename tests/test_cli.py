@@ -304,12 +304,12 @@ def test_info_of_a_run_and_of_a_source(trained, tmp_path, capsys):
     folder = photos(tmp_path / "photos")
     (folder / "broken.jpg").write_text("no picture")
     (folder / "notes.txt").write_text("hello")
-    ok("info", folder)
+    ok("info", folder, "--no-measure")
     shown = capsys.readouterr().out
     assert "--size 14x20 --channels 3" in shown
     assert "RGBA" in shown
     assert "broken.jpg" in shown
-    ok("info", "digits")
+    ok("info", "digits", "--no-measure")
     assert "1,797" in capsys.readouterr().out
 
 

@@ -1,40 +1,129 @@
 """`unnoise info`: what a run or a source of pictures holds, before a step is spent."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from tyro.conf import Positional, arg
 
-from unnoise.cli.console import stderr
+from unnoise.cli.checkup_tables import class_names, fact_table, show_checkup
+from unnoise.cli.console import result, say, stderr
+from unnoise.cli.sizes import parse_colour, parse_size
 
-_NAMED = 10
+Fit: TypeAlias = Annotated[Literal["crop", "pad"] | None, arg(help_behavior_hint="(default: crop)")]
+Out: TypeAlias = Annotated[Path | None, arg(metavar="SHEET.png", help_behavior_hint="(default: none)")]
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from unnoise.doctor import Checkup
+    from unnoise.plan import Wishes
 
 
-def info(what: Annotated[str, Positional, arg(metavar="RUN_OR_PICTURES")], /) -> None:
-    """Tells what a run was trained on and how far it came, or what a source of pictures holds.
+def info(
+    what: Annotated[str, Positional, arg(metavar="RUN_OR_PICTURES")],
+    /,
+    out: Out = None,
+    minutes: Annotated[float, arg(metavar="N")] = 10.0,
+    size: Annotated[str | None, arg(metavar="H[xW]", help_behavior_hint="(default: theirs, or 64)")] = None,
+    channels: Annotated[int | None, arg(metavar="C", help_behavior_hint="(default: 3, or 1 if grey)")] = None,
+    batch_size: Annotated[int | None, arg(metavar="B", help_behavior_hint="(default: the preset's)")] = None,
+    preset: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: by the device)")] = None,
+    device: str = "auto",
+    fit: Fit = None,
+    background: Annotated[str | None, arg(metavar="COLOUR", help_behavior_hint="(default: white)")] = None,
+    flip: bool = False,
+    labels: Annotated[str | None, arg(metavar="auto|FILE", help_behavior_hint="(default: none)")] = None,
+    no_measure: bool = False,
+) -> None:
+    """Tells what is wrong with pictures and what training on them would take, or how far a run came.
+
+    Counts, formats and sizes; unreadable, blank, odd and double pictures by name; whether classes are even; and
+    memory, disk and time on this machine, from a second of training that leaves nothing behind.
 
     Args:
-        what: A run's folder, or anything that unnoise train takes.
+        what: A run's folder, or anything that unnoise train takes; a run needs none of the options.
+        out: Where to draw a sheet of pictures as training would see them, and of copies.
+        minutes: How long training would last.
+        size: Height, or height x width, in pixels; the common size of the pictures up to 128, else 64.
+        channels: 1 grey, 3 colour, 2 or 4 with transparency.
+        batch_size: Images a step.
+        preset: A whole recipe; large on a GPU, else default.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        fit: How other shapes become this one: crop the middle, or pad with the background.
+        background: Colour behind transparent pictures and around padded ones.
+        flip: Mirror each picture left to right, half of the times.
+        labels: Classes to learn: auto for those of the source (folders, IDX, .npz), or an IDX or .csv file.
+        no_measure: Leave out the second of training.
     """
+    if (Path(what) / "config.json").is_file():
+        _show_run(Path(what), out)
+        return
+    from unnoise.config import Budget
+    from unnoise.plan import Wishes
+
+    _check(out)
+    wishes = Wishes(
+        preset=preset,
+        size=parse_size(size),
+        channels=channels,
+        batch_size=batch_size,
+        fit=fit,
+        background=parse_colour(background),
+        flip=flip or None,
+        labels=labels,
+        budget=Budget(unit="minutes", amount=minutes),
+    )
+    _show(_examined(what, wishes, device, measure=not no_measure), out)
+
+
+def _check(path: Path | None) -> None:
+    """A sheet that can't be drawn is refused before the pictures are looked at."""
+    from unnoise.files import check_writable
+    from unnoise.pictures.files import require_suffix
+
+    if path is not None:
+        require_suffix(path, ".png")
+        check_writable(path)
+
+
+def _show(checkup: "Checkup", sheet: Path | None) -> None:
     from rich.console import Console
 
-    facts = _run_facts(Path(what)) if (Path(what) / "config.json").is_file() else _source_facts(what)
-    Console(highlight=False).print(_table(facts))
+    show_checkup(checkup, Console(highlight=False))
+    if sheet is not None:
+        from unnoise.doctor import checkup_sheet
+        from unnoise.pictures import save_png
+
+        save_png(checkup_sheet(checkup), sheet)
+        result("sheet", sheet)
 
 
-def _table(facts: dict[str, str]) -> "Table":
-    from rich.table import Table
+def _show_run(path: Path, sheet: Path | None) -> None:
+    from rich.console import Console
 
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, value in facts.items():
-        table.add_row(name, value)
-    return table
+    Console(highlight=False).print(fact_table(_run_facts(path)), markup=False)
+    if sheet is not None:
+        say("--out has no effect here: unnoise report draws what a run has learned.")
+
+
+def _examined(source: str, wishes: "Wishes", device: str, *, measure: bool) -> "Checkup":
+    from unnoise.data import load, summarize
+    from unnoise.doctor import examine
+
+    summary = summarize(source, progress=True)
+    images = load(  # as `unnoise train` will, which then finds them in the cache
+        source,
+        size=wishes.size,
+        channels=wishes.channels,
+        fit=wishes.fit or "crop",
+        background=wishes.background or (255, 255, 255),
+        labels=wishes.labels is not None if wishes.labels in {None, "auto"} else Path(str(wishes.labels)),
+        progress=True,
+    )
+    with stderr().status("Looking at the pictures") as status:
+
+        def progress(task: str, part: float) -> None:
+            status.update(f"{task}, {part:.0%}" if part else task)
+
+        return examine(summary, images, wishes, device=device, measure=measure, progress=progress)
 
 
 def _run_facts(path: Path) -> dict[str, str]:
@@ -56,7 +145,7 @@ def _run_facts(path: Path) -> dict[str, str]:
         "budget": f"{config.budget.amount:g} {config.budget.unit}",
     }
     if data.classes:
-        facts["classes"] = _classes(data.classes)
+        facts["classes"] = class_names(data.classes)
     if history:
         last = history[-1]
         held_out = [row.held_out_loss for row in history if row.held_out_loss is not None]
@@ -64,36 +153,4 @@ def _run_facts(path: Path) -> dict[str, str]:
         if held_out:
             facts["held-out loss"] = f"{held_out[-1]:.4f}, lowest {min(held_out):.4f}"
     facts["weights"] = "model.safetensors" if (path / "model.safetensors").is_file() else "none saved yet"
-    return facts
-
-
-def _classes(each: Sequence[str]) -> str:
-    more = f" and {len(each) - _NAMED:,} more" if len(each) > _NAMED else ""
-    return f"{len(each):,}: {', '.join(each[:_NAMED])}{more}"
-
-
-def _source_facts(source: str) -> dict[str, str]:
-    from unnoise.data import summarize
-
-    with stderr().status("Looking at the pictures"):
-        summary = summarize(source)
-    facts = {"source": source, "pictures": f"{summary.count:,}"}
-    for name, counts in (
-        ("formats", summary.formats),
-        ("modes", summary.modes),
-        ("ignored", summary.ignored),
-    ):
-        if counts:
-            facts[name] = ", ".join(f"{number:,} {kind}" for kind, number in counts.most_common())
-    if summary.classes:
-        facts["classes"] = _classes([f"{name} ({number:,})" for name, number in summary.classes.items()])
-    sizes = (summary.smallest, summary.median, summary.largest)
-    shown = ["{} x {}".format(*size) for size in sizes]
-    facts["sizes"] = shown[0] if len(set(shown)) == 1 else "{}, median {}, up to {}".format(*shown)
-    if summary.unreadable:
-        facts["unreadable"] = f"{len(summary.unreadable):,}: {', '.join(summary.unreadable[:5])}"
-    height, width = summary.proposed_size
-    facts["suggested"] = (
-        f"unnoise train {source} --size {height}x{width} --channels {summary.proposed_channels}"
-    )
     return facts

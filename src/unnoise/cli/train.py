@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 from tyro.conf import Positional, arg
 
-from unnoise.cli.console import Bar, count, result, say
+from unnoise.cli.announcing import announce
+from unnoise.cli.console import Bar, result, say
 from unnoise.cli.sizes import parse_colour, parse_size
 from unnoise.cli.stopping import Stop
 from unnoise.errors import UnnoiseError
@@ -152,7 +153,7 @@ def run_training(
                 else:
                     run, images = _made(source, path, wishes)
             if leads:
-                _announce(images, run, chosen)
+                announce(images, run, chosen)
                 _tell_of_a_single_process(processes.num_processes)
             _loop(run, images, chosen, stop, leads=leads)
             if leads:
@@ -233,30 +234,6 @@ def _load(source: str, wanted: "Wishes | RunConfig") -> "ImageSet":
 
 def _labels(wish: str | None) -> bool | Path:
     return wish is not None if wish in {None, "auto"} else Path(wish)
-
-
-_NAMED = 10
-
-
-def _announce(images: "ImageSet", run: "Run", device: str) -> None:
-    from unnoise.files import writable
-
-    for skipped in images.skipped[:_NAMED]:
-        say(f"Skipped {skipped.name}: {skipped.reason}")
-    if images.skipped:
-        with writable(run.path / "skipped.txt") as file:
-            file.write_text("".join(f"{one.name}: {one.reason}\n" for one in images.skipped), "utf-8")
-    if len(images.skipped) > _NAMED:
-        left = count(len(images.skipped) - _NAMED, "file")
-        say(f"... and {left} more that could not be read: {run.path / 'skipped.txt'} names them all.")
-    config = run.config
-    classes = f", {len(config.data.classes):,} classes" if config.data.classes else ""
-    say(
-        f"{count(len(images), 'picture')} of {images.height} x {images.width}, "
-        f"{count(images.channels, 'channel')}, {config.data.held_out:,} of them held out"
-        f"{classes}; "
-        f"preset {config.preset} on {device} for {config.budget.amount:g} {config.budget.unit}, into {run.path}"
-    )
 
 
 def _loop(run: "Run", images: "ImageSet", device: str, stop: Stop, *, leads: bool) -> None:

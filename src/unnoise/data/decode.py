@@ -44,6 +44,12 @@ class Header(NamedTuple):
     format: str
     mode: str
     size: Size
+    alpha: bool = False
+    """Whether some of it may be transparent."""
+    animated: bool = False
+    """Whether further pictures follow the first, which alone is decoded."""
+    turned: bool = False
+    """Whether it is stored mirrored or on its side, and its metadata says so."""
 
 
 class _QuietPillow:
@@ -84,10 +90,17 @@ quiet_pillow = _QuietPillow()
 def read_header(file: BytesIO | BufferedReader) -> Header:
     """Reads format, mode and size of a picture without decoding it; raises UnreadableError."""
     picture = _open(file)
-    height, width = picture.height, picture.width
-    if _orientation(picture) >= 5:  # from 5 on the stored picture lies on its side
+    height, width, orientation = picture.height, picture.width, _orientation(picture)
+    if orientation >= 5:  # from 5 on the stored picture lies on its side
         height, width = width, height
-    return Header(picture.format or "", picture.mode, (height, width))
+    return Header(
+        picture.format or "",
+        picture.mode,
+        (height, width),
+        alpha=picture.has_transparency_data,
+        animated=_animated(picture),
+        turned=orientation in _UPRIGHT,
+    )
 
 
 def decode(data: bytes, settings: Settings) -> NDArray[np.uint8]:
@@ -156,6 +169,13 @@ def _orientation(picture: Image.Image) -> int:
     except Exception:  # noqa: BLE001 - broken metadata is no reason to lose a sound picture
         return 1
     return value if isinstance(value, int) else 1
+
+
+def _animated(picture: Image.Image) -> bool:
+    try:
+        return bool(getattr(picture, "is_animated", False))
+    except Exception:  # noqa: BLE001 - a damaged second picture is no reason to lose the first
+        return False
 
 
 def _upright(picture: Image.Image) -> Image.Image:

@@ -63,7 +63,8 @@ class PictureFiles:
                     headers.append((suffix_of(entry.name), header))
                     names.append(printable(entry.name))
         summary = summarize_headers(self.source, headers, skipped, self.listing.ignored)
-        return replace(summary, classes=counted(lambda: self.own_labels(names)))
+        known = dict(zip(names, (header for _, header in headers), strict=True))
+        return replace(summary, classes=counted(lambda: self.own_labels(names)), headers=known)
 
     def ready(self, settings: Settings) -> NDArray[np.uint8] | None:
         """Files always need decoding."""

@@ -20,7 +20,7 @@ class Summary:
 
     `smallest`, `median` and `largest` go by area. `modes` counts Pillow's modes, such as L, RGB, RGBA and P.
     `ignored` counts, by suffix, the files beside the pictures; `classes` the pictures of each class, where
-    the source tells of any.
+    the source tells of any. `headers` are those of files, by name; an array has none.
     """
 
     source: str
@@ -36,6 +36,7 @@ class Summary:
     proposed_channels: int
     ignored: Counter[str] = field(default_factory=Counter)
     classes: dict[str, int] = field(default_factory=dict)
+    headers: dict[str, Header] = field(default_factory=dict)
 
 
 def summarize_headers(

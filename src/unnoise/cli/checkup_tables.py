@@ -1,0 +1,180 @@
+"""What the data doctor found reads from top to bottom: what is there, what to mind, what training would do."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from unnoise.cli.console import count
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from unnoise.data import Summary
+    from unnoise.doctor import Balance, Checkup
+
+_NAMED = 10
+_SHOWN = 5
+
+
+def show_checkup(checkup: "Checkup", out: "Console") -> None:
+    """Prints all of it."""
+    _section(out, "What is there", _facts(checkup.summary, checkup.balance))
+    _problems(out, checkup)
+    _section(out, "What training would do", _planned(checkup))
+    _section(out, "What it would take", _cost(checkup))
+    out.print("[bold]Next[/bold]")
+    out.print(f"  {_command(checkup)}", markup=False, soft_wrap=True)
+
+
+def fact_table(facts: Mapping[str, str], *, indent: int = 0) -> "Table":
+    """A line for each fact, its name in front."""
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold" if not indent else "dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(" " * indent + name, value)
+    return table
+
+
+def class_names(each: Sequence[str]) -> str:
+    """`3: cat, dog, fish`, of which the first ten are named."""
+    more = f" and {len(each) - _NAMED:,} more" if len(each) > _NAMED else ""
+    return f"{len(each):,}: {', '.join(each[:_NAMED])}{more}"
+
+
+def _section(out: "Console", title: str, facts: Mapping[str, str]) -> None:
+    out.print(f"[bold]{title}[/bold]")
+    out.print(fact_table(facts, indent=2), markup=False)
+    out.print()
+
+
+def _facts(summary: "Summary", balance: "Balance | None") -> dict[str, str]:
+    facts = {"pictures": f"{summary.count:,} in {summary.source}"}
+    counted = {"formats": summary.formats, "modes": summary.modes, "ignored": summary.ignored}
+    for name, counts in counted.items():
+        if counts:
+            facts[name] = ", ".join(
+                f"{number:,} {kind or 'without suffix'}" for kind, number in counts.most_common()
+            )
+    sizes = [f"{height} x {width}" for height, width in (summary.smallest, summary.median, summary.largest)]
+    facts["sizes"] = sizes[0] if len(set(sizes)) == 1 else "{}, median {}, up to {}".format(*sizes)
+    facts["sizes"] += " (height x width)"
+    if balance:
+        facts["classes"] = class_names([f"{name} ({number:,})" for name, number in balance.counts.items()])
+        facts["balance"] = (
+            f"{balance.ratio:.3g} times as many in the largest as in the smallest; as even as "
+            f"{balance.effective:.3g} classes of one size"
+        )
+    return facts
+
+
+def _problems(out: "Console", checkup: "Checkup") -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in checkup.findings:
+        mark = "[bold yellow]![/bold yellow]" if finding.serious else "[dim]-[/dim]"
+        table.add_row(f"  {mark}", escape(finding.text))
+        if finding.names:
+            left = len(finding.names) - _SHOWN
+            more = f", and {left:,} more" if left > 0 else ""
+            table.add_row("", f"[dim]{escape(', '.join(finding.names[:_SHOWN]) + more)}[/dim]")
+    if not checkup.findings:
+        table.add_row("  ", "nothing")
+    out.print("[bold]What to mind[/bold]")
+    out.print(table)
+    out.print()
+
+
+def _planned(checkup: "Checkup") -> dict[str, str]:
+    from unnoise.networks import build
+
+    config, why = checkup.config, checkup.reasons
+    data = config.data
+    parameters = sum(weight.numel() for weight in build(config.recipe.network).parameters())
+    kinds = {1: "grey", 2: "grey and alpha", 3: "colour", 4: "colour and alpha"}
+    kind = f", {kinds[data.channels]}" if data.channels in kinds else ""
+    return {
+        "size": f"{data.height} x {data.width}: {why['size']}",
+        "channels": f"{data.channels}{kind}: {why['channels']}",
+        "preset": f"{config.preset}, {parameters:,} parameters: {why['preset']}",
+        "held out": f"{count(data.held_out, 'picture')}, to test with",
+    }
+
+
+def _cost(checkup: "Checkup") -> dict[str, str]:
+    disk, speed, expected = checkup.disk, checkup.speed, checkup.forecast
+    facts = {}
+    if speed is not None and expected is not None:
+        budget = checkup.config.budget
+        facts["speed"] = (
+            f"{speed.images_per_second:,.3g} images/s on {speed.device}, in {count(speed.steps, 'step')}"
+        )
+        facts[f"in {budget.amount:g} {budget.unit}"] = (
+            f"{_round(expected.images)} images, each picture {_times(expected.epochs)}"
+        )
+        facts["usable samples"] = f"after {_span(*expected.usable)}, to guess roughly from other runs"
+        if speed.memory is not None:
+            facts["memory"] = f"{_bytes(speed.memory)} at the highest"
+    parts = {"weights": disk.weights, "states to resume from": disk.states, "averages": disk.averages}
+    named = ", ".join(f"{_bytes(size)} {name}" for name, size in parts.items() if size)
+    facts["disk"] = f"{_bytes(disk.run)} a run ({named})"
+    if disk.cache:
+        facts["disk"] += f"; {_bytes(disk.cache)} in the cache, for all runs"
+    return facts
+
+
+def _command(checkup: "Checkup") -> str:
+    """What trains as it was examined."""
+    import shlex
+
+    from unnoise.presets import recipe
+
+    config, data = checkup.config, checkup.config.data
+    size, usual = config.recipe.batch_size, recipe(config.preset, data.channels, data.height, data.width)
+    options: dict[str, str | None] = {
+        "--size": f"{data.height}x{data.width}",
+        "--channels": str(data.channels),
+        "--preset": config.preset if config.preset != "default" else None,
+        "--batch-size": str(size) if size != usual.batch_size else None,
+        "--fit": data.fit if data.fit != "crop" else None,
+        "--background": _colour(data.background) if data.background != (255, 255, 255) else None,
+        "--labels": data.labels,
+        "--minutes": f"{config.budget.amount:g}" if config.budget.amount != 10 else None,
+    }
+    given = [word for name, value in options.items() if value is not None for word in (name, value)]
+    return shlex.join(["unnoise", "train", checkup.summary.source, *given, *(["--flip"] if data.flip else [])])
+
+
+def _colour(background: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*background)
+
+
+def _round(number: float) -> str:
+    """Two digits are all that an estimate has."""
+    digits = len(f"{int(number)}") - 2
+    return f"{round(number, -digits) if digits > 0 else number:,.0f}"
+
+
+def _times(epochs: float) -> str:
+    return f"{epochs:,.1f} times" if epochs < 10 else f"{_round(epochs)} times"
+
+
+def _span(first: float, last: float) -> str:
+    """`4 to 23 hours`, in the unit of the first."""
+    units = ("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1)
+    unit, length = next((name, size) for name, size in units if first >= 1.5 * size or size == 1)
+    return f"{_round(max(1, first / length))} to {_round(max(1, last / length))} {unit}"
+
+
+def _bytes(number: int) -> str:
+    """In units of a thousand, as disks are sold."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}" if number < 999.5 * size else f"{number / size:,.0f} {unit}"
+    return f"{number} bytes"
