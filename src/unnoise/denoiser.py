@@ -26,6 +26,8 @@ class StepResult(NamedTuple):
     loss: Scalar
     noise_loss: Scalar
     image_loss: Scalar
+    gradient_norm: Scalar | None = None
+    """Of a training step, before clipping; not finite where the loss or the gradient of any process is not."""
 
 
 class ImageLosses(NamedTuple):

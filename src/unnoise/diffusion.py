@@ -15,6 +15,7 @@ from unnoise.conditioning import Condition
 from unnoise.corruption import Corrupted, Corruption
 from unnoise.denoiser import Precision, StepResult
 from unnoise.ema import EMAConfig, MovingAverage
+from unnoise.finite import Shield
 from unnoise.generation import Generating
 from unnoise.loss_history import LossHistory
 from unnoise.noise_levels import LossAware, NoiseLevels, UniformTimes
@@ -86,6 +87,7 @@ class Diffusion(Generating):
         self.profiles = PowerAverages(network, ema.profiles, ema.profile_every)
         self.optimizer_config = optimizer
         self.optimizer: torch.optim.Optimizer | None = optimizer.build(network.parameters())
+        self.shield = Shield(network, self.optimizer)
         self.processes: Processes = Alone()
         self.generator = torch.Generator(self.device)
 
@@ -127,6 +129,7 @@ class Diffusion(Generating):
         if self.optimizer is None:
             raise RuntimeError("The averaged network follows the trained one: call train_step on that.")
         self.network.train()
+        self.shield.keep()
         self.optimizer.zero_grad(set_to_none=True)
         generator = generator or self.generator
         batch = self._corrupted(images, classes, generator, part, training=True)
@@ -136,20 +139,18 @@ class Diffusion(Generating):
                 losses, result = self._judged(piece, generator, part)
                 share = len(piece.images) / len(images)
                 self.processes.backward(result.loss * share)
-            found.append((losses.detach(), torch.stack([value.detach() for value in result]) * share))
-        self._move(self.optimizer)
+            found.append((losses.detach(), torch.stack([value.detach() for value in result[:3]]) * share))
+        loss, noise_loss, image_loss = self.processes.mean(torch.stack([values for _, values in found]).sum(0))
+        norm = self.shield.gradient_norm(loss, self.optimizer_config.max_gradient_norm)
+        if self.shield.passes(norm):
+            self._move(self.optimizer)
         if self.loss_history is not None and batch.times is not None:
-            losses = torch.cat([losses for losses, _ in found])
-            self.loss_history.record(
-                *(self.processes.gather(value) for value in (batch.times.flatten(), losses))
-            )
-        return StepResult(*self.processes.mean(torch.stack([values for _, values in found]).sum(0)))
+            seen = batch.times.flatten(), torch.cat([losses for losses, _ in found])
+            self.loss_history.record(*(self.processes.gather(values) for values in seen))
+        return StepResult(loss, noise_loss, image_loss, norm)
 
     def _move(self, optimizer: torch.optim.Optimizer) -> None:
         """Moves the network along the gradients that were gathered, and its averages after it."""
-        if self.optimizer_config.max_gradient_norm is not None:
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            nn.utils.clip_grad_norm_(parameters, self.optimizer_config.max_gradient_norm)
         optimizer.step()
         for statistics in self.average.source.buffers():
             if statistics.is_floating_point():

@@ -16,8 +16,8 @@ from unnoise.tensors import Images, Scalar
 _WHOLE = 1_000_000_000
 """Fractions travel in billionths: float32 would round what is nearly spent up to spent."""
 
-_END = -1
-"""What the first process says at the end, in place of a fraction; -1 - n asks for n pictures."""
+_END, _AGAIN = -1, -2
+"""What the first process says at the end of a stretch, in place of a fraction; -2 - n asks for n pictures."""
 
 
 class Together:
@@ -61,7 +61,7 @@ def distribute(diffusion: Diffusion, accelerator: Accelerator) -> None:
 
 
 class Team:
-    """The first process's clock and its wishes count for all, or one would end while others wait for it.
+    """In one stretch of training the first process's clock and wishes count for all, or others would wait.
 
     Before each step all meet: the first tells how much of the budget is spent, or that pictures are to be drawn
     together first. Each draws the pictures of its own seeds, so that the sheet is the same for any number.
@@ -74,7 +74,7 @@ class Team:
     def __init__(self, accelerator: Accelerator, draw: Callable[[range], Images]) -> None:
         self._accelerator = accelerator
         self._draw = draw
-        self._ended = False
+        self._ended = self._again = False
 
     @property
     def alone(self) -> bool:
@@ -93,8 +93,15 @@ class Team:
         """The first `count` pictures, drawn by all; called in the first process."""
         if self.alone:
             return self._draw(range(count))
-        self._tell(_END - count)
+        self._tell(_AGAIN - count)
         return self._drawn(count)
+
+    def end(self, *, again: bool) -> bool:
+        """Lets the others go, to train on from an older state or for good; called in the first process."""
+        if not self.alone:
+            self._tell(_AGAIN if again else _END)
+        self._ended, self._again = True, again
+        return again
 
     def __enter__(self) -> "Team":
         """In the first process, around all that it does with the others."""
@@ -102,18 +109,19 @@ class Team:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # After any other error the others wait in the midst of a step: their launcher ends them.
-        if not self.alone and (kind is None or issubclass(kind, GeneratorExit | UnnoiseError)):
-            self._tell(_END)
+        if not self._ended and (kind is None or issubclass(kind, GeneratorExit | UnnoiseError)):
+            self.end(again=False)
 
-    def stay(self) -> None:
-        """Draws along until the first process is done; called in the others."""
+    def stay(self) -> bool:
+        """Draws along until the first process ends, and returns whether to go on from an older state."""
         while not self._ended:
             self._follow()
+        return self._again
 
     def _follow(self) -> float:
-        while (told := self._tell(0)) < _END:
-            self._drawn(_END - told)
-        self._ended = told == _END
+        while (told := self._tell(0)) < _AGAIN:
+            self._drawn(_AGAIN - told)
+        self._ended, self._again = told < 0, told == _AGAIN
         return 1.0 if self._ended else told / _WHOLE
 
     def _tell(self, number: int) -> int:

@@ -5,6 +5,8 @@ r"""Times at which the network is worst are drawn more often, and count less for
 That choice of p has the least variance of all that give the same expected loss.
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -46,8 +48,10 @@ class LossHistory(nn.Module):
         return times.view(-1, 1, 1, 1), 1 / (self.levels.num_slices * chances[chosen])
 
     def record(self, times: PerImage | Rates, losses: PerImage) -> None:
-        """Remembers the unweighted losses at these times, in place of the oldest."""
+        """Remembers the unweighted losses at these times, in place of the oldest; none that is not finite."""
         slices = (times.flatten() * self.levels.num_slices).long().clamp(0, self.levels.num_slices - 1).cpu()
         for place, loss in zip(slices.tolist(), losses.detach().float().cpu().tolist(), strict=True):
+            if not math.isfinite(loss):
+                continue
             self.losses[place, int(self.counts[place]) % self.levels.memory] = loss
             self.counts[place] += 1

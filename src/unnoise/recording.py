@@ -1,58 +1,31 @@
 """What a run leaves behind on its way: losses in a table, a log for TensorBoard, and pictures."""
 
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 from unnoise import pictures
 from unnoise.checkpoint import Progress, Run
-from unnoise.config import RunConfig
 from unnoise.denoiser import StepResult
 from unnoise.diffusion import Diffusion
-from unnoise.errors import UnnoiseError
 from unnoise.event_log import event_log
 from unnoise.files import WriteError
+from unnoise.guards import Fault, Guards, found_now, require_finite
+from unnoise.history import Row, read_history
+from unnoise.looking import SAMPLE_SEEDS, Batch, Interrupted, draw_samples, held_out_loss
 from unnoise.monitoring import Monitor, Quality
 from unnoise.rhythm import Interval, Shares
 from unnoise.snapshots import Snapshots
-from unnoise.tables import read_table, write_table
-from unnoise.tensors import Images, SomeClasses, SomePixels
-
-Batch: TypeAlias = tuple[SomePixels, SomeClasses | None]
+from unnoise.tables import write_table
+from unnoise.tensors import Images
 
 Result = TypeVar("Result")
-
-SAMPLE_SEEDS = range(36)
-"""The same seeds all along, so that one sees the same pictures become clear."""
-
-
-class Row(NamedTuple):
-    """A line of history.csv; what was not measured at that step is None."""
-
-    step: int
-    images: int
-    seconds: float
-    learning_rate: float | None
-    training_loss: float | None
-    noise_loss: float | None
-    image_loss: float | None
-    held_out_loss: float | None
-
-
-def read_history(path: Path) -> list[Row]:
-    """The rows of history.csv, none where there is no such file.
-
-    Raises:
-        UnnoiseError: when a line is not what `Recorder` writes.
-    """
-    return read_table(path, Row)
 
 
 class TrainStep(NamedTuple):
@@ -78,6 +51,7 @@ class Recorder:
         held_out: batches that are not trained on, with their classes, for the held-out loss; may be empty.
         progress: how far the run had come; what its history says of later is forgotten.
         monitor: asked now and then how good the samples are.
+        guards: told the losses and shown the samples, so that what goes wrong is noticed.
         draw: draws the sample sheet; may raise `Interrupted`. As `draw_samples`, if left out.
     """
 
@@ -88,6 +62,7 @@ class Recorder:
         held_out: Sequence[Batch],
         progress: Progress,
         monitor: Monitor | None = None,
+        guards: Guards | None = None,
         draw: Callable[[], Images] | None = None,
     ) -> None:
         self.run = run
@@ -96,6 +71,7 @@ class Recorder:
         self.held_out = held_out
         self.progress = progress
         self.monitor = monitor
+        self.guards = guards
         self.history = [row for row in read_history(run.path / "history.csv") if row.step <= progress.step]
         ema = run.config.recipe.ema
         self.snapshots = Snapshots(run.path / "ema", ema.snapshots, ema.megabytes)
@@ -112,7 +88,11 @@ class Recorder:
         self._log.close()
 
     def record(self, steps: Iterable[TrainStep]) -> Iterator[TrainStep]:
-        """Passes the steps on; in between reports losses, saves, and looks at samples. Closing it saves."""
+        """Passes the steps on; in between reports losses, saves, and looks at samples. Closing it saves.
+
+        Raises:
+            Fault: when something went wrong; nothing is saved then.
+        """
         spent, seconds = self.run.config.budget.spent(*self.progress), self.progress.seconds
         reporting = Interval(spent, seconds, fraction=0, shortest=1.0)
         saving = Interval(spent, seconds)
@@ -123,7 +103,7 @@ class Recorder:
                 self.progress, self._learning_rate = step.progress, step.learning_rate
                 self._results.append(step.result)
                 now = step.spent, step.progress.seconds
-                if reporting.due(*now):
+                if reporting.due(*now) or found_now(step.result):
                     self.report()
                 if step.spent < 1 and storing.due(step.spent):
                     self._try(self.store)
@@ -154,7 +134,10 @@ class Recorder:
             return None
 
     def _judge(self, monitor: Monitor) -> Quality:
+        self.report()  # first: a device may not have been asked yet whether all is well
         found = monitor.look(self.progress)
+        if self.guards is not None and monitor.samples is not None:
+            self.guards.drawn(monitor.samples, self.progress, name="quality")
         self._log.add_scalar("quality/kid", found.kid, found.step)
         self._log.add_scalar("quality/copied", found.copied, found.step)
         return found
@@ -198,7 +181,7 @@ class Recorder:
         """Saves the state to resume from, but never one that can't go on.
 
         Raises:
-            UnnoiseError: when a loss or a weight is not a finite number; the last saved state stays.
+            Fault: when a loss or a weight is not a finite number; the last saved state stays.
         """
         self.report()
         self._require_finite()
@@ -208,36 +191,39 @@ class Recorder:
         """Stores the averages of which `unnoise ema` makes others, if there are any, but none that is spoilt.
 
         Raises:
-            UnnoiseError: when a weight is not a finite number; what is stored already stays.
+            Fault: when a weight is not a finite number; what is stored already stays.
         """
         if self.diffusion.profiles.sigma_rels:
             self._require_finite()
             self.snapshots.write(self.diffusion.profiles)
 
     def _require_finite(self) -> None:
-        if not all(bool(weight.isfinite().all()) for weight in self.diffusion.average.source.parameters()):
-            raise _diverged("A weight", float("nan"), self.progress.step)
+        average, step = self.diffusion.average, self.progress.step
+        tensors = [*average.source.parameters(), *average.network.parameters(), *average.network.buffers()]
+        if not bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all()):
+            raise Fault("non-finite weights", "A weight became nan", step=step, good=step - 1)
 
     def report(self) -> None:
         """Records the mean training losses since the last time.
 
         Raises:
-            UnnoiseError: when the loss is not a finite number.
+            Fault: when a loss or a gradient is not a finite number, or the loss has risen.
         """
         if not self._results:
             return
-        loss, noise_loss, image_loss = (
-            float(torch.stack(values).mean()) for values in zip(*self._results, strict=True)
-        )
-        self._results.clear()
+        results, self._results = self._results, []
         step = self.progress.step
-        if not math.isfinite(loss):
-            raise _diverged("The loss", loss, step)
+        require_finite(results, step)
+        loss, noise_loss, image_loss = (
+            float(torch.stack(values).mean()) for values in zip(*(one[:3] for one in results), strict=True)
+        )
         self.history.append(Row(*self.progress, self._learning_rate, loss, noise_loss, image_loss, None))
         scalars = {"training": loss, "noise": noise_loss, "image": image_loss}
         for name, value in scalars.items():
             self._log.add_scalar(f"loss/{name}", value, step)
         self._log.add_scalar("learning_rate", self._learning_rate, step)
+        if self.guards is not None:
+            self.guards.reported(step, loss)
 
     def look(self) -> float | None:
         """Tests on the held-out pictures and generates the sample sheet; returns the held-out loss."""
@@ -249,6 +235,8 @@ class Recorder:
             images = self.draw().cpu()
         except Interrupted:
             return loss
+        if self.guards is not None:
+            self.guards.drawn(images, self.progress, name="sheet")
         sheet = pictures.grid(images if images.shape[1] <= 4 else images[:, :3])
         pictures.save_png(sheet, self._sheet)
         self._log.add_image("samples", np.asarray(sheet.convert("RGB")), step, dataformats="HWC")
@@ -266,34 +254,3 @@ class Recorder:
         if self.monitor is not None:
             self.monitor.draw()
         self._log.flush()
-
-
-def _diverged(what: str, value: float, step: int) -> UnnoiseError:
-    return UnnoiseError(
-        f"{what} became {value} at step {step}: go on from the last saved state with --resume, "
-        "or train again with a lower learning rate or in float32."
-    )
-
-
-class Interrupted(Exception):  # noqa: N818 (nothing is wrong)
-    """Drawing was given up, since the run is to stop."""
-
-
-def draw_samples(
-    diffusion: Diffusion, config: RunConfig, places: range, each_step: Callable[[], None] = lambda: None
-) -> Images:
-    """The pictures at these places of the sample sheet, (B, C, H, W) in [0, 1]."""
-    seed = SAMPLE_SEEDS.start + places.start
-    sampling, classes = config.recipe.sampling, config.classes(places)
-    return diffusion.generate(len(places), seed=seed, sampling=sampling, classes=classes, each_step=each_step)
-
-
-def held_out_loss(diffusion: Diffusion, held_out: Sequence[Batch]) -> float | None:
-    """The averaged network's loss on these batches, with the same noises each time; None without pictures."""
-    if not held_out:
-        return None
-    generator = torch.Generator(diffusion.device).manual_seed(0)
-    total = sum(
-        float(diffusion.test_step(*batch, generator=generator).loss) * len(batch[0]) for batch in held_out
-    )
-    return total / sum(len(pictures) for pictures, _ in held_out)

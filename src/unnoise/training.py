@@ -12,15 +12,17 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from unnoise.batches import Batches, split
+from unnoise.batches import Batches, Split, split
 from unnoise.checkpoint import Progress, Run
 from unnoise.config import Budget
 from unnoise.diffusion import Diffusion
 from unnoise.distribution import Team, distribute
 from unnoise.errors import UnnoiseError
 from unnoise.features import KnownPictures
+from unnoise.guards import Changes, Fault, Guards, read_events
+from unnoise.looking import SAMPLE_SEEDS, Batch, Interrupted, draw_samples
 from unnoise.monitoring import Monitor
-from unnoise.recording import SAMPLE_SEEDS, Interrupted, Recorder, TrainStep, draw_samples
+from unnoise.recording import Recorder, TrainStep
 from unnoise.tensor_files import read_facts
 
 _TESTED_PICTURES = 256
@@ -96,58 +98,84 @@ def train(
         stop: asked before each step; of several processes the first decides for all.
 
     Yields:
-        a `TrainStep` after each step.
+        a `TrainStep` after each step; where the run goes back (see `guards`), from an older step on again.
 
     Raises:
-        UnnoiseError: when the loss is no longer finite; the last saved state stays.
+        UnnoiseError: when it goes wrong again and again; the last good state stays.
     """
-    config = run.config
-    # Precision is ours (Diffusion.denoise), whatever the launcher's settings say.
-    accelerator = Accelerator(cpu=torch.device(device).type == "cpu", mixed_precision="no")
-    # One process trains where it is told to; of several, Accelerate gives each a device of its own.
-    diffusion = config.build(device if accelerator.num_processes == 1 else accelerator.device)
-    with accelerator.main_process_first():
-        progress = run.restore(diffusion)
-    distribute(diffusion, accelerator)
-    parts = split(len(pictures), config.data.held_out, config.seed)
-    batches = Batches(
-        pictures,
-        parts.training,
-        config.recipe.batch_size,
-        config.seed,
-        flip=config.data.flip,
-        rank=accelerator.process_index,
-        processes=accelerator.num_processes,
-    )
+    accelerator = _accelerator(device)
+    parts = split(len(pictures), run.config.data.held_out, run.config.seed)
+    guards = Guards(run, pictures, parts.training) if accelerator.is_main_process else None
+    accelerator.wait_for_everyone()  # the first may have tidied up
+    while (yield from _stretch(run, pictures, parts, device, stop, guards)):
+        pass
+
+
+def _stretch(
+    run: Run,
+    pictures: KnownPictures,
+    parts: Split,
+    device: torch.device | str,
+    stop: Callable[[], bool],
+    guards: Guards | None,
+) -> Generator[TrainStep, None, bool]:
+    """Trains until the end, or until something goes wrong; returns whether to go on from an older state."""
+    config, accelerator = run.config, _accelerator(device)
+    diffusion, changes, progress = _restored(run, accelerator, device)
+    if guards is not None:
+        _tell_of_other_processes(run, diffusion)
+    share = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
+    size, flip = config.recipe.batch_size, config.data.flip
+    batches = Batches(pictures, parts.training, size, config.seed, flip=flip, **share)
+    monitor = None if guards is None else Monitor(run, diffusion, pictures, parts, progress)
 
     def check() -> None:
         if stop() and team.alone:
             raise Interrupted
 
-    team = Team(accelerator, partial(draw_samples, diffusion, config, each_step=check))
-    leads = accelerator.is_main_process
-    monitor = Monitor(run, diffusion, pictures, parts, progress) if leads else None
-
-    def ended() -> bool:
-        return stop() or (config.until_converged and monitor is not None and monitor.verdict is not None)
-
     def spent(now: Progress) -> float:
-        return team.spent(lambda: 1.0 if ended() else config.budget.spent(*now))
+        converged = config.until_converged and monitor is not None and monitor.verdict is not None
+        return team.spent(lambda: 1.0 if converged or stop() else config.budget.spent(*now))
 
-    iterator = steps(
-        diffusion, batches, config.budget, progress, seed=config.seed, accumulate=config.accumulate, spent=spent
-    )
-    if not leads:
+    team = Team(accelerator, partial(draw_samples, diffusion, config, each_step=check))
+    seed, accumulate = changes.seed(config.seed), config.accumulate
+    iterator = steps(diffusion, batches, config.budget, progress, seed=seed, accumulate=accumulate, spent=spent)
+    if guards is None:
         yield from iterator
-        team.stay()
-        return
-    _tell_of_other_processes(run, diffusion)
-    tested = parts.held_out[:_TESTED_PICTURES]
-    chunks = [tested[i : i + 64] for i in range(0, len(tested), 64)]
-    held_out = [(pictures.take(chunk), batches.classes_at(chunk)) for chunk in chunks]
+        return team.stay()
     draw = partial(team.pictures, len(SAMPLE_SEEDS))
-    with team, Recorder(run, diffusion, held_out, progress, monitor, draw) as recorder:
-        yield from recorder.record(iterator)
+    with team, Recorder(run, diffusion, _tested(batches, parts), progress, monitor, guards, draw) as recorder:
+        try:
+            yield from recorder.record(iterator)
+        except Fault as fault:
+            guards.go_back(fault, recorder.progress)
+            return team.end(again=True)
+    return False
+
+
+def _restored(
+    run: Run, accelerator: Accelerator, device: torch.device | str
+) -> tuple[Diffusion, Changes, Progress]:
+    """The diffusion as it was saved last, or as it begins, with what was changed since its recipe."""
+    # One process trains where it is told to; of several, Accelerate gives each a device of its own.
+    diffusion = run.config.build(device if accelerator.num_processes == 1 else accelerator.device)
+    with accelerator.main_process_first():  # it also puts aside what is damaged
+        restored = run.restore(diffusion)
+    changes = Changes.of(read_events(run.path))
+    progress = changes.apply(diffusion, restored)
+    distribute(diffusion, accelerator)
+    return diffusion, changes, progress
+
+
+def _tested(batches: Batches, parts: Split) -> list[Batch]:
+    chosen = parts.held_out[:_TESTED_PICTURES]
+    chunks = [chosen[i : i + 64] for i in range(0, len(chosen), 64)]
+    return [(batches.pictures.take(chunk), batches.classes_at(chunk)) for chunk in chunks]
+
+
+def _accelerator(device: torch.device | str) -> Accelerator:
+    # Precision is ours (Diffusion.denoise), whatever the launcher's settings say.
+    return Accelerator(cpu=torch.device(device).type == "cpu", mixed_precision="no")
 
 
 def _tell_of_other_processes(run: Run, diffusion: Diffusion) -> None:

@@ -128,8 +128,8 @@ def _examined(source: str, wishes: "Wishes", device: str, *, measure: bool) -> "
 
 def _run_facts(path: Path) -> dict[str, str]:
     from unnoise.checkpoint import Run
+    from unnoise.history import read_history
     from unnoise.networks import build
-    from unnoise.recording import read_history
 
     run = Run.open(path)
     config, history = run.config, read_history(path / "history.csv")

@@ -23,6 +23,7 @@ from unnoise.monitoring.thrift import Thrift
 from unnoise.pictures import save_png
 from unnoise.tables import read_table, write_table
 from unnoise.tensor_files import write_tensors
+from unnoise.tensors import Pixels
 
 _TESTED = 16
 """Held-out pictures whose loss is measured level by level."""
@@ -59,6 +60,8 @@ class Monitor:
         self.levels = [row for row in levels if row.step <= progress.step]
         self.verdict = verdict(self.rows, self.levels)
         """One sentence where nothing improves any more, else None."""
+        self.samples: Pixels | None = None
+        """That were judged last."""
         self._thrift = Thrift()
         self._since = progress.seconds
         self._judge: Judge | None = None
@@ -78,7 +81,8 @@ class Monitor:
         if self._judge is None:
             seed, device = self.run.config.seed, self.diffusion.device
             self._judge = Judge.of(self.pictures, self.parts, seed=seed, device=device)
-        found = self._judge(quick_samples(self.diffusion, self.run.config), *progress)
+        self.samples = quick_samples(self.diffusion, self.run.config)
+        found = self._judge(self.samples, *progress)
         tested = self.parts.held_out[:_TESTED]
         classes = Batches(self.pictures, tested, 1, 0).classes_at(tested)
         levels = level_losses(self.diffusion, self.pictures.take(tested), classes, progress.step)

@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from unnoise.history import Row
 from unnoise.pictures.loss_curves import counted, smoothed
-from unnoise.recording import Row
 from unnoise.reports.charts import Line, Panel
 from unnoise.reports.figures import count, number, time_unit
 from unnoise.reports.folders import Folder

@@ -7,8 +7,8 @@ from PIL import Image
 
 from unnoise.checkpoint import Run
 from unnoise.errors import UnnoiseError
+from unnoise.history import Row, read_history
 from unnoise.networks import build
-from unnoise.recording import Row, read_history
 from unnoise.reports.records import (
     Evaluation,
     LevelRow,
