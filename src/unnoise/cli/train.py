@@ -81,16 +81,15 @@ def train(
         set: Changes of the preset's recipe, such as objective.loss=l1 network.block=convnext.
         dry_run: Print the run's config.json, and stop.
     """
+    colour = parse_colour(background)
+    shape = {"size": parse_size(size), "channels": channels, "fit": fit, "background": colour}
     wishes = _wishes(
+        **shape,
         preset=preset,
-        size=parse_size(size),
-        channels=channels,
         batch_size=batch_size,
         seed=seed,
         precision=precision,
         accumulate=accumulate,
-        fit=fit,
-        background=parse_colour(background),
         flip=flip or None,
         held_out=held_out,
         labels=labels,
