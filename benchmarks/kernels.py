@@ -3,10 +3,23 @@
 from collections.abc import Callable
 
 KINDS: dict[str, tuple[str, ...]] = {
-    "convolutions": ("mkldnn_convolution", "convolution_overrideable", "cudnn_convolution", "_slow_conv2d"),
-    "dense layers and attention": ("addmm", "mm", "bmm", "baddbmm", "_scaled_dot_product_flash_attention"),
+    "convolutions": (
+        "mkldnn_convolution",
+        "_convolution",  # itself: the transposed ones
+        "convolution_overrideable",
+        "cudnn_convolution",
+        "_slow_conv2d",
+    ),
+    "dense layers and attention": (
+        "addmm",
+        "mm",
+        "bmm",
+        "baddbmm",
+        "_softmax",
+        "_scaled_dot_product_flash_attention",
+    ),
     "norms": ("native_group_norm", "native_layer_norm", "native_batch_norm"),
-    "activations and sums": ("silu", "add", "add_", "mul", "div", "addcmul", "sub", "lerp"),
+    "activations and sums": ("silu", "silu_", "add", "add_", "mul", "div", "addcmul", "sub", "lerp"),
     "copies": ("cat", "copy_", "upsample_nearest2d"),
 }
 """The names of PyTorch's operators that do the work; all others are `rest`."""

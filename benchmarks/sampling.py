@@ -1,4 +1,4 @@
-"""The same U-Net draws the same pictures here and in a pipeline of diffusers; what differs is the time.
+"""The same weights draw the same pictures here and in a pipeline of diffusers; what differs is the time.
 
     python -m benchmarks.sampling [--quick] [--compile]
 
@@ -9,7 +9,6 @@ Writes docs/sampling_speed.md.
 """
 
 import argparse
-import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -33,7 +32,7 @@ from unnoise.objectives import Objective
 from unnoise.presets import recipe
 from unnoise.sampling import SamplerName, Sampling
 from unnoise.schedules import LinearBeta
-from unnoise.tensors import Images, Rates
+from unnoise.tensors import Images
 
 SIDE, WIDTHS = 32, (32, 64, 128)
 FULL, QUICK = (10, (1, 16, 64), 5), (4, (4,), 3)
@@ -61,19 +60,6 @@ class Pipeline(Protocol):
     ) -> Any:  # noqa: ANN401 (their record of arrays)
         """Draws."""
         ...
-
-
-class Told(nn.Module):
-    """Their U-Net as ours are called: (noisy_images, timesteps (B, 1, 1, 1)) -> velocities."""
-
-    def __init__(self, unet: nn.Module) -> None:
-        super().__init__()
-        self.unet = unet
-
-    def forward(self, noisy_images: Images, conditions: Rates) -> Images:
-        """(B, C, H, W) -> the same shape."""
-        output: Tensor = self.unet(noisy_images, conditions.flatten(), return_dict=False)[0]
-        return output
 
 
 def build_unet(widths: Sequence[int] = WIDTHS, side: int = SIDE, layers: int = 2) -> nn.Module:
@@ -115,9 +101,12 @@ def theirs(solver: SamplerName, unet: nn.Module) -> Pipeline:
 
 
 def ours(unet: nn.Module, side: int = SIDE) -> Diffusion:
-    """The same weights (a copy of them) in a `Diffusion`, as anyone would put them there."""
+    """The same weights (a copy of them) in a network and a `Diffusion` of ours."""
+    config: Any = unet.config
+    network = UNet.diffusers(config)
+    network.load_state_dict(unet.state_dict())
     return Diffusion(
-        Told(copy.deepcopy(unet)),  # which becomes channels last
+        network.eval(),  # which becomes channels last
         (1, side, side),
         normalizer=Normalizer.symmetric(1),
         schedule=LinearBeta(1000),

@@ -11,6 +11,7 @@ from oracles import column
 from unnoise import Diffusion, compiling
 from unnoise.errors import UnnoiseError
 from unnoise.networks import UNet
+from unnoise.networks.doubling import DoublingConv2d
 from unnoise.sampling import Sampling
 from unnoise.schedules import LinearBeta
 
@@ -36,23 +37,17 @@ def test_both_draw_the_same_pictures(unet, solver, steps):
 
 def test_their_weights_stay_as_their_users_have_them(unet):
     diffusion = sampling.ours(unet, 16)
-    mine, its = diffusion.average.network.unet.conv_out.weight, unet.conv_out.weight
+    mine, its = diffusion.average.network.conv_in.weight, unet.conv_in.weight
     assert torch.equal(mine, its)
     assert its.is_contiguous()
     assert mine.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_the_network_is_told_the_step():
-    asked = []
-
-    class Theirs(nn.Module):
-        def forward(self, images, steps, return_dict):
-            asked.append(steps)
-            return (images,)
-
-    steps, schedule = torch.tensor([0.0, 41.0, 999.0]), LinearBeta(1000)
-    rates = schedule((steps.view(-1, 1, 1, 1).double() + 1) / 1000)
-    sampling.Told(Theirs())(torch.zeros(3, 1, 4, 4), schedule.timesteps_of(*rates))
+def test_the_network_is_told_the_step(unet):
+    asked, steps = [], column(0.0, 41.0, 999.0)
+    diffusion = sampling.ours(unet, 16)
+    diffusion.network.register_forward_pre_hook(lambda _, given: asked.append(given[1]))
+    diffusion.denoise(torch.zeros(3, 1, 16, 16), *diffusion.schedule((steps.double() + 1) / 1000))
     assert asked[0].tolist() == steps.tolist()
 
 
@@ -117,6 +112,9 @@ def test_kernels_are_counted_by_their_kind():
     found = kernels.seconds_by_kind(lambda: torch.mm(left, left))
     assert max(found, key=found.get) == "dense layers and attention"
     found = kernels.seconds_by_kind(lambda: torch.conv2d(images, weights))
+    assert max(found, key=found.get) == "convolutions"
+    layer, images = DoublingConv2d(16), images.repeat(4, 1, 1, 1).to(memory_format=torch.channels_last)
+    found = kernels.seconds_by_kind(lambda: layer(images))
     assert max(found, key=found.get) == "convolutions"
 
 

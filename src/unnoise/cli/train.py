@@ -83,13 +83,12 @@ def train(
     """
     colour = parse_colour(background)
     shape = {"size": parse_size(size), "channels": channels, "fit": fit, "background": colour}
+    cost = {"batch_size": batch_size, "precision": precision, "accumulate": accumulate}
     wishes = _wishes(
         **shape,
+        **cost,
         preset=preset,
-        batch_size=batch_size,
         seed=seed,
-        precision=precision,
-        accumulate=accumulate,
         flip=flip or None,
         held_out=held_out,
         labels=labels,

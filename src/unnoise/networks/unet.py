@@ -3,9 +3,9 @@
 patches -> stem -> [blocks, halve] x (levels - 1) -> blocks -> [double, blocks with skips] -> head
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,7 @@ from unnoise.networks.embeddings import Embeddings, SinusoidalEmbedding, Timeste
 from unnoise.networks.modulation import Modulation
 from unnoise.networks.norms import Normalization, normalization
 from unnoise.networks.stages import Level, Stage
+from unnoise.networks.unet2d import UNet2D, UNet2DConfig
 from unnoise.networks.unet_config import AttentionChoice, Block, UNetConfig
 from unnoise.tensors import Classes, Features, Images, NextFeatures, Rates
 
@@ -146,6 +147,11 @@ class UNet(nn.Module):
                 study="ddpm_study", channels=channels, dim=dim, multipliers=tuple(multipliers), groups=groups
             )
         )
+
+    @staticmethod
+    def diffusers(config: Mapping[str, Any] | None = None) -> UNet2D:
+        """The network of a `UNet2DModel`'s config, weight for weight: 274,056,163 parameters by default."""
+        return UNet2D(UNet2DConfig.from_diffusers(config or {}))
 
     def _build_levels(self, config: UNetConfig) -> None:
         patch = config.patch_size**2
