@@ -129,7 +129,6 @@ def run_training(
     """Loads the pictures, makes or reopens the run, and trains it with a progress bar."""
     from accelerate import PartialState
 
-    from unnoise.checkpoint import Run
     from unnoise.training import choose_device
 
     path = out or Path("runs") / Path(source).resolve().stem
@@ -143,13 +142,9 @@ def run_training(
     with Stop(patient=False) as stop:
         try:
             with processes.main_process_first():
-                if not leads:  # the first one has made it by now
-                    run = Run.open(path)
-                    images = _load(source, run.config)
-                elif resume:
-                    run, images = _reopened(source, path, wishes)
-                else:
-                    run, images = _made(source, path, wishes)
+                # The first one has made it by the time that others open it.
+                begin = _opened if not leads else _reopened if resume else _made
+                run, images = begin(source, path, wishes)
             if leads:
                 announce(images, run, chosen)
                 _tell_of_a_single_process(processes.num_processes)
@@ -202,6 +197,13 @@ def _reopened(source: str, path: Path, wishes: "Wishes") -> "tuple[Run, ImageSet
     images = _load(source, config)
     same_pictures(config, images)
     return run.with_config(config), images
+
+
+def _opened(source: str, path: Path, _wishes: "Wishes") -> "tuple[Run, ImageSet]":
+    from unnoise.checkpoint import Run
+
+    run = Run.open(path)
+    return run, _load(source, run.config)
 
 
 def _load(source: str, wanted: "Wishes | RunConfig") -> "ImageSet":
