@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check coverage format clean
+.PHONY: help demo test check coverage fuzz format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -16,6 +16,9 @@ demo: $(VENV)/.installed-digits ## learn to draw digits, in about three minutes,
 
 test: check ## everything that must be true: style, types, floors, and the tests with their coverage
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=90
+
+fuzz: $(VENV)/.installed-test ## damaged files of every kind, SECONDS (60) of each, by libFuzzer
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(or $(SECONDS),60)
 
 check: $(VENV)/.installed-test ## style, types and floors only
 	$(BIN)/ruff check .

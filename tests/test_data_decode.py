@@ -2,14 +2,18 @@
 
 import threading
 import warnings
+from contextlib import closing
+from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from data_files import decoded, file_bytes, plain, png_with_key
 from unnoise.data import decode as decode_module
-from unnoise.data.decode import UnreadableError, quiet_pillow, to_mode
+from unnoise.data.decode import UnreadableError, quiet_pillow, read_header, to_mode
+from unnoise.data.parallel import Room, in_order
 
 
 @pytest.mark.parametrize(
@@ -136,6 +140,35 @@ def test_a_turned_picture_keeps_its_transparent_grey():
     assert decoded(data, (1, 2), channels=1)[..., 0].tolist() == [[0, 255]]
 
 
+def test_a_header_is_read_without_the_pixels(monkeypatch):
+    monkeypatch.setattr(PngImageFile, "load", pytest.fail)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert read_header(BytesIO(file_bytes(plain(size=(4, 9))))).size == (9, 4)
+    assert read_header(BytesIO(file_bytes(plain(size=(4, 9)), exif=exif))).size == (4, 9)
+
+
+def test_orientation_is_found_in_long_exif():
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "x" * 60_000
+    stored = Image.fromarray(np.array([[1, 2, 3], [4, 5, 6]], np.uint8))
+    for kind in ("PNG", "JPEG", "TIFF", "WEBP"):
+        data = file_bytes(stored, kind, exif=exif)
+        with quiet_pillow:
+            assert read_header(BytesIO(data)).size == (3, 2), kind
+
+
+def test_orientation_in_an_old_profile_or_in_xmp():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    text = PngInfo()
+    text.add_text("Raw profile type exif", f"\nexif\n {len(exif.tobytes())}\n{exif.tobytes().hex()}\n")
+    assert read_header(BytesIO(file_bytes(plain(size=(4, 9)), pnginfo=text))).size == (4, 9)
+    xmp = PngInfo()
+    xmp.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
+    assert read_header(BytesIO(file_bytes(plain(size=(4, 9)), pnginfo=xmp))).size == (4, 9)
+
+
 def test_broken_exif_costs_nothing():
     data = file_bytes(plain(), exif=b"Exif\0\0not exif at all")
     with quiet_pillow:
@@ -190,10 +223,20 @@ def test_a_large_jpeg_is_decoded_small():
     assert np.abs(decoded(data, (16, 16)).astype(int) - [10, 20, 30]).max() <= 3
 
 
-def test_giants_are_decoded_one_at_a_time(monkeypatch):
-    monkeypatch.setattr(decode_module, "_GIANT_PIXELS", 1)
-    assert decoded(file_bytes(plain()))[0, 0].tolist() == [10, 20, 30]
-    assert not decode_module._ONE_GIANT.locked()
+def test_no_more_pixels_are_decoded_at_once_than_there_is_room_for(monkeypatch):
+    room, most = Room(100), 0
+
+    def counted(picture, *arguments):
+        nonlocal most
+        most = max(most, room.used)
+        return to_mode(picture, *arguments)
+
+    monkeypatch.setattr(decode_module, "_ROOM", room)
+    monkeypatch.setattr(decode_module, "to_mode", counted)
+    small, giant = file_bytes(plain(size=(6, 6))), file_bytes(plain(size=(30, 30)))
+    with closing(in_order(decoded, [small, giant, small] * 10)) as found:
+        assert all(pixels[0, 0].tolist() == [10, 20, 30] for pixels in found)
+    assert (room.used, most) == (0, 100)
 
 
 def test_an_animation_gives_its_first_frame():
@@ -226,10 +269,12 @@ def test_damage_has_a_reason(data, reason):
 
 def test_large_pictures_are_read_and_bombs_are_not(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    monkeypatch.setattr(decode_module, "LARGEST_PIXELS", 16)
     with quiet_pillow:
         assert decoded(file_bytes(plain(size=(4, 4)))).shape == (2, 2, 3)  # 16 pixels: Pillow only warns
-        with pytest.raises(UnreadableError, match="exceeds limit"):
-            decoded(file_bytes(plain(size=(5, 5))))
+        for width in (4, 5):  # and from 21 on it refuses them itself
+            with pytest.raises(UnreadableError, match=f"has {width * 5} pixels, and a picture may have 16"):
+                decoded(file_bytes(plain(size=(width, 5))))
 
 
 def test_pillow_is_quiet_until_the_last_thread_has_left():

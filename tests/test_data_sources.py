@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from data_files import file_bytes, plain, save_many
-from unnoise.data import Skipped, listing, load, summarize
+from unnoise.data import Skipped, decode, listing, load, summarize
 from unnoise.errors import UnnoiseError
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -115,10 +115,10 @@ def test_only_damaged_files_are_an_error_with_reasons(tmp_path, cache):
 def test_bombs_are_skipped_and_large_pictures_read(tmp_path, monkeypatch):
     save_many(tmp_path, {"large.png": RED})
     save_many(tmp_path, {"bomb.png": RED}, size=(50, 50))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    monkeypatch.setattr(decode, "LARGEST_PIXELS", 20)
     images = load(tmp_path, size=(4, 4))
     assert colours(images) == [RED]
-    assert "exceeds limit" in images.skipped[0].reason
+    assert "it has 2,500 pixels, and a picture may have 20" in images.skipped[0].reason
 
 
 def test_a_file_that_is_too_large_is_skipped(tmp_path, monkeypatch):

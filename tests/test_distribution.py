@@ -190,3 +190,21 @@ def test_any_part_of_the_sample_sheet_is_that_part_of_it(tmp_path):
 def test_a_batch_has_at_least_as_many_pictures_as_pieces(tmp_path):
     with pytest.raises(UnnoiseError, match="in 1 to 64 pieces, but accumulate is 65"):
         begun(tmp_path / "run", 1, accumulate=65)
+
+
+@pytest.mark.slow
+def test_a_launcher_that_starts_one_process_only_is_found_out(tmp_path):
+    """`accelerate launch --cpu --num_processes 2` starts one, and says nothing."""
+    command = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "unnoise"]
+    arguments = ["train", "digits", "--out", str(tmp_path / "run"), "--steps", "1", "--batch-size", "4"]
+    done = subprocess.run(
+        [sys.executable, *command, *arguments],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "One process trains: `accelerate launch --cpu` starts no more" in " ".join(done.stderr.split())
+    assert "torchrun --nproc_per_node 2 -m unnoise train" in done.stderr
+    assert done.stdout.count("run: ") == 1

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+import reliability
 from killed import SOURCE, STEPS, Aim, begin, server
 from unnoise.tensor_files import read_tensors
 
@@ -108,8 +109,10 @@ def test_killed_at_sixty_moments(place, children, unharmed):
         if finished(children, run) != expected:
             different.append(aim or moment)
         shutil.rmtree(run)
-    print(f"{killed} kills, {len(AIMED)} of them aimed at files, {len(different)} differences")  # noqa: T201
+    told = f"{killed} kills, {len(AIMED)} of them aimed at files, {len(different)} differences"
+    print(told)  # noqa: T201
     assert not different
+    assert told == reliability.KILLS  # which is what docs/reliability.md says
 
 
 @pytest.mark.slow

@@ -284,12 +284,12 @@ def test_the_constructor_and_the_config_agree():
     [
         ({"widths": ()}, "one positive width"),
         ({"widths": (8, 0), "attention": (False, False)}, "one positive width"),
-        ({"channels": 0}, "channels is at least 1"),
-        ({"block_depth": 0}, "block_depth is at least 1"),
+        ({"channels": 0}, "channels is from 1 to 65,536"),
+        ({"block_depth": 0}, "block_depth is from 1 to 64"),
         ({"attention": (True,)}, "for each of its 4 widths"),
         ({"attention_heads": 7}, "multiples of attention_heads=7"),
-        ({"embedding_dim": 33}, "even and at least 4"),
-        ({"patch_size": 0}, "patch_size is at least 1"),
+        ({"embedding_dim": 33}, "even and from 4 to 65,536"),
+        ({"patch_size": 0}, "patch_size is from 1 to 64"),
         ({"max_frequency": 1.0}, "max_frequency is above 1"),
     ],
 )

@@ -231,9 +231,9 @@ def test_gradients_reach_every_parameter(study):
 @pytest.mark.parametrize(
     ("choices", "sentence"),
     [
-        ({"channels": 0}, "channels are at least 1"),
-        ({"dim": 7}, "dim is even and at least 4"),
-        ({"dim": 2}, "dim is even and at least 4"),
+        ({"channels": 0}, "number of channels is from 1"),
+        ({"dim": 7}, "dim is even and from 4"),
+        ({"dim": 2}, "dim is even and from 4"),
         ({"multipliers": ()}, "one positive multiplier"),
         ({"multipliers": (1, 0)}, "one positive multiplier"),
         ({"groups": 8}, "multiple of its groups, but got 28 and 8"),

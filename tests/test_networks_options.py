@@ -200,7 +200,7 @@ def test_what_a_network_was_not_made_for_is_refused():
     [
         ({"dropout": 1.0}, "dropout is from 0 to below 1"),
         ({"dropout": -0.1}, "dropout is from 0 to below 1"),
-        ({"num_classes": -1}, "num_classes is 0 or more"),
+        ({"num_classes": -1}, "num_classes is from 0 to 1,000,000, but got -1"),
         ({"block": "convnext", "normalization": "batch"}, "convnext block has its own norms"),
         ({"attention": ("linear", "none"), "attention_heads": 3}, "multiples of attention_heads=3"),
     ],

@@ -12,6 +12,7 @@ Only JSON and safetensors: nothing in a run is ever unpickled. Every file is wri
 flushed and renamed, carries a checksum of all that is in it, and the state before the newest stays.
 """
 
+import math
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -21,10 +22,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from unnoise import json_text
 from unnoise.config import RunConfig
 from unnoise.diffusion import Diffusion
 from unnoise.errors import UnnoiseError, require
 from unnoise.files import writable
+from unnoise.foreign import require_finite, require_run
 from unnoise.tensor_files import read_tensors, write_tensors
 
 _KEPT_STATES = 2
@@ -71,14 +74,10 @@ class Run:
         Raises:
             UnnoiseError: when there is no run, or its config.json can't be used.
         """
-        file = path / "config.json"
-        require(
-            file.is_file(),
-            f"There is no run at {path} (no {file}): name the folder that `unnoise train --out` made.",
-        )
+        file = require_run(path)
         try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = json_text.read_text(file)
+        except (OSError, ValueError) as error:
             raise UnnoiseError(f"{file} can't be read ({error}): restore it from a copy.") from None
         return cls(path, RunConfig.from_json(text, file))
 
@@ -117,6 +116,7 @@ class Run:
         diffusion = self.config.build(device)
         path = weights or file
         tensors, _ = read_tensors(path)
+        require_finite(tensors, path)
         for network in (diffusion.average.network, diffusion.average.source):
             _fill(network, tensors, path)
         return diffusion
@@ -179,6 +179,8 @@ def _restore(diffusion: Diffusion, path: Path) -> Progress:
     try:
         progress = Progress(int(facts["step"]), int(facts["images"]), float(facts["seconds"]))
         average_steps = int(facts["average_steps"])
+        if not (math.isfinite(progress.seconds) and min(*progress, average_steps) >= 0):
+            raise ValueError("a number is negative or not finite")  # noqa: TRY301
     except (KeyError, ValueError) as error:
         raise UnnoiseError(f"{path} does not say how far the run had come ({error}).") from None
     _fill(diffusion.average.source, _under("network", tensors), path)

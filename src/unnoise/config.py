@@ -8,8 +8,10 @@ from typing import Literal
 
 import torch
 
+from unnoise import json_text
 from unnoise.conditioning import Condition
 from unnoise.conversion import plain, structured
+from unnoise.data.settings import LARGEST_SIDE
 from unnoise.denoiser import Precision
 from unnoise.diffusion import Diffusion
 from unnoise.ema import EMAConfig
@@ -26,6 +28,8 @@ from unnoise.tensors import Classes
 
 FORMAT = 1
 """Of config.json and of the folder around it; raised when an older unnoise could no longer read it."""
+
+_LARGEST_BATCH = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, f"The batch size is at least 1, but got {self.batch_size}.")
+        require(
+            self.batch_size <= _LARGEST_BATCH,
+            f"The batch size is at most {_LARGEST_BATCH:,}, but got {self.batch_size:,}: take 64.",
+        )
         require(
             self.batch_size >= 2 or getattr(self.network, "normalization", "group") == "group",
             "BatchNorm needs at least 2 pictures a step, but the batch size is 1: take 64.",
@@ -107,6 +115,11 @@ class DataConfig:
             min(self.height, self.width, self.channels) >= 1,
             f"Pictures have at least 1 row, column and channel, but got {self.height} x {self.width} x "
             f"{self.channels}.",
+        )
+        require(
+            max(self.height, self.width, self.channels) <= LARGEST_SIDE,
+            f"Pictures have at most {LARGEST_SIDE:,} rows, columns and channels, but got {self.height} x "
+            f"{self.width} x {self.channels}: restore config.json from a copy.",
         )
 
     @property
@@ -220,7 +233,7 @@ class RunConfig:
                 format that is newer than this unnoise.
         """
         try:
-            data = json.loads(text)
+            data = json_text.parse(text)
         except ValueError as error:
             raise UnnoiseError(f"{where} is not valid JSON ({error}): restore it from a copy.") from None
         require(isinstance(data, dict), f"{where} holds no settings, but {type(data).__name__}.")
@@ -237,6 +250,6 @@ class RunConfig:
 
 def _value(text: str) -> object:
     try:
-        return json.loads(text)
+        return json_text.parse(text)
     except ValueError:
         return text

@@ -1,5 +1,7 @@
 """JSON to frozen dataclasses and back: strict in keys and types, and one sentence for what does not fit."""
 
+import math
+import reprlib
 from functools import cache
 from typing import TypeVar, get_args
 
@@ -64,17 +66,23 @@ def _converter() -> cattrs.Converter:
 
 def _strict(value: object, kind: type) -> object:
     if type(value) is not kind:
-        raise TypeError(f"expected {kind.__name__}, got {value!r}")
+        raise TypeError(f"expected {kind.__name__}, got {_shown(value)}")
     return value
 
 
 def _attention(value: object, _: object) -> object:
     if not isinstance(value, bool) and value not in get_args(AttentionKind):
-        raise TypeError(f"expected {', '.join(get_args(AttentionKind))}, true or false, got {value!r}")
+        raise TypeError(f"expected {', '.join(get_args(AttentionKind))}, true or false, got {_shown(value)}")
     return value
 
 
 def _number(value: object, _: type) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"expected a number, got {value!r}")
+        raise TypeError(f"expected a number, got {_shown(value)}")
+    if not math.isfinite(value):
+        raise ValueError(f"expected a finite number, got {value}")
     return float(value)
+
+
+def _shown(value: object) -> str:
+    return reprlib.repr(value)

@@ -15,6 +15,9 @@ from torch import nn
 from unnoise.errors import require
 from unnoise.power_ema import require_sigma_rel
 
+_MOST_PROFILES = 16
+"""Each is a copy of the network."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EMAConfig:
@@ -52,8 +55,9 @@ class EMAConfig:
         for sigma_rel in self.profiles:
             require_sigma_rel(sigma_rel)
         require(
-            len(set(self.profiles)) == len(self.profiles),
-            f"Each of the EMA's profiles is stored once, but got {self.profiles}: leave out the repetition.",
+            len(set(self.profiles)) == len(self.profiles) <= _MOST_PROFILES,
+            f"Each of the EMA's profiles is stored once, and there are at most {_MOST_PROFILES}, but got "
+            f"{self.profiles}: leave some out.",
         )
         for name in ("profile_every", "snapshots", "megabytes"):
             value = getattr(self, name)

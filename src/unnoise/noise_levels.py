@@ -14,6 +14,9 @@ from unnoise.errors import require
 from unnoise.schedules import RatePair, Schedule, rates_of_log_snr
 from unnoise.tensors import Rates
 
+_MOST = 10_000
+"""Slices, and losses in each, that `LossAware` may remember."""
+
 
 @runtime_checkable
 class NoiseLevels(Protocol):
@@ -104,9 +107,9 @@ class LossAware:
 
     def __post_init__(self) -> None:
         require(
-            self.num_slices >= 1 and self.memory >= 1 and 0 <= self.uniform <= 1,
-            f"LossAware needs at least 1 slice and 1 loss, and uniform from 0 to 1, but got {self.num_slices}, "
-            f"{self.memory} and {self.uniform:g}: take 64, 10 and 0.001.",
+            1 <= self.num_slices <= _MOST and 1 <= self.memory <= _MOST and 0 <= self.uniform <= 1,
+            f"LossAware needs at least 1 slice and 1 loss, at most {_MOST:,} of either, and uniform from 0 to "
+            f"1, but got {self.num_slices}, {self.memory} and {self.uniform:g}: take 64, 10 and 0.001.",
         )
 
     def draw(self, count: int, schedule: Schedule, generator: torch.Generator) -> RatePair:

@@ -10,7 +10,7 @@ from unnoise.config import Budget, DataConfig, Recipe, RunConfig
 from unnoise.data import ImageSet
 from unnoise.denoiser import Precision
 from unnoise.errors import require
-from unnoise.networks import UNetConfig
+from unnoise.networks import UNetConfig, require_room
 from unnoise.normalizer import Normalizer
 from unnoise.presets import recipe
 from unnoise.seeds import require_seeds
@@ -64,6 +64,7 @@ def plan(images: ImageSet, wishes: Wishes) -> RunConfig:
     training = split(len(images), held_out, seed).training
     preset = wishes.preset or "default"
     chosen = _recipe(preset, images, wishes)
+    require_room(chosen.network)
     return RunConfig(
         preset=preset,
         seed=seed,

@@ -9,6 +9,7 @@ from unnoise.errors import UnnoiseError
 from unnoise.files import writable
 
 Row = TypeVar("Row")
+_MOST = 2**63
 
 
 def read_table(path: Path, row: type[Row]) -> list[Row]:
@@ -19,21 +20,27 @@ def read_table(path: Path, row: type[Row]) -> list[Row]:
     """
     if not path.is_file():
         return []
-    kinds = {name: (get_args(kind) or (kind,))[0] for name, kind in get_type_hints(row).items()}
+    kinds = get_type_hints(row)
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return [
                 row(**{name: _value(line[name], kind) for name, kind in kinds.items()})
                 for line in csv.DictReader(file)
             ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UnnoiseError(f"{path} is damaged ({error}): remove it to go on without it.") from None
 
 
-def _value(cell: str, kind: type) -> Any:  # noqa: ANN401
+def _value(cell: str | None, kind: Any) -> Any:  # noqa: ANN401
     if cell is None:
         raise ValueError("a line is too short")
-    return kind(cell) if cell else None
+    optional = get_args(kind)
+    if not cell and not optional:
+        raise ValueError("a cell is empty")
+    value = (optional or (kind,))[0](cell) if cell else None
+    if isinstance(value, int) and abs(value) > _MOST:
+        raise ValueError("a number is too large")
+    return value
 
 
 def write_table(path: Path, row: type[Row], rows: Iterable[Row]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unnoise.errors import UnnoiseError, require
 from unnoise.files import writable
+from unnoise.foreign import require_no_pickle
 
 Tensors: TypeAlias = dict[str, Tensor]
 Facts: TypeAlias = dict[str, str]
@@ -39,7 +40,8 @@ def read_tensors(path: Path) -> tuple[Tensors, Facts]:
     Raises:
         UnnoiseError: when there is no such file, or a single bit of it is not what was written.
     """
-    _require_safetensors(path)
+    require(path.is_file(), f"{path} does not exist: the run stopped before it saved anything; train it again.")
+    require_no_pickle(path)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -57,10 +59,9 @@ def read_tensors(path: Path) -> tuple[Tensors, Facts]:
 def read_facts(path: Path) -> Facts:
     """What is to be known of the tensors, without reading them; nothing where the file can't be used."""
     try:
-        _require_safetensors(path)
         with safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
-    except (UnnoiseError, SafetensorError, OSError, ValueError):
+    except (SafetensorError, OSError, ValueError):
         return {}
 
 
@@ -72,30 +73,6 @@ def checksum(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
         digest.update(f"{name!r} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-_PICKLES = (b"\x80", b"PK")
-"""How pickles begin, and the .zip files that torch.save puts them in."""
-
-
-def _require_safetensors(path: Path) -> None:
-    require(path.is_file(), f"{path} does not exist: the run stopped before it saved anything; train it again.")
-    try:
-        with path.open("rb") as file:
-            start = file.read(2)
-    except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from None
-    require(
-        not start.startswith(_PICKLES) or _begins_like_safetensors(path),
-        f"{path} is a pickle, which can run any program when it is opened, so unnoise never does: "
-        "save the tensors as safetensors, or train again.",
-    )
-
-
-def _begins_like_safetensors(path: Path) -> bool:
-    """Whether eight bytes of length and a brace open the file: a length may begin like a pickle by chance."""
-    with path.open("rb") as file:
-        return file.read(9)[8:] == b"{"
 
 
 def _damaged(path: Path, reason: str) -> UnnoiseError:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from unnoise.cli.console import count
+from unnoise.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,12 +30,13 @@ def show_checkup(checkup: "Checkup", out: "Console") -> None:
 def fact_table(facts: Mapping[str, str], *, indent: int = 0) -> "Table":
     """A line for each fact, its name in front."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold" if not indent else "dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(" " * indent + name, value)
+        table.add_row(" " * indent + name, Text(printable(value)))
     return table
 
 

@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg
 
 from unnoise.cli.console import Bar, result, say
 from unnoise.errors import require
+from unnoise.printable import printable
 
 if TYPE_CHECKING:
     from unnoise.reports import Folder
@@ -61,11 +62,11 @@ def _print(folders: "Sequence[Folder]") -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for name in names_of(folders):
-        table.add_column(Text(name), justify="right")
+        table.add_column(Text(printable(name)), justify="right")
     for row in measures(folders):
         cells = [f"{cell.text} ({cell.beneath})" if cell.beneath else cell.text for cell in row.cells]
         styles = ["bold" if cell.best else "" for cell in row.cells]
-        table.add_row(Text(row.name), *map(Text, cells, styles))
+        table.add_row(*map(Text, map(printable, (row.name, *cells)), ("", *styles)))
     Console(highlight=False).print(table)
     for sentence in (why_scores_differ(folders), why_losses_differ(folders)):
         if sentence:

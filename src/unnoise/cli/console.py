@@ -4,13 +4,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unnoise.printable import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 def complain(sentence: str, code: int = 2) -> int:
     """Prints one sentence to standard error; returns the exit code."""
-    print(f"unnoise: {' '.join(sentence.split())}", file=sys.stderr)
+    print(f"unnoise: {printable(' '.join(sentence.split()))}", file=sys.stderr)
     return code
 
 
@@ -28,12 +30,12 @@ def stderr() -> "Console":
 
 def say(text: str) -> None:
     """Tells people what happens, on standard error."""
-    stderr().print(text, markup=False, soft_wrap=True)
+    stderr().print(printable(text, lines=True), markup=False, soft_wrap=True)
 
 
 def result(what: str, path: Path) -> None:
     """Prints a result's path on standard output."""
-    print(f"{what}: {path}", flush=True)
+    print(f"{what}: {printable(str(path))}", flush=True)
 
 
 class Bar:
@@ -48,7 +50,8 @@ class Bar:
     def __init__(self, task: str, total: float, *, hidden: bool = False) -> None:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
+        noted = TextColumn("{task.fields[note]}", markup=False)
+        columns = (BarColumn(), TaskProgressColumn(), noted, TimeRemainingColumn())
         self._progress = Progress(
             TextColumn("{task.description}"), *columns, TextColumn("left"), console=stderr(), disable=hidden
         )

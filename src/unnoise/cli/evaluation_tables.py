@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from unnoise.cli.console import say
+from unnoise.printable import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -13,13 +14,15 @@ if TYPE_CHECKING:
 
 def show_scores(facts: Mapping[str, object], scores: "Sequence[Score]", warnings: Sequence[str]) -> None:
     """The facts in a line, a row for each score, and what to mind."""
+    from rich.text import Text
+
     from unnoise.evaluation import in_words
 
     table = _table("", "samples", "95% interval", "real pictures", "better")
     for score in scores:
         real = "" if score.real is None else f"{score.real:.4g}"
         between = f"{score.low:.4g} to {score.high:.4g}"
-        table.add_row(score.name, f"{score.value:.4g}", between, real, score.better)
+        table.add_row(Text(printable(score.name)), f"{score.value:.4g}", between, real, score.better)
     _print(in_words(facts), table)
     for warning in warnings:
         say(warning)
@@ -61,5 +64,6 @@ def _print(*parts: object) -> None:
 
     console = Console(highlight=False)
     for part in parts:
+        part = printable(part) if isinstance(part, str) else part
         console.print(part, markup=False, soft_wrap=isinstance(part, str))
     console.print()

@@ -53,7 +53,7 @@ def info(
         labels: Classes to learn: auto for those of the source (folders, IDX, .npz), or an IDX or .csv file.
         no_measure: Leave out the second of training.
     """
-    if (Path(what) / "config.json").is_file():
+    if _names_a_run(Path(what)):
         _show_run(Path(what), out)
         return
     from unnoise.config import Budget
@@ -94,6 +94,14 @@ def _show(checkup: "Checkup", sheet: Path | None) -> None:
 
         save_png(checkup_sheet(checkup), sheet)
         result("sheet", sheet)
+
+
+def _names_a_run(path: Path) -> bool:
+    """Also where somebody names a file of a run, or a pickle: what is said of it is said in one place."""
+    from unnoise.foreign import PICKLES, pickle_in
+
+    inside = path.name in {"config.json", "model.safetensors"} or path.suffix.lower() in PICKLES
+    return (path / "config.json").exists() or (path.is_file() and (inside or pickle_in(path) is not None))
 
 
 def _show_run(path: Path, sheet: Path | None) -> None:

@@ -36,7 +36,7 @@ def parse(command: Callable[..., None], name: str, arguments: Sequence[str]) -> 
 
 def _sentence(box: str) -> str:
     """What a box of text says, without its frame and its advice on where to find help."""
-    words = re.sub(r"[╭╮╰╯│─\s]+", " ", box)
+    words = re.sub(r"(?:[╭╮╰╯│─\s]|-{10,})+", " ", box)
     words = re.sub(r"(Got errors|Argument helptext|For full helptext).*|[(]required[)]|{None}[|]", " ", words)
     words = " ".join(words.split())
     words = re.sub(
@@ -44,4 +44,10 @@ def _sentence(box: str) -> str:
         "",
         words,
     )
+    words = re.sub(r"(?<=Expected one of )[(](.*?)[)]", _in_order, words)
     return words.rstrip(".:") or "These options were not understood"
+
+
+def _in_order(choices: re.Match[str]) -> str:
+    """The choices, which come in any order, without that of leaving the option out."""
+    return ", ".join(sorted(set(choices[1].split(", ")) - {"'None'"}))

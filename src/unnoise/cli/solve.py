@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 from unnoise.cli.console import Bar, count, result, say
 from unnoise.cli.loading import as_trained
 from unnoise.errors import require
+from unnoise.printable import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -236,12 +237,13 @@ def _show(trials: "Sequence[Trial]", choice: "Choice", name: str) -> None:
     """A line for each, by calls, the best first."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     titles = ("sampler", "grid", "calls", "error", name, "95 %", "")
     for title in titles:
         left = title in ("sampler", "grid", "")
-        table.add_column(title, justify="left" if left else "right", no_wrap=True)
+        table.add_column(Text(printable(title)), justify="left" if left else "right", no_wrap=True)
     tried = sorted(
         (trial for trial in trials if trial.role == "tried"),
         key=lambda trial: (trial.candidate.calls, trial.distance.value),

@@ -251,7 +251,7 @@ def _loop(run: "Run", images: "ImageSet", device: str, stop: Stop, *, leads: boo
             if last is None or step.progress.seconds - last.seconds > 0.5 or step.spent >= 1:
                 if last is not None:
                     seen, seconds = (now - then for now, then in zip(step.progress[1:], last[1:], strict=True))
-                    speed = f"{seen / max(seconds, 1e-9):,.0f} images/s, "
+                    speed = f"{max(seen, 0) / max(seconds, 1e-9):,.0f} images/s, "
                 last = step.progress
                 shown.show(step.spent, f"{speed}loss {float(step.result.loss):.4f}{held_out}{quality}")
     if last is None and not stop.asked and not run.config.until_converged:

@@ -1,5 +1,6 @@
 """An array of pictures is resized like files are, and used as it lies where nothing has to change."""
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -25,6 +26,8 @@ from unnoise.data.summary import Summary, natural_size
 from unnoise.errors import require
 
 _AT_ONCE = 256
+_MOST_BYTES = 64 * 2**20
+"""Of the pictures that one thread takes at once."""
 
 
 @dataclass
@@ -82,14 +85,14 @@ class ArrayPictures:
         return self.array if same_size and settings.channels in {None, channels} else None
 
     def batches(self, settings: Settings | None) -> Generator[Batch, None, None]:
-        """A batch for every 256 pictures; raises UnnoiseError where the channels cannot be had."""
+        """A batch for some 256 pictures each; raises UnnoiseError where the channels cannot be had."""
         channels = self.array.shape[3]
         require(
             settings is None or settings.channels == channels or {settings.channels, channels} <= set(MODES),
             f"An array keeps its channels unless both numbers are from 1 to 4, but {self.source!r} "
             f"has {channels} and {settings and settings.channels} were asked for: leave channels out.",
         )
-        return in_order(partial(self._batch, settings), range(0, len(self.array), _AT_ONCE))
+        return in_order(partial(self._batch, settings), range(0, len(self.array), self._at_once))
 
     def picture_names(self) -> list[str]:
         """None: the pictures of an array have no names."""
@@ -99,11 +102,17 @@ class ArrayPictures:
         """Of all pictures."""
         return self.labels(True)
 
+    @property
+    def _at_once(self) -> int:
+        """How many pictures a batch has: fewer of the large ones."""
+        one = math.prod(self.array.shape[1:]) * self.array.itemsize
+        return min(_AT_ONCE, max(1, _MOST_BYTES // one))
+
     def close(self) -> None:
         """Nothing stays open but the mapping, which its users hold."""
 
     def _batch(self, settings: Settings | None, start: int) -> Batch:
-        raw = np.ascontiguousarray(self.array[start : start + _AT_ONCE])
+        raw = np.ascontiguousarray(self.array[start : start + self._at_once])
         kind = f"{raw.dtype.str} {raw.shape[1:]}".encode()
         digest = blake2b(raw.data, key=kind[:64], digest_size=16).digest()
         if settings is None:

@@ -3,7 +3,6 @@
 import gzip
 import math
 import struct
-import zipfile
 import zlib
 from io import BufferedReader
 from pathlib import Path
@@ -12,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unnoise.data.bombs import LARGE_ARRAY, require_sane
+from unnoise.data.decode import LARGEST_PIXELS
+from unnoise.data.numpy_files import mapped, opened
 from unnoise.errors import UnnoiseError, require
 
 _IDX_IMAGES = {0x00000803: 3, 0x00000804: 4}
 _IDX_LABELS = {0x00000801: 1}
 _BROKEN_IDX = (OSError, EOFError, zlib.error, ValueError)
-_BROKEN_NPZ = (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
 _NPZ_LABELS = ("labels", "y", "arr_1")
 _PIECE = 2**20
 _PICTURE_CHANNELS = range(1, 5)
@@ -29,7 +30,7 @@ def read_array(path: Path) -> NDArray[Any]:
     The numbers are as they lie in the file: uint8, bool, or floats. Raises UnnoiseError for anything else.
     """
     if path.suffix.lower() == ".npy":
-        array = _read_npy(path)
+        array = mapped(path)
     elif path.suffix.lower() == ".npz":
         array = _read_npz(path)
     else:
@@ -78,11 +79,12 @@ def read_idx_labels(path: Path) -> NDArray[np.uint8]:
 
 
 def _read_idx(path: Path, dimensions: dict[int, int]) -> NDArray[np.uint8]:
+    size = path.stat().st_size
     with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-        return _parse_idx(file, dimensions)
+        return _parse_idx(file, dimensions, size)
 
 
-def _parse_idx(file: gzip.GzipFile | BufferedReader, accepted: dict[int, int]) -> NDArray[np.uint8]:
+def _parse_idx(file: gzip.GzipFile | BufferedReader, accepted: dict[int, int], size: int) -> NDArray[np.uint8]:
     """Reads what begins with an accepted magic number; raises ValueError, with the reason, for the rest."""
     head = file.read(4)
     magic = struct.unpack(">I", head)[0] if len(head) == 4 else -1
@@ -101,60 +103,33 @@ def _parse_idx(file: gzip.GzipFile | BufferedReader, accepted: dict[int, int]) -
     # Piece by piece: a damaged header may promise more than any memory holds.
     while len(content) <= promised and (piece := file.read(_PIECE)):
         content += piece
+        require_sane(len(content), size, LARGE_ARRAY)
     if len(content) != promised:
         found = "more" if len(content) > promised else f"only {len(content)}"
         raise ValueError(f"its dimensions {shape} promise {promised} bytes, and it holds {found}")
-    return np.frombuffer(bytes(content), np.uint8).reshape(shape)
-
-
-def _read_npy(path: Path) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise _unloadable(path, error) from error
-    require(
-        isinstance(array, np.ndarray),
-        f"A .npy file must hold one array, but {str(path)!r} does not: save it anew.",
-    )
-    return array
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def _read_npz(path: Path) -> NDArray[Any]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if "images" in archive.files:
-                chosen: NDArray[Any] = archive["images"]
-                return chosen
-            arrays = {name: archive[name] for name in archive.files}
-    except _BROKEN_NPZ as error:
-        raise _unloadable(path, error) from error
-    fitting = [name for name, array in arrays.items() if array.ndim in {3, 4}]
-    require(
-        len(fitting) == 1,
-        f"A .npz file must hold its pictures under 'images', or just one array of 3 or 4 dimensions, but "
-        f"{str(path)!r} holds {', '.join(f'{n} {a.shape}' for n, a in arrays.items()) or 'nothing'}: "
-        f"save it with np.savez(path, images=...).",
-    )
-    only: NDArray[Any] = arrays[fitting[0]]
-    return only
+    with opened(path) as archive:
+        if "images" in archive.names:
+            return archive.read("images")
+        shapes = {name: archive.shape(name) for name in archive.names}
+        fitting = [name for name, shape in shapes.items() if len(shape) in {3, 4}]
+        require(
+            len(fitting) == 1,
+            f"A .npz file must hold its pictures under 'images', or just one array of 3 or 4 dimensions, but "
+            f"{str(path)!r} holds {', '.join(f'{n} {shape}' for n, shape in shapes.items()) or 'nothing'}: "
+            f"save it with np.savez(path, images=...).",
+        )
+        return archive.read(fitting[0])
 
 
 def read_npz_labels(path: Path) -> NDArray[Any] | None:
     """The array `labels`, `y` or `arr_1` of a .npz, or None where it has none of them."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = next((name for name in _NPZ_LABELS if name in archive.files), None)
-            return None if found is None else archive[found]
-    except _BROKEN_NPZ as error:
-        raise _unloadable(path, error) from error
-
-
-def _unloadable(path: Path, error: Exception) -> UnnoiseError:
-    reason = str(error).split("\n")[0].strip().rstrip(".")
-    return UnnoiseError(
-        f"A {path.suffix.lower()} file must be whole and hold plain numbers, but {str(path)!r} cannot "
-        f"be read ({reason}): save it again with numpy, without object arrays."
-    )
+    with opened(path) as archive:
+        found = next((name for name in _NPZ_LABELS if name in archive.names), None)
+        return None if found is None else archive.read(found)
 
 
 def _with_layout(array: NDArray[Any], path: Path) -> NDArray[Any]:
@@ -163,6 +138,11 @@ def _with_layout(array: NDArray[Any], path: Path) -> NDArray[Any]:
         array.ndim in {3, 4} and 0 not in array.shape,
         f"An array of pictures must have the shape (N, H, W), (N, H, W, C) or (N, C, H, W), but "
         f"{str(path)!r} has {array.shape}: reshape it.",
+    )
+    require(
+        math.prod(array.shape[1:]) <= 4 * LARGEST_PIXELS,
+        f"A picture in an array has at most {4 * LARGEST_PIXELS:,} numbers, but those of {str(path)!r} have "
+        f"{array.shape[1:]}: reshape it.",
     )
     require(
         array.dtype in (np.uint8, np.bool_) or np.issubdtype(array.dtype, np.floating),

@@ -22,7 +22,7 @@ from unnoise.files import writable
 
 _VERSION = 1
 _DAY_SECONDS = 24 * 60 * 60
-_DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError)
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError)
 
 
 def default_cache() -> Path:

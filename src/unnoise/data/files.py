@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 from unnoise.data.decode import MODES, Header, UnreadableError, decode, read_header
 from unnoise.data.image_set import Skipped
 from unnoise.data.labels import Labels, counted, of_folders
-from unnoise.data.listing import SUFFIXES, Entry, Listing, printable, read_bytes, suffix_of
+from unnoise.data.listing import LARGEST_FILE, SUFFIXES, Entry, Listing, read_bytes, suffix_of
 from unnoise.data.origin import Batch
-from unnoise.data.parallel import bar, in_order
+from unnoise.data.parallel import Room, bar, in_order
 from unnoise.data.settings import Settings
 from unnoise.data.summary import Summary, summarize_headers
 from unnoise.errors import UnnoiseError, require
+from unnoise.printable import printable
 
 # zipfile says RuntimeError for a password and NotImplementedError for an unknown compression.
-_READ_ERRORS = (OSError, BadZipFile, ZlibError, EOFError, RuntimeError, NotImplementedError)
+_READ_ERRORS = (OSError, ValueError, BadZipFile, ZlibError, EOFError, RuntimeError, NotImplementedError)
+_ROOM = Room(LARGEST_FILE)
+"""The bytes of all files that are read at once, by any number of threads."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,16 @@ class PictureFiles:
 
     def _header(self, entry: Entry) -> Header | Skipped:
         try:
-            with self.listing.open(entry) as file:
+            with _ROOM.taken(entry.size), self.listing.open(entry) as file:
                 return read_header(file)
         except (UnreadableError, *_READ_ERRORS) as error:
             return _skip(entry, error)
 
     def _batch(self, settings: Settings | None, entry: Entry) -> Batch:
+        with _ROOM.taken(entry.size):
+            return self._read(settings, entry)
+
+    def _read(self, settings: Settings | None, entry: Entry) -> Batch:
         try:
             data = read_bytes(self.listing, entry)
         except _READ_ERRORS as error:

@@ -7,9 +7,12 @@ from pathlib import Path
 from unnoise.data.arrays import read_idx_labels, read_npz_labels
 from unnoise.data.labels import Labels, none_known, of_names, of_values
 from unnoise.errors import UnnoiseError, require
+from unnoise.printable import printable
 
 _FILE_COLUMNS = ("file", "filename", "file_name", "path", "name", "image")
 _CLASS_COLUMNS = ("class", "label")
+LARGEST_CSV = 256 * 2**20
+"""In bytes: more than a million long names take."""
 _IDX_SUFFIXES = frozenset({".idx", ".gz"})
 
 
@@ -99,7 +102,7 @@ def _pairs(path: Path, known: Collection[str]) -> Iterator[tuple[str, str]]:
             raise _bad(
                 path, f"entry {number} ({', '.join(row)!r}) is too short", "give each a file and a class"
             )
-        yield row[file].replace("\\", "/").removeprefix("./"), row[kind]
+        yield printable(row[file].replace("\\", "/").removeprefix("./")), printable(row[kind])
     if len(rows) == first:
         raise _bad(path, "it holds nothing but a header", "add a line for each picture")
 
@@ -119,6 +122,8 @@ def _columns(row: list[str], known: Collection[str], path: Path) -> tuple[int, i
 
 def _rows(path: Path) -> list[list[str]]:
     """All lines that are not empty, cut at commas, semicolons or tabs, whichever the first line has."""
+    if path.stat().st_size > LARGEST_CSV:
+        raise _bad(path, f"it has more than {LARGEST_CSV // 2**20} MB", "leave out all but files and classes")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()

@@ -11,6 +11,7 @@ from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from unnoise.data.bombs import LARGE_PICTURE, require_sane_member
 from unnoise.errors import UnnoiseError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
@@ -33,17 +34,16 @@ def suffix_of(name: str) -> str:
 
 def read_bytes(listing: "Listing", entry: Entry) -> bytes:
     """Reads one file whole; raises OSError where it is larger than 512 MB."""
-    if entry.size > LARGEST_FILE:
-        raise OSError(
-            f"{entry.size / 2**20:.0f} MB is more than the {LARGEST_FILE // 2**20} MB a file may have"
-        )
     with listing.open(entry) as file:
         return file.read(LARGEST_FILE)
 
 
-def printable(name: str) -> str:
-    """The name itself, but for bytes that are no text in the file system: those are spelt out."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+def _require_size(entry: Entry) -> None:
+    if entry.size > LARGEST_FILE:
+        raise OSError(
+            f"it has {entry.size / 2**20:,.0f} MB, and a file may have {LARGEST_FILE / 2**20:,.0f}: "
+            f"make it smaller, or leave it out"
+        )
 
 
 def _hidden(part: str) -> bool:
@@ -94,7 +94,7 @@ class FolderListing:
                 if _hidden(item.name):
                     continue
                 name = below + item.name
-                if item.is_dir():
+                if _is_folder(item):
                     (links if item.is_symlink() else folders).append(name + "/")
                 elif suffix_of(item.name) in SUFFIXES:
                     self.entries.append(_entry(name, item))
@@ -115,10 +115,18 @@ class FolderListing:
         """Opens one file of the folder."""
         if entry.size == _MISSING:
             raise OSError("a link that leads nowhere, or no ordinary file")
+        _require_size(entry)
         return (self.folder / entry.name).open("rb")
 
     def close(self) -> None:
         """Nothing stays open."""
+
+
+def _is_folder(item: "os.DirEntry[str]") -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _entry(name: str, item: "os.DirEntry[str]") -> Entry:
@@ -143,7 +151,7 @@ class ZipListing:
         # Opened late: where the cache knows the file already, its directory need not be read.
         try:
             return zipfile.ZipFile(self.path)
-        except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
             raise UnnoiseError(
                 f"A .zip of pictures must be a whole zip file, but {str(self.path)!r} cannot be read "
                 f"({error}): copy it or zip the pictures again."
@@ -154,7 +162,7 @@ class ZipListing:
         members = {}
         for member in self._archive.infolist():
             name = member.filename.replace("\\", "/")
-            if member.is_dir() or any(_hidden(part) for part in name.split("/")):
+            if not name or name.endswith("/") or any(_hidden(part) for part in name.split("/")):
                 continue
             if suffix_of(name) in SUFFIXES:
                 members[name] = member
@@ -176,9 +184,12 @@ class ZipListing:
         return _digest(["zip", *(f"{name}\0{member.file_size}\0{member.CRC}" for name, member in members)])
 
     def open(self, entry: Entry) -> BytesIO | BufferedReader:
-        """Opens one member, unpacked in memory."""
-        with self._archive.open(self._members[entry.name]) as member:
-            return BytesIO(member.read(LARGEST_FILE))
+        """Opens one member, unpacked in memory: no more than it says of itself."""
+        _require_size(entry)
+        info = self._members[entry.name]
+        require_sane_member(info, LARGE_PICTURE)
+        with self._archive.open(info) as member:
+            return BytesIO(member.read(entry.size))
 
     def close(self) -> None:
         """Closes the zip file."""

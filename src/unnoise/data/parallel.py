@@ -1,9 +1,11 @@
 """Work is spread over threads, and its results come back in order while memory stays flat."""
 
 import os
+import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -34,6 +36,29 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Gener
             yield pending.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Room:
+    """So much of something scarce may be in use at once, whatever the number of threads; the others wait."""
+
+    def __init__(self, whole: int) -> None:
+        self.whole = whole
+        self.used = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, amount: int) -> Iterator[None]:
+        """Takes this much, or all of it where the amount is larger, and gives it back afterwards."""
+        share = min(max(amount, 0), self.whole)
+        with self._changed:
+            self._changed.wait_for(lambda: self.used + share <= self.whole)
+            self.used += share
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.used -= share
+                self._changed.notify_all()
 
 
 def bar(label: str, total: int, *, show: bool) -> tuple[Progress, Callable[[int], None]]:

@@ -12,6 +12,7 @@ from PIL import Image
 from unnoise.data.array_origin import array_file
 from unnoise.data.decode import UnreadableError, decode, quiet_pillow, read_header
 from unnoise.data.fitting import fit_picture
+from unnoise.data.listing import LARGEST_FILE
 from unnoise.data.settings import Settings
 from unnoise.errors import UnnoiseError, require
 from unnoise.tensors import Pixels
@@ -84,6 +85,10 @@ def _file(path: Path, settings: Settings) -> NDArray[np.uint8]:
 
 def _decoded(path: Path, settings: Settings) -> NDArray[np.uint8]:
     _require_file(path)
+    require(
+        path.stat().st_size <= LARGEST_FILE,
+        f"A file with a picture has at most {LARGEST_FILE // 2**20} MB, but {path} is larger: make it smaller.",
+    )
     try:
         return decode(path.read_bytes(), settings)
     except (UnreadableError, OSError) as error:

@@ -8,6 +8,7 @@ from unnoise.data.listing import SUFFIXES, FolderListing, ZipListing
 from unnoise.data.named import DIGITS, FASHION, digits, fashion_mnist
 from unnoise.data.origin import Origin
 from unnoise.errors import UnnoiseError
+from unnoise.foreign import NEVER, PICKLES, pickle_in
 
 _IDX_MARK = "-images-idx3-ubyte"
 _ARRAY_SUFFIXES = frozenset({".npy", ".npz", ".idx", ".gz"})
@@ -41,6 +42,8 @@ def _folder(source: str, path: Path) -> Origin:
 
 
 def _file(source: str, path: Path) -> Origin:
+    if not path.is_file():
+        raise _unknown(source, "it is a pipe or a device")  # which might be waited for without end
     suffix = path.suffix.lower()
     if suffix == ".zip":
         return PictureFiles(source, ZipListing(path))
@@ -51,11 +54,13 @@ def _file(source: str, path: Path) -> Origin:
             f"A data set needs many pictures, but {source!r} is a single one: put it with others into a "
             f"folder and name the folder."
         )
+    if suffix in PICKLES or pickle_in(path):
+        raise _unknown(source, NEVER, "save pictures as .png, or an array as .npy")
     raise _unknown(source, "it is a file of another kind")
 
 
-def _unknown(source: str, reason: str) -> UnnoiseError:
+def _unknown(source: str, reason: str, remedy: str = "check the spelling") -> UnnoiseError:
     return UnnoiseError(
         f"A source is a folder or .zip of pictures, a .npy, .npz or IDX file, '{DIGITS}' or '{FASHION}', but "
-        f"{source!r} is none of these ({reason}): check the spelling."
+        f"{source!r} is none of these ({reason}): {remedy}."
     )

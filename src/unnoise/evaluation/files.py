@@ -2,8 +2,8 @@
 
 import json
 
+from unnoise import json_text
 from unnoise.checkpoint import Run
-from unnoise.errors import UnnoiseError, require
 from unnoise.files import writable
 
 
@@ -25,9 +25,4 @@ def read_evaluation(run: Run) -> dict[str, object]:
         UnnoiseError: when it is damaged.
     """
     path = run.path / "evaluation.json"
-    try:
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise UnnoiseError(f"{path} is damaged ({error}): remove it to go on without it.") from None
-    require(isinstance(known, dict), f"{path} is damaged (no object): remove it to go on without it.")
-    return dict(known)
+    return json_text.read(path, "remove it to go on without it") if path.is_file() else {}

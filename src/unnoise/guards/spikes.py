@@ -39,9 +39,8 @@ class LossWatch:
     def add(self, step: int, loss: float) -> Fault | None:
         """The mean loss of the steps since the last report, until this one."""
         self._reports.append(_Report(step, loss))
-        *before, last_good = list(self._reports)[:-_IN_A_ROW] or [_Report(0, 0.0)]
-        before.append(last_good)
-        recent = list(self._reports)[-_IN_A_ROW:]
+        reports = list(self._reports)
+        before, recent = reports[:-_IN_A_ROW], reports[-_IN_A_ROW:]
         if len(before) < _USUAL:
             return None
         usual = [report.loss for report in before]
@@ -49,7 +48,7 @@ class LossWatch:
         if lowest <= _highest(usual):
             return None
         seen = f"The loss rose from about {np.median(usual[-_USUAL:]):.3g} to {lowest:.3g} and stayed there"
-        return Fault("loss spike", seen, step=step, good=last_good.step)
+        return Fault("loss spike", seen, step=step, good=before[-1].step)
 
 
 def _highest(losses: Sequence[float]) -> float:

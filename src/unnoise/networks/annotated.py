@@ -16,6 +16,7 @@ from unnoise.networks import sizes
 from unnoise.networks.attention import Attention, LinearAttention
 from unnoise.networks.convnext import ConvNeXtBlock
 from unnoise.networks.embeddings import Embeddings, TimestepEmbedding
+from unnoise.networks.limits import LARGEST, MOST_LEVELS, require_between
 from unnoise.networks.norms import ChannelLayerNorm, RMSNorm
 from unnoise.networks.resnet import ResNetBlock
 from unnoise.tensors import Classes, Features, Images, NextFeatures, Rates
@@ -36,14 +37,18 @@ class AnnotatedConfig:
     def __post_init__(self) -> None:
         studies = get_args(Study)
         require(self.study in studies, f"An annotated study is {' or '.join(studies)}, but got {self.study!r}.")
-        require(self.channels >= 1, f"An annotated U-Net's channels are at least 1, but got {self.channels}.")
+        require_between("An annotated U-Net's number of channels", self.channels, 1, LARGEST)
         require(
-            self.dim >= 4 and self.dim % 2 == 0,
-            f"An annotated U-Net's dim is even and at least 4, but got {self.dim}.",
+            4 <= self.dim <= LARGEST and self.dim % 2 == 0,
+            f"An annotated U-Net's dim is even and from 4 to {LARGEST:,}, but got {self.dim}.",
         )
+        levels = len(self.multipliers)
         require(
-            len(self.multipliers) >= 1 and min(self.multipliers) >= 1,
-            f"An annotated U-Net needs one positive multiplier for each level, but got {self.multipliers}.",
+            1 <= levels <= MOST_LEVELS
+            and min(self.multipliers) >= 1
+            and self.dim * max(self.multipliers) <= LARGEST,
+            f"An annotated U-Net needs one positive multiplier for each of at most {MOST_LEVELS} levels, and "
+            f"no width above {LARGEST:,}, but got {self.multipliers[: MOST_LEVELS + 1]} of dim {self.dim}.",
         )
         require(
             self.groups >= 1 and (self.study == "convnext" or self.dim % self.groups == 0),

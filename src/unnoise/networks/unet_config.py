@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from unnoise.errors import require
+from unnoise.networks.limits import LARGEST, MOST_BLOCKS, MOST_CLASSES, MOST_LEVELS, require_between
 from unnoise.networks.modulation import Modulation
 from unnoise.networks.norms import Normalization
 
@@ -42,18 +43,22 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attention", tuple(_in_words(choice) for choice in self.attention))
-        for name, number in (("channels", self.channels), ("block_depth", self.block_depth)):
-            require(number >= 1, f"A U-Net's {name} is at least 1, but got {number}.")
+        for name, number, most in (
+            ("channels", self.channels, LARGEST),
+            ("block_depth", self.block_depth, MOST_BLOCKS),
+            ("attention_heads", self.attention_heads, LARGEST),
+            ("patch_size", self.patch_size, MOST_BLOCKS),
+        ):
+            require_between(f"A U-Net's {name}", number, 1, most)
         self._check_words()
         self._check_widths()
         require(
-            self.embedding_dim >= 4 and self.embedding_dim % 2 == 0,
-            f"A U-Net's embedding_dim is even and at least 4, but got {self.embedding_dim}.",
+            4 <= self.embedding_dim <= LARGEST and self.embedding_dim % 2 == 0,
+            f"A U-Net's embedding_dim is even and from 4 to {LARGEST:,}, but got {self.embedding_dim}.",
         )
         require(self.max_frequency > 1, f"A U-Net's max_frequency is above 1, but got {self.max_frequency}.")
-        require(self.patch_size >= 1, f"A U-Net's patch_size is at least 1, but got {self.patch_size}.")
         require(0 <= self.dropout < 1, f"A U-Net's dropout is from 0 to below 1, but got {self.dropout}.")
-        require(self.num_classes >= 0, f"A U-Net's num_classes is 0 or more, but got {self.num_classes}.")
+        require_between("A U-Net's num_classes", self.num_classes, 0, MOST_CLASSES)
 
     def _check_words(self) -> None:
         for name, value, allowed in (
@@ -74,8 +79,9 @@ class UNetConfig:
     def _check_widths(self) -> None:
         levels = len(self.widths)
         require(
-            levels >= 1 and min(self.widths) >= 1,
-            f"A U-Net needs one positive width for each level, such as (32, 64, 96), but got {self.widths}.",
+            1 <= levels <= MOST_LEVELS and min(self.widths) >= 1 and max(self.widths) <= LARGEST,
+            f"A U-Net needs one positive width for each level, such as (32, 64, 96), for at most {MOST_LEVELS} "
+            f"levels and each at most {LARGEST:,}, but got {self.widths[: MOST_LEVELS + 1]}.",
         )
         require(
             len(self.attention) == levels,
@@ -83,7 +89,7 @@ class UNetConfig:
         )
         attended = [w for w, chosen in zip(self.widths, self.attention, strict=True) if chosen != "none"]
         require(
-            self.attention_heads >= 1 and all(width % self.attention_heads == 0 for width in attended),
+            all(width % self.attention_heads == 0 for width in attended),
             f"The widths that get attention must be multiples of attention_heads={self.attention_heads}, "
             f"but got {attended}: change one of the two.",
         )

@@ -6,9 +6,11 @@ from pathlib import Path
 from PIL import Image
 
 from unnoise.checkpoint import Run
-from unnoise.errors import UnnoiseError
+from unnoise.data.decode import LARGEST_PIXELS
+from unnoise.errors import UnnoiseError, require
 from unnoise.history import Row, read_history
 from unnoise.networks import build
+from unnoise.printable import printable
 from unnoise.reports.records import (
     Evaluation,
     LevelRow,
@@ -42,7 +44,7 @@ class Folder:
         network = build(run.config.recipe.network)
         return cls(
             run,
-            path.resolve().name,
+            printable(path.resolve().name),
             read_history(path / "history.csv"),
             read_quality(path / "quality.csv"),
             read_levels(path / "noise_levels.csv"),
@@ -76,8 +78,10 @@ class Folder:
         if not inside or not path.is_file():
             return None
         try:
-            with Image.open(path) as opened:
+            # Only what unnoise writes: left to itself, Pillow would also try formats that start other programs.
+            with Image.open(path, formats=("PNG",)) as opened:
+                require(opened.width * opened.height <= LARGEST_PIXELS, "it has too many pixels")
                 opened.load()
                 return opened.copy()
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise UnnoiseError(f"{path} is damaged ({error}): remove it to go on without it.") from None

@@ -13,6 +13,7 @@ from PIL import Image
 
 from unnoise import __version__
 from unnoise.files import writable
+from unnoise.printable import printable
 from unnoise.reports.charts import Drawn, Panel, draw
 
 Tone: TypeAlias = Literal["good", "bad", "plain"]
@@ -203,11 +204,16 @@ def save_page(page: Page, path: Path) -> None:
         file.write_text(text, encoding="utf-8")
 
 
+def _shown(value: object) -> object:
+    return printable(value, lines=True) if type(value) is str else value
+
+
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("unnoise.reports"),
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,7 +1,6 @@
 """What a run's folder tells of its quality is read with an open mind: what is missing is left out."""
 
 import csv
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import cattrs
 
+from unnoise import json_text
 from unnoise.errors import UnnoiseError, require
 from unnoise.monitoring import COPIES
 
@@ -180,11 +180,7 @@ def read_evaluation(path: Path) -> Evaluation:
     """
     if not path.is_file():
         return Evaluation()
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UnnoiseError(f"{path} is damaged ({error}): remove it to go on without it.") from None
-    require(isinstance(known, dict), f"{path} is damaged (no object): remove it to go on without it.")
+    known = json_text.read(path, "remove it to go on without it")
     # Beside the terms stand facts such as the number of pictures, which are no terms.
     terms = {**_terms(known.get("bits_per_dim")), **_terms(known.get("ode_bits_per_dim"))}
     parts = {name: known[name] for name in ("quality", "memorisation", "colours") if known.get(name)}

@@ -13,10 +13,16 @@ from unnoise.tensors import Images, Rates
 
 Times: TypeAlias = Float[Tensor, " grid"]
 
+_MOST_STEPS = 1_000_000
+
 
 def require_steps(num_steps: int) -> None:
-    """Raises `UnnoiseError` for fewer than one step."""
+    """Raises `UnnoiseError` for fewer than one step, or more than a million."""
     require(num_steps >= 1, f"Sampling takes at least 1 step, but got {num_steps}: try 20.")
+    require(
+        num_steps <= _MOST_STEPS,
+        f"Sampling takes at most {_MOST_STEPS:,} steps, but got {num_steps:,}: try 20.",
+    )
 
 
 def even_times(num_steps: int) -> Times:

@@ -21,6 +21,7 @@ from unnoise.schedules.rates import RatePair, log_snr
 from unnoise.tensors import Rates, in_float64
 
 Spacing = Literal["trailing", "leading", "linspace"]
+MOST_TIMESTEPS = 1_000_000
 _ROUNDING = 1e-3
 """A time may miss its step's by this fraction of a step: k / T has no exact float32."""
 
@@ -39,8 +40,9 @@ class DiscreteSchedule(ABC):
 
     def __post_init__(self) -> None:
         require(
-            self.num_timesteps >= 2,
-            f"{type(self).__name__} needs at least 2 timesteps, but got {self.num_timesteps}: take 1000.",
+            2 <= self.num_timesteps <= MOST_TIMESTEPS,
+            f"{type(self).__name__} needs at least 2 timesteps, and at most {MOST_TIMESTEPS:,}, but got "
+            f"{self.num_timesteps}: take 1000.",
         )
         falling = self.alphas_cumprod.diff()
         require(

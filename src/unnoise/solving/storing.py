@@ -4,9 +4,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
+from unnoise import json_text
 from unnoise.checkpoint import Run
 from unnoise.conversion import plain, structured
-from unnoise.errors import UnnoiseError, require
+from unnoise.errors import require
 from unnoise.files import writable
 from unnoise.sampling import Sampling
 from unnoise.solving.choice import RULE, Choice
@@ -47,10 +48,7 @@ def restore(run: Run) -> Run:
     """
     path = run.path / "solve.json"
     require(path.is_file(), f"There is no {path}, so there is nothing to restore: unnoise solve writes it.")
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))["before"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnnoiseError(
-            f"{path} is damaged ({error}): choose with the options of generate instead."
-        ) from None
+    remedy = "choose with the options of generate instead"
+    before = json_text.read(path, remedy).get("before")
+    require(isinstance(before, dict), f"{path} does not say what was before: {remedy}.")
     return keep(run, structured(before, Sampling, str(path)))
