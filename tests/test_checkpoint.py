@@ -1,8 +1,10 @@
 """A run's folder is whole at every moment, and a damaged one says what is wrong."""
 
 import json
+import os
 import pickle
 import stat
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from oracles import last
 from runs import digits, start
 from unnoise import files, tensor_files
 from unnoise.checkpoint import Progress, Run
+from unnoise.config import Budget
 from unnoise.errors import UnnoiseError
 from unnoise.tensor_files import read_facts, read_tensors, write_tensors
 from unnoise.training import train
@@ -132,11 +135,30 @@ def test_a_damaged_newest_state_falls_back_to_the_one_before(run):
 
 
 def test_what_a_killed_process_left_is_swept(run):
-    left = run.path / "training" / ".0123456789ab.safetensors"
-    left.write_bytes(b"half")
-    diffusion = run.config.build()
-    run.save(diffusion, Progress(5, 80, 1.0))
-    assert not left.exists()
+    """Ours, and what safetensors calls by names of its own; nothing else that begins with a dot."""
+    names = (
+        "training/.0123456789ab.safetensors",
+        "ema/.tmpq5ZwE1",
+        "samples/.0123456789ab.png",
+        ".0123456789ab",
+    )
+    others = ("training/.0123456789ab.safetensors.mine", ".tmp", ".gitignore", "samples/.hidden.png")
+    for name in (*names, *others):
+        (run.path / name).parent.mkdir(exist_ok=True)
+        (run.path / name).write_bytes(b"half")
+    last(train(run.with_config(replace(run.config, budget=Budget(unit="steps", amount=5.0))), digits()))
+    assert not [name for name in names if (run.path / name).exists()]
+    assert all((run.path / name).exists() for name in others)
+
+
+def test_files_can_be_read_by_whom_the_folder_lets_in(run):
+    """Safetensors itself writes files that their owner alone may read."""
+    before = os.umask(0o022)
+    try:
+        write_tensors(run.path / "some.safetensors", {"one": torch.ones(1)}, {})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((run.path / "some.safetensors").stat().st_mode) == 0o644
 
 
 def test_a_run_that_never_saved_anything_may_be_made_again(tmp_path):

@@ -226,5 +226,8 @@ def test_numbers_are_written_as_json(tmp_path):
     assert type(run).open(run.path).config.recipe.sampling == trials[1].sampling
     assert solving.restore(kept).config.recipe.sampling == before
     (run.path / "solve.json").write_text("{}")
+    with pytest.raises(UnnoiseError, match="does not say what was before"):
+        solving.restore(run)
+    (run.path / "solve.json").write_text("{")
     with pytest.raises(UnnoiseError, match="damaged"):
         solving.restore(run)

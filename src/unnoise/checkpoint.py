@@ -141,8 +141,6 @@ class Run:
             "processes": diffusion.processes.count,
         }
         folder = self.path / "training"
-        for left in folder.glob(".*.safetensors"):  # by a process that was killed while it wrote
-            left.unlink(missing_ok=True)
         path = folder / f"{progress.step:010d}.safetensors"
         write_tensors(
             self.path / "model.safetensors", average.network.state_dict(), {"step": str(progress.step)}

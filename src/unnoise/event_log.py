@@ -27,6 +27,7 @@ class _Events:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._waiting = BytesIO()
+        self._add(b"")  # so that the log is there from the start
 
     def write(self, data: bytes) -> None:
         """Keeps data until the next flush."""
@@ -35,6 +36,9 @@ class _Events:
     def flush(self) -> None:
         """Adds what waits to the file."""
         data, self._waiting = self._waiting.getvalue(), BytesIO()
+        self._add(data)
+
+    def _add(self, data: bytes) -> None:
         try:
             with self._path.open("ab", buffering=0) as file:
                 whole = file.tell()

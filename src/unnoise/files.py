@@ -1,6 +1,7 @@
 """A file appears whole or not at all: it is written under a temporary name, flushed, and then renamed."""
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from unnoise.errors import UnnoiseError
+
+_TEMPORARY = re.compile(r"\.([0-9a-f]{12}(\.\w+)?|tmp\w{6})")
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -41,6 +44,13 @@ def writable(path: PathLike) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise _refused(target, error) from error
+
+
+def sweep(folder: Path) -> None:
+    """Removes what a process left that was killed while it wrote into this folder, ours or safetensors'."""
+    for left in folder.glob(".*"):
+        if _TEMPORARY.fullmatch(left.name):
+            left.unlink(missing_ok=True)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -15,7 +15,7 @@ from unnoise.checkpoint import Progress, Run
 from unnoise.denoiser import StepResult
 from unnoise.diffusion import Diffusion
 from unnoise.event_log import event_log
-from unnoise.files import WriteError
+from unnoise.files import WriteError, sweep
 from unnoise.guards import Fault, Guards, found_now, require_finite
 from unnoise.history import Row, read_history
 from unnoise.looking import SAMPLE_SEEDS, Batch, Interrupted, draw_samples, held_out_loss
@@ -73,6 +73,8 @@ class Recorder:
         self.monitor = monitor
         self.guards = guards
         self.history = [row for row in read_history(run.path / "history.csv") if row.step <= progress.step]
+        for folder in (run.path, run.path / "training", run.path / "ema", run.samples):
+            sweep(folder)
         ema = run.config.recipe.ema
         self.snapshots = Snapshots(run.path / "ema", ema.snapshots, ema.megabytes)
         self.snapshots.room(diffusion.profiles)  # refuses a budget that is too small now, not after an hour

@@ -82,8 +82,6 @@ class Snapshots:
         profiles = averages.profiles
         if not profiles or profiles[0].step == 0:
             return
-        for left in self.folder.glob(".*.safetensors"):  # by a process that was killed while it wrote
-            left.unlink(missing_ok=True)
         step = profiles[0].step
         self._keep(thinned([*(profile.step for profile in self.stored()), step], self.room(averages)))
         for profile, network in zip(profiles, averages.networks, strict=True):

@@ -28,10 +28,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     """
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with writable(path) as file:
+        file.touch()
+        mode = file.stat().st_mode
         try:
             save_file(whole, file, metadata={**facts, _CHECKSUM: checksum(whole, facts)})
         except SafetensorError as error:  # which is how it reports a full disk
             raise OSError(str(error)) from error
+        file.chmod(mode)  # safetensors makes files that nobody but their owner may read
 
 
 def read_tensors(path: Path) -> tuple[Tensors, Facts]:
