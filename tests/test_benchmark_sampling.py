@@ -108,12 +108,12 @@ def test_the_page_says_what_was_measured():
 
 
 def test_kernels_are_counted_by_their_kind():
-    left, images, weights = torch.ones(600, 600), torch.ones(8, 16, 32, 32), torch.ones(16, 16, 3, 3)
+    left, images, weights = torch.ones(600, 600), torch.ones(8, 64, 32, 32), torch.ones(64, 64, 3, 3)
     found = kernels.seconds_by_kind(lambda: torch.mm(left, left))
     assert max(found, key=found.get) == "dense layers and attention"
     found = kernels.seconds_by_kind(lambda: torch.conv2d(images, weights))
     assert max(found, key=found.get) == "convolutions"
-    layer, images = DoublingConv2d(16), images.repeat(4, 1, 1, 1).to(memory_format=torch.channels_last)
+    layer, images = DoublingConv2d(64), images.to(memory_format=torch.channels_last)
     found = kernels.seconds_by_kind(lambda: layer(images))
     assert max(found, key=found.get) == "convolutions"
 

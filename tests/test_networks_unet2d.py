@@ -198,7 +198,7 @@ def test_attention_is_the_same_by_products_and_fused(positions, monkeypatch):
     monkeypatch.setattr(blocks, "SCORES_AT_ONCE", 3 * positions**2)  # 10 heads in 4 parts
     given = [torch.randn(2, positions, 5, 8).transpose(1, 2).requires_grad_() for _ in range(3)]
     probe = torch.randn(2, 5, positions, 8)
-    mine, its = blocks.attention(*given), functional.scaled_dot_product_attention(*given)
+    mine, its = blocks.attention(*given), functional.scaled_dot_product_attention(*given, scale=1.0)
     torch.testing.assert_close(mine, its, atol=1e-6, rtol=1e-5)
     for left, right in zip(*(torch.autograd.grad((o * probe).sum(), given) for o in (mine, its)), strict=True):
         torch.testing.assert_close(left, right, atol=1e-5, rtol=1e-4)
@@ -208,9 +208,9 @@ def test_long_rows_are_left_to_the_fused_attention(monkeypatch):
     lengths = []
     fused = functional.scaled_dot_product_attention
 
-    def counting(query, key, value):
+    def counting(query, *others, **more):
         lengths.append(query.shape[-2])
-        return fused(query, key, value)
+        return fused(query, *others, **more)
 
     monkeypatch.setattr(functional, "scaled_dot_product_attention", counting)
     network = ours(theirs((True, False, True), layers_per_block=1))

@@ -22,8 +22,8 @@ Halved: TypeAlias = Float[Tensor, "batch features half_height half_width"]
 FEW_POSITIONS = 128
 """Up to here plain products are faster on CPUs than PyTorch's fused attention, which is made for long rows."""
 
-SCORES_AT_ONCE = 2**19
-"""So many attention scores (2 MB) stay in the cache from one product to the next."""
+SCORES_AT_ONCE = 2**20
+"""So many attention scores (4 MB) stay in the cache from one product to the next."""
 
 
 class TimeEmbedding(nn.Module):
@@ -103,28 +103,29 @@ class UNet2DAttention(nn.Module):
         """(B, width, H, W) -> the same shape."""
         batch, width, height, columns = images.shape
         rows = self.group_norm(images).permute(0, 2, 3, 1).reshape(batch, -1, width)
-        layers = (self.to_q, self.to_k, self.to_v)
-        weights, biases = (torch.cat([getattr(each, n) for each in layers]) for n in ("weight", "bias"))
-        together = functional.linear(rows, weights, biases)
-        query, key, value = together.view(batch, -1, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        attended = attention(query, key, value).transpose(1, 2).reshape(batch, -1, width)
+        # One product for all three, with the weights of the queries scaled instead of the queries.
+        head_dim = width // self.heads
+        query, key, value = self.to_q, self.to_k, self.to_v
+        weights = torch.cat([query.weight * head_dim**-0.5, key.weight, value.weight])
+        biases = torch.cat([query.bias * head_dim**-0.5, key.bias, value.bias])
+        together = functional.linear(rows, weights, biases).view(batch, -1, 3, self.heads, head_dim)
+        attended = attention(*together.permute(2, 0, 3, 1, 4)).transpose(1, 2).reshape(batch, -1, width)
         mixed: Tensor = self.to_out[0](attended)
         mixed += images.permute(0, 2, 3, 1).reshape(batch, -1, width)
         return mixed.view(batch, height, columns, width).permute(0, 3, 1, 2)
 
 
 def attention(query: Heads, key: Heads, value: Heads) -> Heads:
-    r"""softmax(q k^T / \sqrt{d}) v."""
+    """softmax(q k^T) v, of queries that are scaled already."""
     positions, head_dim = query.shape[-2:]
     if query.device.type != "cpu" or positions > FEW_POSITIONS:
-        return functional.scaled_dot_product_attention(query, key, value)
-    queries, keys, values = ((query * head_dim**-0.5).flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1))
+        return functional.scaled_dot_product_attention(query, key, value, scale=1.0)
     # Values turned to (head_dim, positions): their products take a third of the time of the usual ones.
-    parts = (queries, keys.transpose(1, 2), values.transpose(1, 2).contiguous())
+    parts = (query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2), value.transpose(2, 3).flatten(0, 1))
     at_once = max(1, SCORES_AT_ONCE // positions**2)
     attended = [
         torch.bmm(v, torch.bmm(q, k).softmax(-1).transpose(1, 2))
-        for q, k, v in zip(*(each.split(at_once) for each in parts), strict=True)
+        for q, k, v in zip(*(torch.split(each, at_once) for each in parts), strict=True)
     ]
     return torch.cat(attended).view(*query.shape[:2], head_dim, positions).transpose(-1, -2)
 
