@@ -6,7 +6,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check coverage fuzz format clean
+PEERS ?= .venv-peers
+
+.PHONY: help demo test check coverage fuzz bench format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -20,6 +22,9 @@ test: check ## everything that must be true: style, types, floors, and the tests
 fuzz: $(VENV)/.installed-test ## damaged files of every kind, SECONDS (60) of each, by libFuzzer
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(or $(SECONDS),60)
 
+bench: $(PEERS)/.installed ## training beside other libraries, in an environment of several GB that has them
+	$(PEERS)/bin/python -m benchmarks.training_speed
+
 check: $(VENV)/.installed-test ## style, types and floors only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -30,8 +35,16 @@ format: $(VENV)/.installed-test ## put the style right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# They need torchvision, which needs a build of torch of its own release.
+$(PEERS)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.14.1 torchvision==0.29.1
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check diffusers==0.42.1 \
+	  denoising-diffusion-pytorch==1.9.4 --editable '.[digits]'
+	touch $@
+
 clean: ## remove what was installed and made
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage build
+	rm -rf $(VENV) $(PEERS) demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage build
 
 # torch comes first and alone: as another package's requirement, pip may choose a build of several GB instead.
 $(VENV)/.installed-torch: constraints.txt

@@ -21,7 +21,8 @@ class Aim(NamedTuple):
     """Death at the n-th time that something is done to a file."""
 
     what: str
-    """`half` of a file of tensors is written; `flush` or `name`, of a file; `sweep`, the removal of one."""
+    """`half` of a file of tensors is written; `flush` or `name`, of a file; `sweep`, the removal of one; or
+    `twice`, two Ctrl-C in a training step."""
     count: int
     after: bool
     """Once it is done, or just before."""
@@ -72,7 +73,7 @@ def _train(folder: str, aim: Aim | None, quota: int) -> None:
 
 def _die(aim: Aim) -> None:
     """Replaces what the aim is at by something that kills the process at the n-th call."""
-    from unnoise import files, tensor_files
+    from unnoise import diffusion, files, tensor_files
 
     left = [aim.count]
 
@@ -93,6 +94,15 @@ def _die(aim: Aim) -> None:
         if left[0] == 1:  # as if it had come no farther
             os.truncate(path, path.stat().st_size // 2)
 
+    def impatient(step: Callable[..., object]) -> Callable[..., object]:
+        def done(*arguments: object, **options: object) -> object:
+            left[0] -= 1
+            for _ in range(2 if left[0] == 0 else 0):
+                signal.raise_signal(signal.SIGINT)
+            return step(*arguments, **options)
+
+        return done
+
     save = tensor_files.save_file
     match aim.what:
         case "half":
@@ -103,6 +113,8 @@ def _die(aim: Aim) -> None:
             files.Path.replace = deadly(Path.replace)
         case "sweep":
             files.Path.unlink = deadly(Path.unlink)
+        case "twice":
+            diffusion.Diffusion.train_step = impatient(diffusion.Diffusion.train_step)
 
 
 def _fill_up(quota: int) -> None:

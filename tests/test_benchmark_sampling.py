@@ -99,7 +99,8 @@ def test_the_page_says_what_was_measured():
     ]
     kinds = {"ours": {"convolutions": 1.0, "rest": 1.0}, "theirs": {"convolutions": 3.0, "rest": 1.0}}
     text = "\n".join(sampling_page.page(rows, {"DDIM": 0.0123}, kinds, ["facts"]))
-    assert "1.20 times (ours), 2.20 times (ours, compiled)" in text
+    assert "1.20 times (ours), 2.40 times (ours, compiled) in batches of 8" in text
+    assert "1.20 times (ours), 2.20 times (ours, compiled) as a median over all rows" in text
     assert "agree to 3e-06" in text
     assert "| DDIM | 4 | 1.000 | 1.500 | 0.750 | 1.50 | 2.00 |" in text
     assert "| convolutions | 1.00 | 3.00 | 75% |" in text

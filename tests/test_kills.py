@@ -138,6 +138,22 @@ def test_signals_save_and_exit_with_0(place, children, unharmed, number):
 
 
 @pytest.mark.slow
+def test_a_second_interrupt_ends_at_once(place, children, unharmed):
+    """In the midst of a step: nothing is saved any more, and nothing that was saved is lost."""
+    expected, _ = unharmed
+    run = place / "impatient"
+    child = begin(children, run, Aim("twice", 4, after=False))
+    child.join()
+    assert child.exitcode == 130
+    told = run.with_suffix(".err").read_text()
+    assert "press Ctrl-C again to stop at once" in told
+    assert "Stopped at once: what was saved before stays." in told
+    states = sorted(path.stem for path in (run / "training").glob("[0-9]*.safetensors"))
+    assert states == ["0000000002", "0000000003"]
+    assert finished(children, run) == expected
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("quota", [1, 5, 8, 13, 22])
 def test_a_full_disk_costs_nothing_but_a_sentence(place, children, unharmed, quota):
     """Three files in a row can't be written; the run says so, keeps what it has, and goes on."""
