@@ -178,7 +178,8 @@ def memory(folder: Path, counts: tuple[int, int], steps_each: int) -> list[list[
     rows = []
     for count in counts:
         pictures = folder_of_pictures(folder / f"pictures-{count}", count)
-        first, second = (peak(pictures, folder / f"run-{count}-{turn}", steps_each) for turn in (0, 1))
+        first = peak(pictures, folder / f"first-{count}", 20)
+        second = peak(pictures, folder / f"second-{count}", steps_each)
         rows.append([f"{count:,}", f"{first:.0f}", f"{second:.0f}"])
     grown = [float(many) / float(few) - 1 for few, many in zip(rows[0][1:], rows[1][1:], strict=True)]
     return [*rows, ["growth", *(f"{part:+.1%}" for part in grown)]]
@@ -212,7 +213,7 @@ def main() -> None:
         table(["", "of the time", "that is"], [[n, f"{part:+.2%}", told] for n, part, told in rows], (0, 2)),
         "A data set is mapped into memory, and its pages are let go before they add up. Peak resident set, in "
         f"MB, of `unnoise train` with a tiny network, {length:,} steps of 64 on pictures of 64 x 64 in colour:",
-        table(["pictures", "when they are decoded", "when they are in the cache"], peaks),
+        table(["pictures", "when they are decoded, 20 steps", "when they are in the cache"], peaks),
         f"```sh\npython -m benchmarks.running_costs{quick} --threads {asked.threads}\n```",
         f"{turns} turns of {count} steps. Measured on {datetime.now(UTC):%Y-%m-%d} on: {machine()}.",
     ]

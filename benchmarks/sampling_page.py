@@ -59,8 +59,8 @@ def page(
         f"As fast as a pipeline of diffusers: {told([row for row in rows if row.num_images == largest])} in "
         f"batches of {largest}, which is what `generate` takes if it may; {told(rows)} as a median over all "
         "rows below. Both have the same architecture and the same weights, each in its own implementation, "
-        "and the same noises, solver, steps and threads; theirs is a `UNet2DModel` run as its users run it, and "
-        "ours is a `Diffusion` of `UNet.diffusers`. The pictures agree to "
+        "and the same noises, solver, steps and threads; theirs is a `UNet2DModel` run as its users run it, "
+        "and ours is a `Diffusion` of `UNet.diffusers`. The pictures agree to "
         f"{max(row.difference for row in rows):.0e}.",
         "Median seconds for a batch:",
         _speeds(rows),

@@ -1,5 +1,6 @@
 """How good the samples of a run are while it trains: a few of them, and the same seeds each time."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,6 +10,7 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from unnoise import samplers
 from unnoise.batches import Indices, Split
@@ -34,6 +36,8 @@ FIRST_SEED = 1_000_000
 
 _REFERENCES = 500
 _NEIGHBOURS = 5_000
+_NUMBERS = 384
+"""Of which a picture is made for telling copies: 19 x 19 in grey, 11 x 11 in colour."""
 
 
 class Quality(NamedTuple):
@@ -60,7 +64,7 @@ class Judge:
         extractor: of the features that are compared.
         references: features of pictures that the run has not seen; of training pictures where too few were
             held out.
-        training, held_out: pixels to look for copies in, (M, d) and (L, d).
+        training, held_out: what pictures look like from afar, to look for copies in, (M, d) and (L, d).
     """
 
     extractor: Extractor
@@ -79,8 +83,8 @@ class Judge:
         return cls(
             extractor,
             features_of(extractor, pictures, unseen),
-            _flat(pictures.take(_spread(parts.training, _NEIGHBOURS))),
-            _flat(pictures.take(_spread(parts.held_out, _NEIGHBOURS))),
+            _looks(pictures, _spread(parts.training, _NEIGHBOURS)),
+            _looks(pictures, _spread(parts.held_out, _NEIGHBOURS)),
         )
 
     @property
@@ -92,7 +96,7 @@ class Judge:
         """Judges samples, uint8 (B, C, H, W)."""
         features = torch.cat([self.extractor(chunk) for chunk in torch.split(samples, 64)])
         kid = kernel_interval(features, self.references, resamples=200)
-        found = copying(_flat(samples), self.training, self.held_out)
+        found = copying(_from_afar(samples), self.training, self.held_out)
         return Quality(step, images, seconds, *kid, found.copied.value, found.index.value, self.name)
 
 
@@ -125,8 +129,19 @@ def _spread(indices: Indices, count: int) -> Indices:
     return np.asarray(indices[places])
 
 
-def _flat(pictures: SomePixels) -> Vectors:
-    return pictures.flatten(1).float() / 255
+def _looks(pictures: KnownPictures, indices: Indices) -> Vectors:
+    """What the pictures at these places look like from afar; never are all of them in memory as they are."""
+    chunks = [indices[first : first + 256] for first in range(0, len(indices), 256)]
+    seen = [_from_afar(pictures.take(chunk)) for chunk in chunks]
+    return torch.cat(seen) if seen else _from_afar(pictures.take(indices))
+
+
+def _from_afar(pictures: SomePixels) -> Vectors:
+    """Each picture in at most `_NUMBERS` numbers, which tell a copy as well as all of its pixels do."""
+    channels, height, width = pictures.shape[1:]
+    smaller = min(1.0, math.sqrt(_NUMBERS / (channels * height * width)))
+    size = max(1, int(height * smaller)), max(1, int(width * smaller))
+    return functional.adaptive_avg_pool2d(pictures.float() / 255, size).flatten(1)
 
 
 def quality_chart(rows: Sequence[Quality], best: int) -> Image.Image:
