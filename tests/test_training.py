@@ -20,6 +20,7 @@ from unnoise.checkpoint import Run
 from unnoise.config import Budget
 from unnoise.data import load
 from unnoise.denoiser import StepResult
+from unnoise.diffusion import Diffusion
 from unnoise.errors import UnnoiseError
 from unnoise.history import read_history
 from unnoise.plan import Wishes, plan
@@ -322,3 +323,22 @@ def test_two_processes_train_one_run(tmp_path):
     assert [path.stem for path in run.states()] == ["0000000003"]
     assert read_history(run.path / "history.csv")[-1].images == 24
     assert done.stdout.count("run: ") == 1
+
+
+def test_a_request_to_stop_does_not_wait_for_pictures(tmp_path, images, monkeypatch):
+    """A sheet may take minutes to draw, and who asks a machine back waits for seconds."""
+    monkeypatch.setattr(Interval, "due", lambda *_: True)
+    asked, calls, walk = [False], [], Diffusion.reverse_diffusion
+
+    def interrupted(*arguments, **options):
+        for prediction in walk(*arguments, **options):
+            calls.append(1)
+            asked[0] = True
+            yield prediction
+
+    monkeypatch.setattr(Diffusion, "reverse_diffusion", interrupted)
+    run = start(tmp_path / "run", 50)
+    assert len(list(train(run, images, "cpu", lambda: asked[0]))) == 1
+    assert len(calls) == 1  # of three that a sheet takes
+    assert [path.stem for path in run.states()] == ["0000000001"]
+    assert not list(run.samples.glob("*.png"))
