@@ -88,7 +88,7 @@ def renamed(state: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str
             name = re.sub(old, new, name)
         if name not in like or like[name].numel() != tensor.numel():
             raise RuntimeError(f"{name} is no parameter of ours, or one of another size.")
-        if tensor.ndim == 4 and tensor.shape == like[name].mT.shape != like[name].shape:
+        if like[name].ndim == 4 and tensor.shape == like[name].mT.shape != like[name].shape:
             tensor = tensor.mT
         found[name] = tensor.reshape(like[name].shape)
     if found.keys() != like.keys():
