@@ -59,6 +59,7 @@ def _train(folder: str, aim: Aim | None, quota: int) -> None:
     blank = pictures.grid(torch.zeros(1, 1, 8, 8))
     recording.pictures.loss_curve = lambda _: blank
     recording.SAMPLE_SEEDS = training.SAMPLE_SEEDS = range(2)
+    _tell_when_ready(Path(f"{folder}.ready"))
     if aim is not None:
         _die(aim)
     if quota:
@@ -69,6 +70,20 @@ def _train(folder: str, aim: Aim | None, quota: int) -> None:
     changes += ["sampling.num_steps=2"]
     more = [] if resume else ["--steps", str(STEPS), "--held-out", "8", "--batch-size", "16", "--set", *changes]
     os._exit(run(["train", SOURCE, "--out", folder, "--device", "cpu", *more, *resume]))
+
+
+def _tell_when_ready(file: Path) -> None:
+    """Makes a file once signals are answered."""
+    from unnoise.cli.stopping import Stop
+
+    enter = Stop.__enter__
+
+    def entered(stop: Stop) -> Stop:
+        result = enter(stop)
+        file.touch()
+        return result
+
+    Stop.__enter__ = entered
 
 
 def _die(aim: Aim) -> None:

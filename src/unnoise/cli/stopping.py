@@ -15,7 +15,7 @@ class Stop:
 
     Args:
         then: what is done at the first one.
-        patient: whether there is anything to finish; else the first one interrupts, too.
+        patient: whether there is anything to finish; else the first one ends the context, and that is told.
     """
 
     def __init__(self, then: str = "Finishing this step and saving", *, patient: bool = True) -> None:
@@ -29,9 +29,13 @@ class Stop:
             signal.signal(number, self._ask)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        early = kind is KeyboardInterrupt and self.asked and not self.patient
+        if early:
+            say("Stopped before the first step: nothing was trained, and nothing is lost.")
+        return early
 
     def _ask(self, number: int, _frame: FrameType | None) -> None:
         if not self.patient:

@@ -83,20 +83,20 @@ def train(
     """
     colour = parse_colour(background)
     shape = {"size": parse_size(size), "channels": channels, "fit": fit, "background": colour}
-    cost = {"batch_size": batch_size, "precision": precision, "accumulate": accumulate}
-    wishes = _wishes(
-        **shape,
-        **cost,
-        preset=preset,
-        seed=seed,
-        flip=flip or None,
-        held_out=held_out,
-        labels=labels,
-        changes=set or None,
-        budget=_budget(minutes, steps, images),
-        until_converged=until_converged or None,
-    )
-    run_training(source, out, wishes, device=device, resume=resume, dry_run=dry_run)
+    cost = {"batch_size": batch_size, "precision": precision, "accumulate": accumulate, "seed": seed}
+    with Stop(patient=False) as stop:  # before anything that takes its time, such as importing PyTorch
+        wishes = _wishes(
+            **shape,
+            **cost,
+            preset=preset,
+            flip=flip or None,
+            held_out=held_out,
+            labels=labels,
+            changes=set or None,
+            budget=_budget(minutes, steps, images),
+            until_converged=until_converged or None,
+        )
+        run_training(source, out, wishes, stop, device=device, resume=resume, dry_run=dry_run)
 
 
 def _wishes(**wished: Any) -> "Wishes":  # noqa: ANN401 (Wishes knows their types)
@@ -121,6 +121,7 @@ def run_training(
     source: str,
     out: Path | None,
     wishes: "Wishes",
+    stop: Stop,
     *,
     device: str = "auto",
     resume: bool = False,
@@ -138,25 +139,19 @@ def run_training(
         return None
     processes = PartialState(cpu=chosen == "cpu")
     leads = processes.is_main_process
-    run = None
-    with Stop(patient=False) as stop:
-        try:
-            with processes.main_process_first():
-                # The first one has made it by the time that others open it.
-                begin = _opened if not leads else _reopened if resume else _made
-                run, images = begin(source, path, wishes)
-            if leads:
-                announce(images, run, chosen)
-                _tell_of_a_single_process(processes.num_processes)
-            _loop(run, images, chosen, stop, leads=leads)
-            if leads:
-                _farewell(run, stopped=stop.asked)
-        except KeyboardInterrupt:
-            if stop.patient or not stop.asked:
-                raise
-            say("Stopped before the first step: nothing was trained, and nothing is lost.")
-        finally:  # or the threads between the processes outlive the interpreter, and abort it
-            processes.destroy_process_group()
+    try:
+        with processes.main_process_first():
+            # The first one has made it by the time that others open it.
+            begin = _opened if not leads else _reopened if resume else _made
+            run, images = begin(source, path, wishes)
+        if leads:
+            announce(images, run, chosen)
+            _tell_of_a_single_process(processes.num_processes)
+        _loop(run, images, chosen, stop, leads=leads)
+        if leads:
+            _farewell(run, stopped=stop.asked)
+    finally:  # or the threads between the processes outlive the interpreter, and abort it
+        processes.destroy_process_group()
     return run
 
 
