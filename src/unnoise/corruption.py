@@ -91,8 +91,8 @@ class Corruption:
         is the same, however many share it.
         """
         where = generator.device
-        first, whole = part or Part(0, len(images))
-        mine = slice(first, first + len(images))
+        part = part or Part(0, len(images))
+        whole, mine = part.whole, part.places(len(images))
         rates = self.noise_levels.draw(whole, schedule, generator)
         noises = torch.randn((whole, *images.shape[1:]), generator=generator, device=where)[mine]
         if self.offset_noise:

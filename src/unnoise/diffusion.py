@@ -187,9 +187,9 @@ class Diffusion(Generating):
         )
         if not training or self.loss_history is None:
             return drawn
-        first, whole = part or Part(0, len(images))
-        mine = slice(first, first + len(images))
-        times, weights = (values[mine] for values in self.loss_history.draw(whole, generator))
+        part = part or Part(0, len(images))
+        mine = part.places(len(images))
+        times, weights = (values[mine] for values in self.loss_history.draw(part.whole, generator))
         noise_rates, signal_rates = (rate.to(self.device) for rate in self.schedule(times))
         return drawn._replace(
             noise_rates=noise_rates, signal_rates=signal_rates, times=times, weights=weights.to(self.device)

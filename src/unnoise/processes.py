@@ -15,6 +15,10 @@ class Part(NamedTuple):
     first: int
     whole: int
 
+    def places(self, count: int) -> slice:
+        """Where the `count` pictures of this part are in the batch."""
+        return slice(self.first, self.first + count)
+
 
 @runtime_checkable
 class Processes(Protocol):

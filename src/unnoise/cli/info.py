@@ -7,6 +7,7 @@ from tyro.conf import Positional, arg
 
 from unnoise.cli.checkup_tables import class_names, fact_table, show_checkup
 from unnoise.cli.console import result, say, stderr
+from unnoise.cli.loading import load_pictures
 from unnoise.cli.sizes import parse_colour, parse_size
 
 Fit: TypeAlias = Annotated[Literal["crop", "pad"] | None, arg(help_behavior_hint="(default: crop)")]
@@ -113,19 +114,11 @@ def _show_run(path: Path, sheet: Path | None) -> None:
 
 
 def _examined(source: str, wishes: "Wishes", device: str, *, measure: bool) -> "Checkup":
-    from unnoise.data import load, summarize
+    from unnoise.data import summarize
     from unnoise.doctor import examine
 
     summary = summarize(source, progress=True)
-    images = load(  # as `unnoise train` will, which then finds them in the cache
-        source,
-        size=wishes.size,
-        channels=wishes.channels,
-        fit=wishes.fit or "crop",
-        background=wishes.background or (255, 255, 255),
-        labels=wishes.labels is not None if wishes.labels in {None, "auto"} else Path(str(wishes.labels)),
-        progress=True,
-    )
+    images = load_pictures(source, wishes)  # as `unnoise train` will, which then finds them in the cache
     with stderr().status("Looking at the pictures") as status:
 
         def progress(task: str, part: float) -> None:

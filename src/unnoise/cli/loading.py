@@ -1,18 +1,19 @@
-"""Which network draws: a run's own, compiled, or led away from a weaker one."""
+"""What a command works with: pictures as they were wished for, and the network that draws."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unnoise.cli.console import say
 from unnoise.errors import UnnoiseError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from unnoise.checkpoint import Run
+    from unnoise.config import RunConfig
     from unnoise.data import ImageSet
     from unnoise.diffusion import Diffusion
     from unnoise.guidance import Guidance
+    from unnoise.plan import Wishes
 
 
 def opened_run(path: "Path") -> "Run":
@@ -35,6 +36,37 @@ def as_trained(run: "Run", source: str | None = None) -> "ImageSet":
         background=data.background,
         progress=True,
     )
+
+
+def load_pictures(source: str, wanted: "Wishes | RunConfig") -> "ImageSet":
+    """The pictures of a source as they were wished for, or as a run has them, with labels if it has any."""
+    from unnoise.config import RunConfig
+    from unnoise.data import load
+
+    if isinstance(wanted, RunConfig):
+        data = wanted.data
+        return load(
+            source,
+            size=(data.height, data.width),
+            channels=data.channels,
+            fit=data.fit,
+            background=data.background,
+            labels=_labels(data.labels),
+            progress=True,
+        )
+    return load(
+        source,
+        size=wanted.size,
+        channels=wanted.channels,
+        fit=wanted.fit or "crop",
+        background=wanted.background or (255, 255, 255),
+        labels=_labels(wanted.labels),
+        progress=True,
+    )
+
+
+def _labels(wish: str | None) -> bool | Path:
+    return wish is not None if wish in {None, "auto"} else Path(wish)
 
 
 def load(

@@ -9,6 +9,7 @@ from unnoise.cli.console import Bar, count, result, say
 from unnoise.cli.evaluation_tables import show_colours, show_memorisation, show_scores
 from unnoise.cli.generate import chosen_sampling
 from unnoise.cli.likelihoods import Bits, measure_bits, run_pictures
+from unnoise.cli.loading import load_pictures
 from unnoise.cli.stopping import Stop
 from unnoise.errors import UnnoiseError
 
@@ -85,20 +86,11 @@ def evaluate_all(path: Path, source: str | None, wanted: Wanted, device: str) ->
 
 def _with_classes(run: "Run", images: "ImageSet") -> "ImageSet":
     """The same with its classes, where the run knows any and they can still be read."""
-    from unnoise.data import load
-
     data = run.config.data
     if data.labels is None or images.fingerprint != data.fingerprint:
         return images
     try:
-        return load(
-            images.source,
-            size=(data.height, data.width),
-            channels=data.channels,
-            fit=data.fit,
-            background=data.background,
-            labels=True if data.labels == "auto" else Path(data.labels),
-        )
+        return load_pictures(images.source, run.config)
     except UnnoiseError as error:
         say(f"Samples are drawn of all classes equally, since the pictures' own can't be read: {error}")
         return images

@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg
 
 from unnoise.cli.announcing import announce
 from unnoise.cli.console import Bar, result, say
+from unnoise.cli.loading import load_pictures
 from unnoise.cli.sizes import parse_colour, parse_size
 from unnoise.cli.stopping import Stop
 from unnoise.errors import UnnoiseError
@@ -22,7 +23,7 @@ Labels: TypeAlias = Annotated[str | None, arg(metavar="auto|FILE", help_behavior
 
 if TYPE_CHECKING:
     from unnoise.checkpoint import Run
-    from unnoise.config import Budget, RunConfig
+    from unnoise.config import Budget
     from unnoise.data import ImageSet
     from unnoise.plan import Wishes
 
@@ -169,7 +170,7 @@ def _dry_run(source: str, path: Path, wishes: "Wishes") -> None:
     from unnoise.plan import plan
 
     Run.refuse_existing(path)
-    print(plan(_load(source, wishes), wishes).to_json(), end="")
+    print(plan(load_pictures(source, wishes), wishes).to_json(), end="")
 
 
 def _made(source: str, path: Path, wishes: "Wishes") -> "tuple[Run, ImageSet]":
@@ -179,7 +180,7 @@ def _made(source: str, path: Path, wishes: "Wishes") -> "tuple[Run, ImageSet]":
 
     Run.refuse_existing(path)
     check_writable(path / "config.json")
-    images = _load(source, wishes)
+    images = load_pictures(source, wishes)
     return Run.create(path, plan(images, wishes)), images
 
 
@@ -189,7 +190,7 @@ def _reopened(source: str, path: Path, wishes: "Wishes") -> "tuple[Run, ImageSet
 
     run = Run.open(path)
     config = resumed(run.config, wishes)
-    images = _load(source, config)
+    images = load_pictures(source, config)
     same_pictures(config, images)
     return run.with_config(config), images
 
@@ -198,37 +199,7 @@ def _opened(source: str, path: Path, _wishes: "Wishes") -> "tuple[Run, ImageSet]
     from unnoise.checkpoint import Run
 
     run = Run.open(path)
-    return run, _load(source, run.config)
-
-
-def _load(source: str, wanted: "Wishes | RunConfig") -> "ImageSet":
-    from unnoise.config import RunConfig
-    from unnoise.data import load
-
-    if isinstance(wanted, RunConfig):
-        data = wanted.data
-        return load(
-            source,
-            size=(data.height, data.width),
-            channels=data.channels,
-            fit=data.fit,
-            background=data.background,
-            labels=_labels(data.labels),
-            progress=True,
-        )
-    return load(
-        source,
-        size=wanted.size,
-        channels=wanted.channels,
-        fit=wanted.fit or "crop",
-        background=wanted.background or (255, 255, 255),
-        labels=_labels(wanted.labels),
-        progress=True,
-    )
-
-
-def _labels(wish: str | None) -> bool | Path:
-    return wish is not None if wish in {None, "auto"} else Path(wish)
+    return run, load_pictures(source, run.config)
 
 
 def _loop(run: "Run", images: "ImageSet", device: str, stop: Stop, *, leads: bool) -> None:
