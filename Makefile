@@ -22,8 +22,8 @@ test: check ## everything that must be true: style, types, floors, and the tests
 fuzz: $(VENV)/.installed-test ## damaged files of every kind, SECONDS (60) of each, by libFuzzer
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(or $(SECONDS),60)
 
-bench: $(PEERS)/.installed ## training beside other libraries, in an environment of several GB that has them
-	$(PEERS)/bin/python -m benchmarks.training_speed
+bench: $(PEERS)/.installed ## measure PARTS (all; --list tells which), in an environment of several GB that has other libraries
+	$(PEERS)/bin/python -m benchmarks $(PARTS)
 
 check: $(VENV)/.installed-test ## style, types and floors only
 	$(BIN)/ruff check .
@@ -36,11 +36,11 @@ format: $(VENV)/.installed-test ## put the style right
 	$(BIN)/ruff format .
 
 # They need torchvision, which needs a build of torch of its own release.
-$(PEERS)/.installed: pyproject.toml
+$(PEERS)/.installed: pyproject.toml Makefile
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.14.1 torchvision==0.29.1
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check diffusers==0.42.1 \
-	  denoising-diffusion-pytorch==1.9.4 --editable '.[digits]'
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.14.1 torchvision==0.29.1 \
+	  diffusers==0.42.1 denoising-diffusion-pytorch==1.9.4 smalldiffusion==0.5.0 datasets==5.2.0 --editable '.[digits]'
 	touch $@
 
 clean: ## remove what was installed and made

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from statistics import fmean, stdev
 from typing import NamedTuple
 
@@ -124,6 +125,23 @@ def _of(variant: Variant, rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.changes == variant.changes]
 
 
+def headline(rows: Sequence[Row]) -> str:
+    """How many choices make pictures that are nearer to real ones, and how many make worse ones."""
+    measure, baseline = MEASURES[2], _of(BASELINE, rows)
+    base = summarize(measure.values(baseline))
+    told: dict[bool, list[str]] = {True: [], False: []}
+    others = [variant for variant in VARIANTS[1:] if _of(variant, rows)]
+    for variant in others:
+        one = summarize(measure.values(_of(variant, rows)))
+        if certainty(one, base):
+            told[better(measure, one, base)].append(variant.choice)
+    lower, higher = (f"{len(names)} ({', '.join(names)})" if names else "none" for names in told.values())
+    return (
+        f"Of {count(len(others), 'choice')} changed one at a time, {lower} brought the Fréchet "
+        f"distance below the baseline's by more than the spread, and {higher} above it."
+    )
+
+
 def results(rows: Sequence[Row], steps: int) -> str:
     """The table: baseline first, then each variant that has rows, each with its command."""
     baseline = _of(BASELINE, rows)
@@ -151,11 +169,12 @@ def page(rows: Sequence[Row], judge: Judge, steps: int) -> list[str]:
     levels = ", ".join(f"{level:g}" for level in NOISE_LEVELS)
     return [
         "# Ablations",
+        headline(rows),
         f"What does each choice of the studies change? Every row trains the digits at 16 x 16 for {steps} "
         f"steps of 64 pictures, with one choice changed; mean ± standard deviation over seeds ({seeds} of the "
         f"baseline). {count(len(rows), 'run')} took {sum(row.seconds for row in rows) / 60:.0f} minutes on "
-        f"{machine()}. `python -m benchmarks.ablations --steps {steps}` makes this page; `--seed 1` and "
-        "`--seed 2` in a command give its other runs.",
+        f"{machine()}, {datetime.now(UTC):%Y-%m-%d}. `python -m benchmarks.ablations --steps {steps}` makes "
+        "this page; `--seed 1` and `--seed 2` in a command give its other runs.",
         results(rows, steps),
         "▲ better, ▼ worse than the baseline by more than the spread of a difference, (s² + s₀²)^½; two marks: "
         "by more than twice as much.",

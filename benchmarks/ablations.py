@@ -98,7 +98,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="S")
     parser.add_argument("--steps", type=int, default=200, metavar="N")
     parser.add_argument("--out", type=Path, default=Path("runs/ablations.jsonl"), help="the finished runs")
-    parser.add_argument("--page", type=Path, default=Path("docs/ablations.md"))
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="the folder of the page")
     asked = parser.parse_args()
     try:
         asked.variants = chosen(asked.variants)
@@ -121,8 +121,8 @@ def main() -> None:
     except KeyboardInterrupt:
         say("Stopped: the same command goes on.")
     finished = [row for row in rows if row.steps == asked.steps]
-    publish(asked.page, *page(finished, judge, asked.steps))
-    result("page", asked.page)
+    publish(asked.docs / "ablations.md", *page(finished, judge, asked.steps))
+    result("page", asked.docs / "ablations.md")
 
 
 if __name__ == "__main__":

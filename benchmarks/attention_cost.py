@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from benchmarks.reports import machine, publish, table
+from benchmarks.reports import machine, measured, publish, table
 from unnoise.cli.console import Bar, result
 from unnoise.networks.attention import Attention, LinearAttention
 from unnoise.networks.norms import RMSNorm, normalization
@@ -182,7 +182,7 @@ def page(times: Mapping[int, Times], turns: int, command: str) -> list[str]:
         f"for one layer), but not their time. Written out they were measured up to {LARGEST_WRITTEN_OUT} x "
         f"{LARGEST_WRITTEN_OUT}. {_cheaper(times)}",
         f"```sh\n{command}\n```",
-        f"Measured on: {machine()}.",
+        measured(),
     ]
 
 

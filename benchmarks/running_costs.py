@@ -24,6 +24,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from benchmarks.children import peak_of
 from benchmarks.reports import machine, publish, table
 from unnoise.batches import Batches, split
 from unnoise.checkpoint import Progress, Run
@@ -164,13 +165,7 @@ def peak(folder: Path, out: Path, count: int) -> float:
     small = ["network.widths=[8,16]", 'network.attention=["none","none"]', "network.block_depth=1"]
     options = ["--steps", str(count), "--device", "cpu", "--out", str(out), "--set", *small]
     arguments = [sys.executable, "-m", "unnoise", "train", str(folder), *options]
-    silent = os.open(os.devnull, os.O_WRONLY)
-    actions = [(os.POSIX_SPAWN_DUP2, silent, 1), (os.POSIX_SPAWN_DUP2, silent, 2)]
-    child = os.posix_spawn(sys.executable, arguments, dict(os.environ), file_actions=actions)
-    _, status, usage = os.wait4(child, 0)
-    if status:
-        raise RuntimeError(f"{' '.join(arguments)} ended with {status}.")
-    return usage.ru_maxrss / 1024
+    return peak_of(arguments)
 
 
 def memory(folder: Path, counts: tuple[int, int], steps_each: int) -> list[list[str]]:

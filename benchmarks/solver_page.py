@@ -227,12 +227,14 @@ def page(
     grids = grids_of(tuning)
     seeds, samples = len({row.seed for row in rows}), max(row.samples for row in rows)
     minutes = sum(row.seconds for row in (*rows, *tuning)) / 60
+    first, *more = findings(rows, tuning)
     return [
         "# Samplers at the same price",
+        first,
+        *(["\n".join(f"- {line}" for line in more)] if more else []),
         f"How good are the pictures of one trained network at so many calls of it? {facts}. Lower is better; "
         f"mean ± standard deviation over {count(seeds, 'seed')} of {count(samples, 'picture')} each, the same "
         "start noises for all samplers. The best of each column is bold, and the order is that at 8 calls.",
-        "\n".join(f"- {line}" for line in findings(rows, tuning)),
         "![Kernel distance over network calls](solvers.png)",
         "## Kernel distance",
         references(rows),

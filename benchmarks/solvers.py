@@ -198,9 +198,9 @@ def write_page(planned: Plan, judge: Judge, rows: Sequence[Row], asked: argparse
     )
     command = f"python -m benchmarks.solvers RUN --samples {asked.samples} --seeds {asked.seeds}"
     date = f"{datetime.now(UTC):%Y-%m-%d}"
-    publish(asked.out / "solvers.md", *page([*table_rows, *real], tuned, facts, command, judge.words, date))
-    save_png(painted(partial(draw, table_rows), (7.0, 4.6)), asked.out / "solvers.png")
-    result("page", asked.out / "solvers.md")
+    publish(asked.docs / "solvers.md", *page([*table_rows, *real], tuned, facts, command, judge.words, date))
+    save_png(painted(partial(draw, table_rows), (7.0, 4.6)), asked.docs / "solvers.png")
+    result("page", asked.docs / "solvers.md")
 
 
 def arguments() -> argparse.Namespace:
@@ -212,7 +212,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--calls", type=int, nargs="+", default=CALLS, metavar="K")
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--log", type=Path, default=Path("runs/solvers.jsonl"), help="what is measured")
-    parser.add_argument("--out", type=Path, default=Path("docs"), help="the folder of the page")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="the folder of the page")
     parser.add_argument("--device", default="cpu")
     asked = parser.parse_args()
     if min(asked.samples - 1, asked.seeds, *asked.calls) < 1:

@@ -110,12 +110,12 @@ def apart(mine: nn.Module, its: Callable[[Tensor, Tensor], Tensor]) -> float:
     return found
 
 
-def pictures() -> Tensor:
+def pictures(device: str) -> Tensor:
     """A batch in [0, 1]; what is in it costs the same."""
-    return torch.rand(BATCH, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    return torch.rand(BATCH, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)).to(device)
 
 
-def with_diffusers() -> Pair:
+def with_diffusers(device: str = "cpu") -> Pair:
     """`UNet2DModel`, trained as in their train_unconditional.py: predicts noise, AdamW, clipping, EMA."""
     from diffusers import DDPMScheduler
     from diffusers.training_utils import EMAModel
@@ -124,6 +124,7 @@ def with_diffusers() -> Pair:
     network = UNet.diffusers(theirs.config)
     network.load_state_dict(theirs.state_dict())
     difference = apart(network, lambda images, steps: theirs(images, steps).sample)
+    theirs.to(device)
     diffusion = Diffusion(
         network,
         (1, SIDE, SIDE),
@@ -135,14 +136,15 @@ def with_diffusers() -> Pair:
             learning_rate=1e-4, betas=(0.95, 0.999), weight_decay=1e-6, max_gradient_norm=1.0
         ),
         ema=EMAConfig(decay=0.9999, warmup=1.0),
+        device=device,
     )
     optimizer = torch.optim.AdamW(theirs.parameters(), 1e-4, (0.95, 0.999), weight_decay=1e-6, eps=1e-8)
     average = EMAModel(theirs.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
-    scheduler, images = DDPMScheduler(1000), pictures()
+    scheduler, images = DDPMScheduler(1000), pictures(device)
 
     def step() -> None:
         clean = images * 2 - 1
-        noise, steps = torch.randn(clean.shape), torch.randint(0, 1000, (BATCH,)).long()
+        noise, steps = torch.randn_like(clean), torch.randint(0, 1000, (BATCH,), device=device)
         loss = functional.mse_loss(theirs(scheduler.add_noise(clean, noise, steps), steps).sample, noise)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
@@ -153,7 +155,7 @@ def with_diffusers() -> Pair:
     return Pair("diffusers, UNet2DModel", _size(theirs), lambda: diffusion.train_step(images), step, difference)
 
 
-def with_lucidrains() -> Pair:
+def with_lucidrains(device: str = "cpu") -> Pair:
     """Its `Unet` in its `GaussianDiffusion`, trained as by its `Trainer`: velocity, Adam, clipping, EMA."""
     from denoising_diffusion_pytorch import GaussianDiffusion, Unet
     from ema_pytorch import EMA
@@ -171,10 +173,11 @@ def with_lucidrains() -> Pair:
         condition="timestep",
         optimizer=OptimizerConfig(name="adam", learning_rate=1e-4, betas=(0.9, 0.99), max_gradient_norm=1.0),
         ema=EMAConfig(decay=0.995),
+        device=device,
     )
-    theirs: Any = GaussianDiffusion(copy.deepcopy(unet), image_size=SIDE, timesteps=1000)
+    theirs: Any = GaussianDiffusion(copy.deepcopy(unet), image_size=SIDE, timesteps=1000).to(device)
     optimizer = torch.optim.Adam(theirs.parameters(), 1e-4, (0.9, 0.99))
-    average, images = EMA(theirs, beta=0.995, update_every=10), pictures()
+    average, images = EMA(theirs, beta=0.995, update_every=10), pictures(device)
 
     def step() -> None:
         loss = theirs(images)
@@ -231,12 +234,13 @@ def flops(step: Callable[[], object]) -> float:
 
 def page(pairs: Sequence[Pair], best: float, turns: int, count: int) -> list[str]:
     """Measures the pairs, and tells what was found; `best` is the roof."""
-    rows, shares = [], []
+    rows, shares, told = [], [], []
     for pair in pairs:
         ours, theirs = rates(pair, turns, count)
         part = flops(pair.ours) / BATCH * ours / 1e9 / best
         numbers = [f"{ours:.1f}", f"{theirs:.1f}", f"{ours / theirs:.2f}", f"{part:.0%}"]
         rows.append([pair.name, f"{pair.parameters:,}", *numbers, f"{pair.difference:.0e}"])
+        told.append(f"{ours / theirs:.2f} times as fast as in {pair.name.partition(',')[0]}")
         kinds = [seconds_by_kind(step) for step in (pair.ours, pair.theirs)]
         cells = [[kind, *(f"{1e3 * each[kind] / BATCH:.2f}" for each in kinds)] for kind in kinds[0]]
         cells.append(["all", *(f"{1e3 * sum(each.values()) / BATCH:.2f}" for each in kinds)])
@@ -244,6 +248,7 @@ def page(pairs: Sequence[Pair], best: float, turns: int, count: int) -> list[str
         shares.append(table(["kernels", "ours", "theirs"], cells))
     return [
         "# How fast training is, beside the libraries that the networks come from",
+        f"Training is {' and '.join(told)}, with the same networks and the same weights.",
         f"Images a second, whole training steps of {BATCH} grey pictures of {SIDE} x {SIDE}: the same network "
         "with the same weights, each in its own library, trained as its users train it. `of the roof`: what "
         "our step does of the multiplications that a large product of matrices does on this machine "

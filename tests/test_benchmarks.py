@@ -191,6 +191,17 @@ def test_the_page_tells_what_its_rows_say():
     assert list(ablation_page.findings(rows)) == ["- **loss**, l1: noise error clearly worse (+20%)."]
 
 
+def test_the_headline_counts_the_choices_whose_pictures_differ():
+    def runs(distance, *changes):
+        return [row(seed, tuple(changes), frechet=distance + 0.1 * seed) for seed in range(3)]
+
+    choices = {one.name: one.changes for one in variants.VARIANTS}
+    rows = runs(10.0) + runs(9.0, *choices["loss-l1"]) + runs(10.05, *choices["loss-huber"])
+    said = ablation_page.headline(rows)
+    assert said.startswith("Of 2 choices changed one at a time, 1 (l1) brought the Fréchet distance below")
+    assert said.endswith("and none above it.")
+
+
 def test_finished_runs_are_kept_and_not_done_again(tmp_path):
     path = tmp_path / "rows.jsonl"
     assert ablations.read_rows(path) == []
