@@ -10,10 +10,10 @@ from torch import Tensor
 
 from benchmarks.judging import Classifier, accuracy, features_of, frechet_distance, load_or_train
 from benchmarks.solver_page import REAL, Row
-from unnoise.batches import split
+from unnoise.batches import Split, split
 from unnoise.checkpoint import Run
 from unnoise.cli.console import count
-from unnoise.data import load
+from unnoise.data import ImageSet, load
 from unnoise.errors import require
 from unnoise.metrics import kernel_distance
 
@@ -83,7 +83,11 @@ def judge_of(run: Run, log: Path) -> Judge:
         f"Samplers are compared with grey held-out pictures of the run, but {data.source} has other pictures.",
     )
     parts = split(len(images), data.held_out, run.config.seed)
-    path = log.with_suffix(".judge.safetensors")
+    return judge_for(images, parts, log.with_suffix(".judge.safetensors"))
+
+
+def judge_for(images: ImageSet, parts: Split, path: Path) -> Judge:
+    """A classifier of the training pictures, kept in this file, and what it makes of the held-out ones."""
     classifier = load_or_train(images, parts.training, path, _CLASSIFIER_STEPS)
     chosen = np.random.default_rng(0).permutation(parts.training)[:_STANDARDISED_OVER]
     training, references = (

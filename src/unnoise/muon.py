@@ -8,8 +8,8 @@ matrix (out, in * height * width).
 """
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, overload
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias, overload
 
 import torch
 from jaxtyping import Float
@@ -19,16 +19,39 @@ _ODD_POLYNOMIAL = (3.4445, -4.7750, 2.0315)
 """a x + b x^3 + c x^5, steep at 0: five times over, it takes all of (0.01, 1] to between 0.7 and 1.2."""
 
 
-def orthogonalize(matrix: Float[Tensor, "rows columns"], steps: int = 5) -> Float[Tensor, "rows columns"]:
-    """U diag(about 1) V^T for U diag(s) V^T, by Newton-Schulz steps: products of matrices alone."""
-    wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    wide = wide / (wide.norm() + 1e-7)
+Matrices: TypeAlias = Float[Tensor, "*batch rows columns"]
+
+
+def orthogonalize(matrices: Matrices, steps: int = 5) -> Matrices:
+    r"""U diag(about 1) V^T for U diag(s) V^T, by Newton-Schulz steps: products of matrices alone.
+
+        X <- P X,    P = a + b G + c G^2,    G = X X^T
+
+    All P commute with G, so that G <- P^2 G, and a wide X can wait for their product: that of a convolution is
+    nine times as wide as high, and G is small.
+    """
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    wide = matrices.mT if tall else matrices
+    wide = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    shape = wide.shape
+    wide = _walked(wide.reshape(-1, *shape[-2:]), steps).reshape(shape)
+    return wide.mT if tall else wide
+
+
+def _walked(wide: Float[Tensor, "batch rows columns"], steps: int) -> Float[Tensor, "batch rows columns"]:
     first, second, third = _ODD_POLYNOMIAL
-    for _ in range(steps):
-        square = wide @ wide.T
-        polynomial = torch.addmm(square, square, square, beta=second, alpha=third)
-        wide = torch.addmm(wide, polynomial, wide, beta=first)
-    return wide.T if matrix.shape[0] > matrix.shape[1] else wide
+    waits = wide.shape[-1] > 2 * wide.shape[-2]
+    square, product = wide @ wide.mT, None
+    for left in reversed(range(steps)):
+        polynomial = torch.baddbmm(square, square, square, beta=second, alpha=third)
+        polynomial.diagonal(dim1=-2, dim2=-1).add_(first)
+        if waits:
+            product = polynomial if product is None else polynomial @ product
+            square = polynomial @ (polynomial @ square) if left else square
+        else:
+            wide = polynomial @ wide
+            square = wide @ wide.mT if left else square
+    return wide if product is None else product @ wide
 
 
 def is_matrix(parameter: Tensor) -> bool:
@@ -72,20 +95,35 @@ class Muon(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         matrices, *others = self.param_groups
-        for parameter in matrices["params"]:
-            if parameter.grad is not None:
-                self._turn(parameter, parameter.grad, matrices)
+        self._turn([parameter for parameter in matrices["params"] if parameter.grad is not None], matrices)
         # One memory for both, so that saving and loading this optimiser is saving and loading all of it.
         self._adamw.state, self._adamw.param_groups = self.state, others
         self._adamw.step()
         return loss
 
-    def _turn(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        memory = self.state[parameter]
-        if not memory:
-            memory["momentum"] = torch.zeros_like(parameter)
-        average = memory["momentum"].lerp_(gradient, 1 - group["momentum"])
-        update = orthogonalize(gradient.lerp(average, group["momentum"]).flatten(1))
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        length = 0.2 * math.sqrt(max(update.shape))
-        parameter.add_(update.view(parameter.shape), alpha=-group["lr"] * length)
+    def _turn(self, parameters: Sequence[nn.Parameter], group: dict[str, Any]) -> None:
+        """Moves the matrices; those of one shape together, since each product alone is small."""
+        if not parameters:
+            return
+        gradients = [parameter.grad for parameter in parameters]
+        for parameter in parameters:
+            if not self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+        averages = [self.state[parameter]["momentum"] for parameter in parameters]
+        torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
+        ahead = torch._foreach_lerp(gradients, averages, group["momentum"])
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        alike: dict[torch.Size, list[int]] = {}
+        for place, update in enumerate(ahead):
+            alike.setdefault(_in_memory(update).shape, []).append(place)
+        for places in alike.values():
+            updates = orthogonalize(torch.stack([_in_memory(ahead[place]).flatten(1) for place in places]))
+            length = 0.2 * math.sqrt(max(updates.shape[1:]))
+            for place, update in zip(places, updates, strict=True):
+                parameter = _in_memory(parameters[place])
+                parameter.add_(update.view(parameter.shape), alpha=-group["lr"] * length)
+
+
+def _in_memory(weight: Tensor) -> Tensor:
+    """A filter with its input channels last, as it lies in memory: what Muon does knows no order of columns."""
+    return weight.permute(0, *range(2, weight.ndim), 1)
