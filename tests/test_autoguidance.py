@@ -187,8 +187,8 @@ def trained(tmp_path_factory):
     recipe = replace(made.config.recipe, ema=ema, sampling=Sampling(num_steps=4))
     made = made.with_config(replace(made.config, recipe=recipe))
     with pytest.MonkeyPatch.context() as quick:
-        for name in ("look", "write"):  # pictures are beside the point, and slow
-            quick.setattr(Recorder, name, lambda _self: None)
+        for name in ("look", "write", "chart"):  # pictures are beside the point, and slow
+            quick.setattr(Recorder, name, lambda *_, **__: None)
         last(train(made, digits()))
     return made
 

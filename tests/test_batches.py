@@ -1,13 +1,18 @@
 """Batch k depends on the seed and k alone, and every picture comes once an epoch."""
 
+import threading
 from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 
-from unnoise.batches import Batches, held_out_count, split
+from unnoise import training
+from unnoise.batches import Ahead, Batches, held_out_count, split
+from unnoise.config import Budget
+from unnoise.data import load
 from unnoise.errors import UnnoiseError
+from unnoise.plan import Wishes, plan
 
 
 class Numbered:
@@ -100,3 +105,76 @@ def test_classes_come_with_their_pictures():
         assert classes.tolist() == labels[numbers(whole[step])].tolist()
         assert torch.equal(torch.cat([part.classes(step) for part in parts]), classes)
     assert Batches(Numbered(50), indices, 8, seed=5).classes(3) is None
+
+
+# --- the next batch, meanwhile -------------------------------------------------------------------------------
+
+
+class Watched(Numbered):
+    """Pictures that tell which batch of four was taken, and in which thread; the fourth batch can't be read."""
+
+    def __init__(self):
+        super().__init__(40, labels=np.arange(40) % 3)
+        self.taken = {}
+        self.second = threading.Event()
+
+    def take(self, indices):
+        self.taken[len(self.taken)] = threading.current_thread().name
+        if len(self.taken) == 2:
+            self.second.set()
+        if len(self.taken) == 4:
+            raise OSError("the disk is gone")
+        return super().take(indices)
+
+
+def threads():
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("unnoise-batches")]
+
+
+@pytest.mark.parametrize("device", ["cpu", "mps"])
+def test_batches_that_are_prepared_are_the_same_batches(device):
+    batches = Batches(Numbered(50, labels=np.arange(50) % 3), np.arange(50), 8, seed=3, flip=True)
+    with Ahead(batches, torch.device(device)) as ahead:
+        for step in (0, 1, 2, 3, 9, 10, 4, 5, 20):  # onwards, and after going back
+            pictures, classes = ahead(step)
+            assert torch.equal(pictures, batches[step])
+            assert torch.equal(classes, batches.classes(step))
+    assert threads() == []
+
+
+def test_a_thread_prepares_the_next_batch_before_it_is_asked_for():
+    watched = Watched()
+    with Ahead(Batches(watched, np.arange(40), 4, seed=0), torch.device("mps")) as ahead:
+        ahead(0)
+        assert watched.second.wait(60)
+        assert all(name.startswith("unnoise-batches") for name in watched.taken.values())
+    assert threads() == []
+
+
+def test_where_the_cpu_computes_no_batch_is_made_before_it_is_asked_for():
+    watched = Watched()
+    with Ahead(Batches(watched, np.arange(40), 4, seed=0), torch.device("cpu")) as ahead:
+        ahead(0)
+        assert watched.taken == {0: threading.current_thread().name}
+        assert threads() == []
+
+
+@pytest.mark.parametrize("device", ["cpu", "mps"])
+def test_what_is_wrong_with_a_batch_is_said_when_it_is_asked_for(device):
+    with Ahead(Batches(Watched(), np.arange(40), 4, seed=0), torch.device(device)) as ahead:
+        for step in range(3):
+            ahead(step)
+        with pytest.raises(OSError, match="the disk is gone"):
+            ahead(3)
+    assert threads() == []
+
+
+def test_closing_the_loop_in_the_midst_of_it_leaves_no_thread(monkeypatch):
+    monkeypatch.setattr(training, "Ahead", lambda batches, _: Ahead(batches, torch.device("mps")))
+    images = load("digits")
+    config = plan(images, Wishes(batch_size=4, budget=Budget(unit="steps", amount=9)))
+    loop = training.steps(config.build(), Batches(images, np.arange(40), 4, seed=0), config.budget)
+    assert [next(loop).progress.step for _ in range(2)] == [1, 2]
+    assert len(threads()) == 1
+    loop.close()
+    assert threads() == []

@@ -204,7 +204,7 @@ def test_a_loss_that_rises_and_stays_is_undone(tmp_path, images, monkeypatch, sa
         return train_step(diffusion, *some, **more)
 
     monkeypatch.setattr(Diffusion, "train_step", spoilt)
-    monkeypatch.setattr(recording.Recorder, "look", lambda _: None)
+    monkeypatch.setattr(recording.Recorder, "look", lambda *_, **__: None)
     done = warned(
         r"^The loss rose from about \S+ to \S+ and stayed there at step 24: .* from step 19", run, images
     )

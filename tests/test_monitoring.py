@@ -98,16 +98,29 @@ def test_the_stop_comes_within_a_quarter_of_the_best_step(turn, seed):
     assert abs(kid[-1].step - turn) <= 0.25 * turn
 
 
-def test_watching_takes_at_most_its_share():
+@pytest.mark.parametrize("share", [monitor.SHARE, monitor.SHARE_TO_STOP])
+def test_watching_takes_at_most_its_share(share):
     """Simulated: each measure takes 3 to 9 seconds, of which the first was guessed too short."""
-    thrift, rng, now, spent = Thrift(), np.random.default_rng(0), 0.0, 0.0
+    thrift, rng, now, spent = Thrift(share), np.random.default_rng(0), 0.0, 0.0
     for _ in range(20_000):
         now += 0.5
         if thrift.affordable(now, guess=1.0):
             seconds = float(rng.uniform(3, 9))
             thrift.paid(seconds)
             now, spent = now + seconds, spent + seconds
-    assert 0.045 < spent / now <= 0.0505
+    assert 0.9 * share < spent / now <= 1.01 * share
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_run_that_is_to_stop_by_what_is_measured_is_measured_more_often(tmp_path, stops):
+    run, images = start(tmp_path / "run", steps=6), digits()
+    config = replace(run.config, data=replace(run.config.data, held_out=60), until_converged=stops)
+    run, parts = run.with_config(config), split(len(images), 60, 0)
+    watching = monitor.Monitor(run, config.build(), images, parts, Progress())
+    earned = 1.5 / 0.05  # the least that a first measure is guessed to take
+    after = Progress(10**6, 10**9, 1.1 * earned)
+    assert watching.due(after) == stops
+    assert watching.due(after._replace(seconds=4 * earned))
 
 
 # --- what is measured --------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from unnoise.training import train
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch):
     """They are beside the point here, and slow."""
-    monkeypatch.setattr(Recorder, "look", lambda _self: None)
+    monkeypatch.setattr(Recorder, "look", lambda *_, **__: None)
     monkeypatch.setattr(Recorder, "write", lambda _self: None)
 
 

@@ -177,7 +177,7 @@ def test_stopping_saves_where_it_stands(tmp_path, images):
 
 def test_a_picture_that_can_not_be_drawn_costs_no_weights(tmp_path, images, monkeypatch):
     run = start(tmp_path / "run", 3)
-    monkeypatch.setattr(recording.Recorder, "look", lambda _self: 1 / 0)
+    monkeypatch.setattr(recording.Recorder, "look", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(train(run, images))
     assert [path.stem for path in run.states()] == ["0000000003"]
@@ -280,6 +280,47 @@ def test_intervals():
     assert interval.due(0.5, 21.0)
     assert not interval.due(0.55, 100.0)
     assert interval.due(0.55, 700.0)  # a long run, and long ago
+
+
+@pytest.mark.parametrize("minutes", [1, 2, 10, 100])
+@pytest.mark.parametrize("seconds", [0.1, 3.0, 15.0])
+def test_looks_take_at_most_their_share_and_the_first_comes_early(minutes, seconds):
+    """Simulated: a run of so many minutes whose looks take so many seconds, asked twice a second."""
+    interval, now, looks = Interval(0.0, 0.0, share=0.015), 0.0, []
+    while now < 60 * minutes:
+        now += 0.5
+        if interval.due(now / (60 * minutes), now):
+            looks.append(now)
+            interval.paid(seconds)
+            now += seconds
+    assert looks[0] == max(20, 6 * minutes)
+    assert all(then - before >= seconds / 0.015 for before, then in itertools.pairwise(looks))
+    assert seconds * (len(looks) - 1) <= 0.015 * 60 * minutes
+
+
+def test_sheets_on_the_way_take_a_third_of_the_steps_and_the_last_one_all(tmp_path, images, monkeypatch):
+    monkeypatch.setattr(Interval, "due", lambda *_: True)
+    asked = []
+
+    def spy(_self, num_images, *, sampling, **_options):
+        asked.append(sampling.num_steps)
+        return torch.rand(num_images, 1, 8, 8)
+
+    monkeypatch.setattr(Diffusion, "generate", spy)
+    for steps_of_all, coarse in ((90, 30), (30, 20), (4, 4)):
+        run = start(tmp_path / f"run-{steps_of_all}", 3, recipe_changes=[f"sampling.num_steps={steps_of_all}"])
+        list(train(run, images))
+        assert asked == [coarse, coarse, steps_of_all]
+        asked.clear()
+
+
+def test_losses_are_written_with_each_state_without_waiting_for_pictures(tmp_path, images, monkeypatch):
+    monkeypatch.setattr(Interval, "due", lambda interval, *_: interval.share != recording._LOOKING_SHARE)
+    run = start(tmp_path / "run", 9)
+    list(itertools.islice(train(run, images), 3))
+    assert not list(run.samples.glob("*.png"))
+    assert [row.step for row in read_history(run.path / "history.csv")] == [1, 2, 3]
+    assert [path.stem for path in run.states()] == ["0000000003", "0000000002"]
 
 
 def test_a_damaged_history_is_one_sentence(tmp_path):

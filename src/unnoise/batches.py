@@ -1,6 +1,7 @@
 """Batch k is a function of the seed and k alone, so a run that stops can go on without replaying anything."""
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from unnoise.processes import Part
 from unnoise.tensors import Pixels
 
 Indices = NDArray[np.int64]
+Made: TypeAlias = tuple[Pixels, Int[Tensor, " batch"] | None]
+"""A batch, and the class of each of its pictures."""
 
 
 @runtime_checkable
@@ -133,3 +136,45 @@ class Batches:
             self._orders = {old: order for old, order in self._orders.items() if old == epoch - 1}
             self._orders[epoch] = np.random.default_rng([self.seed, 2, epoch]).permutation(len(self.indices))
         return self._orders[epoch]
+
+
+class Ahead:
+    """Batches one after the other, where a thread prepares the next one while a device computes; a context.
+
+    Batch k stays a function of the seed and k. Where the CPU itself computes there is nobody to prepare
+    anything meanwhile, and each batch is made when it is asked for: it takes a hundredth of a step at most.
+
+    Args:
+        batches: which.
+        device: that computes; for CUDA batches come in pinned memory, so that no copy is waited for.
+    """
+
+    def __init__(self, batches: Batches, device: torch.device) -> None:
+        self._batches = batches
+        self._pins = device.type == "cuda"
+        self._thread = None if device.type == "cpu" else ThreadPoolExecutor(1, "unnoise-batches")
+        self._next: tuple[int, Future[Made]] | None = None
+
+    def __enter__(self) -> "Ahead":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
+
+    def __call__(self, step: int) -> Made:
+        """Batch `step` and its classes; what was wrong with it is raised here, and not when it was prepared."""
+        if self._thread is None:
+            return self._made(step)
+        prepared, self._next = self._next, None
+        if prepared is None or prepared[0] != step:
+            prepared = step, self._thread.submit(self._made, step)
+        made = prepared[1].result()
+        self._next = step + 1, self._thread.submit(self._made, step + 1)
+        return made
+
+    def _made(self, step: int) -> Made:
+        pictures, classes = self._batches[step], self._batches.classes(step)
+        if not self._pins:
+            return pictures, classes
+        return pictures.pin_memory(), None if classes is None else classes.pin_memory()

@@ -17,7 +17,8 @@ _WHOLE = 1_000_000_000
 """Fractions travel in billionths: float32 would round what is nearly spent up to spent."""
 
 _END, _AGAIN = -1, -2
-"""What the first process says at the end of a stretch, in place of a fraction; -2 - n asks for n pictures."""
+"""What the first process says at the end of a stretch, in place of a fraction; -2 - 2 n asks for n pictures,
+and one less for n fine ones."""
 
 
 class Together:
@@ -68,10 +69,10 @@ class Team:
 
     Args:
         accelerator: knows the processes.
-        draw: the pictures of these places, (B, C, H, W).
+        draw: the pictures of these places, (B, C, H, W), and whether they are to be fine.
     """
 
-    def __init__(self, accelerator: Accelerator, draw: Callable[[range], Images]) -> None:
+    def __init__(self, accelerator: Accelerator, draw: Callable[[range, bool], Images]) -> None:
         self._accelerator = accelerator
         self._draw = draw
         self._ended = self._again = False
@@ -89,12 +90,12 @@ class Team:
             return self._tell(int(min(1.0, fraction()) * _WHOLE)) / _WHOLE
         return self._follow()
 
-    def pictures(self, count: int) -> Images:
+    def pictures(self, count: int, fine: bool) -> Images:
         """The first `count` pictures, drawn by all; called in the first process."""
         if self.alone:
-            return self._draw(range(count))
-        self._tell(_AGAIN - count)
-        return self._drawn(count)
+            return self._draw(range(count), fine)
+        self._tell(_AGAIN - 2 * count - fine)
+        return self._drawn(count, fine)
 
     def end(self, *, again: bool) -> bool:
         """Lets the others go, to train on from an older state or for good; called in the first process."""
@@ -120,16 +121,16 @@ class Team:
 
     def _follow(self) -> float:
         while (told := self._tell(0)) < _AGAIN:
-            self._drawn(_AGAIN - told)
+            self._drawn(*divmod(_AGAIN - told, 2))
         self._ended, self._again = told < 0, told == _AGAIN
         return 1.0 if self._ended else told / _WHOLE
 
     def _tell(self, number: int) -> int:
         return int(broadcast(torch.tensor(number, device=self._accelerator.device)))
 
-    def _drawn(self, count: int) -> Images:
+    def _drawn(self, count: int, fine: int) -> Images:
         processes, rank = self._accelerator.num_processes, self._accelerator.process_index
         share = -(-count // processes)  # of each; what the last ones draw too much is cut off
-        mine = self._draw(range(rank * share, (rank + 1) * share))
+        mine = self._draw(range(rank * share, (rank + 1) * share), bool(fine))
         gathered: Tensor = self._accelerator.gather(mine)
         return gathered[:count]

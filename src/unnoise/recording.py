@@ -27,6 +27,9 @@ from unnoise.tensors import Images
 
 Result = TypeVar("Result")
 
+_SAVING_SHARE, _LOOKING_SHARE = 0.02, 0.015
+"""Of the time of training, at most, so that with all else it stays below a twentieth: docs/running_costs.md."""
+
 
 class TrainStep(NamedTuple):
     """What the loop yields after each step."""
@@ -52,7 +55,7 @@ class Recorder:
         progress: how far the run had come; what its history says of later is forgotten.
         monitor: asked now and then how good the samples are.
         guards: told the losses and shown the samples, so that what goes wrong is noticed.
-        draw: draws the sample sheet; may raise `Interrupted`. As `draw_samples`, if left out.
+        draw: draws the sample sheet, finely or not; may raise `Interrupted`. As `draw_samples`, if left out.
     """
 
     def __init__(
@@ -63,10 +66,10 @@ class Recorder:
         progress: Progress,
         monitor: Monitor | None = None,
         guards: Guards | None = None,
-        draw: Callable[[], Images] | None = None,
+        draw: Callable[[bool], Images] | None = None,
     ) -> None:
         self.run = run
-        self.draw = draw or partial(draw_samples, diffusion, run.config, range(len(SAMPLE_SEEDS)))
+        self._draw = draw
         self.diffusion = diffusion
         self.held_out = held_out
         self.progress = progress
@@ -97,7 +100,8 @@ class Recorder:
         """
         spent, seconds = self.run.config.budget.spent(*self.progress), self.progress.seconds
         reporting = Interval(spent, seconds, fraction=0, shortest=1.0)
-        saving = Interval(spent, seconds)
+        saving = Interval(spent, seconds, share=_SAVING_SHARE)
+        looking = Interval(spent, seconds, share=_LOOKING_SHARE)
         storing = Shares(self.snapshots.count, spent)
         step = None
         try:
@@ -112,7 +116,7 @@ class Recorder:
                 if self.monitor is not None and self.monitor.due(step.progress):
                     step = step._replace(quality=self._try(partial(self._judge, self.monitor)))
                 if step.spent < 1 and saving.due(*now):
-                    yield self._save_and_look(step, saving)
+                    yield self._save_and_look(step, saving, looking if looking.due(*now) else None)
                 elif step.spent < 1:
                     yield step
         except GeneratorExit:
@@ -120,12 +124,13 @@ class Recorder:
             raise
         if step is not None and (step.spent >= 1 or self._converged):
             self._try(self.store)  # before the state: what a state is the last of has been stored
-            yield self._save_and_look(step)
+            yield self._save_and_look_at_last(step)
         elif step is not None:  # it was asked to stop
             self._end()
         elif spent >= 1 and not self._sheet.exists():  # it was killed just after its last state was saved
             self._try(self.look)
             self._try(self.write)
+            self._try(self.chart)
 
     def _try(self, action: Callable[[], Result]) -> Result | None:
         """Does what can wait: where the disk is full, says so, and leaves it for the next time."""
@@ -154,6 +159,7 @@ class Recorder:
         self._try(self.store)  # so that a run that never goes on has its last average, too
         self._save_at_last()
         self._try(self.write)
+        self._try(self.chart)
 
     def _save_at_last(self) -> None:
         try:
@@ -163,21 +169,27 @@ class Recorder:
             left = f"what was saved at step {kept[0]:,} stays" if kept else "nothing was saved yet"
             raise WriteError(f"{error} Then --resume goes on; {left}.") from error
 
-    def _save_and_look(self, step: TrainStep, saving: Interval | None = None) -> TrainStep:
+    def _save_and_look(self, step: TrainStep, saving: Interval, looking: Interval | None) -> TrainStep:
         started = time.monotonic()
-        if saving is None:
-            self._save_at_last()
-        else:
-            self._try(self.save)
+        self._try(self.save)
+        self._try(self.write)
         saved = time.monotonic()
-        try:  # the weights are safe by now, whatever goes wrong with a picture
-            step = step._replace(held_out_loss=self._try(self.look))
+        saving.paid(saved - started)
+        if looking is not None:  # the weights are safe by now, whatever goes wrong with a picture
+            step = self._look(step, fine=False)
+            looking.paid(time.monotonic() - saved)
+        return step
+
+    def _save_and_look_at_last(self, step: TrainStep) -> TrainStep:
+        self._save_at_last()
+        return self._look(step, fine=True)
+
+    def _look(self, step: TrainStep, *, fine: bool) -> TrainStep:
+        try:
+            return step._replace(held_out_loss=self._try(partial(self.look, fine=fine)))
         finally:
             self._try(self.write)
-        if saving is not None:  # saving takes at most a fiftieth of the time, and all of it a twentieth
-            ended = time.monotonic()
-            saving.shortest = max(20.0, 50 * (saved - started), 20 * (ended - started))
-        return step
+            self._try(self.chart)
 
     def save(self) -> None:
         """Saves the state to resume from, but never one that can't go on.
@@ -227,14 +239,14 @@ class Recorder:
         if self.guards is not None:
             self.guards.reported(step, loss)
 
-    def look(self) -> float | None:
-        """Tests on the held-out pictures and generates the sample sheet; returns the held-out loss."""
+    def look(self, *, fine: bool = True) -> float | None:
+        """Tests on the held-out pictures and draws the sample sheet; returns the held-out loss."""
         loss, step = held_out_loss(self.diffusion, self.held_out), self.progress.step
         if loss is not None:
             self.history.append(Row(*self.progress, None, None, None, None, loss))
             self._log.add_scalar("loss/held_out", loss, step)
         try:
-            images = self.draw().cpu()
+            images = self._drawn(fine).cpu()
         except Interrupted:
             return loss
         if self.guards is not None:
@@ -244,15 +256,23 @@ class Recorder:
         self._log.add_image("samples", np.asarray(sheet.convert("RGB")), step, dataformats="HWC")
         return loss
 
+    def _drawn(self, fine: bool) -> Images:
+        if self._draw is not None:
+            return self._draw(fine)
+        return draw_samples(self.diffusion, self.run.config, range(len(SAMPLE_SEEDS)), fine=fine)
+
     @property
     def _sheet(self) -> Path:
         return self.run.samples / f"{self.progress.step:010d}.png"
 
     def write(self) -> None:
-        """Writes the table of losses, and draws their curve."""
+        """Writes the table of losses, and what the log still holds back."""
         write_table(self.run.path / "history.csv", Row, self.history)
+        self._log.flush()
+
+    def chart(self) -> None:
+        """Draws the curve of losses, and what was measured of the samples."""
         points = [pictures.LossPoint(row.images, row.training_loss, row.held_out_loss) for row in self.history]
         pictures.save_png(pictures.loss_curve(points), self.run.path / "loss.png")
         if self.monitor is not None:
             self.monitor.draw()
-        self._log.flush()

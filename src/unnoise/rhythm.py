@@ -11,6 +11,7 @@ class Interval:
         spent, seconds: where it counts from.
         fraction: of the budget.
         shortest, longest: in seconds, whatever the budget.
+        share: of the time that it may take at most, from the second time on; see `paid`.
     """
 
     spent: float
@@ -18,14 +19,22 @@ class Interval:
     fraction: float = 0.1
     shortest: float = 20.0
     longest: float = 600.0
+    share: float = 1.0
+    cost: float = 0.0
 
     def due(self, spent: float, seconds: float) -> bool:
         """Whether it is time; if so, counts anew from here."""
         passed = seconds - self.seconds
-        if passed < self.shortest or (spent - self.spent < self.fraction and passed < self.longest):
+        if passed < max(self.shortest, self.cost / self.share):
+            return False
+        if spent - self.spent < self.fraction and passed < self.longest:
             return False
         self.spent, self.seconds = spent, seconds
         return True
+
+    def paid(self, seconds: float) -> None:
+        """It took so long: the next time waits until that is no more than its share."""
+        self.cost = seconds
 
 
 @dataclass

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from unnoise.batches import Batches, Split, split
+from unnoise.batches import Ahead, Batches, Split, split
 from unnoise.checkpoint import Progress, Run
 from unnoise.config import Budget
 from unnoise.diffusion import Diffusion
@@ -24,6 +24,7 @@ from unnoise.looking import SAMPLE_SEEDS, Batch, Interrupted, draw_samples
 from unnoise.monitoring import Monitor
 from unnoise.recording import Recorder, TrainStep
 from unnoise.tensor_files import read_facts
+from unnoise.tensors import Images
 
 _TESTED_PICTURES = 256
 """Held-out pictures are denoised again and again; this many tell enough."""
@@ -68,15 +69,16 @@ def steps(
     """
     spent = spent or (lambda now: budget.spent(*now))
     started = time.monotonic() - progress.seconds
-    while (fraction := spent(progress)) < 1:
-        learning_rate = diffusion.optimizer_config.learning_rate_at(fraction)
-        diffusion.set_learning_rate(learning_rate)
-        diffusion.generator.manual_seed(_seed_of(seed, progress.step))
-        pictures, classes = batches[progress.step], batches.classes(progress.step)
-        result = diffusion.train_step(pictures, classes, part=batches.part, accumulate=accumulate)
-        seen = progress.images + batches.batch_size
-        progress = Progress(progress.step + 1, seen, time.monotonic() - started)
-        yield TrainStep(progress, min(1.0, budget.spent(*progress)), learning_rate, result)
+    with Ahead(batches, diffusion.device) as ahead:
+        while (fraction := spent(progress)) < 1:
+            learning_rate = diffusion.optimizer_config.learning_rate_at(fraction)
+            diffusion.set_learning_rate(learning_rate)
+            diffusion.generator.manual_seed(_seed_of(seed, progress.step))
+            pictures, classes = ahead(progress.step)
+            result = diffusion.train_step(pictures, classes, part=batches.part, accumulate=accumulate)
+            seen = progress.images + batches.batch_size
+            progress = Progress(progress.step + 1, seen, time.monotonic() - started)
+            yield TrainStep(progress, min(1.0, budget.spent(*progress)), learning_rate, result)
 
 
 def _seed_of(seed: int, step: int) -> int:
@@ -137,7 +139,10 @@ def _stretch(
         converged = config.until_converged and monitor is not None and monitor.verdict is not None
         return team.spent(lambda: 1.0 if converged or stop() else config.budget.spent(*now))
 
-    team = Team(accelerator, partial(draw_samples, diffusion, config, each_step=check))
+    def draw_places(places: range, fine: bool) -> Images:
+        return draw_samples(diffusion, config, places, fine=fine, each_step=check)
+
+    team = Team(accelerator, draw_places)
     seed, accumulate = changes.seed(config.seed), config.accumulate
     iterator = steps(diffusion, batches, config.budget, progress, seed=seed, accumulate=accumulate, spent=spent)
     if guards is None:

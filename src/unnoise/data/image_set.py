@@ -82,6 +82,8 @@ class ImageSet:
 
         Raises IndexError where an index lies outside the set.
         """
-        copied = np.asarray(self.pixels[np.asarray(indices)])
+        places = np.asarray(indices)
+        self._pages.wanted(places)
+        copied = np.asarray(self.pixels[places])
         self._pages.touched(len(copied))
         return torch.from_numpy(copied).permute(0, 3, 1, 2).contiguous()

@@ -17,5 +17,6 @@ def moments(pixels: NDArray[np.uint8]) -> Moments:
 
 
 def _moments(pixels: NDArray[np.uint8]) -> Moments:
-    values = pixels.reshape(len(pixels), -1, pixels.shape[-1]).astype(np.int64)
-    return np.stack([values.sum(1), np.einsum("npc,npc->nc", values, values)], axis=1)
+    flat = pixels.reshape(len(pixels), -1, pixels.shape[-1])
+    values = np.moveaxis(flat, -1, 1).astype(np.int64, order="C")  # a channel in one piece is added up fast
+    return np.stack([values.sum(2), np.einsum("ncp,ncp->nc", values, values)], axis=1)

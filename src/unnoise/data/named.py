@@ -46,14 +46,16 @@ _PIECE = 2**16
 
 
 def digits(source: str = DIGITS) -> ArrayPictures:
-    """1,797 handwritten digits of 8 x 8 pixels, grey, which scikit-learn carries."""
+    """1,797 handwritten digits of 8 x 8 pixels, grey, which scikit-learn carries.
+
+    They are cached like any others: scikit-learn takes longer to import than to read.
+    """
     return ArrayPictures(
         source,
         "scikit-learn",
         _read_digits,
         lambda _: DIGITS.encode(),
         lambda _: of_values(_bundled_digits().target, repr(source)),
-        direct=True,
     )
 
 

@@ -12,8 +12,8 @@ from unnoise.config import RunConfig
 from unnoise.data import ImageSet
 from unnoise.diffusion import Diffusion
 
-TRAINING_SHARE = 0.9
-"""Of a run's time; a twentieth goes into judging samples, and at most as much into saving and drawing them."""
+TRAINING_SHARE = 0.95
+"""Of a run's time; the rest, at most, goes into saving, drawing samples and judging them."""
 
 _WARM_UP_STEPS = 3
 _WARM_UP_SECONDS = 1.0

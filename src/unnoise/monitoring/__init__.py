@@ -1,4 +1,4 @@
-"""How good is it, and when to stop? Asked while a run trains, for a twentieth of its time."""
+"""How good is it, and when to stop? Asked while a run trains, for little of its time."""
 
 from unnoise.monitoring.convergence import Point, best, converged
 from unnoise.monitoring.level_losses import LevelLoss, level_losses
@@ -6,6 +6,8 @@ from unnoise.monitoring.monitor import (
     BEST,
     COPIES,
     LEVELS,
+    SHARE,
+    SHARE_TO_STOP,
     TABLE,
     Monitor,
     best_step,
@@ -20,6 +22,8 @@ __all__ = [
     "BEST",
     "COPIES",
     "LEVELS",
+    "SHARE",
+    "SHARE_TO_STOP",
     "TABLE",
     "LevelLoss",
     "Monitor",

@@ -31,6 +31,9 @@ _TESTED = 16
 _SETTING_UP = 1.5
 """Seconds that are guessed for the feature network and the features of the pictures, before the first time."""
 
+SHARE, SHARE_TO_STOP = 0.015, 0.05
+"""Of a run's time, at most; a run that is to stop by what is measured has to be measured more often."""
+
 COPIES = 0.05
 """A larger share of copies than this is no slip of chance."""
 
@@ -40,7 +43,8 @@ TABLE, LEVELS, BEST = "quality.csv", "noise_levels.csv", "best.safetensors"
 class Monitor:
     """Keeps quality.csv, noise_levels.csv, their charts, and the best weights so far in a run's folder.
 
-    All of it together takes at most a twentieth of the run's time: the first measure waits until it is earned.
+    All of it together takes at most `SHARE` of the run's time, or `SHARE_TO_STOP` where the run is to stop by
+    it: the first measure waits until it is earned.
 
     Args:
         run, diffusion: what is watched.
@@ -62,7 +66,7 @@ class Monitor:
         """One sentence where nothing improves any more, else None."""
         self.samples: Pixels | None = None
         """That were judged last."""
-        self._thrift = Thrift()
+        self._thrift = Thrift(SHARE_TO_STOP if run.config.until_converged else SHARE)
         self._since = progress.seconds
         self._judge: Judge | None = None
 

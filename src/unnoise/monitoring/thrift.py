@@ -13,7 +13,7 @@ class Thrift:
         last: seconds that it took the last time; None before the first.
     """
 
-    share: float = 0.05
+    share: float
     spent: float = 0.0
     last: float | None = None
 
