@@ -12,9 +12,9 @@ from unnoise.conditioning import Abilities
 from unnoise.config import Recipe
 from unnoise.conversion import plain, structured
 from unnoise.errors import UnnoiseError
-from unnoise.networks import UNet, UNet2D, UNet2DConfig, build
-from unnoise.networks import unet2d_blocks as blocks
+from unnoise.networks import UNet, UNet2D, UNet2DConfig, build, dot_products
 from unnoise.networks.doubling import DoublingConv2d
+from unnoise.networks.unet2d_blocks import UNet2DAttention, UNet2DResNetBlock
 
 CHOICES = {
     "attention where it is smallest": {"layers_per_block": 2},
@@ -193,12 +193,12 @@ def test_the_transposed_weight_is_the_sums_of_its_derivation():
         assert torch.equal(layer.transposed_weight(), sums)
 
 
-@pytest.mark.parametrize("positions", [1, 7, blocks.FEW_POSITIONS, blocks.FEW_POSITIONS + 1])
+@pytest.mark.parametrize("positions", [1, 7, dot_products.FEW_POSITIONS, dot_products.FEW_POSITIONS + 1])
 def test_attention_is_the_same_by_products_and_fused(positions, monkeypatch):
-    monkeypatch.setattr(blocks, "SCORES_AT_ONCE", 3 * positions**2)  # 10 heads in 4 parts
+    monkeypatch.setattr(dot_products, "SCORES_AT_ONCE", 3 * positions**2)  # 10 heads in 4 parts
     given = [torch.randn(2, positions, 5, 8).transpose(1, 2).requires_grad_() for _ in range(3)]
     probe = torch.randn(2, 5, positions, 8)
-    mine, its = blocks.attention(*given), functional.scaled_dot_product_attention(*given, scale=1.0)
+    mine, its = dot_products.attended(*given), functional.scaled_dot_product_attention(*given, scale=1.0)
     torch.testing.assert_close(mine, its, atol=1e-6, rtol=1e-5)
     for left, right in zip(*(torch.autograd.grad((o * probe).sum(), given) for o in (mine, its)), strict=True):
         torch.testing.assert_close(left, right, atol=1e-5, rtol=1e-4)
@@ -229,7 +229,7 @@ def test_nothing_is_overwritten_that_is_still_wanted():
         kept.append(given[0].clone())
 
     for module in network.modules():
-        if isinstance(module, blocks.UNet2DResNetBlock | blocks.UNet2DAttention):
+        if isinstance(module, UNet2DResNetBlock | UNet2DAttention):
             module.register_forward_hook(keep)
     with torch.no_grad():
         network(torch.randn(2, 1, 8, 8), column(3.0, 4.0))

@@ -1,4 +1,11 @@
-"""Attention lets every position of a picture look at every other."""
+"""Attention lets every position of a picture look at every other.
+
+Pictures are read as rows of positions, which they already are where the channels are last. Learned keys and
+values come out of the same product as those of the picture: of some more positions, each with a feature of its
+own that is 1, whose weights are the learned vectors.
+
+    [W | M] [[x, 0], [0, 1]] = [W x, M]
+"""
 
 from typing import TypeAlias
 
@@ -7,10 +14,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from unnoise.networks.dot_products import attended
+from unnoise.networks.norms import RMSNorm
 from unnoise.tensors import Features
 
-Queries: TypeAlias = Float[Tensor, "batch heads positions head_dim"]
-Keys: TypeAlias = Float[Tensor, "batch heads keys head_dim"]
+Rows: TypeAlias = Float[Tensor, "batch positions inputs"]
+Weights: TypeAlias = Float[Tensor, "outputs inputs"]
 Memory: TypeAlias = Float[Tensor, "2 heads tokens head_dim"]
 
 
@@ -52,9 +61,18 @@ class Attention(nn.Module):
 
     def forward(self, images: Features) -> Features:
         """(B, width, H, W) -> the same shape."""
-        query, key, value = _split(self.qkv(self.norm(images)), self.heads, self.memory)
-        attended = functional.scaled_dot_product_attention(query, key, value)
-        return torch.add(images, self.project(_join(attended, images)))
+        rows, (queries, keys, values) = _rows(self.norm(images)), self.qkv.weight.flatten(1).chunk(3)
+        batch, positions, _ = rows.shape
+        queries = queries * (len(queries) // self.heads) ** -0.5
+        if self.memory is not None:
+            tokens = self.memory.shape[2]
+            rows, queries = _with_ones(rows, tokens), functional.pad(queries, (0, tokens))
+            keys, values = _with_memory(keys, self.memory[0]), _with_memory(values, self.memory[1])
+        together = functional.linear(rows, torch.cat([queries, keys, values]))
+        query, key, value = together.view(*rows.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = attended(query[:, :, :positions], key, value).transpose(1, 2).reshape(batch, positions, -1)
+        mixed = functional.linear(mixed, self.project.weight.flatten(1), self.project.bias)
+        return torch.add(images, _picture(mixed, images))
 
 
 class LinearAttention(nn.Module):
@@ -66,6 +84,9 @@ class LinearAttention(nn.Module):
     keys. So each row of softmax_d(q) softmax_n(k)^T is positive and sums to 1, as in attention; but it is
     never formed: the d x d matrix in parentheses comes first. A method of its own, no approximation of the
     softmax of q k^T.
+
+    Nor are the values: softmax_n(k)^T v = (softmax_n(k)^T norm(x)^T) W_v^T, and W_o is multiplied with that
+    small matrix, so that large products make the queries, the keys, and what is added, and nothing else.
 
     Args:
         out_norm: after W_o; its gain starts at zero, so that an untrained layer changes nothing, unless
@@ -97,29 +118,54 @@ class LinearAttention(nn.Module):
 
     def forward(self, images: Features) -> Features:
         """(B, width, H, W) -> the same shape."""
-        query, key, value = _split(self.qkv(self.norm(images)), self.heads, self.memory)
-        context = key.softmax(dim=-2).transpose(-1, -2) @ value  # (B, heads, d, d), whatever the positions
-        attended = (query.softmax(dim=-1) * query.shape[-1] ** -0.5) @ context
-        return torch.add(images, self.out_norm(self.project(_join(attended, images))))
+        rows, (queries, keys, values) = self._rows_and_weights(images)
+        batch, width, together = len(rows), rows.shape[-1], len(queries)
+        query = functional.linear(rows, queries).view(batch, -1, self.heads, together // self.heads)
+        if self.memory is not None:
+            keys, values = _with_memory(keys, self.memory[0]), _with_memory(values, self.memory[1])
+            rows = _with_ones(rows, self.memory.shape[2])
+        # Keys (heads d, positions): a softmax is fastest along numbers that are next to each other.
+        key = torch.bmm(keys.expand(batch, -1, -1), rows.transpose(1, 2)).softmax(dim=-1)
+        context = torch.bmm(key, rows).view(batch, self.heads, together // self.heads, -1)
+        context = torch.einsum("bhdi,hei->bhde", context, values.view(self.heads, -1, values.shape[1]))
+        project = self.project.weight.view(width, self.heads, -1) * query.shape[-1] ** -0.5
+        project = torch.einsum("bhde,che->bhdc", context, project).reshape(batch, together, width)
+        mixed = torch.bmm(query.softmax(dim=-1).flatten(2), project) + self.project.bias
+        if not isinstance(self.out_norm, RMSNorm):
+            return torch.add(images, self.out_norm(_picture(mixed, images)))
+        directions = self.out_norm.directions(_picture(mixed, images))
+        return torch.addcmul(images, directions, self.out_norm.scale()[:, None, None])
+
+    def _rows_and_weights(self, images: Features) -> tuple[Rows, tuple[Weights, ...]]:
+        """What comes in, normed, and the weights of queries, keys and values; a gain goes into these."""
+        weights = self.qkv.weight.flatten(1)
+        if isinstance(self.norm, RMSNorm):
+            return _rows(self.norm.directions(images)), (weights * self.norm.scale()).chunk(3)
+        return _rows(self.norm(images)), weights.chunk(3)
 
 
 def _memory(heads: int, tokens: int, head_dim: int) -> nn.Parameter | None:
     return nn.Parameter(torch.randn(2, heads, tokens, head_dim)) if tokens else None
 
 
-def _split(qkv: Features, heads: int, memory: Memory | None) -> tuple[Queries, Keys, Keys]:
-    """(B, 3 heads d, H, W) -> three times (B, heads, HW, d), memory tokens first among keys and values."""
-    batch, width, height, columns = qkv.shape
-    query, key, value = (
-        qkv.reshape(batch, 3, heads, width // (3 * heads), height * columns).transpose(-1, -2).unbind(1)
-    )
-    if memory is not None:
-        learned = memory.to(qkv.dtype).unsqueeze(1).expand(-1, batch, -1, -1, -1)
-        key, value = torch.cat([learned[0], key], dim=-2), torch.cat([learned[1], value], dim=-2)
-    return query, key, value
+def _with_memory(
+    weights: Weights, learned: Float[Tensor, "heads tokens head_dim"]
+) -> Float[Tensor, "outputs inputs+tokens"]:
+    """[W | M]: (heads d, C) -> (heads d, C + tokens)."""
+    return torch.cat([weights, learned.transpose(1, 2).flatten(0, 1)], dim=1)
 
 
-def _join(attended: Queries, images: Features) -> Float[Tensor, "batch together height width"]:
-    """(B, heads, HW, d) -> (B, heads d, H, W)."""
-    batch, _, height, columns = images.shape
-    return attended.transpose(-1, -2).reshape(batch, -1, height, columns)
+def _with_ones(rows: Rows, tokens: int) -> Float[Tensor, "batch positions+{tokens} inputs+{tokens}"]:
+    """(B, N, C) -> (B, N + tokens, C + tokens): as many positions more, each a feature of its own."""
+    ones = functional.pad(torch.eye(tokens, dtype=rows.dtype, device=rows.device), (rows.shape[-1], 0))
+    return torch.cat([functional.pad(rows, (0, tokens)), ones.expand(len(rows), -1, -1)], dim=1)
+
+
+def _rows(images: Features) -> Rows:
+    """(B, C, H, W) -> (B, H W, C), a view where the channels are last."""
+    return images.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _picture(rows: Rows, images: Features) -> Features:
+    """(B, H W, C) -> (B, C, H, W), a view with the channels last."""
+    return rows.unflatten(1, images.shape[2:]).permute(0, 3, 1, 2)

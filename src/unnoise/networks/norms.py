@@ -4,8 +4,8 @@ import math
 from typing import Literal
 
 import torch
-from torch import nn
-from torch.nn import functional
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from unnoise.tensors import Features
 
@@ -51,7 +51,14 @@ class RMSNorm(nn.Module):
         super().__init__()
         self.gain = nn.Parameter(torch.ones(width))
 
+    def directions(self, images: Features) -> Features:
+        """Of length 1, x / |x|_2, or 0: (B, width, H, W) -> the same shape."""
+        return images * images.square().sum(dim=1, keepdim=True).clamp(min=1e-24).rsqrt()
+
+    def scale(self) -> Float[Tensor, " width"]:
+        r"""\sqrt{C} * gain, which one may also multiply into what comes next."""
+        return self.gain * math.sqrt(len(self.gain))
+
     def forward(self, images: Features) -> Features:
         """(B, width, H, W) -> the same shape."""
-        gain = self.gain * math.sqrt(len(self.gain))
-        return functional.normalize(images, dim=1) * gain[:, None, None]
+        return self.directions(images) * self.scale()[:, None, None]

@@ -12,18 +12,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from unnoise.networks.dot_products import attended
 from unnoise.networks.embeddings import Embeddings
 from unnoise.networks.unet2d_config import UNet2DConfig
 from unnoise.tensors import Features, NextFeatures, Rates
 
-Heads: TypeAlias = Float[Tensor, "batch heads positions head_dim"]
 Halved: TypeAlias = Float[Tensor, "batch features half_height half_width"]
-
-FEW_POSITIONS = 128
-"""Up to here plain products are faster on CPUs than PyTorch's fused attention, which is made for long rows."""
-
-SCORES_AT_ONCE = 2**20
-"""So many attention scores (4 MB) stay in the cache from one product to the next."""
 
 
 class TimeEmbedding(nn.Module):
@@ -109,25 +103,10 @@ class UNet2DAttention(nn.Module):
         weights = torch.cat([query.weight * head_dim**-0.5, key.weight, value.weight])
         biases = torch.cat([query.bias * head_dim**-0.5, key.bias, value.bias])
         together = functional.linear(rows, weights, biases).view(batch, -1, 3, self.heads, head_dim)
-        attended = attention(*together.permute(2, 0, 3, 1, 4)).transpose(1, 2).reshape(batch, -1, width)
-        mixed: Tensor = self.to_out[0](attended)
+        values = attended(*together.permute(2, 0, 3, 1, 4)).transpose(1, 2).reshape(batch, -1, width)
+        mixed: Tensor = self.to_out[0](values)
         mixed += images.permute(0, 2, 3, 1).reshape(batch, -1, width)
         return mixed.view(batch, height, columns, width).permute(0, 3, 1, 2)
-
-
-def attention(query: Heads, key: Heads, value: Heads) -> Heads:
-    """softmax(q k^T) v, of queries that are scaled already."""
-    positions, head_dim = query.shape[-2:]
-    if query.device.type != "cpu" or positions > FEW_POSITIONS:
-        return functional.scaled_dot_product_attention(query, key, value, scale=1.0)
-    # Values turned to (head_dim, positions): their products take a third of the time of the usual ones.
-    parts = (query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2), value.transpose(2, 3).flatten(0, 1))
-    at_once = max(1, SCORES_AT_ONCE // positions**2)
-    attended = [
-        torch.bmm(v, torch.bmm(q, k).softmax(-1).transpose(1, 2))
-        for q, k, v in zip(*(torch.split(each, at_once) for each in parts), strict=True)
-    ]
-    return torch.cat(attended).view(*query.shape[:2], head_dim, positions).transpose(-1, -2)
 
 
 class HalvingConv2d(nn.Module):
