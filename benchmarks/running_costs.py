@@ -105,7 +105,7 @@ def without(diffusion: Diffusion, what: str) -> Iterator[None]:
 
 def costs(folder: Path, images: ImageSet, count: int, turns: int, clock: Callable[[], float]) -> Costs:
     """Of the default preset on these pictures; `count` steps in a turn."""
-    config = plan(images, Wishes(budget=Budget(unit="steps", amount=1e6)))
+    config = plan(images, Wishes(preset="nano", budget=Budget(unit="steps", amount=1e6)))
     run, diffusion = Run.create(folder, config), config.build()
     parts = split(len(images), config.data.held_out, config.seed)
     stream = steps(diffusion, Batches(images, parts.training, 64, 0), config.budget)

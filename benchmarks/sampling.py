@@ -21,12 +21,12 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from benchmarks.kernels import seconds_by_kind
 from benchmarks.reports import machine, publish
 from benchmarks.sampling_page import Row, page
 from unnoise import Diffusion, Normalizer
 from unnoise.cli.console import Bar, result
 from unnoise.compiling import compiled
+from unnoise.kernels import seconds_by_kind
 from unnoise.networks import UNet, UNetConfig
 from unnoise.objectives import Objective
 from unnoise.presets import recipe

@@ -51,7 +51,8 @@ def run_on_few(folder: Path, minutes: float, seed: int) -> Run:
     np.save(folder / "digits.npy", digits.pixels[np.sort(chosen)])
     images = load(folder / "digits.npy")
     budget = Budget(unit="minutes", amount=minutes)
-    config = plan(images, Wishes(held_out=HELD_OUT, seed=seed, budget=budget, until_converged=True))
+    wishes = Wishes(preset="nano", held_out=HELD_OUT, seed=seed, budget=budget, until_converged=True)
+    config = plan(images, wishes)
     # It waits for convergence only in what it learns by, not in when it ends: the rule is asked afterwards.
     run = Run.create(folder / "run", config)
     run = run.with_config(replace(config, until_converged=False))

@@ -24,15 +24,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.kernels import seconds_by_kind
 from benchmarks.reports import machine, publish, table
 from benchmarks.sampling import build_unet
 from unnoise import Diffusion, Normalizer
 from unnoise.cli.console import Bar, result
 from unnoise.ema import EMAConfig
+from unnoise.kernels import seconds_by_kind
 from unnoise.networks import UNet
 from unnoise.objectives import Objective
 from unnoise.optimizers import OptimizerConfig
+from unnoise.roofline import flops, roof
 from unnoise.schedules import LinearBeta, SigmoidAlphaBar
 
 BATCH, SIDE = 64, 32
@@ -210,26 +211,6 @@ def rates(pair: Pair, turns: int, count: int) -> tuple[float, float]:
             shown.advance(1)
     ours, theirs = (BATCH / median(seconds) for seconds in taken)
     return ours, theirs
-
-
-def roof() -> float:
-    """GFLOP/s of a large product of matrices in float32: what no network exceeds by much."""
-    left = torch.randn(2048, 2048)
-    taken = []
-    for _ in range(9):
-        started = time.perf_counter()
-        torch.mm(left, left)
-        taken.append(time.perf_counter() - started)
-    return 2 * 2048**3 / median(taken) / 1e9
-
-
-def flops(step: Callable[[], object]) -> float:
-    """Of a step, forward and backward, as PyTorch counts them: products and convolutions."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        step()
-    return float(counter.get_total_flops())
 
 
 def page(pairs: Sequence[Pair], best: float, turns: int, count: int) -> list[str]:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import kernels, sampling, sampling_page
+from benchmarks import sampling, sampling_page
 from oracles import column
-from unnoise import Diffusion, compiling
+from unnoise import Diffusion, compiling, kernels
 from unnoise.errors import UnnoiseError
 from unnoise.networks import UNet
 from unnoise.networks.doubling import DoublingConv2d

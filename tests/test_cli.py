@@ -42,9 +42,9 @@ def _own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _drawn_in_few_steps(monkeypatch):
-    quick = presets.default
+    quick = presets.nano
     sampling = Sampling(num_steps=3, eta=1.0)
-    monkeypatch.setitem(presets.PRESETS, "default", lambda *shape: replace(quick(*shape), sampling=sampling))
+    monkeypatch.setitem(presets.PRESETS, "nano", lambda *shape: replace(quick(*shape), sampling=sampling))
 
 
 def photos(folder: Path, count: int = 6, size: tuple[int, int] = (20, 14)) -> Path:
@@ -180,7 +180,7 @@ def test_resume_refuses_other_pictures_and_other_choices(tmp_path, capsys):
     again = ("train", folder, "--out", "r", "--steps", 2, "--resume")
     assert "started with size (8, 8), and goes on with it" in refused(capsys, *again, "--size", 16)
     assert "started with batch size 4" in refused(capsys, *again, "--batch-size", 8)
-    assert "started with preset default" in refused(capsys, *again, "--preset", "large")
+    assert "started with preset nano" in refused(capsys, *again, "--preset", "large")
     (folder / "0.PNG").unlink()
     assert "started with other pictures" in refused(capsys, *again)
     assert "There is no run at" in refused(capsys, "train", folder, "--out", "other", "--resume")

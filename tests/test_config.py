@@ -186,5 +186,5 @@ def test_levels_end_at_eight_positions():
 
 
 def test_an_unknown_preset_lists_the_known():
-    with pytest.raises(UnnoiseError, match="default, large, keras-ddim, clear-ddim"):
+    with pytest.raises(UnnoiseError, match="default, nano, small, medium, large, keras-ddim, clear-ddim"):
         recipe("best", 3, 64, 64)

@@ -12,6 +12,7 @@ from oracles import last
 from runs import cache, digits, start
 from unnoise import doctor
 from unnoise.checkpoint import write_tensors
+from unnoise.choosing import choose
 from unnoise.config import Budget
 from unnoise.data import ImageSet, Settings, Skipped, load, summarize
 from unnoise.data.decode import Header
@@ -324,10 +325,10 @@ def test_an_array_is_examined(tmp_path, cache):
     assert found.findings[0].names == ("#7 = #300", "#8 = #301")
     assert {"few"} <= set(kinds(found.findings)) <= {"exact", "split", "few", "slow"}
     assert found.speed.images_per_second == pytest.approx(16)  # 8 in half a second
-    assert found.config == plan(load(source), Wishes(batch_size=8, preset="default"))
+    assert found.config == plan(load(source), Wishes(batch_size=8, preset="nano"))
     assert (heard[0][0], heard[-1]) == ("Training for a second", ("Looking for copies", 1.0))
     assert found.reasons == {
-        "size": "as all of them are", "channels": "as in the array", "preset": "made for minutes on a CPU",
+        "size": "as all of them are", "channels": "as in the array", "preset": choose("cpu", 16, 16, 10).why,
     }  # fmt: skip
 
 

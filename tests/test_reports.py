@@ -278,7 +278,7 @@ def test_a_picture_outside_the_run_is_not_taken(run):
 def test_everything_is_escaped(run, tmp_path):
     config = Run.open(run).config
     data = replace(config.data, source=NASTY, classes=(NASTY, "b"))
-    config = replace(config, data=data, preset="default")
+    config = replace(config, data=data, preset="nano")
     other = tmp_path / NASTY.replace("/", "")
     shutil.copytree(run, other)
     Run(other, config).with_config(config)
@@ -413,7 +413,7 @@ def test_report_on_the_command_line(run, capsys):
     assert Path("elsewhere/page.html").read_text() == (run / "report.html").read_text()
     seen = Seen((run / "report.html").read_text())
     assert seen.text.startswith(
-        "mine – unnoise mine digits, 8 × 8 pixels, grey; preset default; 3 steps, 48 images"
+        "mine – unnoise mine digits, 8 × 8 pixels, grey; preset nano; 3 steps, 48 images"
     )
     assert seen.text.endswith(f"unnoise {__version__}")
     assert "There is no run at" in refused(capsys, "report", "nowhere")

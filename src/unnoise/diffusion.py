@@ -10,6 +10,7 @@ from contextlib import nullcontext
 
 import torch
 from torch import nn
+from torch.profiler import record_function
 
 from unnoise.conditioning import Condition
 from unnoise.corruption import Corrupted, Corruption
@@ -17,6 +18,7 @@ from unnoise.denoiser import Precision, StepResult
 from unnoise.ema import EMAConfig, MovingAverage
 from unnoise.finite import Shield
 from unnoise.generation import Generating
+from unnoise.kernels import RANGES
 from unnoise.loss_history import LossHistory
 from unnoise.noise_levels import LossAware, NoiseLevels, UniformTimes
 from unnoise.normalizer import Normalizer
@@ -141,8 +143,10 @@ class Diffusion(Generating):
                 self.processes.backward(result.loss * share)
             found.append((losses.detach(), torch.stack([value.detach() for value in result[:3]]) * share))
         loss, noise_loss, image_loss = self.processes.mean(torch.stack([values for _, values in found]).sum(0))
-        norm = self.shield.gradient_norm(loss, self.optimizer_config.max_gradient_norm)
-        if self.shield.passes(norm):
+        with record_function(RANGES["guards"]):
+            norm = self.shield.gradient_norm(loss, self.optimizer_config.max_gradient_norm)
+            passes = self.shield.passes(norm)
+        if passes:
             self._move(self.optimizer)
         if self.loss_history is not None and batch.times is not None:
             seen = batch.times.flatten(), torch.cat([losses for losses, _ in found])
@@ -155,8 +159,9 @@ class Diffusion(Generating):
         for statistics in self.average.source.buffers():
             if statistics.is_floating_point():
                 statistics.copy_(self.processes.mean(statistics))
-        self.average.update()
-        self.profiles.update()
+        with record_function(RANGES["averages"]):
+            self.average.update()
+            self.profiles.update()
 
     @torch.no_grad()
     def test_step(

@@ -6,13 +6,14 @@ from typing import Literal
 import numpy as np
 
 from unnoise.batches import held_out_count, split
+from unnoise.choosing import Choice, choose
 from unnoise.config import Budget, DataConfig, Recipe, RunConfig
 from unnoise.data import ImageSet
 from unnoise.denoiser import Precision
 from unnoise.errors import require
 from unnoise.networks import UNetConfig, require_room
 from unnoise.normalizer import Normalizer
-from unnoise.presets import recipe
+from unnoise.presets import DEFAULT, recipe
 from unnoise.seeds import require_seeds
 
 
@@ -21,6 +22,7 @@ class Wishes:
     """What a person asked for; None leaves it to the plan (or, on resuming, to the run)."""
 
     preset: str | None = None
+    """`default` leaves it to the plan, too."""
     size: tuple[int, int] | None = None
     channels: int | None = None
     batch_size: int | None = None
@@ -45,10 +47,14 @@ _PATIENT = Budget(unit="minutes", amount=480.0)
 """Of a run that ends by itself, if nothing else was wished for."""
 
 
-def plan(images: ImageSet, wishes: Wishes) -> RunConfig:
+def plan(images: ImageSet, wishes: Wishes, device_type: str = "cpu") -> RunConfig:
     """Decides everything that was not wished for, and fits the normalizer to what is trained on.
 
     The classes of the pictures become part of the plan where labels are wished for, and are left out otherwise.
+
+    Args:
+        images, wishes: what to train on, and what was asked for.
+        device_type: cpu, cuda or mps: what will train, which is part of how large a network is worth while.
 
     Raises:
         UnnoiseError: for a wish that can't be had.
@@ -62,7 +68,8 @@ def plan(images: ImageSet, wishes: Wishes) -> RunConfig:
     )
     held_out = held_out_count(len(images)) if wishes.held_out is None else wishes.held_out
     training = split(len(images), held_out, seed).training
-    preset = wishes.preset or "default"
+    choice = chosen_preset(images, wishes, device_type)
+    preset = choice.name if choice else wishes.preset or DEFAULT
     chosen = _recipe(preset, images, wishes)
     require_room(chosen.network)
     return RunConfig(
@@ -70,7 +77,7 @@ def plan(images: ImageSet, wishes: Wishes) -> RunConfig:
         seed=seed,
         precision=wishes.precision or "float32",
         accumulate=1 if wishes.accumulate is None else wishes.accumulate,
-        budget=wishes.budget or (_PATIENT if wishes.until_converged else Budget()),
+        budget=_budget(wishes),
         until_converged=bool(wishes.until_converged),
         data=DataConfig(
             source=images.source,
@@ -89,6 +96,18 @@ def plan(images: ImageSet, wishes: Wishes) -> RunConfig:
         normalizer=_normalizer(chosen, images, training),
         recipe=chosen,
     )
+
+
+def chosen_preset(images: ImageSet, wishes: Wishes, device_type: str) -> Choice | None:
+    """The preset that suits the budget, and why; None where another one than `default` was wished for."""
+    if wishes.preset not in (None, DEFAULT):
+        return None
+    budget, size = _budget(wishes), wishes.batch_size or 64
+    return choose(device_type, images.height, images.width, budget.amount, budget.unit, size)
+
+
+def _budget(wishes: Wishes) -> Budget:
+    return wishes.budget or (_PATIENT if wishes.until_converged else Budget())
 
 
 def _recipe(preset: str, images: ImageSet, wishes: Wishes) -> Recipe:
@@ -123,6 +142,8 @@ def _normalizer(chosen: Recipe, images: ImageSet, training: np.ndarray) -> Norma
 def resumed(config: RunConfig, wishes: Wishes) -> RunConfig:
     """The run's own config, with what may change on the way: budget, memory, and the place of its labels.
 
+    Its preset stays, whatever would be chosen for the budget by now.
+
     Raises:
         UnnoiseError: when a wish contradicts what the run was started with.
     """
@@ -149,6 +170,8 @@ def resumed(config: RunConfig, wishes: Wishes) -> RunConfig:
     )
     # The same labels may lie elsewhere by now: `same_pictures` looks at what is in them.
     free = {"budget", "changes", "accumulate"} | (set() if data.labels is None else {"labels"})
+    if wishes.preset == DEFAULT:
+        wishes = replace(wishes, preset=None)
     for field in fields(Wishes):
         wished, had = getattr(wishes, field.name), getattr(started, field.name)
         require(

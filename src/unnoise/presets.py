@@ -1,8 +1,10 @@
-"""A preset is a whole recipe with a name and a source; `default` is the best we know, sized to fit."""
+"""A preset is a whole recipe with a name and a source; `default` is the one of ours that suits a budget."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-from unnoise.config import Recipe
+from unnoise.choosing import choose
+from unnoise.config import Budget, Recipe
 from unnoise.ema import EMAConfig
 from unnoise.errors import UnnoiseError
 from unnoise.networks import AnnotatedConfig, UNetConfig
@@ -22,7 +24,8 @@ def levels_for(height: int, width: int, patch_size: int) -> int:
     return max(2, levels)
 
 
-def _sized(channels: int, height: int, width: int, base: int) -> Recipe:
+def _sized(channels: int, height: int, width: int, base: int, depth: int = 2) -> Recipe:
+    """Our family: U-Nets on patches that predict the velocity, of any width and depth."""
     # Patches make each layer p^2 times cheaper; below 16 pixels there is nothing to give away.
     patch_size = 1 if min(height, width) < 16 else 2 if max(height, width) <= 64 else 4
     levels = levels_for(height, width, patch_size)
@@ -30,6 +33,7 @@ def _sized(channels: int, height: int, width: int, base: int) -> Recipe:
         network=UNetConfig(
             channels=channels,
             widths=tuple(min(base * 2**level, 8 * base) for level in range(levels)),
+            block_depth=depth,
             attention=(False,) * (levels - 1) + (True,),
             patch_size=patch_size,
             embedding_dim=base,
@@ -56,14 +60,24 @@ def _sized(channels: int, height: int, width: int, base: int) -> Recipe:
     )
 
 
-def default(channels: int, height: int, width: int) -> Recipe:
-    """A small U-Net on patches that predicts the velocity: made for minutes on a laptop's CPU."""
+def nano(channels: int, height: int, width: int) -> Recipe:
+    """The smallest of our family: made for minutes on a laptop's CPU."""
     return _sized(channels, height, width, base=32 if max(height, width) <= 16 else 48)
 
 
-def large(channels: int, height: int, width: int) -> Recipe:
-    """`default` at twice the width, about 4 times the work a picture: for an hour, or for a GPU."""
+def small(channels: int, height: int, width: int) -> Recipe:
+    """For hours or a night on a CPU, or minutes on a laptop's GPU."""
+    return _sized(channels, height, width, base=64)
+
+
+def medium(channels: int, height: int, width: int) -> Recipe:
+    """For an hour on a GPU."""
     return _sized(channels, height, width, base=96)
+
+
+def large(channels: int, height: int, width: int) -> Recipe:
+    """For hours to days on GPUs."""
+    return _sized(channels, height, width, base=128, depth=3)
 
 
 def keras_ddim(channels: int, height: int, width: int) -> Recipe:
@@ -152,7 +166,9 @@ def ddpm_study(channels: int, height: int, width: int) -> Recipe:
 
 
 PRESETS: dict[str, Callable[[int, int, int], Recipe]] = {
-    "default": default,
+    "nano": nano,
+    "small": small,
+    "medium": medium,
     "large": large,
     "keras-ddim": keras_ddim,
     "clear-ddim": clear_ddim,
@@ -160,14 +176,39 @@ PRESETS: dict[str, Callable[[int, int, int], Recipe]] = {
     "annotated-resnet": annotated_resnet,
     "ddpm-study": ddpm_study,
 }
+OURS = ("nano", "small", "medium", "large")
+DEFAULT = "default"
+"""No recipe of its own, but the choice of one of ours."""
+
+
+class About(NamedTuple):
+    """What a person asks of a preset before choosing it."""
+
+    purpose: str
+    source: str
+
+
+ABOUT = {
+    "nano": About("CPU, minutes", "ours"),
+    "small": About("CPU, hours; laptop GPU, minutes", "ours"),
+    "medium": About("GPU, an hour", "ours"),
+    "large": About("GPUs, hours to days", "ours"),
+    "keras-ddim": About("GPU, 50 epochs", "Keras DDIM example"),
+    "clear-ddim": About("GPU, hours", "clear-diffusion-keras"),
+    "annotated-ddpm": About("5 epochs", "first annotated study"),
+    "annotated-resnet": About("6 epochs", "second annotated study"),
+    "ddpm-study": About("GPU, days", "DDPM study"),
+}
 
 
 def recipe(name: str, channels: int, height: int, width: int) -> Recipe:
-    """The preset of this name for pictures of this shape.
+    """The preset of this name for pictures of this shape; `default` is chosen as for 10 minutes on a CPU.
 
     Raises:
         UnnoiseError: for a name that is not in `PRESETS`.
     """
+    if name == DEFAULT:
+        name = choose("cpu", height, width, Budget().amount).name
     if name not in PRESETS:
-        raise UnnoiseError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
+        raise UnnoiseError(f"There is no preset {name!r}: choose one of {', '.join((DEFAULT, *PRESETS))}.")
     return PRESETS[name](channels, height, width)

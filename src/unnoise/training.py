@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch.profiler import record_function
 
 from unnoise.batches import Ahead, Batches, Split, split
 from unnoise.checkpoint import Progress, Run
@@ -20,6 +21,7 @@ from unnoise.distribution import Team, distribute
 from unnoise.errors import UnnoiseError
 from unnoise.features import KnownPictures
 from unnoise.guards import Changes, Fault, Guards, read_events
+from unnoise.kernels import RANGES
 from unnoise.looking import SAMPLE_SEEDS, Batch, Interrupted, draw_samples
 from unnoise.monitoring import Monitor
 from unnoise.recording import Recorder, TrainStep
@@ -74,7 +76,8 @@ def steps(
             learning_rate = diffusion.optimizer_config.learning_rate_at(fraction)
             diffusion.set_learning_rate(learning_rate)
             diffusion.generator.manual_seed(_seed_of(seed, progress.step))
-            pictures, classes = ahead(progress.step)
+            with record_function(RANGES["data"]):
+                pictures, classes = ahead(progress.step)
             result = diffusion.train_step(pictures, classes, part=batches.part, accumulate=accumulate)
             seen = progress.images + batches.batch_size
             progress = Progress(progress.step + 1, seen, time.monotonic() - started)
@@ -90,6 +93,7 @@ def train(
     pictures: KnownPictures,
     device: torch.device | str = "cpu",
     stop: Callable[[], bool] = lambda: False,
+    watch: Callable[[Iterator[TrainStep]], Iterator[TrainStep]] = iter,
 ) -> Generator[TrainStep, None, None]:
     """Trains a run from where its folder is to the end of its budget, and keeps the folder up to date.
 
@@ -98,6 +102,8 @@ def train(
     Args:
         run, pictures, device: what, on what, where.
         stop: asked before each step; of several processes the first decides for all.
+        watch: passes the bare steps on and may look at how they are taken, as a `StepProfiler` does; only in
+            the first of several processes.
 
     Yields:
         a `TrainStep` after each step; where the run goes back (see `guards`), from an older step on again.
@@ -109,7 +115,7 @@ def train(
     parts = split(len(pictures), run.config.data.held_out, run.config.seed)
     guards = Guards(run, pictures, parts.training) if accelerator.is_main_process else None
     accelerator.wait_for_everyone()  # the first may have tidied up
-    while (yield from _stretch(run, pictures, parts, device, stop, guards)):
+    while (yield from _stretch(run, pictures, parts, device, stop, guards, watch)):
         pass
 
 
@@ -120,6 +126,7 @@ def _stretch(
     device: torch.device | str,
     stop: Callable[[], bool],
     guards: Guards | None,
+    watch: Callable[[Iterator[TrainStep]], Iterator[TrainStep]],
 ) -> Generator[TrainStep, None, bool]:
     """Trains until the end, or until something goes wrong; returns whether to go on from an older state."""
     config, accelerator = run.config, _accelerator(device)
@@ -151,7 +158,7 @@ def _stretch(
     draw = partial(team.pictures, len(SAMPLE_SEEDS))
     with team, Recorder(run, diffusion, _tested(batches, parts), progress, monitor, guards, draw) as recorder:
         try:
-            yield from recorder.record(iterator)
+            yield from recorder.record(watch(iterator))
         except Fault as fault:
             guards.go_back(fault, recorder.progress)
             return team.end(again=True)

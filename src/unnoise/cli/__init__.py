@@ -23,6 +23,7 @@ Train diffusion models from scratch on your own images: watch noise turn into pi
   unnoise solve RUN                         finds the sampler that needs the fewest steps
   unnoise ema RUN --sigma-rel 0.10          chooses the length of the averaging after training
   unnoise info RUN_OR_PICTURES              tells what a run or a pile of pictures holds
+  unnoise presets                           lists the recipes, what they cost, and which one suits here
 
 With real pictures (or --held-out 4, to try it at once):
 
@@ -42,7 +43,7 @@ digits and fashion-mnist. RUN is the folder that training leaves.
 """
 
 COMMANDS = (
-    *("demo", "train", "generate", "morph", "evaluate", "solve", "report", "compare", "ema", "info"),
+    *("demo", "train", "generate", "morph", "evaluate", "solve", "report", "compare", "ema", "info", "presets"),
     *("invert", "vary", "inpaint", "outpaint", "restore"),
 )
 

@@ -7,6 +7,7 @@ from unnoise.cli.console import count, say
 if TYPE_CHECKING:
     from unnoise.checkpoint import Run
     from unnoise.data import ImageSet
+    from unnoise.plan import Wishes
 
 _NAMED = 10
 
@@ -36,3 +37,12 @@ def announce(images: "ImageSet", run: "Run", device: str) -> None:
 
         for sentence in in_brief(images, config):
             say(sentence)
+
+
+def announce_choice(images: "ImageSet", wishes: "Wishes", device_type: str) -> None:
+    """Why this preset, where none was named."""
+    from unnoise.plan import chosen_preset
+
+    choice = chosen_preset(images, wishes, device_type)
+    if choice is not None:
+        say(f"Preset {choice.name}: {choice.why}")

@@ -142,7 +142,7 @@ def _command(checkup: "Checkup") -> str:
     options: dict[str, str | None] = {
         "--size": f"{data.height}x{data.width}",
         "--channels": str(data.channels),
-        "--preset": config.preset if config.preset != "default" else None,
+        "--preset": config.preset,
         "--batch-size": str(size) if size != usual.batch_size else None,
         "--fit": data.fit if data.fit != "crop" else None,
         "--background": _colour(data.background) if data.background != (255, 255, 255) else None,

@@ -26,7 +26,7 @@ def info(
     size: Annotated[str | None, arg(metavar="H[xW]", help_behavior_hint="(default: theirs, or 64)")] = None,
     channels: Annotated[int | None, arg(metavar="C", help_behavior_hint="(default: 3, or 1 if grey)")] = None,
     batch_size: Annotated[int | None, arg(metavar="B", help_behavior_hint="(default: the preset's)")] = None,
-    preset: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: by the device)")] = None,
+    preset: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: what suits)")] = None,
     device: str = "auto",
     fit: Fit = None,
     background: Annotated[str | None, arg(metavar="COLOUR", help_behavior_hint="(default: white)")] = None,
@@ -46,7 +46,7 @@ def info(
         size: Height, or height x width, in pixels; the common size of the pictures up to 128, else 64.
         channels: 1 grey, 3 colour, 2 or 4 with transparency.
         batch_size: Images a step.
-        preset: A whole recipe; large on a GPU, else default.
+        preset: A whole recipe, as of unnoise presets; else the size that suits device, pictures and minutes.
         device: auto, cpu, cuda, cuda:1 or mps.
         fit: How other shapes become this one: crop the middle, or pad with the background.
         background: Colour behind transparent pictures and around padded ones.

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 from tyro.conf import Positional, arg
 
-from unnoise.cli.announcing import announce
+from unnoise.cli.announcing import announce, announce_choice
 from unnoise.cli.console import Bar, result, say
 from unnoise.cli.loading import load_pictures
+from unnoise.cli.profiles import profiler, quieten, unfinished
 from unnoise.cli.sizes import parse_colour, parse_size
 from unnoise.cli.stopping import Stop
 from unnoise.errors import UnnoiseError
@@ -37,7 +38,7 @@ def train(
     size: Annotated[str | None, arg(metavar="H[xW]", help_behavior_hint="(default: theirs, or 64)")] = None,
     channels: Annotated[int | None, arg(metavar="C", help_behavior_hint="(default: 3, or 1 if grey)")] = None,
     batch_size: Annotated[int | None, arg(metavar="B", help_behavior_hint="(default: the preset's)")] = None,
-    preset: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: default)")] = None,
+    preset: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: what suits)")] = None,
     seed: Annotated[int | None, arg(metavar="S", help_behavior_hint="(default: 0)")] = None,
     device: str = "auto",
     resume: bool = False,
@@ -51,6 +52,7 @@ def train(
     until_converged: bool = False,
     set: Annotated[tuple[str, ...], arg(metavar="PATH=VALUE")] = (),  # noqa: A002 (that is its name)
     dry_run: bool = False,
+    profile: bool = False,
 ) -> None:
     """Trains a diffusion model on pictures, from scratch.
 
@@ -67,7 +69,7 @@ def train(
         size: Height, or height x width, in pixels; the common size of the pictures up to 128, else 64.
         channels: 1 grey, 3 colour, 2 or 4 with transparency.
         batch_size: Images a step.
-        preset: A whole recipe: default, large, keras-ddim or clear-ddim.
+        preset: A whole recipe, as of unnoise presets; else the size that suits device, pictures and budget.
         seed: Of the first weights, the order of the pictures, and all noise.
         device: auto, cpu, cuda, cuda:1 or mps.
         resume: Go on with the run in --out.
@@ -81,23 +83,21 @@ def train(
         until_converged: Stop where neither samples nor held-out loss improve; --minutes then is the longest.
         set: Changes of the preset's recipe, such as objective.loss=l1 network.block=convnext.
         dry_run: Print the run's config.json, and stop.
+        profile: Look at some early steps: where their time goes, a trace, and the part of the device's roof.
     """
-    colour = parse_colour(background)
-    shape = {"size": parse_size(size), "channels": channels, "fit": fit, "background": colour}
+    quieten()
+    shape = {"size": parse_size(size), "channels": channels, "fit": fit}
     cost = {"batch_size": batch_size, "precision": precision, "accumulate": accumulate, "seed": seed}
+    data = {
+        "flip": flip or None,
+        "held_out": held_out,
+        "labels": labels,
+        "background": parse_colour(background),
+    }
     with Stop(patient=False) as stop:  # before anything that takes its time, such as importing PyTorch
-        wishes = _wishes(
-            **shape,
-            **cost,
-            preset=preset,
-            flip=flip or None,
-            held_out=held_out,
-            labels=labels,
-            changes=set or None,
-            budget=_budget(minutes, steps, images),
-            until_converged=until_converged or None,
-        )
-        run_training(source, out, wishes, stop, device=device, resume=resume, dry_run=dry_run)
+        what = {"preset": preset, "changes": set or None, "until_converged": until_converged or None}
+        wishes = _wishes(**shape, **cost, **data, **what, budget=_budget(minutes, steps, images))
+        run_training(source, out, wishes, stop, device=device, resume=resume, dry_run=dry_run, profile=profile)
 
 
 def _wishes(**wished: Any) -> "Wishes":  # noqa: ANN401 (Wishes knows their types)
@@ -127,6 +127,7 @@ def run_training(
     device: str = "auto",
     resume: bool = False,
     dry_run: bool = False,
+    profile: bool = False,
 ) -> "Run | None":
     """Loads the pictures, makes or reopens the run, and trains it with a progress bar."""
     from accelerate import PartialState
@@ -136,7 +137,7 @@ def run_training(
     path = out or Path("runs") / Path(source).resolve().stem
     chosen = str(choose_device(device))
     if dry_run:
-        _dry_run(source, path, wishes)
+        _dry_run(source, path, wishes, chosen)
         return None
     processes = PartialState(cpu=chosen == "cpu")
     leads = processes.is_main_process
@@ -144,11 +145,11 @@ def run_training(
         with processes.main_process_first():
             # The first one has made it by the time that others open it.
             begin = _opened if not leads else _reopened if resume else _made
-            run, images = begin(source, path, wishes)
+            run, images = begin(source, path, wishes, chosen)
         if leads:
             announce(images, run, chosen)
             _tell_of_a_single_process(processes.num_processes)
-        _loop(run, images, chosen, stop, leads=leads)
+        _loop(run, images, chosen, stop, leads=leads, profile=profile)
         if leads:
             _farewell(run, stopped=stop.asked)
     finally:  # or the threads between the processes outlive the interpreter, and abort it
@@ -165,26 +166,31 @@ def _tell_of_a_single_process(count: int) -> None:
         )
 
 
-def _dry_run(source: str, path: Path, wishes: "Wishes") -> None:
+def _dry_run(source: str, path: Path, wishes: "Wishes", device: str) -> None:
     from unnoise.checkpoint import Run
     from unnoise.plan import plan
 
     Run.refuse_existing(path)
-    print(plan(load_pictures(source, wishes), wishes).to_json(), end="")
+    images, kind = load_pictures(source, wishes), device.partition(":")[0]
+    config = plan(images, wishes, kind)
+    announce_choice(images, wishes, kind)
+    print(config.to_json(), end="")
 
 
-def _made(source: str, path: Path, wishes: "Wishes") -> "tuple[Run, ImageSet]":
+def _made(source: str, path: Path, wishes: "Wishes", device: str) -> "tuple[Run, ImageSet]":
     from unnoise.checkpoint import Run
     from unnoise.files import check_writable
     from unnoise.plan import plan
 
     Run.refuse_existing(path)
     check_writable(path / "config.json")
-    images = load_pictures(source, wishes)
-    return Run.create(path, plan(images, wishes)), images
+    images, kind = load_pictures(source, wishes), device.partition(":")[0]
+    run = Run.create(path, plan(images, wishes, kind))
+    announce_choice(images, wishes, kind)
+    return run, images
 
 
-def _reopened(source: str, path: Path, wishes: "Wishes") -> "tuple[Run, ImageSet]":
+def _reopened(source: str, path: Path, wishes: "Wishes", _device: str) -> "tuple[Run, ImageSet]":
     from unnoise.checkpoint import Run
     from unnoise.plan import resumed, same_pictures
 
@@ -195,21 +201,24 @@ def _reopened(source: str, path: Path, wishes: "Wishes") -> "tuple[Run, ImageSet
     return run.with_config(config), images
 
 
-def _opened(source: str, path: Path, _wishes: "Wishes") -> "tuple[Run, ImageSet]":
+def _opened(source: str, path: Path, _wishes: "Wishes", _device: str) -> "tuple[Run, ImageSet]":
     from unnoise.checkpoint import Run
 
     run = Run.open(path)
     return run, load_pictures(source, run.config)
 
 
-def _loop(run: "Run", images: "ImageSet", device: str, stop: Stop, *, leads: bool) -> None:
+def _loop(
+    run: "Run", images: "ImageSet", device: str, stop: Stop, *, leads: bool, profile: bool = False
+) -> None:
     """Trains with a progress bar, until the budget is spent or a signal asks to stop."""
     from unnoise.training import train
 
     last, speed, held_out, quality = None, "", "", ""
+    watching = profiler(run, device) if profile and leads else None
     with Bar("Training", 1.0, hidden=not leads) as shown:
         stop.patient = True
-        for step in train(run, images, device, lambda: stop.asked):
+        for step in train(run, images, device, lambda: stop.asked, watching.watch if watching else iter):
             if step.held_out_loss is not None:
                 held_out = f", held out {step.held_out_loss:.4f}"
             if step.quality is not None:
@@ -220,6 +229,8 @@ def _loop(run: "Run", images: "ImageSet", device: str, stop: Stop, *, leads: boo
                     speed = f"{max(seen, 0) / max(seconds, 1e-9):,.0f} images/s, "
                 last = step.progress
                 shown.show(step.spent, f"{speed}loss {float(step.result.loss):.4f}{held_out}{quality}")
+    if watching is not None:
+        unfinished(watching)
     if last is None and not stop.asked and not run.config.until_converged:
         say("The budget of this run is spent already: give it a larger one to go on.")
 

@@ -19,7 +19,7 @@ from unnoise.doctor.file_findings import of_files, unreadable
 from unnoise.doctor.findings import Finding, of_classes, of_copies, of_machine, of_number, of_pixels
 from unnoise.doctor.forecast import Forecast, forecast
 from unnoise.doctor.speed import Speed, measure_speed
-from unnoise.plan import Wishes, plan
+from unnoise.plan import Wishes, chosen_preset, plan
 from unnoise.training import choose_device
 
 _BLANK = 2.0
@@ -70,8 +70,7 @@ def examine(
         UnnoiseError: for a wish that can't be had.
     """
     chosen = choose_device(device)
-    preset = wishes.preset or ("large" if chosen.type == "cuda" else "default")
-    config = plan(images, replace(wishes, preset=preset))
+    config, choice = plan(images, wishes, chosen.type), chosen_preset(images, wishes, chosen.type)
     progress("Training for a second", 0)
     speed = measure_speed(config, images, chosen, clock=clock) if measure else None
     copies = find_copies(images.pixels, progress=lambda part: progress("Looking for copies", part))
@@ -80,7 +79,7 @@ def examine(
         images=images,
         names=_names(summary, images),
         config=config,
-        reasons=_reasons(summary, wishes, chosen.type),
+        reasons=_reasons(summary, wishes, choice.why if choice else "as asked"),
         copies=copies,
         balance=_balance(summary, images),
         speed=speed,
@@ -154,7 +153,7 @@ def _balance(summary: Summary, images: ImageSet) -> Balance | None:
     return Balance(counts) if counts else None
 
 
-def _reasons(summary: Summary, wishes: Wishes, device: str) -> dict[str, str]:
+def _reasons(summary: Summary, wishes: Wishes, preset: str) -> dict[str, str]:
     height, width = summary.largest
     alike = summary.smallest == summary.largest
     if wishes.size:
@@ -166,9 +165,8 @@ def _reasons(summary: Summary, wishes: Wishes, device: str) -> dict[str, str]:
     grey = "all are grey" if summary.proposed_channels == 1 else "they have colours"
     if not summary.headers:
         grey = "as in the array"
-    speed = "a GPU has time for it" if device == "cuda" else "made for minutes on a CPU"
     return {
         "size": size,
         "channels": "as asked" if wishes.channels else grey,
-        "preset": "as asked" if wishes.preset else speed,
+        "preset": preset,
     }

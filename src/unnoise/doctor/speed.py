@@ -62,7 +62,7 @@ def measure_speed(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     steps, took = timed(lambda number: _step(diffusion, batches, number), seconds, clock)
-    return Speed(size * steps / took, size, steps, _memory(device), str(device))
+    return Speed(size * steps / took, size, steps, memory(device), str(device))
 
 
 def timed(
@@ -88,7 +88,8 @@ def _step(diffusion: Diffusion, batches: Batches, number: int) -> float:
     return float(result.loss)  # which waits until the device is done
 
 
-def _memory(device: torch.device) -> int | None:
+def memory(device: torch.device) -> int | None:
+    """Bytes at the highest: of a GPU, or of this whole process; None where the system does not tell."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:

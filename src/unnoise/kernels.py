@@ -94,3 +94,7 @@ def seconds_by_kind(run: Callable[[], object]) -> dict[str, float]:
     for event in profiler.key_averages():
         spent[kind_of(event.key)] += event.self_cpu_time_total / 1e6
     return spent
+
+
+RANGES = {"data": "unnoise: data", "averages": "unnoise: averages", "guards": "unnoise: guards"}
+"""Parts of a training step, by the names under which a profiler finds them."""
