@@ -90,23 +90,25 @@ def gaussian_distance(
 
 
 class Classifier(nn.Module):
-    """Grey pictures of side x side in [0, 1] -> 10 logits; its last hidden layer are the features, (N, 32)."""
+    """Pictures of side x side in [0, 1] -> logits; its last hidden layer are the features, (N, hidden)."""
 
-    def __init__(self, side: int = 16) -> None:
+    def __init__(
+        self, side: int = 16, channels: int = 1, width: int = 16, hidden: int = 32, classes: int = 10
+    ) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(1, 16, 3, stride=2, padding=1),
+            nn.Conv2d(channels, width, 3, stride=2, padding=1),
             nn.SiLU(),
-            nn.Conv2d(16, 32, 3, stride=2, padding=1),
+            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
             nn.SiLU(),
             nn.Flatten(),
-            nn.Linear(32 * math.ceil(side / 4) ** 2, 32),
+            nn.Linear(2 * width * math.ceil(side / 4) ** 2, hidden),
             nn.SiLU(),
         )
-        self.logits = nn.Linear(32, 10)
+        self.logits = nn.Linear(hidden, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 1, side, side) -> (N, 10)."""
+        """(N, channels, side, side) -> (N, classes)."""
         logits: Tensor = self.logits(self.features(images))
         return logits
 
@@ -139,12 +141,19 @@ class Judge:
 
 
 def load_or_train(
-    images: ImageSet, seen: NDArray[np.int64], path: Path, steps: int = _CLASSIFIER_STEPS
+    images: ImageSet,
+    seen: NDArray[np.int64],
+    path: Path,
+    steps: int = _CLASSIFIER_STEPS,
+    *,
+    width: int = 16,
+    hidden: int = 32,
 ) -> Classifier:
     """The classifier in this file, or a new one of the pictures at `seen`, which is put there."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        classifier = Classifier(images.take(seen[:1]).shape[-1])
+        classes = len(images.class_names) or 10
+        classifier = Classifier(images.width, images.channels, width, hidden, classes)
     if path.is_file():
         classifier.load_state_dict(read_tensors(path)[0])
     else:
@@ -155,7 +164,7 @@ def load_or_train(
 
 @torch.no_grad()
 def features_of(classifier: Classifier, pictures: Tensor) -> NDArray[np.float64]:
-    """Of pictures in [0, 1], (N, 1, H, W): (N, 32)."""
+    """Of pictures in [0, 1], (N, C, H, W): (N, hidden)."""
     return np.asarray(classifier.features(pictures).double().numpy())
 
 

@@ -62,16 +62,18 @@ class Pipeline(Protocol):
         ...
 
 
-def build_unet(widths: Sequence[int] = WIDTHS, side: int = SIDE, layers: int = 2) -> nn.Module:
-    """A U-Net of diffusers for grey pictures, with attention where they are smallest, and random weights."""
+def build_unet(
+    widths: Sequence[int] = WIDTHS, side: int = SIDE, layers: int = 2, channels: int = 1, seed: int = 0
+) -> nn.Module:
+    """A U-Net of diffusers, with attention where pictures are smallest, and random weights."""
     from diffusers import UNet2DModel
 
     plain = len(widths) - 1
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     unet: nn.Module = UNet2DModel(
         sample_size=side,
-        in_channels=1,
-        out_channels=1,
+        in_channels=channels,
+        out_channels=channels,
         layers_per_block=layers,
         block_out_channels=tuple(widths),
         norm_num_groups=8,

@@ -1,0 +1,201 @@
+"""Each library trains as its own examples train, and draws with its averaged weights and a sampler of its own.
+
+Settings are those of each library's documentation, but for what would be unkind to minutes on a CPU: learning
+rates and batches that differ from it are told in `contenders.ENTRIES`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks.sampling import build_unet
+from unnoise.batches import Batches
+from unnoise.data import ImageSet
+
+BATCH = 64
+_WARMUP = 0.05
+
+
+class Peer:
+    """What the other libraries have in common: pictures of one kind, in batches."""
+
+    batch_size = BATCH
+
+    def __init__(self, images: ImageSet, seed: int) -> None:
+        self.shape = (images.channels, images.height, images.width)
+        self._batches, self._step = Batches(images, np.arange(len(images)), BATCH, seed), 0
+        torch.manual_seed(seed)
+
+    def next_batch(self) -> Tensor:
+        """The next pictures, floats in [0, 1]."""
+        self._step += 1
+        return self._batches[self._step - 1].float() / 255
+
+    @property
+    def side(self) -> int:
+        """Of the pictures, which are square."""
+        return self.shape[1]
+
+
+class Lucidrains(Peer):
+    """`Unet` in `GaussianDiffusion`, trained as by `Trainer`: velocity, Adam, clipping, EMA; DDIM."""
+
+    calls = 50
+    sampler = "DDIM, 50 steps"
+    # Of 1e-4, 3e-4 and 1e-3 its loss after 60 steps of 32 pictures of 16 x 16 is 0.31, 0.24 and 0.20.
+    learning_rate = 1e-3
+
+    def __init__(self, images: ImageSet, minutes: float, seed: int) -> None:
+        super().__init__(images, seed)
+        from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+        from denoising_diffusion_pytorch import denoising_diffusion_pytorch as module
+        from ema_pytorch import EMA
+
+        module.tqdm = lambda items, **_: items  # its bar for each batch would hide ours
+        unet = Unet(self.side, dim_mults=(1, 2, 4), channels=images.channels, resnet_block_groups=4)
+        self.network: Any = GaussianDiffusion(
+            unet, image_size=self.side, timesteps=1000, sampling_timesteps=self.calls
+        )
+        self._optimizer = torch.optim.Adam(self.network.parameters(), self.learning_rate, (0.9, 0.99))
+        self._average: Any = EMA(self.network, beta=0.995, update_every=10)
+
+    def step(self, spent: float) -> None:
+        """As its trainer's; the rate does not fall."""
+        loss = self.network(self.next_batch())
+        loss.item()  # as it shows it after each step
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self._average.update()
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """Of the average."""
+        found: Mapping[str, Tensor] = self._average.ema_model.state_dict()
+        return found
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Into the average."""
+        self._average.ema_model.load_state_dict(weights)
+
+    def draw(self, count: int, seed: int) -> Tensor:
+        """Its own DDIM."""
+        images: Tensor = self._average.ema_model.eval().sample(batch_size=count)
+        return images
+
+
+class Diffusers(Peer):
+    """`UNet2DModel`, trained as in train_unconditional.py: noise, AdamW, warm-up, cosine, clipping, EMA."""
+
+    calls = 25
+    sampler = "DPM-Solver++ 2M, 25 steps"
+    # Of 1e-4, 3e-4 and 1e-3 its loss there is 0.22, 0.16 and 0.13.
+    learning_rate = 1e-3
+
+    def __init__(self, images: ImageSet, minutes: float, seed: int) -> None:
+        super().__init__(images, seed)
+        from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
+        from diffusers.training_utils import EMAModel
+
+        self.network: Any = build_unet(side=self.side, channels=images.channels, seed=seed).train()
+        self._scheduler: Any = DDPMScheduler(1000)
+        self._solver: Any = DPMSolverMultistepScheduler.from_config(self._scheduler.config)
+        parameters = list(self.network.parameters())
+        self._optimizer = torch.optim.AdamW(
+            parameters, self.learning_rate, (0.95, 0.999), weight_decay=1e-6, eps=1e-8
+        )
+        self._average: Any = EMAModel(parameters, decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
+
+    def step(self, spent: float) -> None:
+        """As in its script, where the schedule of the rate counts steps, and here seconds."""
+        rise, fall = spent / _WARMUP, (1 + float(np.cos(np.pi * (spent - _WARMUP) / (1 - _WARMUP)))) / 2
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.learning_rate * (max(rise, 0.01) if spent < _WARMUP else fall)
+        images = self.next_batch() * 2 - 1
+        noise, times = torch.randn(images.shape), torch.randint(0, 1000, (len(images),)).long()
+        predicted = self.network(self._scheduler.add_noise(images, noise, times), times).sample
+        functional.mse_loss(predicted, noise).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self._average.step(self.network.parameters())
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """Of the average, under the parameters' names."""
+        names = [name for name, _ in self.network.named_parameters()]
+        return dict(zip(names, self._average.shadow_params, strict=True))
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Into the network, which is not needed for training any more."""
+        self.network.load_state_dict(weights)
+
+    def draw(self, count: int, seed: int) -> Tensor:
+        """Its own solver, from noise to pixels."""
+        self.network.eval()
+        images = torch.randn(count, *self.shape)
+        self._solver.set_timesteps(self.calls)
+        for time in self._solver.timesteps:
+            images = self._solver.step(self.network(images, time).sample, time, images).prev_sample
+        return images / 2 + 0.5
+
+
+class SmallDiffusion(Peer):
+    """`Unet` with scaled input, trained as in fashion_mnist_unet.py: noise, log-linear sigmas, AdamW, EMA."""
+
+    calls = 20
+    sampler = "samples(gam=1.6), 20 steps"
+    learning_rate = 7e-4
+
+    def __init__(self, images: ImageSet, minutes: float, seed: int) -> None:
+        super().__init__(images, seed)
+        from smalldiffusion import Scaled, ScheduleLogLinear, Unet
+
+        channels, attention = images.channels, (self.side // 2,)
+        self.network: Any = Scaled(Unet)(
+            self.side, channels, channels, ch=64, ch_mult=(1, 1, 2), attn_resolutions=attention
+        )
+        self._schedule: Any = ScheduleLogLinear(sigma_min=0.01, sigma_max=20, N=800)
+        self._optimizer = torch.optim.AdamW(self.network.parameters(), self.learning_rate)
+        self._average: Any = torch.optim.swa_utils.AveragedModel(self.network, avg_fn=_as_torch_ema)
+
+    def step(self, spent: float) -> None:
+        """As its `training_loop`."""
+        from smalldiffusion import generate_train_sample
+
+        self.network.train()
+        self._optimizer.zero_grad()
+        images, sigmas, noises, _ = generate_train_sample(self.next_batch() * 2 - 1, self._schedule)
+        loss = type(self.network).get_loss(self.network, images, sigmas, noises, cond=None)
+        loss.item()  # as its example shows it after each step
+        loss.backward()
+        self._optimizer.step()
+        self._average.update_parameters(self.network)
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """Of the average."""
+        found: Mapping[str, Tensor] = self._average.module.state_dict()
+        return found
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Into the average."""
+        self._average.module.load_state_dict(weights)
+
+    def draw(self, count: int, seed: int) -> Tensor:
+        """Its own sampler."""
+        from accelerate import Accelerator
+        from smalldiffusion import samples
+
+        sigmas, here = self._schedule.sample_sigmas(self.calls), Accelerator(cpu=True)
+        *_, images = samples(self._average.module, sigmas, gam=1.6, batchsize=count, accelerator=here)
+        drawn: Tensor = (images + 1) / 2
+        return drawn
+
+
+def _as_torch_ema(average: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+    """Its example's `torch_ema` of 0.999, which begins with min(0.999, (1 + n) / (10 + n))."""
+    count = int(updates)
+    return torch.lerp(average, current, 1 - min(0.999, (1 + count) / (10 + count)))
