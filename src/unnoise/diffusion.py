@@ -163,6 +163,29 @@ class Diffusion(Generating):
             self.average.update()
             self.profiles.update()
 
+    def rehearse(
+        self,
+        images: Images | Pixels,
+        classes: Classes | None = None,
+        *,
+        part: Part | None = None,
+        accumulate: int = 1,
+    ) -> None:
+        """The way forward and back of a `train_step`, after which nothing has changed: what a compiler sees."""
+        weights = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        kept = [buffer.clone() for buffer in self.network.buffers()]
+        generator = torch.Generator(self.device).manual_seed(0)
+        self.network.train()
+        batch = self._corrupted(images, classes, generator, part, training=True)
+        sizes = {len(piece.images): piece for piece in batch.split(accumulate)}
+        try:
+            for piece in sizes.values():
+                _, result = self._judged(piece, generator, part)
+                torch.autograd.grad(result.loss, weights, allow_unused=True)
+        finally:
+            for buffer, value in zip(self.network.buffers(), kept, strict=True):
+                buffer.copy_(value)
+
     @torch.no_grad()
     def test_step(
         self,

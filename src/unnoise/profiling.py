@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -110,7 +110,7 @@ class StepProfiler:
                     recorder.start()
                     recording = True
                 started = time.perf_counter()
-                with counter if self.taken == counted else nullcontext(), record_function(_STEP):
+                with counting(counter) if self.taken == counted else nullcontext(), record_function(_STEP):
                     step = next(passing, None)
                     if self.taken in (counted, self.needed - 1):
                         finish(self.device)
@@ -166,6 +166,13 @@ class StepProfiler:
             warnings.warn(f"The trace can't be written to {path} ({error}): free some space.", stacklevel=2)
             return None
         return path
+
+
+@contextmanager
+def counting(counter: FlopCounter) -> Iterator[FlopCounter]:
+    """Counts, and leaves a compiled network aside meanwhile: what it computes can't be seen from outside."""
+    with torch.compiler.set_stance("force_eager"), counter:
+        yield counter
 
 
 def taken_apart(events: Iterable[Any], *, on_cpu: bool) -> dict[str, float]:

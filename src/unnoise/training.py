@@ -15,6 +15,7 @@ from torch.profiler import record_function
 
 from unnoise.batches import Ahead, Batches, Split, split
 from unnoise.checkpoint import Progress, Run
+from unnoise.compiling import compile_in_place
 from unnoise.config import Budget
 from unnoise.diffusion import Diffusion
 from unnoise.distribution import Team, distribute
@@ -94,6 +95,7 @@ def train(
     device: torch.device | str = "cpu",
     stop: Callable[[], bool] = lambda: False,
     watch: Callable[[Iterator[TrainStep]], Iterator[TrainStep]] = iter,
+    compiled: Callable[[float], object] | None = None,
 ) -> Generator[TrainStep, None, None]:
     """Trains a run from where its folder is to the end of its budget, and keeps the folder up to date.
 
@@ -104,6 +106,7 @@ def train(
         stop: asked before each step; of several processes the first decides for all.
         watch: passes the bare steps on and may look at how they are taken, as a `StepProfiler` does; only in
             the first of several processes.
+        compiled: compiles the network before it trains, and hears how many seconds that took.
 
     Yields:
         a `TrainStep` after each step; where the run goes back (see `guards`), from an older step on again.
@@ -115,7 +118,7 @@ def train(
     parts = split(len(pictures), run.config.data.held_out, run.config.seed)
     guards = Guards(run, pictures, parts.training) if accelerator.is_main_process else None
     accelerator.wait_for_everyone()  # the first may have tidied up
-    while (yield from _stretch(run, pictures, parts, device, stop, guards, watch)):
+    while (yield from _stretch(run, pictures, parts, device, stop, guards, watch, compiled)):
         pass
 
 
@@ -127,15 +130,17 @@ def _stretch(
     stop: Callable[[], bool],
     guards: Guards | None,
     watch: Callable[[Iterator[TrainStep]], Iterator[TrainStep]],
+    compiled: Callable[[float], object] | None,
 ) -> Generator[TrainStep, None, bool]:
     """Trains until the end, or until something goes wrong; returns whether to go on from an older state."""
     config, accelerator = run.config, _accelerator(device)
-    diffusion, changes, progress = _restored(run, accelerator, device)
-    if guards is not None:
-        _tell_of_other_processes(run, diffusion)
     share = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
     size, flip = config.recipe.batch_size, config.data.flip
     batches = Batches(pictures, parts.training, size, config.seed, flip=flip, **share)
+    prepare = partial(_compile, batches, config.accumulate, compiled) if compiled else lambda _: None
+    diffusion, changes, progress = _restored(run, accelerator, device, prepare)
+    if guards is not None:
+        _tell_of_other_processes(run, diffusion)
     monitor = None if guards is None else Monitor(run, diffusion, pictures, parts, progress)
 
     def check() -> None:
@@ -165,16 +170,31 @@ def _stretch(
     return False
 
 
+def _compile(batches: Batches, accumulate: int, told: Callable[[float], object], diffusion: Diffusion) -> None:
+    seconds = compile_in_place(
+        diffusion, batches[0], batches.classes(0), part=batches.part, accumulate=accumulate
+    )
+    if seconds is not None:
+        told(seconds)
+
+
 def _restored(
-    run: Run, accelerator: Accelerator, device: torch.device | str
+    run: Run,
+    accelerator: Accelerator,
+    device: torch.device | str,
+    prepare: Callable[[Diffusion], object],
 ) -> tuple[Diffusion, Changes, Progress]:
-    """The diffusion as it was saved last, or as it begins, with what was changed since its recipe."""
+    """The diffusion as it was saved last, or as it begins, with what was changed since its recipe.
+
+    It is prepared before several processes share it.
+    """
     # One process trains where it is told to; of several, Accelerate gives each a device of its own.
     diffusion = run.config.build(device if accelerator.num_processes == 1 else accelerator.device)
     with accelerator.main_process_first():  # it also puts aside what is damaged
         restored = run.restore(diffusion)
     changes = Changes.of(read_events(run.path))
     progress = changes.apply(diffusion, restored)
+    prepare(diffusion)
     distribute(diffusion, accelerator)
     return diffusion, changes, progress
 

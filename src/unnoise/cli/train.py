@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from tyro.conf import Positional, arg
 
@@ -23,10 +23,19 @@ Precision: TypeAlias = Annotated[
 Labels: TypeAlias = Annotated[str | None, arg(metavar="auto|FILE", help_behavior_hint="(default: none)")]
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from unnoise.checkpoint import Run
     from unnoise.config import Budget
     from unnoise.data import ImageSet
     from unnoise.plan import Wishes
+
+
+class How(NamedTuple):
+    """What is no part of a run's plan: it may be another each time that the run goes on."""
+
+    profile: bool = False
+    compile: bool = False
 
 
 def train(
@@ -53,6 +62,7 @@ def train(
     set: Annotated[tuple[str, ...], arg(metavar="PATH=VALUE")] = (),  # noqa: A002 (that is its name)
     dry_run: bool = False,
     profile: bool = False,
+    compile: bool = False,  # noqa: A002 (the same)
 ) -> None:
     """Trains a diffusion model on pictures, from scratch.
 
@@ -84,20 +94,17 @@ def train(
         set: Changes of the preset's recipe, such as objective.loss=l1 network.block=convnext.
         dry_run: Print the run's config.json, and stop.
         profile: Look at some early steps: where their time goes, a trace, and the part of the device's roof.
+        compile: Compile the network first: some minutes, kept for the next start, for faster steps after them.
     """
     quieten()
-    shape = {"size": parse_size(size), "channels": channels, "fit": fit}
+    shape = {"size": parse_size(size), "channels": channels, "fit": fit, "labels": labels}
     cost = {"batch_size": batch_size, "precision": precision, "accumulate": accumulate, "seed": seed}
-    data = {
-        "flip": flip or None,
-        "held_out": held_out,
-        "labels": labels,
-        "background": parse_colour(background),
-    }
+    data = {"flip": flip or None, "held_out": held_out, "background": parse_colour(background)}
     with Stop(patient=False) as stop:  # before anything that takes its time, such as importing PyTorch
         what = {"preset": preset, "changes": set or None, "until_converged": until_converged or None}
         wishes = _wishes(**shape, **cost, **data, **what, budget=_budget(minutes, steps, images))
-        run_training(source, out, wishes, stop, device=device, resume=resume, dry_run=dry_run, profile=profile)
+        how = How(profile=profile, compile=compile)
+        run_training(source, out, wishes, stop, device=device, resume=resume, dry_run=dry_run, how=how)
 
 
 def _wishes(**wished: Any) -> "Wishes":  # noqa: ANN401 (Wishes knows their types)
@@ -127,7 +134,7 @@ def run_training(
     device: str = "auto",
     resume: bool = False,
     dry_run: bool = False,
-    profile: bool = False,
+    how: How = How(),  # noqa: B008 (immutable)
 ) -> "Run | None":
     """Loads the pictures, makes or reopens the run, and trains it with a progress bar."""
     from accelerate import PartialState
@@ -149,7 +156,7 @@ def run_training(
         if leads:
             announce(images, run, chosen)
             _tell_of_a_single_process(processes.num_processes)
-        _loop(run, images, chosen, stop, leads=leads, profile=profile)
+        _loop(run, images, chosen, stop, leads=leads, how=how)
         if leads:
             _farewell(run, stopped=stop.asked)
     finally:  # or the threads between the processes outlive the interpreter, and abort it
@@ -208,17 +215,16 @@ def _opened(source: str, path: Path, _wishes: "Wishes", _device: str) -> "tuple[
     return run, load_pictures(source, run.config)
 
 
-def _loop(
-    run: "Run", images: "ImageSet", device: str, stop: Stop, *, leads: bool, profile: bool = False
-) -> None:
+def _loop(run: "Run", images: "ImageSet", device: str, stop: Stop, *, leads: bool, how: How) -> None:
     """Trains with a progress bar, until the budget is spent or a signal asks to stop."""
     from unnoise.training import train
 
     last, speed, held_out, quality = None, "", "", ""
-    watching = profiler(run, device) if profile and leads else None
+    watching = profiler(run, device) if how.profile and leads else None
     with Bar("Training", 1.0, hidden=not leads) as shown:
         stop.patient = True
-        for step in train(run, images, device, lambda: stop.asked, watching.watch if watching else iter):
+        watch, told = watching.watch if watching else iter, _compiling(leads=leads) if how.compile else None
+        for step in train(run, images, device, lambda: stop.asked, watch, told):
             if step.held_out_loss is not None:
                 held_out = f", held out {step.held_out_loss:.4f}"
             if step.quality is not None:
@@ -233,6 +239,18 @@ def _loop(
         unfinished(watching)
     if last is None and not stop.asked and not run.config.until_converged:
         say("The budget of this run is spent already: give it a larger one to go on.")
+
+
+def _compiling(*, leads: bool) -> "Callable[[float], None]":
+    """Says that the network is compiled; what hears how long it took says that, too."""
+
+    def told(seconds: float) -> None:
+        if leads:
+            say(f"Compiled in {seconds:.0f} s, which are not of the budget; the next start finds it ready.")
+
+    if leads:
+        say("Compiling the network: this may take minutes where it is new.")
+    return told
 
 
 def _farewell(run: "Run", *, stopped: bool) -> None:
