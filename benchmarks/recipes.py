@@ -3,7 +3,7 @@
     python -m benchmarks.recipes --measure              # what each costs: CPU seconds an image, on one thread
     python -m benchmarks.recipes [NAME ...]             # trains them one after the other, and judges them
 
-A recipe is the preset `default` with some changes. It sees as many images as a CPU would train in the minutes
+A recipe is the preset `nano` with some changes. It sees as many images as a CPU would train in the minutes
 at hand, by what it was measured to cost; where its steps are taken is all the same then, so a GPU answers in a
 minute what takes a laptop ten. Each run keeps averages of several lengths and is drawn by several samplers,
 which cost nothing to compare. docs/log.md tells what was learned from the tables.
@@ -58,6 +58,7 @@ def config_of(name: str, images: ImageSet, budget: Budget, seed: int) -> RunConf
     """The preset with the changes of this name. `flip` is no part of the recipe, but of the data."""
     changes = RECIPES[name]
     wishes = Wishes(
+        preset="nano",
         changes=tuple(change for change in changes if change != "flip"),
         flip="flip" in changes,
         budget=budget,
