@@ -16,7 +16,7 @@ from torch.profiler import record_function
 from unnoise.batches import Ahead, Batches, Split, split
 from unnoise.checkpoint import Progress, Run
 from unnoise.compiling import compile_in_place
-from unnoise.config import Budget
+from unnoise.config import Budget, RunConfig
 from unnoise.diffusion import Diffusion
 from unnoise.distribution import Team, distribute
 from unnoise.errors import UnnoiseError
@@ -134,9 +134,7 @@ def _stretch(
 ) -> Generator[TrainStep, None, bool]:
     """Trains until the end, or until something goes wrong; returns whether to go on from an older state."""
     config, accelerator = run.config, _accelerator(device)
-    share = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
-    size, flip = config.recipe.batch_size, config.data.flip
-    batches = Batches(pictures, parts.training, size, config.seed, flip=flip, **share)
+    batches = _batches(run.config, pictures, parts, accelerator)
     prepare = partial(_compile, batches, config.accumulate, compiled) if compiled else lambda _: None
     diffusion, changes, progress = _restored(run, accelerator, device, prepare)
     if guards is not None:
@@ -168,6 +166,12 @@ def _stretch(
             guards.go_back(fault, recorder.progress)
             return team.end(again=True)
     return False
+
+
+def _batches(config: RunConfig, pictures: KnownPictures, parts: Split, accelerator: Accelerator) -> Batches:
+    share = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
+    size, flip = config.recipe.batch_size, config.data.flip
+    return Batches(pictures, parts.training, size, config.seed, flip=flip, **share)
 
 
 def _compile(batches: Batches, accumulate: int, told: Callable[[float], object], diffusion: Diffusion) -> None:
