@@ -25,7 +25,7 @@ import torch
 from benchmarks.children import told_by
 from benchmarks.growth_page import PICTURES, Row, draw, page
 from benchmarks.reports import asking, folder_for, measured, processor, tell
-from benchmarks.training_speed import flops
+from unnoise.roofline import flops
 from unnoise.cli.console import Bar, count, result
 from unnoise.config import DataConfig, Recipe, RunConfig
 from unnoise.diffusion import Diffusion

@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.children import told_by
 from benchmarks.reports import asking, folder_for, made, table, tell
-from benchmarks.training_speed import BATCH, SIDE
+from benchmarks.training_pairs import BATCH, SIDE
 from unnoise.cli.console import Bar, count
 from unnoise.training import choose_device
 

@@ -15,7 +15,7 @@ import sys
 import torch
 
 from benchmarks.children import own_peak
-from benchmarks.training_speed import with_diffusers, with_lucidrains
+from benchmarks.training_pairs import with_diffusers, with_lucidrains
 
 PAIRS = {"diffusers": with_diffusers, "lucidrains": with_lucidrains}
 IMPORTED = {

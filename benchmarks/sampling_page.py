@@ -35,7 +35,11 @@ def _speeds(rows: Sequence[Row]) -> str:
 def _shares(kinds: Mapping[str, Mapping[str, float]]) -> str:
     mine, its = kinds["ours"], kinds["theirs"]
     whole = sum(its.values())
-    cells = [[kind, f"{mine[kind]:.2f}", f"{its[kind]:.2f}", f"{its[kind] / whole:.0%}"] for kind in its]
+    cells = [
+        [kind, f"{mine[kind]:.2f}", f"{its[kind]:.2f}", f"{its[kind] / whole:.0%}"]
+        for kind in its
+        if mine[kind] or its[kind]
+    ]
     cells.append(["all", f"{sum(mine.values()):.2f}", f"{whole:.2f}", "100%"])
     return table(["kernels", "ours", "theirs", "of theirs"], cells)
 

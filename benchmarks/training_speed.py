@@ -2,238 +2,133 @@
 
     python -m benchmarks.training_speed [--quick]
 
-Each takes whole steps as its users take them: noise, network, backward, clipping, optimiser, average. They
-follow one another in turns (A B A B), so that a busy moment meets all; the medians of the turns count. Before
-anything is timed, the outputs must agree to 10^-4. Needs diffusers, and for the second pair
-denoising-diffusion-pytorch 1.9.4 with torchvision: `make bench` makes an environment with both. Writes
-docs/training_speed.md.
+Each trains in a process of its own, with memory as its users have it: ours keeps it, as `unnoise train` does
+(see unnoise/heap.py). They follow one another in turns (A B A B), so that a busy moment meets all; the medians
+of the turns count. Before anything is timed, the outputs must agree to 10^-4. Needs diffusers, and for the
+second pair denoising-diffusion-pytorch 1.9.4 with torchvision: `make bench` makes an environment with both.
+Writes docs/training_speed.md.
 """
 
 import argparse
-import copy
-import re
+import multiprocessing
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.util import find_spec
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
 
 from benchmarks.reports import machine, publish, table
-from benchmarks.sampling import build_unet
-from unnoise import Diffusion, Normalizer
+from benchmarks.training_pairs import BATCH, SIDE, Pair, pairs
+from unnoise import heap
 from unnoise.cli.console import Bar, result
-from unnoise.ema import EMAConfig
 from unnoise.kernels import seconds_by_kind
-from unnoise.networks import UNet
-from unnoise.objectives import Objective
-from unnoise.optimizers import OptimizerConfig
 from unnoise.roofline import flops, roof
-from unnoise.schedules import LinearBeta, SigmoidAlphaBar
 
-BATCH, SIDE = 64, 32
-TOLERANCE = 1e-4
-
-RENAMED = {
-    r"^init_conv": "stem",
-    r"^time_mlp\.1": "dense.0",
-    r"^time_mlp\.3": "dense.2",
-    r"^mid_block1": "middle_first",
-    r"^mid_attn": "middle_attention",
-    r"^mid_block2": "middle_second",
-    r"^final_res_block": "final",
-    r"^final_conv": "head",
-    r"^(down|up)s\.(\d+)\.0\.": r"\1.\2.first.",
-    r"^(down|up)s\.(\d+)\.1\.": r"\1.\2.second.",
-    r"^(down|up)s\.(\d+)\.2\.": r"\1.\2.attention.",
-    r"^(down|up)s\.(\d+)\.3\.": r"\1.\2.resize.",
-    r"mlp\.1\.": "modulate.project.",
-    r"block1\.proj": "first",
-    r"block1\.norm": "first_norm",
-    r"block2\.proj": "second",
-    r"block2\.norm": "second_norm",
-    r"res_conv": "shortcut",
-    r"to_out\.1\.g$": "out_norm.gain",
-    r"norm\.g$": "norm.gain",
-    r"to_qkv": "qkv",
-    r"to_out(\.0)?\.": "project.",
-    r"mem_kv": "memory",
-}
-"""How the U-Net of denoising-diffusion-pytorch names its parameters, and how `UNet.ddpm_study` does."""
+Kinds = dict[str, float]
 
 
-class Pair(NamedTuple):
-    """One network in two libraries: a step of each, and how far their outputs are apart."""
-
-    name: str
-    parameters: int
-    ours: Callable[[], object]
-    theirs: Callable[[], object]
-    difference: float
-
-
-def renamed(state: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of denoising-diffusion-pytorch under our names, and in our shapes.
-
-    Raises:
-        RuntimeError: where they are not the same weights after all.
-    """
-    found = {}
-    for name, tensor in state.items():
-        for old, new in RENAMED.items():
-            name = re.sub(old, new, name)
-        if name not in like or like[name].numel() != tensor.numel():
-            raise RuntimeError(f"{name} is no parameter of ours, or one of another size.")
-        if like[name].ndim == 4 and tensor.shape == like[name].mT.shape != like[name].shape:
-            tensor = tensor.mT
-        found[name] = tensor.reshape(like[name].shape)
-    if found.keys() != like.keys():
-        raise RuntimeError(f"Theirs lacks {', '.join(sorted(like.keys() - found.keys()))}.")
-    return found
+def serve(connection: Connection, make: Callable[[], Pair], ours: bool, threads: int) -> None:
+    """In a process of its own: answers a number of steps with the seconds of one, and 0 with its kernels'."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    if ours:
+        heap.keep()
+    pair = make()
+    step = pair.ours if ours else pair.theirs
+    while (count := connection.recv()) is not None:
+        if count == 0:
+            connection.send(seconds_by_kind(step))
+            continue
+        started = time.perf_counter()
+        for _ in range(count):
+            step()
+        connection.send((time.perf_counter() - started) / count)
 
 
-def apart(mine: nn.Module, its: Callable[[Tensor, Tensor], Tensor]) -> float:
-    """The largest difference of two networks' outputs.
+@contextmanager
+def processes(make: Callable[[], Pair], threads: int) -> Iterator[list[Connection]]:
+    """Ours and theirs, ready to be asked by `asked`."""
+    context, ends, started = multiprocessing.get_context("spawn"), [], []
+    try:
+        for ours in (True, False):
+            here, there = context.Pipe()
+            started.append(context.Process(target=serve, args=(there, make, ours, threads), daemon=True))
+            started[-1].start()
+            there.close()
+            ends.append(here)
+        yield ends
+        for end in ends:
+            end.send(None)
+        for process in started:
+            process.join()
+    finally:
+        for process in started:
+            process.kill()
+
+
+def asked(end: Connection, count: int) -> float | Kinds:
+    """The answer of one of the `processes`, while the other waits.
 
     Raises:
-        RuntimeError: when it is above `TOLERANCE`, so that nothing else is compared.
+        EOFError: where it has failed.
     """
-    images, steps = torch.randn(4, 1, SIDE, SIDE), torch.tensor([0.0, 17.0, 500.0, 999.0])
-    with torch.no_grad():
-        found = float((mine(images, steps.view(-1, 1, 1, 1)) - its(images, steps)).abs().max())
-    if not found <= TOLERANCE:
-        raise RuntimeError(f"Ours and theirs are other networks: they differ by {found:g}.")
-    return found
+    end.send(count)
+    answer: float | Kinds = end.recv()
+    return answer
 
 
-def pictures(device: str) -> Tensor:
-    """A batch in [0, 1]; what is in it costs the same."""
-    return torch.rand(BATCH, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)).to(device)
+class Measured(NamedTuple):
+    """Images a second, ours and theirs, and the seconds of a step in each kind of kernel."""
+
+    ours: float
+    theirs: float
+    kinds: tuple[Kinds, Kinds]
 
 
-def with_diffusers(device: str = "cpu") -> Pair:
-    """`UNet2DModel`, trained as in their train_unconditional.py: predicts noise, AdamW, clipping, EMA."""
-    from diffusers import DDPMScheduler
-    from diffusers.training_utils import EMAModel
-
-    theirs: Any = build_unet().train()
-    network = UNet.diffusers(theirs.config)
-    network.load_state_dict(theirs.state_dict())
-    difference = apart(network, lambda images, steps: theirs(images, steps).sample)
-    theirs.to(device)
-    diffusion = Diffusion(
-        network,
-        (1, SIDE, SIDE),
-        normalizer=Normalizer.symmetric(1),
-        schedule=LinearBeta(1000),
-        objective=Objective("noise", "noise", "l2"),
-        condition="timestep",
-        optimizer=OptimizerConfig(
-            learning_rate=1e-4, betas=(0.95, 0.999), weight_decay=1e-6, max_gradient_norm=1.0
-        ),
-        ema=EMAConfig(decay=0.9999, warmup=1.0),
-        device=device,
-    )
-    optimizer = torch.optim.AdamW(theirs.parameters(), 1e-4, (0.95, 0.999), weight_decay=1e-6, eps=1e-8)
-    average = EMAModel(theirs.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
-    scheduler, images = DDPMScheduler(1000), pictures(device)
-
-    def step() -> None:
-        clean = images * 2 - 1
-        noise, steps = torch.randn_like(clean), torch.randint(0, 1000, (BATCH,), device=device)
-        loss = functional.mse_loss(theirs(scheduler.add_noise(clean, noise, steps), steps).sample, noise)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        average.step(theirs.parameters())
-
-    return Pair("diffusers, UNet2DModel", _size(theirs), lambda: diffusion.train_step(images), step, difference)
-
-
-def with_lucidrains(device: str = "cpu") -> Pair:
-    """Its `Unet` in its `GaussianDiffusion`, trained as by its `Trainer`: velocity, Adam, clipping, EMA."""
-    from denoising_diffusion_pytorch import GaussianDiffusion, Unet
-    from ema_pytorch import EMA
-
-    unet = Unet(28, dim_mults=(1, 2, 4), channels=1, resnet_block_groups=4)
-    network = UNet.ddpm_study(1, 28, (1, 2, 4), groups=4)
-    network.load_state_dict(renamed(unet.state_dict(), network.state_dict()))
-    difference = apart(network, unet)
-    diffusion = Diffusion(
-        network,
-        (1, SIDE, SIDE),
-        normalizer=Normalizer.symmetric(1),
-        schedule=SigmoidAlphaBar(1000),
-        objective=Objective("velocity", "velocity", "l2"),
-        condition="timestep",
-        optimizer=OptimizerConfig(name="adam", learning_rate=1e-4, betas=(0.9, 0.99), max_gradient_norm=1.0),
-        ema=EMAConfig(decay=0.995),
-        device=device,
-    )
-    theirs: Any = GaussianDiffusion(copy.deepcopy(unet), image_size=SIDE, timesteps=1000).to(device)
-    optimizer = torch.optim.Adam(theirs.parameters(), 1e-4, (0.9, 0.99))
-    average, images = EMA(theirs, beta=0.995, update_every=10), pictures(device)
-
-    def step() -> None:
-        loss = theirs(images)
-        loss.item()  # as it shows it after each step
-        loss.backward()
-        nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        average.update()
-
-    name = "denoising-diffusion-pytorch 1.9.4, Unet"
-    return Pair(name, _size(unet), lambda: diffusion.train_step(images), step, difference)
-
-
-def _size(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-def rates(pair: Pair, turns: int, count: int) -> tuple[float, float]:
-    """Median images a second, ours and theirs, in turns of so many steps; the first does not count."""
+def measured(name: str, make: Callable[[], Pair], threads: int, turns: int, count: int) -> Measured:
+    """Medians, in turns of so many steps; the first does not count."""
     taken: tuple[list[float], list[float]] = ([], [])
-    with Bar(pair.name, turns + 1) as shown:
+    with processes(make, threads) as ends, Bar(name, turns + 1) as shown:
         for turn in range(turns + 1):
-            for step, seconds in zip((pair.ours, pair.theirs), taken, strict=True):
-                started = time.perf_counter()
-                for _ in range(count):
-                    step()
-                if turn:
-                    seconds.append((time.perf_counter() - started) / count)
+            for end, seconds in zip(ends, taken, strict=True):
+                spent = asked(end, count)
+                if turn and isinstance(spent, float):
+                    seconds.append(spent)
             shown.advance(1)
+        mine, its = (answer for end in ends if isinstance(answer := asked(end, 0), dict))
     ours, theirs = (BATCH / median(seconds) for seconds in taken)
-    return ours, theirs
+    return Measured(ours, theirs, (mine, its))
 
 
-def page(pairs: Sequence[Pair], best: float, turns: int, count: int) -> list[str]:
+def page(best: float, threads: int, turns: int, count: int) -> list[str]:
     """Measures the pairs, and tells what was found; `best` is the roof."""
     rows, shares, told = [], [], []
-    for pair in pairs:
-        ours, theirs = rates(pair, turns, count)
-        part = flops(pair.ours) / BATCH * ours / 1e9 / best
-        numbers = [f"{ours:.1f}", f"{theirs:.1f}", f"{ours / theirs:.2f}", f"{part:.0%}"]
+    for make in pairs():
+        pair = make()
+        found = measured(pair.name, make, threads, turns, count)
+        part = flops(pair.ours) / BATCH * found.ours / 1e9 / best
+        ratio = found.ours / found.theirs
+        told.append(f"{ratio:.2f} times as fast as in {pair.name.partition(',')[0]}")
+        numbers = [f"{found.ours:.1f}", f"{found.theirs:.1f}", f"{ratio:.2f}", f"{part:.0%}"]
         rows.append([pair.name, f"{pair.parameters:,}", *numbers, f"{pair.difference:.0e}"])
-        told.append(f"{ours / theirs:.2f} times as fast as in {pair.name.partition(',')[0]}")
-        kinds = [seconds_by_kind(step) for step in (pair.ours, pair.theirs)]
-        cells = [[kind, *(f"{1e3 * each[kind] / BATCH:.2f}" for each in kinds)] for kind in kinds[0]]
-        cells.append(["all", *(f"{1e3 * sum(each.values()) / BATCH:.2f}" for each in kinds)])
+        cells = [
+            [kind, *(f"{1e3 * each[kind] / BATCH:.2f}" for each in found.kinds)] for kind in found.kinds[0]
+        ]
+        cells.append(["all", *(f"{1e3 * sum(each.values()) / BATCH:.2f}" for each in found.kinds)])
         shares.append(f"Milliseconds an image in the kernels of a step ({pair.name}):")
         shares.append(table(["kernels", "ours", "theirs"], cells))
     return [
         "# How fast training is, beside the libraries that the networks come from",
         f"Training is {' and '.join(told)}, with the same networks and the same weights.",
         f"Images a second, whole training steps of {BATCH} grey pictures of {SIDE} x {SIDE}: the same network "
-        "with the same weights, each in its own library, trained as its users train it. `of the roof`: what "
-        "our step does of the multiplications that a large product of matrices does on this machine "
-        f"({best:.0f} GFLOP/s). `difference`: the largest of the outputs.",
+        "with the same weights, each in its own library and process, trained as its users train it. `of the "
+        "roof`: what our step does of the multiplications that a large product of matrices does on this "
+        f"machine, {best:.0f} GFLOP/s; those it saves do not count. `difference`: the largest of the outputs.",
         table(["network", "parameters", "ours", "theirs", "ratio", "of the roof", "difference"], rows),
         *shares,
     ]
@@ -245,23 +140,20 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a single turn, to see that it works")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="the folder to write to")
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
     torch.manual_seed(0)
-    turns, count = (1, 1) if asked.quick else (9, 3)
-    pairs = [with_diffusers()]
-    if find_spec("denoising_diffusion_pytorch"):
-        pairs.append(with_lucidrains())
-    else:
+    turns, count = (1, 1) if given.quick else (9, 3)
+    if len(pairs()) == 1:
         print("denoising-diffusion-pytorch is not installed, and left out: make bench installs it.")
     paragraphs = [
-        *page(pairs, roof(), turns, count),
-        f"```sh\npython -m benchmarks.training_speed --threads {asked.threads}\n```",
+        *page(roof(), given.threads, turns, count),
+        f"```sh\npython -m benchmarks.training_speed --threads {given.threads}\n```",
         f"{turns} turns of {count} steps. Measured on {datetime.now(UTC):%Y-%m-%d} on: {machine()}.",
     ]
     print("\n\n".join(paragraphs))
-    publish(asked.docs / "training_speed.md", *paragraphs)
-    result("page", asked.docs / "training_speed.md")
+    publish(given.docs / "training_speed.md", *paragraphs)
+    result("page", given.docs / "training_speed.md")
 
 
 if __name__ == "__main__":

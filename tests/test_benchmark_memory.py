@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import memory, memory_of_one
-from benchmarks.training_speed import Pair
+from benchmarks.training_pairs import Pair
 
 
 def test_libraries_follow_one_another_and_the_middle_counts(monkeypatch):

@@ -117,6 +117,24 @@ def test_kernels_are_counted_by_their_kind():
     layer, images = DoublingConv2d(64), images.to(memory_format=torch.channels_last)
     found = kernels.seconds_by_kind(lambda: layer(images))
     assert max(found, key=found.get) == "convolutions"
+    output = layer(images).sum()
+    found = kernels.seconds_by_kind(lambda: output.backward(retain_graph=True))
+    assert max(found, key=found.get) == "convolutions, backward"
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ("aten::add_", "activations and sums"),
+        ("aten::_scaled_dot_product_flash_attention_for_cpu_backward", "dense layers and attention"),
+        ("aten::native_group_norm_backward", "norms"),
+        ("Optimizer.step#AdamW.step", "optimiser and average"),
+        ("aten::_fused_adamw_", "optimiser and average"),
+        ("aten::view", "rest"),
+    ],
+)
+def test_a_kernel_has_its_kind_in_place_backward_and_on_any_processor(event, kind):
+    assert kernels.kind_of(event) == kind
 
 
 # --- a compiled network -------------------------------------------------------------------------------------

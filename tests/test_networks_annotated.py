@@ -10,6 +10,8 @@ from unnoise.errors import UnnoiseError
 from unnoise.networks import AnnotatedConfig, AnnotatedUNet, UNet, UNetConfig, build
 from unnoise.networks.attention import Attention, LinearAttention
 from unnoise.networks.convolutions import WeightStandardizedConv2d
+from unnoise.networks.doubling import DoubledConv2d
+from unnoise.networks.halving import HalvedConv2d
 from unnoise.networks.norms import ChannelLayerNorm, RMSNorm
 
 STUDIES = {
@@ -259,3 +261,22 @@ def test_a_config_builds_its_network():
         assert network.config.study == study
         assert count(build(network.config)) == count(network)
     assert isinstance(build(UNetConfig(widths=(8, 16), attention=(False, True))), UNet)
+
+
+@pytest.mark.parametrize(
+    ("mine", "published"),
+    [
+        (HalvedConv2d(5, 7), nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(20, 7, 1))),
+        (DoubledConv2d(5, 7), nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(5, 7, 3, padding=1))),
+    ],
+)
+def test_other_sizes_are_reached_by_one_convolution_instead_of_two_layers(mine, published):
+    published.load_state_dict(mine.state_dict())  # the same names and shapes
+    images = torch.randn(2, 5, 4, 6, requires_grad=True)
+    outputs = [layer(images) for layer in (mine, published)]
+    torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-5)
+    probe = torch.randn_like(outputs[0])
+    wanted = [[images, *layer.parameters()] for layer in (mine, published)]
+    gradients = [torch.autograd.grad((o * probe).sum(), w) for o, w in zip(outputs, wanted, strict=True)]
+    for left, right in zip(*gradients, strict=True):
+        torch.testing.assert_close(left, right, atol=1e-4, rtol=1e-4)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 KINDS: dict[str, tuple[str, ...]] = {
-    "convolutions, forward": (
+    "convolutions": (
         "mkldnn_convolution",
         "_convolution",  # itself: the transposed ones
         "convolution_overrideable",

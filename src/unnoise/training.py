@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 from torch.profiler import record_function
 
+from unnoise import heap
 from unnoise.batches import Ahead, Batches, Split, split
 from unnoise.checkpoint import Progress, Run
 from unnoise.compiling import compile_in_place
@@ -99,7 +100,8 @@ def train(
 ) -> Generator[TrainStep, None, None]:
     """Trains a run from where its folder is to the end of its budget, and keeps the folder up to date.
 
-    Closing the iterator early saves; a later call goes on from there.
+    Closing the iterator early saves; a later call goes on from there. On a CPU the process keeps its memory
+    from now on (see `heap`).
 
     Args:
         run, pictures, device: what, on what, where.
@@ -115,6 +117,8 @@ def train(
         UnnoiseError: when it goes wrong again and again; the last good state stays.
     """
     accelerator = _accelerator(device)
+    if accelerator.device.type == "cpu":
+        heap.keep()
     parts = split(len(pictures), run.config.data.held_out, run.config.seed)
     guards = Guards(run, pictures, parts.training) if accelerator.is_main_process else None
     accelerator.wait_for_everyone()  # the first may have tidied up

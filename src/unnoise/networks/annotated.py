@@ -15,7 +15,9 @@ from unnoise.errors import require
 from unnoise.networks import sizes
 from unnoise.networks.attention import Attention, LinearAttention
 from unnoise.networks.convnext import ConvNeXtBlock
+from unnoise.networks.doubling import DoubledConv2d
 from unnoise.networks.embeddings import Embeddings, TimestepEmbedding
+from unnoise.networks.halving import HalvedConv2d
 from unnoise.networks.limits import LARGEST, MOST_LEVELS, require_between
 from unnoise.networks.norms import ChannelLayerNorm, RMSNorm
 from unnoise.networks.resnet import ResNetBlock
@@ -167,7 +169,7 @@ def _down(config: AnnotatedConfig) -> Iterator[AnnotatedLevel]:
         elif level == last:
             resize = nn.Conv2d(before, after, 3, padding=1)
         else:
-            resize = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * before, after, 1))
+            resize = HalvedConv2d(before, after)
         yield AnnotatedLevel(
             _block(config, before, width),
             _block(config, width, width),
@@ -188,8 +190,7 @@ def _up(config: AnnotatedConfig) -> Iterator[AnnotatedLevel]:
         elif level == 0:
             resize = nn.Conv2d(after, before, 3, padding=1)
         else:
-            double = nn.Upsample(scale_factor=2, mode="nearest")
-            resize = nn.Sequential(double, nn.Conv2d(after, before, 3, padding=1))
+            resize = DoubledConv2d(after, before)
         yield AnnotatedLevel(
             _block(config, 2 * after if convnext else before + after, width),
             _block(config, width if convnext else before + after, width),

@@ -32,4 +32,4 @@ class Modulate(nn.Module):
         if self.kind == "add":
             return torch.add(images, values)
         scale, shift = values.chunk(2, dim=1)
-        return torch.addcmul(images + shift, images, scale)
+        return torch.addcmul(shift, images, 1 + scale)
