@@ -130,7 +130,7 @@ class LinearAttention(nn.Module):
         context = torch.einsum("bhdi,hei->bhde", context, values.view(self.heads, -1, values.shape[1]))
         project = self.project.weight.view(width, self.heads, -1) * query.shape[-1] ** -0.5
         project = torch.einsum("bhde,che->bhdc", context, project).reshape(batch, together, width)
-        mixed = torch.bmm(query.softmax(dim=-1).flatten(2), project) + self.project.bias
+        mixed = torch.bmm(query.softmax(dim=-1).flatten(2), project) + self.project.get_parameter("bias")
         if not isinstance(self.out_norm, RMSNorm):
             return torch.add(images, self.out_norm(_picture(mixed, images)))
         directions = self.out_norm.directions(_picture(mixed, images))
@@ -168,4 +168,4 @@ def _rows(images: Features) -> Rows:
 
 def _picture(rows: Rows, images: Features) -> Features:
     """(B, H W, C) -> (B, C, H, W), a view with the channels last."""
-    return rows.unflatten(1, images.shape[2:]).permute(0, 3, 1, 2)
+    return rows.view(len(rows), *images.shape[2:], -1).permute(0, 3, 1, 2)

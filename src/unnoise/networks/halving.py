@@ -20,5 +20,5 @@ class HalvedConv2d(nn.Module):
     def forward(self, images: Features) -> Float[Tensor, "batch outputs half_height half_width"]:
         """(B, in_width, H, W) -> (B, width, H / 2, W / 2)."""
         convolution = self.get_submodule("1")
-        weight = convolution.weight.view(-1, images.shape[1], 2, 2)
-        return functional.conv2d(images, weight, convolution.bias, stride=2)
+        weight = convolution.get_parameter("weight").reshape(-1, images.shape[1], 2, 2)
+        return functional.conv2d(images, weight, convolution.get_parameter("bias"), stride=2)
