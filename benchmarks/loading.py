@@ -29,8 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.memory import folder_of_pictures
 from benchmarks.reports import machine, publish, table
-from benchmarks.running_costs import folder_of_pictures
 from unnoise.batches import Batches, split
 from unnoise.cli.console import Bar, result
 from unnoise.data import ImageSet, load

@@ -1,15 +1,15 @@
-"""What a run costs beside its steps: guards, checkpoints, averages and looks in time, and its data in memory.
+"""What a run costs beside its steps: averages, logs, samples, checkpoints, guards, and the memory of its data.
 
     python -m benchmarks.running_costs [--quick]
 
 Steps with and without what is measured follow one another in turns (A B A B), so that a busy moment meets both;
-the medians of the turns count. Memory is the peak resident set of whole processes, as the system counts it.
+the medians of the turns count. What is done now and then is counted as often as a run of ten minutes does it,
+which the run's own rules tell. Memory is the peak resident set of whole processes, as the system counts it.
 Writes docs/running_costs.md.
 """
 
 import argparse
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,12 +19,10 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
-from benchmarks.children import peak_of
+from benchmarks.data_memory import memory
 from benchmarks.reports import machine, publish, table
 from unnoise.batches import Batches, split
 from unnoise.checkpoint import Progress, Run
@@ -33,41 +31,80 @@ from unnoise.config import Budget
 from unnoise.data import ImageSet, load
 from unnoise.diffusion import Diffusion
 from unnoise.guards import Guards
+from unnoise.history import Row
 from unnoise.looking import SAMPLE_SEEDS, draw_samples
+from unnoise.monitoring import SHARE
 from unnoise.plan import Wishes, plan
-from unnoise.recording import Recorder
+from unnoise.recording import LOOKING_SHARE, SAVING_SHARE, Recorder
+from unnoise.rhythm import Interval
 from unnoise.training import steps
 
-SHORTEST, PART_SAVING, PART_ALL = 20.0, 50.0, 20.0
-"""Of recording: seconds between saves, and how many times as long as a save, and as all of it, they are."""
+RUN = 600.0
+"""Seconds of a run: ten minutes, which is the default."""
 
 
 class Costs(NamedTuple):
-    """Seconds of a step, as it is, without guards, and without averages; of a save, a look and its guard."""
+    """Seconds of a step, as it is, without guards, and without averages, and of what is done now and then."""
 
     step: float
     unguarded: float
     unaveraged: float
+    log: float
     save: float
+    store: float
     look: float
+    last_look: float
+    chart: float
     guard: float
+    stores: int
 
     @property
-    def interval(self) -> float:
-        """Seconds between two saves."""
-        return max(SHORTEST, PART_SAVING * self.save, PART_ALL * (self.save + self.look))
+    def counts(self) -> tuple[int, int]:
+        """How often a run saves, and how often it looks, before its end."""
+        saving = Interval(0.0, 0.0, share=SAVING_SHARE)
+        looking = Interval(0.0, 0.0, share=LOOKING_SHARE)
+        now, saves, looks = 0.0, 0, 0
+        while (now := now + self.step) < RUN:
+            if not saving.due(now / RUN, now):
+                continue
+            saves, now = saves + 1, now + self.save
+            saving.paid(self.save)
+            if looking.due(now / RUN, now):
+                looks, now = looks + 1, now + self.look + self.chart
+                looking.paid(self.look + self.chart)
+        return saves, looks
 
     @property
     def rows(self) -> list[tuple[str, float, str]]:
-        """What each costs, as a part of the training time."""
-        each = f"every {self.interval:.0f} s"
+        """What each costs, as a part of the training time; averages, logs, samples and checkpoints first."""
+        saves, looks = self.counts
+        samples = looks * self.look + self.last_look
+        return [
+            ("averages (EMA and two profiles)", self.step / self.unaveraged - 1, "in each step"),
+            ("averages that are stored", self.stores * self.store / RUN, _times(self.stores, self.store)),
+            ("logs (TensorBoard, history)", self.log, _times(1, self.log) + " each second"),
+            ("loss.png", (looks + 1) * self.chart / RUN, _times(looks + 1, self.chart)),
+            (
+                "held-out loss and sample sheets",
+                samples / RUN,
+                f"{_times(looks, self.look)}, and at the end {self.last_look * 1e3:.0f} ms",
+            ),
+            ("checkpoints, with history.csv", (saves + 1) * self.save / RUN, _times(saves + 1, self.save)),
+        ]
+
+    @property
+    def watching(self) -> list[tuple[str, float, str]]:
+        """What watches over the run, likewise."""
+        _, looks = self.counts
         return [
             ("guards of a step", self.step / self.unguarded - 1, f"{self.step * 1e3:.1f} ms a step"),
-            ("guards of samples", self.guard / self.interval, f"{self.guard * 1e3:.1f} ms {each}"),
-            ("checkpoints", self.save / self.interval, f"{self.save * 1e3:.0f} ms {each}"),
-            ("averages (EMA and two profiles)", self.step / self.unaveraged - 1, "in each step"),
-            ("held-out loss and sample sheet", self.look / self.interval, f"{self.look * 1e3:.0f} ms {each}"),
+            ("guards of samples", (looks + 1) * self.guard / RUN, _times(looks + 1, self.guard)),
+            ("asking how good samples are, at most", SHARE, "when it was earned"),
         ]
+
+
+def _times(count: int, seconds: float) -> str:
+    return f"{count} x {seconds * 1e3:.1f} ms"
 
 
 class Bare:
@@ -103,12 +140,11 @@ def without(diffusion: Diffusion, what: str) -> Iterator[None]:
         diffusion.average.update, diffusion.profiles.update = average, profiles  # type: ignore[method-assign]
 
 
-def costs(folder: Path, images: ImageSet, count: int, turns: int, clock: Callable[[], float]) -> Costs:
-    """Of the default preset on these pictures; `count` steps in a turn."""
-    config = plan(images, Wishes(preset="nano", budget=Budget(unit="steps", amount=1e6)))
-    run, diffusion = Run.create(folder, config), config.build()
-    parts = split(len(images), config.data.held_out, config.seed)
-    stream = steps(diffusion, Batches(images, parts.training, 64, 0), config.budget)
+def step_costs(
+    diffusion: Diffusion, batches: Batches, count: int, turns: int, clock: Callable[[], float]
+) -> list[float]:
+    """Seconds of a step: as it is, without guards, and without averages; `count` steps in a turn."""
+    stream = steps(diffusion, batches, Budget(unit="steps", amount=1e6))
     taken: dict[str, list[float]] = {"nothing": [], "guards": [], "averages": []}
     with Bar("Steps", turns + 1) as shown:
         for turn in range(turns + 1):
@@ -120,18 +156,40 @@ def costs(folder: Path, images: ImageSet, count: int, turns: int, clock: Callabl
                     if turn:
                         times.append((clock() - started) / count)
             shown.advance(1)
-    held_out = [(images.take(parts.held_out[:64]), None)]
-    recorder = Recorder(run, diffusion, held_out, Progress())
+    return [median(times) for times in taken.values()]
+
+
+def costs(folder: Path, images: ImageSet, count: int, turns: int, clock: Callable[[], float]) -> Costs:
+    """Of the default preset on these pictures; `count` steps in a turn."""
+    config = plan(images, Wishes(preset="nano", budget=Budget(unit="minutes", amount=RUN / 60)))
+    run, diffusion = Run.create(folder, config), config.build()
+    parts = split(len(images), config.data.held_out, config.seed)
+    batches = Batches(images, parts.training, config.recipe.batch_size, 0)
+    of_a_step = step_costs(diffusion, batches, count, turns, clock)
+    tested = [parts.held_out[first : first + 64] for first in range(0, min(256, len(parts.held_out)), 64)]
     guards, progress = Guards(run, images, parts.training), Progress(1, 64, 1.0)
+    recorder = Recorder(run, diffusion, [(images.take(chunk), None) for chunk in tested], progress)
+    one = diffusion.train_step(batches[0])
+    recorder.history = [Row(step, 64 * step, step, 1e-3, 0.5, 0.5, 0.5, None) for step in range(int(RUN))]
     samples = draw_samples(diffusion, config, range(len(SAMPLE_SEEDS)))
 
-    def look() -> None:
-        recorder.look()
+    def log() -> None:
+        recorder.keep([one] * max(1, round(1 / of_a_step[0])))
+        recorder.report()
+        recorder.history.pop()
+
+    def save() -> None:
+        recorder.save()
         recorder.write()
 
-    actions = (recorder.save, look, lambda: guards.drawn(samples, progress, name="sheet"))
+    def look(fine: bool) -> None:
+        recorder.look(fine=fine)
+        recorder.history.pop()
+
+    actions = (log, save, recorder.store, lambda: look(False), lambda: look(True), recorder.chart)
+    guard = timed(lambda: guards.drawn(samples, progress, name="sheet"), 5, clock)
     others = [timed(action, 5, clock) for action in actions]
-    return Costs(*(median(times) for times in taken.values()), *others)
+    return Costs._make([*of_a_step, *others, guard, config.recipe.ema.snapshots])
 
 
 def timed(action: Callable[[], object], turns: int, clock: Callable[[], float]) -> float:
@@ -145,39 +203,22 @@ def timed(action: Callable[[], object], turns: int, clock: Callable[[], float]) 
     return median(seconds)
 
 
-def folder_of_pictures(folder: Path, count: int, side: int = 64) -> Path:
-    """Writes so many small pictures: pieces of smooth noise, each another."""
-    numbers = np.random.default_rng(0)
-    coarse = Image.fromarray(numbers.integers(0, 256, (256, 256, 3), np.uint8)).resize((2048, 2048))
-    whole = np.asarray(coarse)
-    with Bar("Writing pictures", count) as shown:
-        for number in range(count):
-            path = folder / f"{number // 1000:03d}" / f"{number:06d}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            top, left = numbers.integers(0, 2048 - side, 2)
-            Image.fromarray(whole[top : top + side, left : left + side]).save(path, compress_level=1)
-            shown.advance(1)
-    return folder
-
-
-def peak(folder: Path, out: Path, count: int) -> float:
-    """MB that a process holds at most which trains a tiny network on these pictures for so many steps."""
-    small = ["network.widths=[8,16]", 'network.attention=["none","none"]', "network.block_depth=1"]
-    options = ["--steps", str(count), "--device", "cpu", "--out", str(out), "--set", *small]
-    arguments = [sys.executable, "-m", "unnoise", "train", str(folder), *options]
-    return peak_of(arguments)
-
-
-def memory(folder: Path, counts: tuple[int, int], steps_each: int) -> list[list[str]]:
-    """Peaks of the first training, which fills the cache, and of a second, for few pictures and for many."""
-    rows = []
-    for count in counts:
-        pictures = folder_of_pictures(folder / f"pictures-{count}", count)
-        first = peak(pictures, folder / f"first-{count}", 20)
-        second = peak(pictures, folder / f"second-{count}", steps_each)
-        rows.append([f"{count:,}", f"{first:.0f}", f"{second:.0f}"])
-    grown = [float(many) / float(few) - 1 for few, many in zip(rows[0][1:], rows[1][1:], strict=True)]
-    return [*rows, ["growth", *(f"{part:+.1%}" for part in grown)]]
+def page(found: Costs, source: str) -> list[str]:
+    """What was found of the time, and what it adds up to."""
+    together, watching = (sum(part for _, part, _ in rows) for rows in (found.rows, found.watching))
+    lines = [
+        *found.rows,
+        ("**all of these together**", together, ""),
+        *found.watching,
+        ("**with all that watches**", together + watching, ""),
+    ]
+    return [
+        "# What a run costs beside its steps",
+        f"Averages, logs, samples and checkpoints together take {together:.1%} of the time of training, and "
+        f"{together + watching:.1%} with all that watches over a run, in one of {RUN / 60:.0f} minutes at the "
+        f"default settings (the default preset on {source}, batch 64).",
+        table(["", "of the time", "that is"], [[n, f"{part:+.2%}", told] for n, part, told in lines], (0, 2)),
+    ]
 
 
 def main() -> None:
@@ -197,15 +238,9 @@ def main() -> None:
         found = costs(folder / "run", load(asked.source), count, turns, time.perf_counter)
         os.environ["UNNOISE_CACHE"] = str(folder / "cache")
         peaks = memory(folder, counts, length)
-    rows = found.rows
-    guarded, all_of_it = sum(part for _, part, _ in rows[:3]), sum(part for _, part, _ in rows)
     quick = " --quick" if asked.quick else ""
     paragraphs = [
-        "# What a run costs beside its steps",
-        f"Guards and checkpoints take {guarded:.1%} of the time of training, and all that is below "
-        f"{all_of_it:.1%}, at the default intervals (the default preset on {asked.source}, batch 64). Asking "
-        "how good samples are takes another twentieth at most, which it waits for.",
-        table(["", "of the time", "that is"], [[n, f"{part:+.2%}", told] for n, part, told in rows], (0, 2)),
+        *page(found, asked.source),
         "A data set is mapped into memory, and its pages are let go before they add up. Peak resident set, in "
         f"MB, of `unnoise train` with a tiny network, {length:,} steps of 64 on pictures of 64 x 64 in colour:",
         table(["pictures", "when they are decoded, 20 steps", "when they are in the cache"], peaks),

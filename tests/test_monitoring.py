@@ -117,10 +117,10 @@ def test_a_run_that_is_to_stop_by_what_is_measured_is_measured_more_often(tmp_pa
     config = replace(run.config, data=replace(run.config.data, held_out=60), until_converged=stops)
     run, parts = run.with_config(config), split(len(images), 60, 0)
     watching = monitor.Monitor(run, config.build(), images, parts, Progress())
-    earned = 1.5 / 0.05  # the least that a first measure is guessed to take
+    earned = 1.5 / monitor.SHARE_TO_STOP  # the least that a first measure is guessed to take
     after = Progress(10**6, 10**9, 1.1 * earned)
     assert watching.due(after) == stops
-    assert watching.due(after._replace(seconds=4 * earned))
+    assert watching.due(after._replace(seconds=5 * earned))
 
 
 # --- what is measured --------------------------------------------------------------------------------------

@@ -286,7 +286,7 @@ def test_intervals():
 @pytest.mark.parametrize("seconds", [0.1, 3.0, 15.0])
 def test_looks_take_at_most_their_share_and_the_first_comes_early(minutes, seconds):
     """Simulated: a run of so many minutes whose looks take so many seconds, asked twice a second."""
-    interval, now, looks = Interval(0.0, 0.0, share=0.015), 0.0, []
+    interval, now, looks = Interval(0.0, 0.0, share=recording.LOOKING_SHARE), 0.0, []
     while now < 60 * minutes:
         now += 0.5
         if interval.due(now / (60 * minutes), now):
@@ -294,8 +294,8 @@ def test_looks_take_at_most_their_share_and_the_first_comes_early(minutes, secon
             interval.paid(seconds)
             now += seconds
     assert looks[0] == max(20, 6 * minutes)
-    assert all(then - before >= seconds / 0.015 for before, then in itertools.pairwise(looks))
-    assert seconds * (len(looks) - 1) <= 0.015 * 60 * minutes
+    assert all(then - before >= seconds / recording.LOOKING_SHARE for before, then in itertools.pairwise(looks))
+    assert seconds * (len(looks) - 1) <= recording.LOOKING_SHARE * 60 * minutes
 
 
 def test_sheets_on_the_way_take_a_third_of_the_steps_and_the_last_one_all(tmp_path, images, monkeypatch):
@@ -315,7 +315,7 @@ def test_sheets_on_the_way_take_a_third_of_the_steps_and_the_last_one_all(tmp_pa
 
 
 def test_losses_are_written_with_each_state_without_waiting_for_pictures(tmp_path, images, monkeypatch):
-    monkeypatch.setattr(Interval, "due", lambda interval, *_: interval.share != recording._LOOKING_SHARE)
+    monkeypatch.setattr(Interval, "due", lambda interval, *_: interval.share != recording.LOOKING_SHARE)
     run = start(tmp_path / "run", 9)
     list(itertools.islice(train(run, images), 3))
     assert not list(run.samples.glob("*.png"))

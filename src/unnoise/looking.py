@@ -27,8 +27,8 @@ def draw_samples(
     diffusion: Diffusion,
     config: RunConfig,
     places: range,
-    *,
     fine: bool = True,
+    *,
     each_step: Callable[[], None] = lambda: None,
 ) -> Images:
     """The pictures at these places of the sample sheet, (B, C, H, W) in [0, 1].

@@ -27,7 +27,7 @@ from unnoise.tensors import Images
 
 Result = TypeVar("Result")
 
-_SAVING_SHARE, _LOOKING_SHARE = 0.02, 0.015
+SAVING_SHARE, LOOKING_SHARE = 1 / 50, 1 / 80
 """Of the time of training, at most, so that with all else it stays below a twentieth: docs/running_costs.md."""
 
 
@@ -100,14 +100,14 @@ class Recorder:
         """
         spent, seconds = self.run.config.budget.spent(*self.progress), self.progress.seconds
         reporting = Interval(spent, seconds, fraction=0, shortest=1.0)
-        saving = Interval(spent, seconds, share=_SAVING_SHARE)
-        looking = Interval(spent, seconds, share=_LOOKING_SHARE)
+        saving = Interval(spent, seconds, share=SAVING_SHARE)
+        looking = Interval(spent, seconds, share=LOOKING_SHARE)
         storing = Shares(self.snapshots.count, spent)
         step = None
         try:
             for step in steps:
                 self.progress, self._learning_rate = step.progress, step.learning_rate
-                self._results.append(step.result)
+                self.keep([step.result])
                 now = step.spent, step.progress.seconds
                 if reporting.due(*now) or found_now(step.result):
                     self.report()
@@ -216,6 +216,10 @@ class Recorder:
         tensors = [*average.source.parameters(), *average.network.parameters(), *average.network.buffers()]
         if not bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all()):
             raise Fault("non-finite weights", "A weight became nan", step=step, good=step - 1)
+
+    def keep(self, results: Sequence[StepResult]) -> None:
+        """Keeps what steps gave until the next report."""
+        self._results += results
 
     def report(self) -> None:
         """Records the mean training losses since the last time.

@@ -28,7 +28,6 @@ from unnoise.looking import SAMPLE_SEEDS, Batch, Interrupted, draw_samples
 from unnoise.monitoring import Monitor
 from unnoise.recording import Recorder, TrainStep
 from unnoise.tensor_files import read_facts
-from unnoise.tensors import Images
 
 _TESTED_PICTURES = 256
 """Held-out pictures are denoised again and again; this many tell enough."""
@@ -153,10 +152,7 @@ def _stretch(
         converged = config.until_converged and monitor is not None and monitor.verdict is not None
         return team.spent(lambda: 1.0 if converged or stop() else config.budget.spent(*now))
 
-    def draw_places(places: range, fine: bool) -> Images:
-        return draw_samples(diffusion, config, places, fine=fine, each_step=check)
-
-    team = Team(accelerator, draw_places)
+    team = Team(accelerator, partial(draw_samples, diffusion, config, each_step=check))
     seed, accumulate = changes.seed(config.seed), config.accumulate
     iterator = steps(diffusion, batches, config.budget, progress, seed=seed, accumulate=accumulate, spent=spent)
     if guards is None:

@@ -31,7 +31,7 @@ _TESTED = 16
 _SETTING_UP = 1.5
 """Seconds that are guessed for the feature network and the features of the pictures, before the first time."""
 
-SHARE, SHARE_TO_STOP = 0.015, 0.05
+SHARE, SHARE_TO_STOP = 1 / 80, 1 / 20
 """Of a run's time, at most; a run that is to stop by what is measured has to be measured more often."""
 
 COPIES = 0.05
