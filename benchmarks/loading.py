@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.memory import folder_of_pictures
+from benchmarks.data_memory import folder_of_pictures
 from benchmarks.reports import machine, publish, table
 from unnoise.batches import Batches, split
 from unnoise.cli.console import Bar, result

@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.reports import machine, publish, table
+from benchmarks.reports import measured, publish, table
 from unnoise.checkpoint import Run
 from unnoise.cli.console import Bar, say
 from unnoise.config import Budget
@@ -86,9 +86,9 @@ def publish_page(path: Path, rows: list[Quality], levels: list[LevelLoss], minut
     said = _sentence(stop, rows)
     made = (
         f"`python -m benchmarks.stopping --minutes {minutes:g}`: {TRAINED} digits, {HELD_OUT} held out, a "
-        f"constant learning rate, and everything that the run measured of itself. {machine()}."
+        f"constant learning rate, and everything that the run measured of itself. {measured()}"
     )
-    publish(path, "# When does a run stop?", made, said, table(header, lines, texts=()))
+    publish(path, "# When does a run stop?", said, made, table(header, lines, texts=()))
     return said
 
 
@@ -113,11 +113,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=12.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("runs/stopping"), help="of the run")
-    parser.add_argument("--out", type=Path, default=Path("docs"), help="of the page")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="of the page")
     asked = parser.parse_args()
     run = run_on_few(asked.folder, asked.minutes, asked.seed)
     rows, levels = read_monitor(run.path)
-    say(publish_page(asked.out / "stopping.md", rows, levels, asked.minutes))
+    if not rows:
+        raise SystemExit(f"The run measured nothing of itself in {asked.minutes:g} minutes: give it more.")
+    say(publish_page(asked.docs / "stopping.md", rows, levels, asked.minutes))
 
 
 if __name__ == "__main__":
