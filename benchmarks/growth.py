@@ -25,7 +25,6 @@ import torch
 from benchmarks.children import told_by
 from benchmarks.growth_page import PICTURES, Row, draw, page
 from benchmarks.reports import asking, folder_for, measured, processor, tell
-from unnoise.roofline import flops
 from unnoise.cli.console import Bar, count, result
 from unnoise.config import DataConfig, Recipe, RunConfig
 from unnoise.diffusion import Diffusion
@@ -34,6 +33,7 @@ from unnoise.normalizer import Normalizer
 from unnoise.pictures import save_png
 from unnoise.pictures.charts import painted
 from unnoise.presets import recipe
+from unnoise.roofline import flops
 from unnoise.tables import read_table, write_table
 from unnoise.training import choose_device
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import loading, running_costs, startup
-from benchmarks.memory import folder_of_pictures
+from benchmarks import loading, running_costs
+from benchmarks.data_memory import folder_of_pictures
 from unnoise.data import load
 
 COSTS = running_costs.Costs(
@@ -110,19 +110,3 @@ def test_the_page_about_loading():
     assert "delivers 32 to 320 times" in text
     assert "at least 20 times" in text
     assert "less than 20 times" in "\n".join(loading.page(ways, seconds, 6400, 0.1, "cpu"))
-
-
-# --- starting ------------------------------------------------------------------------------------------------
-
-
-def test_the_page_about_starting():
-    seconds = {"import torch": 1.5, "unnoise --help": 0.05, "first step on digits": 4.0}
-    text = "\n".join(startup.page(seconds))
-    assert "| first step on digits | 4.00 | 2.50 | 3 |" in text
-    assert "All of it is so." in text
-    assert "But not so: first step on digits." in "\n".join(startup.page(seconds | {"import torch": 0.9}))
-
-
-def test_what_ends_badly_is_not_timed():
-    with pytest.raises(RuntimeError, match="no such command"):
-        startup.waited([startup.sys.executable, "-c", "raise SystemExit('no such command')"])

@@ -24,8 +24,8 @@ def levels_for(height: int, width: int, patch_size: int) -> int:
     return max(2, levels)
 
 
-def _sized(channels: int, height: int, width: int, base: int, depth: int = 2) -> Recipe:
-    """Our family: U-Nets on patches that predict the velocity, of any width and depth."""
+def _sized(channels: int, height: int, width: int, base: int, depth: int = 2, batch_size: int = 128) -> Recipe:
+    """Our family: U-Nets on patches that predict the velocity, of any width and depth; see docs/log.md."""
     # Patches make each layer p^2 times cheaper; below 16 pixels there is nothing to give away.
     patch_size = 1 if min(height, width) < 16 else 2 if max(height, width) <= 64 else 4
     levels = levels_for(height, width, patch_size)
@@ -41,11 +41,11 @@ def _sized(channels: int, height: int, width: int, base: int, depth: int = 2) ->
         ),
         schedule=OffsetCosine(0.002, 0.9999),
         objective=Objective("velocity", "velocity", "l2"),
-        noise_levels=LogNormal(-0.5, 1.2, stratified=True),
+        noise_levels=LogNormal(0.3, 1.2, stratified=True),
         condition="log_snr",
         optimizer=OptimizerConfig(
             name="muon",
-            learning_rate=4e-3,
+            learning_rate=6e-3,
             weight_decay=1e-2,
             betas=(0.9, 0.99),
             max_gradient_norm=1.0,
@@ -53,16 +53,17 @@ def _sized(channels: int, height: int, width: int, base: int, depth: int = 2) ->
             decay="linear",
         ),
         # Two further averages are stored on the way, so that `unnoise ema` can make any other one.
-        ema=EMAConfig(decay=0.9999, warmup=16.0, profiles=USUAL, megabytes=200.0),
-        batch_size=64,
+        ema=EMAConfig(decay=0.9999, warmup=8.0, profiles=USUAL, megabytes=200.0),
+        batch_size=batch_size,
         # Fresh noise on the way mends what a network that was trained for minutes gets wrong.
-        sampling=Sampling(num_steps=60, eta=1.0),
+        sampling=Sampling(sampler="dpmpp_2m_sde", num_steps=30, spacing="log_snr"),
     )
 
 
 def nano(channels: int, height: int, width: int) -> Recipe:
     """The smallest of our family: made for minutes on a laptop's CPU."""
-    return _sized(channels, height, width, base=32 if max(height, width) <= 16 else 48)
+    # In minutes there are few steps: they matter more than how exact each is.
+    return _sized(channels, height, width, base=32 if max(height, width) <= 16 else 48, batch_size=64)
 
 
 def small(channels: int, height: int, width: int) -> Recipe:
@@ -77,7 +78,7 @@ def medium(channels: int, height: int, width: int) -> Recipe:
 
 def large(channels: int, height: int, width: int) -> Recipe:
     """For hours to days on GPUs."""
-    return _sized(channels, height, width, base=128, depth=3)
+    return _sized(channels, height, width, base=128, depth=3, batch_size=256)
 
 
 def keras_ddim(channels: int, height: int, width: int) -> Recipe:
