@@ -22,7 +22,7 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.reports import machine, publish, table
-from unnoise import Diffusion
+from unnoise import Diffusion, heap
 from unnoise.cli.console import Bar, result
 from unnoise.costs import Measured, Measurements, size_of, to_toml
 from unnoise.doctor.speed import memory
@@ -55,6 +55,7 @@ class Cost(NamedTuple):
 def cost(name: str, batch: int, steps: int) -> Cost:
     """Trains a preset for some steps in this process."""
     torch.manual_seed(0)
+    heap.keep()  # as `unnoise train` does
     chosen = recipe(name, CHANNELS, SIDE, SIDE)
     diffusion = Diffusion(
         build(chosen.network),

@@ -3,10 +3,10 @@
     python -m benchmarks.recipes --measure              # what each costs: CPU seconds an image, on one thread
     python -m benchmarks.recipes [NAME ...]             # trains them one after the other, and judges them
 
-A recipe is the preset `nano` with some changes. It sees as many images as a CPU would train in the minutes
-at hand, by what it was measured to cost; where its steps are taken is all the same then, so a GPU answers in a
-minute what takes a laptop ten. Each run keeps averages of several lengths and is drawn by several samplers,
-which cost nothing to compare. docs/log.md tells what was learned from the tables.
+A recipe is the preset `nano`, as it was when the search began, with some changes. It sees as many images as a
+CPU would train in the minutes at hand, by what it was measured to cost; where its steps are taken is all the
+same then, and a GPU takes those of many recipes at once. Each run keeps averages of several lengths and is
+drawn by several samplers, which cost little to compare. docs/log.md tells what was learned from the tables.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.recipe_list import AVERAGES, RECIPES, SAMPLINGS
+from benchmarks.recipe_list import AVERAGES, RECIPES, SAMPLINGS, START
 from benchmarks.solver_judge import Judge, judge_for
 from unnoise.batches import Batches, held_out_count, split
 from unnoise.cli.console import Bar, result
@@ -56,7 +56,7 @@ class Cost:
 
 def config_of(name: str, images: ImageSet, budget: Budget, seed: int) -> RunConfig:
     """The preset with the changes of this name. `flip` is no part of the recipe, but of the data."""
-    changes = RECIPES[name]
+    changes = (*START, *RECIPES[name])
     wishes = Wishes(
         preset="nano",
         changes=tuple(change for change in changes if change != "flip"),
@@ -143,9 +143,7 @@ def main() -> None:
     )
     parser.add_argument("--measure", action="store_true", help="only measure what each costs")
     parser.add_argument("--minutes", type=float, default=10.0, help="of a CPU that does --rate")
-    parser.add_argument(
-        "--rate", type=float, default=282.0, help="images/s of the default preset on two threads"
-    )
+    parser.add_argument("--rate", type=float, default=282.0, help="images/s of start on two threads")
     parser.add_argument("--images", default="fashion-mnist")
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--samplings", nargs="*", default=["2m-sde-40", "2m-20"], help="of each average")
@@ -165,11 +163,7 @@ def main() -> None:
     for asked_for in names:
         name, seed, minutes = (*asked_for.split("@"), "", "")[:3]
         seen = (
-            60
-            * float(minutes or asked.minutes)
-            * asked.rate
-            * costs["default"]
-            / costs.get(name, costs["default"])
+            60 * float(minutes or asked.minutes) * asked.rate * costs["start"] / costs.get(name, costs["start"])
         )
         config = config_of(name, images, Budget(unit="images", amount=round(seen)), int(seed or 0))
         path = asked.work / f"{asked_for}.csv"

@@ -28,12 +28,13 @@ from benchmarks.picture_judge import Exam, Judge, Score, exam, judges, noise_pic
 from benchmarks.quality_page import publish_page
 from benchmarks.quality_rows import NOISE, REAL, Row
 from benchmarks.reports import machine
+from unnoise import heap
 from unnoise.cli.console import Bar, result, say
 from unnoise.errors import UnnoiseError, require
 from unnoise.tables import read_table, write_table
 from unnoise.tensor_files import read_tensors, write_tensors
 
-MARKS = (0.5, 1.0, 2.0, 4.0, 7.0, 10.0)
+MARKS = (1.0, 3.0, 10.0)
 _SHOWN = 12
 
 
@@ -43,17 +44,19 @@ class Amounts:
 
     minutes: float = 10.0
     slice_seconds: float = 20.0
-    early: int = 500
+    early: int = 200
     """Pictures at each mark."""
-    late: int = 1000
+    late: int = 500
     """Pictures at the last."""
     quick: bool = False
+    between: tuple[float, ...] = MARKS
+    """Minutes at which the weights are kept, beside the last."""
 
     @property
     def marks(self) -> list[float]:
         """In minutes; the last one is all of them."""
         shares = (0.5, 1.0) if self.quick else ()
-        known = [share * self.minutes for share in shares] or list(MARKS)
+        known = [share * self.minutes for share in shares] or sorted(self.between)
         return [*(mark for mark in known if mark < self.minutes), self.minutes]
 
     def samples(self, mark: float) -> list[int]:
@@ -237,9 +240,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=int, metavar="PIXELS", help="of pictures from folders")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--minutes", type=float, default=10.0, help="that each contender trains")
+    parser.add_argument("--marks", type=float, nargs="+", default=MARKS, help="minutes at which they also draw")
     parser.add_argument("--contenders", nargs="+", choices=ENTRIES, default=list(ENTRIES))
-    parser.add_argument("--samples", type=int, default=1000, help="at the last mark")
-    parser.add_argument("--early", type=int, default=500, help="samples at each mark, at most --samples")
+    parser.add_argument("--samples", type=int, default=500, help="at the last mark")
+    parser.add_argument("--early", type=int, default=200, help="samples at each mark, at most --samples")
     parser.add_argument("--slice", type=float, default=20.0, metavar="SECONDS", help="of a turn")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("build/time_to_quality"))
@@ -258,12 +262,13 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measures what is missing, then draws the page of all there is."""
     asked = arguments()
-    amounts = Amounts(asked.minutes, asked.slice, asked.early, asked.samples)
+    amounts = Amounts(asked.minutes, asked.slice, asked.early, asked.samples, between=tuple(asked.marks))
     work, docs = asked.work, asked.docs or Path("docs")
     if asked.quick:
         amounts = Amounts(0.1, 1.0, 32, 64, quick=True)
         work, docs = work / "quick", asked.docs or work / "quick"
     torch.set_num_threads(asked.threads)
+    heap.keep()  # as `unnoise train` does; here for all
     log = work / "results.csv"
     try:
         for source in [] if asked.page_only else asked.images or ["fashion-mnist"]:

@@ -184,7 +184,7 @@ def _size(network: nn.Module) -> int:
 
 def pairs() -> list[Callable[[], Pair]]:
     """What makes each pair whose library is installed; diffusers must be."""
-    made = [with_diffusers]
+    made: list[Callable[[], Pair]] = [with_diffusers]
     if find_spec("denoising_diffusion_pytorch"):
         made.append(with_lucidrains)
     return made

@@ -185,7 +185,7 @@ def job(tmp_path, monkeypatch):
     judge = Judge("classes", "two numbers", see, see(images.take(np.arange(200))))
     monkeypatch.setattr(time_to_quality, "build", build)
     monkeypatch.setattr(time_to_quality, "judges", lambda *_, **__: [judge])
-    amounts = time_to_quality.Amounts(minutes=1.0, slice_seconds=20.0, early=5, late=10)
+    amounts = time_to_quality.Amounts(minutes=1.0, slice_seconds=20.0, early=5, late=10, between=(0.5,))
     return SimpleNamespace(
         job=time_to_quality.Job(Exam("digits", images, images), 0, amounts, tmp_path),
         log=tmp_path / "results.csv",

@@ -8,7 +8,7 @@ matrix (out, in * height * width).
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, overload
 
 import torch
@@ -101,18 +101,18 @@ class Muon(torch.optim.Optimizer):
         self._adamw.step()
         return loss
 
-    def _turn(self, parameters: Sequence[nn.Parameter], group: dict[str, Any]) -> None:
+    def _turn(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         """Moves the matrices; those of one shape together, since each product alone is small."""
         if not parameters:
             return
-        gradients = [parameter.grad for parameter in parameters]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         for parameter in parameters:
             if not self.state[parameter]:
                 self.state[parameter]["momentum"] = torch.zeros_like(parameter)
         averages = [self.state[parameter]["momentum"] for parameter in parameters]
         torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
         ahead = torch._foreach_lerp(gradients, averages, group["momentum"])
-        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_mul_([*parameters], 1 - group["lr"] * group["weight_decay"])
         alike: dict[torch.Size, list[int]] = {}
         for place, update in enumerate(ahead):
             alike.setdefault(_in_memory(update).shape, []).append(place)
@@ -120,8 +120,8 @@ class Muon(torch.optim.Optimizer):
             updates = orthogonalize(torch.stack([_in_memory(ahead[place]).flatten(1) for place in places]))
             length = 0.2 * math.sqrt(max(updates.shape[1:]))
             for place, update in zip(places, updates, strict=True):
-                parameter = _in_memory(parameters[place])
-                parameter.add_(update.view(parameter.shape), alpha=-group["lr"] * length)
+                moved = _in_memory(parameters[place])
+                moved.add_(update.view(moved.shape), alpha=-group["lr"] * length)
 
 
 def _in_memory(weight: Tensor) -> Tensor:
