@@ -126,9 +126,9 @@ def page(best: float, threads: int, turns: int, count: int) -> list[str]:
         "# How fast training is, beside the libraries that the networks come from",
         f"Training is {' and '.join(told)}, with the same networks and the same weights.",
         f"Images a second, whole training steps of {BATCH} grey pictures of {SIDE} x {SIDE}: the same network "
-        "with the same weights, each in its own library and process, trained as its users train it; ours keeps "
-        "its memory from step to step, as `unnoise train` has it (src/unnoise/heap.py). `of the roof`: what our "
-        "step does of the multiplications that a large product of matrices does on this machine, "
+        "with the same weights, each in its own library and process, trained as its users do; ours keeps "
+        "its memory from step to step, as `unnoise train` has it (src/unnoise/heap.py). `of the roof`: what "
+        "our step does of the multiplications that a large product of matrices does on this machine, "
         f"{best:.0f} GFLOP/s; those it saves do not count. `difference`: the largest of the outputs.",
         table(["network", "parameters", "ours", "theirs", "ratio", "of the roof", "difference"], rows),
         *shares,
