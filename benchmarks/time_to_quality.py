@@ -6,8 +6,9 @@ Every contender trains with the recipe of its own documentation, in turns of 20 
 that a busy moment meets all. Its averaged weights are kept at marks of its own clock; when all have trained,
 they draw with a sampler of their own, and the same two networks judge (see `picture_judge`).
 
-What is finished is a row of results.csv in --work, and is not done again: the same command goes on after it was
-stopped. Contenders that were stopped amidst training begin anew. All rows ever measured add up in
+FOLDER may be any pictures; ours are those that `python -m benchmarks.emoji` sorts, a set that no recipe was
+tuned on. What is finished is a row of results.csv in --work, and is not done again: the same command goes on
+after it was stopped. Contenders that were stopped amidst training begin anew. All rows ever measured add up in
 docs/time_to_quality.csv, of which the page is drawn. Other libraries are needed: `make bench` installs them.
 """
 
