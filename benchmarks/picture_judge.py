@@ -158,8 +158,10 @@ def _of_classifier(classifier: Classifier, questions: Exam) -> Judge:
         return seen.double()
 
     raw = see(training.take(_some(training, _MOST_REFERENCES)))
-    # A deviation of 1 over training pictures, so that all features count.
-    centre, scale = raw.mean(0), raw.std(0) + 1e-6
+    # A deviation of 1 over training pictures, so that all features count; but one that hardly ever moves must
+    # not count for a thousand where a sample moves it.
+    deviations = raw.std(0)
+    centre, scale = raw.mean(0), deviations.clamp(min=0.1 * float(deviations.median()))
 
     def standardised(pictures: Tensor) -> Tensor:
         return (see(pictures) - centre) / scale
