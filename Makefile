@@ -38,7 +38,6 @@ format: $(VENV)/.installed-test ## put the style right
 # They need torchvision, which needs a build of torch of its own release.
 $(PEERS)/.installed: pyproject.toml Makefile
 	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.14.1 torchvision==0.29.1
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.14.1 torchvision==0.29.1 \
 	  diffusers==0.42.1 denoising-diffusion-pytorch==1.9.4 smalldiffusion==0.5.0 datasets==5.2.0 --editable '.[digits]'
 	touch $@
