@@ -11,28 +11,15 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from unnoise import kernels
 from unnoise.denoiser import Precision
-from unnoise.kernels import KINDS, RANGES
+from unnoise.kernels import RANGES
 from unnoise.roofline import FlopCounter, finish, roof
 
 Step = TypeVar("Step")
 
 DATA, OPTIMISER, COMPILED, REST = RANGES["data"], "optimiser", "compiled kernels", "Python and the rest"
-_FORWARD, _BACKWARD = "convolutions, forward", "convolutions, backward"
-_ALSO = {
-    "convolutions": ("convolution", "thnn_conv2d", "cudnn_convolution_transpose"),
-    "dense layers and attention": (
-        "linear",
-        "_softmax",
-        "_scaled_dot_product_efficient_attention",
-        "_scaled_dot_product_cudnn_attention",
-        "_flash_attention",
-        "_efficient_attention",
-    ),
-    "activations and sums": ("sum", "mean", "gelu", "relu", "sub_", "mul_", "div_"),
-    "copies": ("_to_copy", "clone", "contiguous", "fill_", "zero_"),
-}
-"""Operators besides those of `kernels.KINDS`; what ends in `_backward` is of the kind of its forward."""
+_FORWARD = "convolutions, forward"
 _COMPILED = ("triton_", "cpp_fused", "CompiledFunction", "Torch-Compiled", "CompiledFxGraph")
 _STEP = "unnoise: step"
 
@@ -200,11 +187,8 @@ def kind_of(name: str) -> str:
     """The kind of kernel of an operator of this name."""
     if any(mark in name for mark in _COMPILED):
         return COMPILED
-    name = name.removeprefix("aten::").replace("_for_cpu", "")
-    backward = "backward" in name
-    forward = name.removesuffix("_backward").removesuffix("_forward")
-    kind = _KINDS.get(name) or _KINDS.get(forward, REST)
-    return {"convolutions": _BACKWARD if backward else _FORWARD}.get(kind, kind)
+    kind = kernels.kind_of(name)
+    return {"convolutions": _FORWARD, "rest": REST}.get(kind, kind)
 
 
 def _range_of(event: Any) -> str | None:  # noqa: ANN401 (PyTorch's FunctionEvent)
@@ -218,6 +202,3 @@ def _range_of(event: Any) -> str | None:  # noqa: ANN401 (PyTorch's FunctionEven
             return OPTIMISER
         inside = inside.cpu_parent
     return None
-
-
-_KINDS = {name: kind for table in (_ALSO, KINDS) for kind, names in table.items() for name in names}
