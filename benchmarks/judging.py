@@ -26,7 +26,9 @@ NOISE_LEVELS = (0.1, 0.3, 1.0, 3.0, 10.0)
 CONFIDENT = 0.9
 SAMPLES = 200
 _CLASSIFIER_STEPS = 400
+_BATCH = 128
 _UNSEEN = 300
+_HANDFUL = 20
 
 
 class Errors(NamedTuple):
@@ -148,8 +150,12 @@ def load_or_train(
     *,
     width: int = 16,
     hidden: int = 32,
+    balanced: bool = False,
 ) -> Classifier:
-    """The classifier in this file, or a new one of the pictures at `seen`, which is put there."""
+    """The classifier in this file, or a new one of the pictures at `seen`, which is put there.
+
+    A balanced one meets all classes equally often, but for those of a handful of pictures, which it never does.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         classes = len(images.class_names) or 10
@@ -157,7 +163,7 @@ def load_or_train(
     if path.is_file():
         classifier.load_state_dict(read_tensors(path)[0])
     else:
-        _train(classifier, images, seen, steps)
+        _train(classifier, images, seen, steps, _chances(images, seen) if balanced else None)
         write_tensors(path, classifier.state_dict(), {"steps": str(steps)})
     return classifier.eval()
 
@@ -185,12 +191,26 @@ def _pixels(images: ImageSet, indices: NDArray[np.int64]) -> Tensor:
     return images.take(indices).float() / 255
 
 
-def _train(classifier: Classifier, images: ImageSet, seen: NDArray[np.int64], steps: int) -> None:
+def _chances(images: ImageSet, seen: NDArray[np.int64]) -> Tensor:
+    """How often each is met; a feature that told five pictures from thousands would be all tail."""
+    assert images.labels is not None, "the judge needs the classes of the pictures"
+    labels = images.labels[seen]
+    counts = np.bincount(labels)[labels]
+    return torch.from_numpy(np.where(counts < _HANDFUL, 0.0, 1 / counts))
+
+
+def _train(
+    classifier: Classifier, images: ImageSet, seen: NDArray[np.int64], steps: int, chances: Tensor | None
+) -> None:
     assert images.labels is not None, "the judge needs the classes of the pictures"
     optimizer = torch.optim.AdamW(classifier.parameters(), 2e-3)
     generator = torch.Generator().manual_seed(0)
     for _ in range(steps):
-        batch = seen[torch.randint(len(seen), (128,), generator=generator).numpy()]
+        if chances is None:
+            places = torch.randint(len(seen), (_BATCH,), generator=generator)
+        else:
+            places = torch.multinomial(chances, _BATCH, replacement=True, generator=generator)
+        batch = seen[places.numpy()]
         labels = torch.from_numpy(images.labels[batch])
         loss = functional.cross_entropy(classifier(_pixels(images, batch)), labels)
         optimizer.zero_grad()

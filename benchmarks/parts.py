@@ -46,6 +46,7 @@ class Part(NamedTuple):
 PARTS = (
     Part("training_speed", "How fast is training beside diffusers and denoising-diffusion-pytorch?", 5),
     Part("time_to_quality", "How good are the pictures of several libraries after the same minutes?", 60),
+    Part("peer_samplers", "Which of the others' own samplers draws best with what they learned?", 12),
     Part("sampling", "How fast is sampling beside diffusers?", 10, "sampling_speed", ("--compile",)),
     Part("loading", "How fast do pictures become batches?", 10),
     Part("running_costs", "What do guards, checkpoints, averages and data cost?", 20),

@@ -1,11 +1,12 @@
 """Each library trains as its own examples train, and draws with its averaged weights and a sampler of its own.
 
 Settings are those of each library's documentation, but for what would be unkind to minutes on a CPU: learning
-rates and batches that differ from it are told in `contenders.ENTRIES`.
+rates and batches that differ from it are told in `contenders.ENTRIES`. Of each library's samplers of at most 30
+calls the one that draws best is named first (`python -m benchmarks.peer_samplers`).
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,9 +25,12 @@ class Peer:
     """What the other libraries have in common: pictures of one kind, in batches."""
 
     batch_size = BATCH
+    samplers: ClassVar[Mapping[str, tuple[int, dict[str, Any]]]]
+    """Calls and options by names; the first is used unless another is asked for."""
 
     def __init__(self, images: ImageSet, seed: int) -> None:
         self.shape = (images.channels, images.height, images.width)
+        self.use(next(iter(self.samplers)))
         self._batches, self._step = Batches(images, np.arange(len(images)), BATCH, seed), 0
         torch.manual_seed(seed)
 
@@ -34,6 +38,11 @@ class Peer:
         """The next pictures, floats in [0, 1]."""
         self._step += 1
         return self._batches[self._step - 1].float() / 255
+
+    def use(self, sampler: str) -> None:
+        """Draws with this one of `samplers` from now on."""
+        self.sampler = sampler
+        self.calls, self.options = self.samplers[sampler]
 
     @property
     def side(self) -> int:
@@ -44,8 +53,11 @@ class Peer:
 class Lucidrains(Peer):
     """`Unet` in `GaussianDiffusion`, trained as by `Trainer`: velocity, Adam, clipping, EMA; DDIM."""
 
-    calls = 25
-    sampler = "DDIM, 25 steps"
+    samplers: ClassVar = {
+        "DDIM, 30 steps": (30, {"eta": 0.0}),
+        "DDIM, 25 steps": (25, {"eta": 0.0}),
+        "DDIM, 30 steps, eta 1": (30, {"eta": 1.0}),
+    }
     # Of 1e-4, 3e-4 and 1e-3 its loss after 60 steps of 32 pictures of 16 x 16 is 0.31, 0.24 and 0.20.
     learning_rate = 1e-3
 
@@ -84,26 +96,43 @@ class Lucidrains(Peer):
 
     def draw(self, count: int, seed: int) -> Tensor:
         """Its own DDIM."""
-        images: Tensor = self._average.ema_model.eval().sample(batch_size=count)
+        diffusion = self._average.ema_model.eval()
+        diffusion.sampling_timesteps, diffusion.ddim_sampling_eta = self.calls, self.options["eta"]
+        images: Tensor = diffusion.sample(batch_size=count)
         return images
 
 
 class Diffusers(Peer):
     """`UNet2DModel`, trained as in train_unconditional.py: noise, AdamW, warm-up, cosine, clipping, EMA."""
 
-    calls = 15
-    sampler = "DPM-Solver++ 2M, 15 steps"
+    samplers: ClassVar = {
+        "DPM-Solver++ 2M SDE, 30 steps": (
+            30,
+            {"scheduler": "DPMSolverMultistepScheduler", "algorithm_type": "sde-dpmsolver++"},
+        ),
+        "DPM-Solver++ 2M, 15 steps": (15, {"scheduler": "DPMSolverMultistepScheduler"}),
+        "DPM-Solver++ 2M, 25 steps, Karras": (
+            25,
+            {"scheduler": "DPMSolverMultistepScheduler", "use_karras_sigmas": True},
+        ),
+        "DPM-Solver++ 2M, 25 steps, thresholds": (
+            25,
+            {"scheduler": "DPMSolverMultistepScheduler", "thresholding": True},
+        ),
+        "UniPC, 25 steps": (25, {"scheduler": "UniPCMultistepScheduler"}),
+        "DDIM, 30 steps": (30, {"scheduler": "DDIMScheduler"}),
+        "DDPM, 30 steps": (30, {"scheduler": "DDPMScheduler"}),
+    }
     # Of 1e-4, 3e-4 and 1e-3 its loss there is 0.22, 0.16 and 0.13.
     learning_rate = 1e-3
 
     def __init__(self, images: ImageSet, minutes: float, seed: int) -> None:
         super().__init__(images, seed)
-        from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
+        from diffusers import DDPMScheduler
         from diffusers.training_utils import EMAModel
 
         self.network: Any = build_unet(side=self.side, channels=images.channels, seed=seed).train()
         self._scheduler: Any = DDPMScheduler(1000)
-        self._solver: Any = DPMSolverMultistepScheduler.from_config(self._scheduler.config)
         parameters = list(self.network.parameters())
         self._optimizer = torch.optim.AdamW(
             parameters, self.learning_rate, (0.95, 0.999), weight_decay=1e-6, eps=1e-8
@@ -134,20 +163,29 @@ class Diffusers(Peer):
         self.network.load_state_dict(weights)
 
     def draw(self, count: int, seed: int) -> Tensor:
-        """Its own solver, from noise to pixels."""
+        """One of its schedulers, from noise to pixels."""
+        import diffusers
+
+        options = dict(self.options)
+        solver = getattr(diffusers, options.pop("scheduler")).from_config(self._scheduler.config, **options)
         self.network.eval()
         images = torch.randn(count, *self.shape)
-        self._solver.set_timesteps(self.calls)
-        for time in self._solver.timesteps:
-            images = self._solver.step(self.network(images, time).sample, time, images).prev_sample
+        solver.set_timesteps(self.calls)
+        for time in solver.timesteps:
+            images = solver.step(self.network(images, time).sample, time, images).prev_sample
         return images / 2 + 0.5
 
 
 class SmallDiffusion(Peer):
     """`Unet` with scaled input, trained as in fashion_mnist_unet.py: noise, log-linear sigmas, AdamW, EMA."""
 
-    calls = 20
-    sampler = "samples(gam=1.6), 20 steps"
+    samplers: ClassVar = {
+        "samples(gam=1, mu=0.5), 30 steps": (30, {"gam": 1.0, "mu": 0.5}),
+        "samples(gam=1.6), 20 steps": (20, {"gam": 1.6}),
+        "samples(gam=1), 20 steps": (20, {"gam": 1.0}),
+        "samples(gam=2), 20 steps": (20, {"gam": 2.0}),
+        "samples(gam=1.6), 30 steps": (30, {"gam": 1.6}),
+    }
     learning_rate = 7e-4
 
     def __init__(self, images: ImageSet, minutes: float, seed: int) -> None:
@@ -190,7 +228,7 @@ class SmallDiffusion(Peer):
         from smalldiffusion import samples
 
         sigmas, here = self._schedule.sample_sigmas(self.calls), Accelerator(cpu=True)
-        *_, images = samples(self._average.module, sigmas, gam=1.6, batchsize=count, accelerator=here)
+        *_, images = samples(self._average.module, sigmas, batchsize=count, accelerator=here, **self.options)
         drawn: Tensor = (images + 1) / 2
         return drawn
 

@@ -133,7 +133,7 @@ def judges(questions: Exam, folder: Path, *, quick: bool = False) -> list[Judge]
     images, found = questions.training, []
     if images.labels is not None and len(images.class_names) > 1:
         path, steps = folder / f"{questions.name}.classifier.safetensors", 50 if quick else _CLASSIFIER_STEPS
-        classifier = load_or_train(images, np.arange(len(images)), path, steps, width=32)
+        classifier = load_or_train(images, np.arange(len(images)), path, steps, width=32, balanced=True)
         found.append(_of_classifier(classifier, questions))
     if lite0.is_installed():
         found.append(_of_lite0(questions, 200 if quick else _MOST_REFERENCES))
@@ -166,7 +166,7 @@ def _of_classifier(classifier: Classifier, questions: Exam) -> Judge:
     def standardised(pictures: Tensor) -> Tensor:
         return (see(pictures) - centre) / scale
 
-    everything = np.arange(len(references))
+    everything = _some(references, len(references))  # a kernel distance takes the first of them
     right = accuracy(classifier, references, everything)
     words = (
         f"{raw.shape[1]} features of a small classifier that learned the training pictures' classes "

@@ -122,8 +122,8 @@ def opening(rows: Sequence[Row]) -> list[str]:
     return [
         "# Quality after minutes of training",
         "How good are the pictures that libraries learn to draw from the same pictures in the same minutes, on "
-        "the same threads? Each trains with the recipe of its own documentation and draws with a sampler "
-        "of its own; lower distances are better.",
+        "the same threads? Each trains with the recipe of its own documentation and draws with the best of its "
+        "own samplers of at most 30 calls ([found here](peer_samplers.md)); lower distances are better.",
         "\n".join(lines),
     ]
 

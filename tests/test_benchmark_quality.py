@@ -1,19 +1,24 @@
 """Contenders take fair turns, no row is measured twice, and the page says what its rows say."""
 
+import re
 import sys
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from benchmarks import contenders, picture_judge, quality_page, time_to_quality
+from benchmarks import contenders, judging, peer_samplers, picture_judge, quality_page, time_to_quality
 from benchmarks.interleaving import Runner, turns
+from benchmarks.peers import Peer
 from benchmarks.picture_judge import Exam, Judge
 from benchmarks.quality_rows import Part, Row, Spread, merged, passing
 from unnoise.data import load
+from unnoise.errors import UnnoiseError
 from unnoise.tables import read_table, write_table
+from unnoise.tensor_files import write_tensors
 
 
 class Clock:
@@ -119,10 +124,43 @@ def test_a_peer_trains_and_draws():
     weights = {name: tensor.clone() for name, tensor in peer.weights().items()}
     assert weights.keys() == dict(peer.network.named_parameters()).keys()
     peer.restore(weights)
-    peer.calls = 2
-    (drawn,) = contenders.sample(peer, 2, 0)
-    assert drawn.shape == (2, 1, 8, 8)
-    assert drawn.float().std() > 1
+    for sampler in peer.samplers:
+        peer.use(sampler)
+        assert peer.calls == int(re.search(r"(\d+) steps", sampler)[1])
+        peer.calls = 3
+        (drawn,) = contenders.sample(peer, 2, 0)
+        assert drawn.shape == (2, 1, 8, 8)
+        assert drawn.float().std() > 1
+
+
+def test_the_best_of_a_librarys_samplers_is_told(monkeypatch, tmp_path):
+    class Shades(Peer):
+        """Its samplers draw one shade each."""
+
+        samplers: ClassVar = {"dark, 1 steps": (1, {"shade": 0.1}), "light, 2 steps": (2, {"shade": 0.9})}
+
+        def restore(self, weights):
+            self.weight = float(weights["weight"])
+
+        def draw(self, count, seed):
+            return torch.full((count, *self.shape), self.options["shade"] + self.weight)
+
+    images = load("digits")
+    judge = Judge("classes", "the mean", lambda pictures: pictures.double().mean((1, 2, 3))[:, None], None)
+    monkeypatch.setattr(Judge, "score", lambda self, seen: SimpleNamespace(fd=float(seen.mean()), kid=0.5))
+    monkeypatch.setattr(peer_samplers, "build", lambda job, name: Shades(job.questions.training, job.seed))
+    job = time_to_quality.Job(Exam("digits", images, images), 0, time_to_quality.Amounts(), tmp_path)
+    with pytest.raises(UnnoiseError, match=r"run python -m benchmarks\.time_to_quality first"):
+        list(peer_samplers.measure(job, ["diffusers"], [judge], 2))
+    write_tensors(job.file("diffusers", 10.0), {"weight": torch.tensor(0.05)}, {})
+    found = list(peer_samplers.measure(job, ["diffusers"], [judge], 2))
+    assert [(one.sampler, one.calls, *one.distances) for one in found] == [
+        ("dark, 1 steps", 1, 38, 0.5),
+        ("light, 2 steps", 2, 242, 0.5),
+    ]
+    text = "\n".join(peer_samplers.page(found[::-1], [judge], "digits", 2))
+    assert "- diffusers: dark, 1 steps (38.0)." in text
+    assert "| diffusers | light, 2 steps | 2 | 242 | 0.500 |" in text
 
 
 def test_a_library_that_is_missing_is_left_out_with_a_sentence(monkeypatch, capsys):
@@ -149,6 +187,12 @@ def test_a_judge_tells_noise_from_real_pictures(tmp_path, monkeypatch):
     assert judge.references.std(0).mean() == pytest.approx(1, abs=0.01)
     (again,) = picture_judge.judges(questions, tmp_path, quick=True)
     assert torch.equal(again.references, judge.references)
+
+
+def test_a_balanced_classifier_meets_all_classes_equally_often_but_a_handful_of_pictures_never():
+    labels = np.repeat([0, 1, 2], [100, 25, 5])
+    chances = judging._chances(SimpleNamespace(labels=labels), np.arange(130)[::-1].copy())
+    assert np.bincount(labels[::-1], chances) == pytest.approx([1, 1, 0])
 
 
 def test_nobody_trains_on_what_is_held_out(monkeypatch):
