@@ -4,7 +4,7 @@ What contenders share is what is not theirs: the pictures, which come from memor
 the clock.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from benchmarks.peers import BATCH, Diffusers, Lucidrains, SmallDiffusion
 from unnoise.batches import Batches
+from unnoise.cli.console import say
 from unnoise.config import Budget
 from unnoise.data import ImageSet
 from unnoise.plan import Wishes, plan
@@ -162,3 +163,11 @@ ENTRIES: Mapping[str, Entry] = {
         f"{BATCH} (1,024 there, which would be a few steps), and nothing is mirrored",
     ),
 }
+
+
+def installed(names: Sequence[str]) -> list[str]:
+    """Those that are here; says which are not."""
+    for name in names:
+        if not ENTRIES[name].installed:
+            say(f"{ENTRIES[name].title} is not installed, and left out: make bench installs it.")
+    return [name for name in names if ENTRIES[name].installed]

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from unnoise.data import ImageSet
 from unnoise.diffusion import Diffusion
+from unnoise.features.views import Views
 from unnoise.schedules import rates_of_log_snr
 from unnoise.tensor_files import read_tensors, write_tensors
 from unnoise.tensors import mix
@@ -150,11 +151,12 @@ def load_or_train(
     *,
     width: int = 16,
     hidden: int = 32,
-    balanced: bool = False,
+    few: bool = False,
 ) -> Classifier:
     """The classifier in this file, or a new one of the pictures at `seen`, which is put there.
 
-    A balanced one meets all classes equally often, but for those of a handful of pictures, which it never does.
+    Where pictures are few it meets all classes equally often, but for those of a handful, which it never does;
+    and it sees them moved a little (`Views`), lest it learn them by heart and judge others at random.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -163,7 +165,7 @@ def load_or_train(
     if path.is_file():
         classifier.load_state_dict(read_tensors(path)[0])
     else:
-        _train(classifier, images, seen, steps, _chances(images, seen) if balanced else None)
+        _train(classifier, images, seen, steps, _chances(images, seen) if few else None)
         write_tensors(path, classifier.state_dict(), {"steps": str(steps)})
     return classifier.eval()
 
@@ -204,15 +206,17 @@ def _train(
 ) -> None:
     assert images.labels is not None, "the judge needs the classes of the pictures"
     optimizer = torch.optim.AdamW(classifier.parameters(), 2e-3)
-    generator = torch.Generator().manual_seed(0)
+    generator, views = torch.Generator().manual_seed(0), Views()
     for _ in range(steps):
         if chances is None:
             places = torch.randint(len(seen), (_BATCH,), generator=generator)
         else:
             places = torch.multinomial(chances, _BATCH, replacement=True, generator=generator)
         batch = seen[places.numpy()]
-        labels = torch.from_numpy(images.labels[batch])
-        loss = functional.cross_entropy(classifier(_pixels(images, batch)), labels)
+        labels, pixels = torch.from_numpy(images.labels[batch]), _pixels(images, batch)
+        if chances is not None:
+            pixels = (views(2 * pixels - 1, generator) + 1) / 2
+        loss = functional.cross_entropy(classifier(pixels), labels)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

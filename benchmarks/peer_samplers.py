@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import torch
 
-from benchmarks.contenders import ENTRIES, sample
+from benchmarks.contenders import ENTRIES, installed, sample
 from benchmarks.peers import Peer
 from benchmarks.picture_judge import Judge, exam, judges
 from benchmarks.reports import asking, folder_for, made, table, tell
-from benchmarks.time_to_quality import Amounts, Job, build, installed
+from benchmarks.time_to_quality import Amounts, Job, build
 from unnoise.cli.console import Bar
 from unnoise.errors import require
 from unnoise.tensor_files import read_tensors

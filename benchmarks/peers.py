@@ -54,8 +54,8 @@ class Lucidrains(Peer):
     """`Unet` in `GaussianDiffusion`, trained as by `Trainer`: velocity, Adam, clipping, EMA; DDIM."""
 
     samplers: ClassVar = {
-        "DDIM, 30 steps": (30, {"eta": 0.0}),
         "DDIM, 25 steps": (25, {"eta": 0.0}),
+        "DDIM, 30 steps": (30, {"eta": 0.0}),
         "DDIM, 30 steps, eta 1": (30, {"eta": 1.0}),
     }
     # Of 1e-4, 3e-4 and 1e-3 its loss after 60 steps of 32 pictures of 16 x 16 is 0.31, 0.24 and 0.20.

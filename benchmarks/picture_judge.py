@@ -25,7 +25,7 @@ from unnoise.metrics import frechet_interval, kernel_interval
 CLASSES, LITE0 = "classes", "lite0"
 """The names of the two networks' features."""
 
-_CLASSIFIER_STEPS = 2500
+CLASSIFIER_STEPS = 2500
 _TEST_FILE = "t10k-images-idx3-ubyte.gz"
 _LARGE = 20_000
 _MOST_REFERENCES = 5000
@@ -132,9 +132,10 @@ def judges(questions: Exam, folder: Path, *, quick: bool = False) -> list[Judge]
     """The classifier, kept in the folder, where there are classes; and lite0, where it is installed."""
     images, found = questions.training, []
     if images.labels is not None and len(images.class_names) > 1:
-        path, steps = folder / f"{questions.name}.classifier.safetensors", 50 if quick else _CLASSIFIER_STEPS
-        classifier = load_or_train(images, np.arange(len(images)), path, steps, width=32, balanced=True)
-        found.append(_of_classifier(classifier, questions))
+        path, steps = folder / f"{questions.name}.classifier.safetensors", 50 if quick else CLASSIFIER_STEPS
+        everything, few = np.arange(len(images)), not questions.kept_apart
+        classifier = load_or_train(images, everything, path, steps, width=32, few=few)
+        found.append(of_classifier(classifier, questions))
     if lite0.is_installed():
         found.append(_of_lite0(questions, 200 if quick else _MOST_REFERENCES))
     return found
@@ -149,7 +150,8 @@ def real_pictures(questions: Exam, count: int, seed: int) -> Tensor:
     return questions.training.take(_some(questions.training, count, seed + 1))
 
 
-def _of_classifier(classifier: Classifier, questions: Exam) -> Judge:
+def of_classifier(classifier: Classifier, questions: Exam) -> Judge:
+    """How it sees, and what it makes of the references."""
     training, references = questions.training, questions.references
 
     @torch.no_grad()
@@ -166,10 +168,13 @@ def _of_classifier(classifier: Classifier, questions: Exam) -> Judge:
     def standardised(pictures: Tensor) -> Tensor:
         return (see(pictures) - centre) / scale
 
-    everything = _some(references, len(references))  # a kernel distance takes the first of them
+    everything = np.arange(len(references))
+    if not questions.kept_apart:  # sorted by classes, maybe; a kernel distance takes the first of them
+        everything = _some(references, len(references))
     right = accuracy(classifier, references, everything)
+    how = "" if questions.kept_apart else ", each as often and from pictures moved a little"
     words = (
-        f"{raw.shape[1]} features of a small classifier that learned the training pictures' classes "
+        f"{raw.shape[1]} features of a small classifier that learned the training pictures' classes{how} "
         f"({right:.1%} right on the {len(references):,} references), each scaled to a deviation of 1"
     )
     pieces = [references.take(everything[first : first + 1000]) for first in range(0, len(references), 1000)]

@@ -38,6 +38,12 @@ def findings(part: Part, features: str) -> list[str]:
         f"others, {TITLES[best]}, one of {theirs.text}: ours / theirs is **{ours.middle / theirs.middle:.2f}**"
         + (", and the spreads overlap." if overlapping(ours, theirs) else "; the spreads do not overlap.")
     ]
+    both = sorted({*part.seeds(OURS)} & {*part.seeds(best)})
+    if len(both) > 1:
+        alone = [Part([row for row in part.rows if row.seed == seed]) for seed in both]
+        pairs = [[one.last(name, features, "fd") for name in (OURS, best)] for one in alone]
+        ratios = [f"{mine.middle / its.middle:.2f}" for mine, its in pairs if mine and its]
+        lines.append(f"Seed by seed ours / theirs is {', '.join(ratios)}.")
     curve, its = part.curve(OURS, features, "fd"), part.curve(best, features, "fd")
     passed = passing(curve, its[max(its)].middle)
     if passed is None:
@@ -89,16 +95,27 @@ def facts(part: Part) -> str:
     return table(header, lines, texts=(0, 1))
 
 
+def seeds(part: Part) -> str:
+    """Of how many seeds each number is, and what stands in its brackets."""
+    several = {name: found for name in part.names if len(found := part.seeds(name)) > 1}
+    once = [TITLES[name] for name in part.names if name not in several]
+    interval = "the 95 % interval over pictures"
+    if not several:
+        return f"Of one seed, and in brackets {interval}."
+    most = max(len(found) for found in several.values())
+    fewer = [f"{len(found)} of {TITLES[name]}" for name, found in several.items() if len(found) < most]
+    text = f"Medians of {', '.join([count(most, 'seed'), *fewer])}, in brackets the lowest and the highest"
+    return f"{text}; of one seed of {' and '.join(once)}, in brackets {interval}." if once else f"{text}."
+
+
 def section(part: Part, docs: Path) -> list[str]:
     """All about one data set."""
     row, (few, most) = part.rows[0], part.numbers()
-    seeds = sorted({each.seed for each in part.rows})
-    spread = "the lowest and the highest of them" if len(seeds) > 1 else "the 95 % interval over pictures"
     kind = {1: "grey ", 3: "coloured "}.get(row.channels, "")
     texts = [
         f"## {row.dataset}, {count_of_minutes(part.budget)}",
-        f"{row.pictures:,} {kind}pictures of {row.side} x {row.side}. Medians of {count(len(seeds), 'seed')}, "
-        f"and in brackets {spread}; {few:,} pictures at each mark, and {most:,} for the last column.",
+        f"{row.pictures:,} {kind}pictures of {row.side} x {row.side}; {few:,} at each mark were drawn, and "
+        f"{most:,} for the last column. {seeds(part)}",
         f"![Distance over minutes](time_to_quality-{part.slug}.png)",
     ]
     for features in part.features:

@@ -85,6 +85,10 @@ class Part(NamedTuple):
         """The contenders that were measured, in our order."""
         return [name for name in ENTRIES if any(row.contender == name for row in self.rows)]
 
+    def seeds(self, name: str) -> list[int]:
+        """With which this contender was measured."""
+        return sorted({row.seed for row in self.rows if row.contender == name})
+
     @property
     def features(self) -> list[str]:
         """The networks that judged, the classifier first."""

@@ -14,7 +14,7 @@ docs/time_to_quality.csv, of which the page is drawn. Other libraries are needed
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -23,14 +23,14 @@ from typing import NamedTuple
 
 import torch
 
-from benchmarks.contenders import ENTRIES, Contender, sample
+from benchmarks.contenders import ENTRIES, Contender, installed, sample
 from benchmarks.interleaving import Runner, turns
 from benchmarks.picture_judge import Exam, Judge, Score, exam, judges, noise_pictures, real_pictures
 from benchmarks.quality_page import publish_page
 from benchmarks.quality_rows import NOISE, REAL, Row
 from benchmarks.reports import machine
 from unnoise import heap
-from unnoise.cli.console import Bar, result, say
+from unnoise.cli.console import Bar, result
 from unnoise.errors import UnnoiseError, require
 from unnoise.tables import read_table, write_table
 from unnoise.tensor_files import read_tensors, write_tensors
@@ -140,19 +140,33 @@ def train(
             shown.show(sum(each.seconds for each in runners), runner.name)
 
 
+def drawn(
+    job: Job, name: str, contender: Contender, mark: float, weights: Mapping[str, torch.Tensor]
+) -> tuple[list[torch.Tensor], float]:
+    """Pictures by the weights of a mark, and the seconds each took; kept, for judges may change."""
+    path, most = job.folder(name) / f"{mark:g}.pictures.safetensors", max(job.amounts.samples(mark))
+    if path.is_file():
+        found, told = read_tensors(path)
+        if told["sampler"] == contender.sampler and len(found["pictures"]) == most:
+            return list(found["pictures"].split(100)), float(told["seconds"])
+    contender.restore(weights)
+    started, batches = time.perf_counter(), []
+    with Bar(f"{name} after {mark:g} minutes: drawing", most) as shown:
+        for batch in sample(contender, most, 1_000_000 * (job.seed + 1)):
+            batches.append(batch)
+            shown.advance(len(batch))
+    seconds = (time.perf_counter() - started) / most
+    keep(path, torch.cat(batches), sampler=contender.sampler, seconds=repr(seconds))
+    return batches, seconds
+
+
 def judged(job: Job, name: str, contender: Contender, mark: float, seen: Sequence[Judge]) -> list[Row]:
     """Draws with the weights of a mark, keeps the pictures of the last one, and judges."""
     weights, facts = read_tensors(job.file(name, mark))
-    contender.restore(weights)
     counts = job.amounts.samples(mark)
-    started, batches = time.perf_counter(), []
-    with Bar(f"{name} after {mark:g} minutes: drawing", max(counts)) as shown:
-        for batch in sample(contender, max(counts), 1_000_000 * (job.seed + 1)):
-            batches.append(batch)
-            shown.advance(len(batch))
-    seconds = (time.perf_counter() - started) / max(counts)
+    batches, seconds = drawn(job, name, contender, mark, weights)
     if mark == job.amounts.minutes:
-        keep(job.folder(name) / "pictures.safetensors", torch.cat(batches))
+        keep(job.folder(name) / "pictures.safetensors", torch.cat(batches)[:_SHOWN])
     steps, images = int(facts["steps"]), int(facts["images"])
     told = {
         "steps": steps,
@@ -172,9 +186,9 @@ def judged(job: Job, name: str, contender: Contender, mark: float, seen: Sequenc
     return rows
 
 
-def keep(path: Path, pictures: torch.Tensor) -> None:
-    """The first pictures, to be looked at."""
-    write_tensors(path, {"pictures": pictures[:_SHOWN]}, {})
+def keep(path: Path, pictures: torch.Tensor, **facts: str) -> None:
+    """To be looked at, or judged again."""
+    write_tensors(path, {"pictures": pictures}, facts)
 
 
 def references(job: Job, seen: Sequence[Judge]) -> list[Row]:
@@ -182,7 +196,7 @@ def references(job: Job, seen: Sequence[Judge]) -> list[Row]:
     rows = []
     for count in sorted({job.amounts.early, job.amounts.late}):
         real, noise = real_pictures(job.questions, count, job.seed), noise_pictures(job.questions, count)
-        keep(job.folder(REAL) / "pictures.safetensors", real)
+        keep(job.folder(REAL) / "pictures.safetensors", real[:_SHOWN])
         for judge in seen:
             views = [judge.features(torch.split(pictures, 100)) for pictures in (real, noise)]
             of_real = judge.score_of_real(views[0], job.seed, apart=job.questions.kept_apart)
@@ -224,14 +238,6 @@ def forget(job: Job, names: Sequence[str], log: Path) -> None:
     for name in names:
         for path in job.folder(name).glob("*.safetensors"):
             path.unlink()
-
-
-def installed(names: Sequence[str]) -> list[str]:
-    """Those that are here; says which are not."""
-    for name in names:
-        if not ENTRIES[name].installed:
-            say(f"{ENTRIES[name].title} is not installed, and left out: make bench installs it.")
-    return [name for name in names if ENTRIES[name].installed]
 
 
 def arguments() -> argparse.Namespace:

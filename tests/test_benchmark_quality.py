@@ -10,7 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import contenders, judging, peer_samplers, picture_judge, quality_page, time_to_quality
+from benchmarks import (
+    contenders,
+    judge_check,
+    judging,
+    peer_samplers,
+    picture_judge,
+    quality_page,
+    time_to_quality,
+)
 from benchmarks.interleaving import Runner, turns
 from benchmarks.peers import Peer
 from benchmarks.picture_judge import Exam, Judge
@@ -165,8 +173,8 @@ def test_the_best_of_a_librarys_samplers_is_told(monkeypatch, tmp_path):
 
 def test_a_library_that_is_missing_is_left_out_with_a_sentence(monkeypatch, capsys):
     entry = contenders.Entry("Other", "no-such-library", None, "")
-    monkeypatch.setattr(time_to_quality, "ENTRIES", {"other": entry, "unnoise": contenders.ENTRIES["unnoise"]})
-    assert time_to_quality.installed(["other", "unnoise"]) == ["unnoise"]
+    monkeypatch.setattr(contenders, "ENTRIES", {"other": entry, "unnoise": contenders.ENTRIES["unnoise"]})
+    assert contenders.installed(["other", "unnoise"]) == ["unnoise"]
     assert "Other is not installed, and left out" in capsys.readouterr().err
 
 
@@ -193,6 +201,20 @@ def test_a_balanced_classifier_meets_all_classes_equally_often_but_a_handful_of_
     labels = np.repeat([0, 1, 2], [100, 25, 5])
     chances = judging._chances(SimpleNamespace(labels=labels), np.arange(130)[::-1].copy())
     assert np.bincount(labels[::-1], chances) == pytest.approx([1, 1, 0])
+
+
+def test_a_check_puts_spoilt_pictures_in_their_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(picture_judge.lite0, "is_installed", lambda: False)
+    questions = picture_judge.exam("digits", None)
+    picture = picture_judge.noise_pictures(questions, 300)
+    time_to_quality.keep(tmp_path / "digits-10" / "0" / "diffusers" / "10.pictures.safetensors", picture)
+    lines = judge_check.compared(questions, tmp_path, quick=True).splitlines()
+    assert lines[0] == "|  | classes | classes, learned plainly |"
+    found = {line.split(" | ")[0].strip("| "): line for line in lines[2:]}
+    distances = {kind: float(line.split(" | ")[1]) for kind, line in found.items()}
+    kinds = ["real", "noise of 0.2", "noise of 0.4", "nothing but noise"]
+    assert [distances[kind] for kind in kinds] == sorted(distances[kind] for kind in kinds)
+    assert distances["diffusers"] > 3 * distances["noise of 0.4"]
 
 
 def test_nobody_trains_on_what_is_held_out(monkeypatch):
@@ -274,6 +296,21 @@ def test_what_was_stopped_goes_on(job, monkeypatch):
     assert len(drawn) == 3 + 2
     assert [name for name, _ in job.built] == [*NAMES, "lucidrains"]
     assert not job.built[-1][1].spent  # it had trained
+
+
+def test_another_judge_sees_the_same_pictures_and_nothing_is_drawn_again(job, monkeypatch):
+    time_to_quality.measure(job.job, NAMES, job.log)
+    rows = read_table(job.log, Row)
+    monkeypatch.setattr(time_to_quality, "sample", None)
+    write_table(job.log, Row, [])
+    time_to_quality.measure(job.job, NAMES, job.log)
+    assert [row._replace(machine="") for row in read_table(job.log, Row)] == [
+        row._replace(machine="") for row in rows
+    ]
+    monkeypatch.setattr(Slow, "sampler", "another")
+    write_table(job.log, Row, [])
+    with pytest.raises(TypeError):
+        time_to_quality.measure(job.job, NAMES, job.log)
 
 
 def test_contenders_that_were_stopped_amidst_training_begin_anew(job):
@@ -379,7 +416,8 @@ def test_the_page_says_what_its_rows_say(tmp_path):
         "| unnoise | 41.0 (40.0 to 42.0) | 21.0 (20.0 to 22.0) | 11.0 (10.0 to 12.0) | 6.00 (5.00 to 7.00) |",
         "| real pictures |  |  |  | 0.500 (0.500 to 0.500) |",
         "| diffusers 1.0 | steps | 1,234 | 12 | 6,400 | 20 | 250 |",
-        "Medians of 3 seeds",
+        "Seed by seed ours / theirs is 0.33, 0.38, 0.43.",
+        "Medians of 3 seeds, in brackets the lowest and the highest.",
         "32 features of a classifier.",
         "a machine",
     ):
@@ -390,6 +428,15 @@ def test_the_page_says_what_its_rows_say(tmp_path):
         assert (docs / name).stat().st_size < 100_000
         with Image.open(docs / name) as image:
             assert image.width > 400
+
+
+def test_a_page_says_of_how_many_seeds_each_number_is():
+    found = [row(seed=0), row(seed=1), row("diffusers"), row("smalldiffusion"), row(seed=2)]
+    others = "one seed of diffusers and smalldiffusion, in brackets the 95 % interval over pictures"
+    told = f"Medians of 3 seeds, in brackets the lowest and the highest; of {others}."
+    assert quality_page.seeds(Part(found)) == told
+    found.append(row("diffusers", seed=1))
+    assert "Medians of 3 seeds, 2 of diffusers, in brackets" in quality_page.seeds(Part(found))
 
 
 def test_the_page_alone_is_drawn_of_what_is_there(tmp_path, monkeypatch, capsys):
