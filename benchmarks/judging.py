@@ -28,6 +28,7 @@ CONFIDENT = 0.9
 SAMPLES = 200
 _CLASSIFIER_STEPS = 400
 _BATCH = 128
+_RATE = 2e-3
 _UNSEEN = 300
 _HANDFUL = 20
 
@@ -205,13 +206,14 @@ def _train(
     classifier: Classifier, images: ImageSet, seen: NDArray[np.int64], steps: int, chances: Tensor | None
 ) -> None:
     assert images.labels is not None, "the judge needs the classes of the pictures"
-    optimizer = torch.optim.AdamW(classifier.parameters(), 2e-3)
+    optimizer = torch.optim.AdamW(classifier.parameters(), _RATE)
     generator, views = torch.Generator().manual_seed(0), Views()
-    for _ in range(steps):
+    for step in range(steps):
         if chances is None:
             places = torch.randint(len(seen), (_BATCH,), generator=generator)
         else:
             places = torch.multinomial(chances, _BATCH, replacement=True, generator=generator)
+            optimizer.param_groups[0]["lr"] = _RATE * (1 - step / steps)
         batch = seen[places.numpy()]
         labels, pixels = torch.from_numpy(images.labels[batch]), _pixels(images, batch)
         if chances is not None:
