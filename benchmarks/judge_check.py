@@ -71,11 +71,14 @@ def seen_by(questions: Exam, work: Path, *, quick: bool) -> Mapping[str, Judge]:
 def compared(questions: Exam, work: Path, *, quick: bool = False) -> str:
     """The table: a row for each kind of pictures, a column for each judge."""
     count = min(_COUNT, len(questions.training) // 2)
-    kinds = dict(spoilt(real_pictures(questions, count, 0))) | drawn(work, questions.name)
+    kinds = {**spoilt(real_pictures(questions, count, 0)), **drawn(work, questions.name)}
     kinds["nothing but noise"] = noise_pictures(questions, count)
     found = seen_by(questions, work, quick=quick)
     rows = [
-        [kind, *(f"{judge.score(judge.features(pictures.split(100))).fd:.2f}" for judge in found.values())]
+        [
+            kind,
+            *(f"{judge.score(judge.features(torch.split(pictures, 100))).fd:.2f}" for judge in found.values()),
+        ]
         for kind, pictures in kinds.items()
     ]
     return table(["", *found], rows)

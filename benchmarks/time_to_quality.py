@@ -148,7 +148,7 @@ def drawn(
     if path.is_file():
         found, told = read_tensors(path)
         if told["sampler"] == contender.sampler and len(found["pictures"]) == most:
-            return list(found["pictures"].split(100)), float(told["seconds"])
+            return list(torch.split(found["pictures"], 100)), float(told["seconds"])
     contender.restore(weights)
     started, batches = time.perf_counter(), []
     with Bar(f"{name} after {mark:g} minutes: drawing", most) as shown:
