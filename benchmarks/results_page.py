@@ -17,7 +17,11 @@ from benchmarks.reports import publish, table
 
 NAME = "benchmarks.md"
 
-_COMMAND = re.compile(r"^python -m benchmarks\.\w+.*$|`(python -m benchmarks\.[^`]+)`", re.MULTILINE)
+_COMMANDS = (
+    re.compile(r"^(python -m benchmarks\.\w+.*)$", re.MULTILINE),
+    re.compile(r"`(python -m benchmarks\.[^`]+)`"),
+)
+"""In a block of its own, or else within a sentence, which may also name others."""
 _DATE = re.compile(r"\b20\d\d-\d\d-\d\d\b")
 _END_OF_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z*`])")
 
@@ -42,13 +46,12 @@ def read(path: Path) -> Found:
     headline = _END_OF_SENTENCE.split(" ".join(first.split()))[0]
     if headline.endswith("?") and second.startswith("- "):
         headline = " ".join(line.removeprefix("- ").strip() for line in second.splitlines())
-    command = _COMMAND.search(text)
+    command = next((found for pattern in _COMMANDS if (found := pattern.search(text))), None)
     if not title.startswith("# ") or not headline.endswith(".") or headline.startswith(("|", "- ", "!", "```")):
         raise ValueError(f"{path} does not open with a title and a sentence that says what was found")
     if command is None:
         raise ValueError(f"{path} does not name the command that makes it")
-    told = command[1] or command[0]
-    return Found(title.removeprefix("# "), headline, told, max(_DATE.findall(text), default=""))
+    return Found(title.removeprefix("# "), headline, command[1], max(_DATE.findall(text), default=""))
 
 
 def page(docs: Path) -> list[str]:
