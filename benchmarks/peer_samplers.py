@@ -83,7 +83,8 @@ def page(found: Sequence[Found], seen: Sequence[Judge], set_name: str, count: in
         f"Which of a library's own samplers draws best with what it learned of {set_name} in 10 minutes?",
         "\n".join(lines),
         f"Of seed 0, {count} pictures by each, judged as in [time to quality](time_to_quality.md), which draws "
-        "with the best of each; lower is better. The best is that of the first column of distances.",
+        "with the best of each, or with one of fewer calls that is as good; lower is better. The best is that "
+        "of the first column of distances.",
         table(header, rows, texts=(0, 1)),
     ]
 
