@@ -29,6 +29,7 @@ from benchmarks.picture_judge import (
     real_pictures,
 )
 from benchmarks.reports import table
+from benchmarks.time_to_quality import Amounts, Job
 from unnoise.tensor_files import read_tensors
 
 _COUNT = 500
@@ -49,9 +50,10 @@ def spoilt(pictures: Tensor) -> Mapping[str, Tensor]:
     return {name: one.round().clamp(0, 255).to(torch.uint8) for name, one in changed.items()}
 
 
-def drawn(work: Path, name: str) -> Mapping[str, Tensor]:
-    """What contenders drew of this set after ten minutes, where it is kept."""
-    files = {each: work / f"{name}-10" / "0" / each / "10.pictures.safetensors" for each in ENTRIES}
+def drawn(questions: Exam, work: Path) -> Mapping[str, Tensor]:
+    """What contenders drew of this set in the end, where it is kept."""
+    job = Job(questions, 0, Amounts(), work)
+    files = {each: job.pictures(each, job.amounts.minutes) for each in ENTRIES}
     return {
         ENTRIES[each].title: read_tensors(file)[0]["pictures"] for each, file in files.items() if file.is_file()
     }
@@ -71,7 +73,7 @@ def seen_by(questions: Exam, work: Path, *, quick: bool) -> Mapping[str, Judge]:
 def compared(questions: Exam, work: Path, *, quick: bool = False) -> str:
     """The table: a row for each kind of pictures, a column for each judge."""
     count = min(_COUNT, len(questions.training) // 2)
-    kinds = {**spoilt(real_pictures(questions, count, 0)), **drawn(work, questions.name)}
+    kinds = {**spoilt(real_pictures(questions, count, 0)), **drawn(questions, work)}
     kinds["nothing but noise"] = noise_pictures(questions, count)
     found = seen_by(questions, work, quick=quick)
     rows = [

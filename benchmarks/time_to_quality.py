@@ -14,7 +14,7 @@ docs/time_to_quality.csv, of which the page is drawn. Other libraries are needed
 
 import argparse
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -81,6 +81,10 @@ class Job(NamedTuple):
         """The weights at a mark."""
         return self.folder(name) / f"{mark:g}.safetensors"
 
+    def pictures(self, name: str, mark: float) -> Path:
+        """What was drawn with these."""
+        return self.folder(name) / f"{mark:g}.pictures.safetensors"
+
     def done(self, rows: Sequence[Row], name: str, mark: float) -> bool:
         """Whether all numbers of a mark are known."""
         found = {row.samples for row in rows if self.owns(row) and (row.contender, row.minutes) == (name, mark)}
@@ -140,16 +144,14 @@ def train(
             shown.show(sum(each.seconds for each in runners), runner.name)
 
 
-def drawn(
-    job: Job, name: str, contender: Contender, mark: float, weights: Mapping[str, torch.Tensor]
-) -> tuple[list[torch.Tensor], float]:
+def drawn(job: Job, name: str, contender: Contender, mark: float) -> tuple[list[torch.Tensor], float]:
     """Pictures by the weights of a mark, and the seconds each took; kept, for judges may change."""
-    path, most = job.folder(name) / f"{mark:g}.pictures.safetensors", max(job.amounts.samples(mark))
+    path, most = job.pictures(name, mark), max(job.amounts.samples(mark))
     if path.is_file():
         found, told = read_tensors(path)
         if told["sampler"] == contender.sampler and len(found["pictures"]) == most:
             return list(torch.split(found["pictures"], 100)), float(told["seconds"])
-    contender.restore(weights)
+    contender.restore(read_tensors(job.file(name, mark))[0])
     started, batches = time.perf_counter(), []
     with Bar(f"{name} after {mark:g} minutes: drawing", most) as shown:
         for batch in sample(contender, most, 1_000_000 * (job.seed + 1)):
@@ -162,9 +164,9 @@ def drawn(
 
 def judged(job: Job, name: str, contender: Contender, mark: float, seen: Sequence[Judge]) -> list[Row]:
     """Draws with the weights of a mark, keeps the pictures of the last one, and judges."""
-    weights, facts = read_tensors(job.file(name, mark))
+    _, facts = read_tensors(job.file(name, mark))
     counts = job.amounts.samples(mark)
-    batches, seconds = drawn(job, name, contender, mark, weights)
+    batches, seconds = drawn(job, name, contender, mark)
     if mark == job.amounts.minutes:
         keep(job.folder(name) / "pictures.safetensors", torch.cat(batches)[:_SHOWN])
     steps, images = int(facts["steps"]), int(facts["images"])
