@@ -67,12 +67,12 @@ def sample(contender: Contender, count: int, seed: int) -> Iterator[Tensor]:
 
 
 class Unnoise:
-    """What `unnoise train PICTURES --minutes M` trains, by the loop it trains by."""
+    """What `unnoise train PICTURES --minutes M [--preset NAME]` trains, by the loop it trains by."""
 
-    def __init__(self, images: ImageSet, minutes: float, seed: int) -> None:
+    def __init__(self, images: ImageSet, minutes: float, seed: int, preset: str | None = None) -> None:
         budget = Budget(unit="minutes", amount=minutes)
-        config = plan(images, Wishes(seed=seed, held_out=0, budget=budget))
-        self.diffusion = config.build()
+        config = plan(images, Wishes(seed=seed, held_out=0, budget=budget, preset=preset))
+        self.preset, self.diffusion = config.preset, config.build()
         self.batch_size, self._sampling = config.recipe.batch_size, config.recipe.sampling
         self.calls = self._sampling.calls(self.diffusion.schedule)
         self.sampler = f"{self._sampling.sampler}, {self._sampling.num_steps} steps"

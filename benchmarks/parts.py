@@ -53,6 +53,7 @@ PARTS = (
     Part("memory", "How much memory does training take beside the same libraries?", 5),
     Part("startup", "How long do commands take to start?", 5),
     Part("growth", "What does training cost as pictures, batch and network grow?", 6),
+    Part("preset_scores", "How good is each preset after the same minutes?", 45),
     Part("presets", "What does each preset cost?", 10),
     Part(
         "attention_cost",

@@ -1,11 +1,11 @@
 """What each size of our family costs here: images a second, memory, and its share of what the machine can do.
 
-    python -m benchmarks.presets [--quick] [--scores FILE]
+    python -m benchmarks.presets [--quick]
 
 Each size trains in a process of its own, on random pictures of 32 x 32 in colour, batch 64; a large product of
-matrices is timed in the same process, before and after, and what a step multiplies is counted. `--scores` is a
-JSON file {"nano": "KID-lite0 0.03 after 10 minutes", ...} of what was measured elsewhere. Writes
-docs/presets.md, and src/unnoise/measured.toml, which `unnoise presets` shows; with --quick neither of them.
+matrices is timed in the same process, before and after, and what a step multiplies is counted. Beside it
+stand the scores that `python -m benchmarks.preset_scores` found. Writes docs/presets.md, and
+src/unnoise/measured.toml, which `unnoise presets` shows; with --quick neither of them.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -21,6 +21,8 @@ from typing import NamedTuple
 
 import torch
 
+from benchmarks import preset_scores
+from benchmarks.quality_rows import Row
 from benchmarks.reports import machine, publish, table
 from unnoise import Diffusion, heap
 from unnoise.cli.console import Bar, result
@@ -30,6 +32,7 @@ from unnoise.files import writable
 from unnoise.networks import build
 from unnoise.presets import ABOUT, OURS, recipe
 from unnoise.roofline import flops, roof
+from unnoise.tables import read_table
 
 CHANNELS, SIDE = 3, 32
 UNKNOWN = "–"
@@ -91,15 +94,21 @@ def in_a_process_of_its_own(name: str, batch: int, steps: int, threads: int) -> 
     return Cost(*json.loads(done.stdout))
 
 
-def page(costs: Mapping[str, Cost], scores: Mapping[str, str], batch: int) -> list[str]:
+def page(costs: Mapping[str, Cost], scores: Sequence[Row], batch: int) -> list[str]:
     """What was found, as paragraphs."""
-    rows = []
+    rows, known = [], preset_scores.scores(scores)
     for name, found in costs.items():
         size = size_of(recipe(name, CHANNELS, SIDE, SIDE).network, SIDE, SIDE)
         numbers = [f"{size.parameters:,}", f"{size.gigaflops:.3f}", f"{found.images_per_second:.1f}"]
         numbers += [f"{found.megabytes:,.0f}", f"{found.gigaflops * found.images_per_second:.0f}"]
         rows.append(
-            [f"`{name}`", ABOUT[name].purpose, *numbers, f"{found.roof_share:.0%}", scores.get(name, UNKNOWN)]
+            [
+                f"`{name}`",
+                ABOUT[name].purpose,
+                *numbers,
+                f"{found.roof_share:.0%}",
+                known.get(name, UNKNOWN),
+            ]
         )
     header = ["preset", "for", "parameters", "GFLOP an image", "images/s", "MB", "GFLOP/s"]
     first = next(iter(costs))
@@ -111,32 +120,35 @@ def page(costs: Mapping[str, Cost], scores: Mapping[str, str], batch: int) -> li
         "its own. `GFLOP an image`: of its way forward. `MB`: the most that the process held. `GFLOP/s`: the "
         "products and convolutions of a step, forward, backward and optimiser, as PyTorch counts them. `of the "
         "roof`: beside a large product of matrices in the same process "
-        f"({median(found.roof for found in costs.values()):.0f} GFLOP/s). `FD`: of Fashion-MNIST in the "
-        "features of a classifier; real pictures get 0.34 ([how](time_to_quality.md)). "
-        f"{UNKNOWN}: {NOT_MEASURED}.",
+        f"({median(found.roof for found in costs.values()):.0f} GFLOP/s). "
+        + (f"{preset_scores.how(scores)} ([More](preset_scores.md).) " if scores else "")
+        + f"{UNKNOWN}: {NOT_MEASURED}.",
         table([*header, "of the roof", "score"], rows, (0, 1, 8)),
     ]
 
 
-def to_measurements(costs: Mapping[str, Cost], scores: Mapping[str, str], how: str) -> Measurements:
+def to_measurements(costs: Mapping[str, Cost], scores: Sequence[Row], how: str) -> Measurements:
     """What `unnoise presets` shows of it."""
+    known = preset_scores.scores(scores)
     rows = {
         name: Measured(
             images_per_second=found.images_per_second,
             megabytes=found.megabytes,
             roof_share=found.roof_share,
-            score=scores.get(name),
+            score=known.get(name),
         )
         for name, found in costs.items()
     }
-    return Measurements(how=how, presets=rows)
+    return Measurements(how=f"{preset_scores.how(scores)} {how}" if scores else how, presets=rows)
 
 
 def arguments() -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few small steps, to see that it works")
-    parser.add_argument("--scores", type=Path, help="a JSON file of scores, by preset")
+    parser.add_argument(
+        "--scores", type=Path, default=Path("docs/preset_scores.csv"), help="(default: the same)"
+    )
     parser.add_argument("--presets", nargs="+", choices=OURS, default=list(OURS))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--docs", type=Path, help="the folder to write to (default: docs; with --quick none)")
@@ -158,7 +170,7 @@ def main() -> None:
         print(json.dumps(cost(asked.one, asked.batch, asked.steps)))
         return
     batch, steps = (4, 1) if asked.quick else (64, 9)
-    scores = json.loads(asked.scores.read_text("utf-8")) if asked.scores else {}
+    scores = read_table(asked.scores, Row)
     costs = {}
     with Bar("Presets", len(asked.presets)) as shown:
         for name in asked.presets:

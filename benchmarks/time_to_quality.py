@@ -47,7 +47,7 @@ class Amounts:
     slice_seconds: float = 20.0
     early: int = 200
     """Pictures at each mark."""
-    late: int = 500
+    late: int = 1000
     """Pictures at the last."""
     quick: bool = False
     between: tuple[float, ...] = MARKS
@@ -251,7 +251,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10.0, help="that each contender trains")
     parser.add_argument("--marks", type=float, nargs="+", default=MARKS, help="minutes at which they also draw")
     parser.add_argument("--contenders", nargs="+", choices=ENTRIES, default=list(ENTRIES))
-    parser.add_argument("--samples", type=int, default=500, help="at the last mark")
+    parser.add_argument("--samples", type=int, default=1000, help="at the last mark")
     parser.add_argument("--early", type=int, default=200, help="samples at each mark, at most --samples")
     parser.add_argument("--slice", type=float, default=20.0, metavar="SECONDS", help="of a turn")
     parser.add_argument("--threads", type=int, default=2)

@@ -16,6 +16,7 @@ from benchmarks import (
     judging,
     peer_samplers,
     picture_judge,
+    preset_scores,
     quality_page,
     time_to_quality,
 )
@@ -449,3 +450,47 @@ def test_the_page_alone_is_drawn_of_what_is_there(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(sys, "argv", ["time_to_quality", *options[:-1], str(tmp_path / "none")])
     with pytest.raises(SystemExit, match="measure first"):
         time_to_quality.main()
+
+
+# --- sizes of our own ----------------------------------------------------------------------------------------
+
+
+def test_each_size_trains_alone_and_once_and_is_scored(job, monkeypatch):
+    asked = []
+
+    def built(images, minutes, seed, preset):
+        asked.append(preset)
+        return job.built[0][1]
+
+    judge = time_to_quality.judges()[0]
+    time_to_quality.build(job.job, "unnoise")
+    monkeypatch.setattr(preset_scores, "Unnoise", built)
+    monkeypatch.setattr(preset_scores, "judges", lambda *_, **__: [judge])
+    found = preset_scores.measure(job.job, ["nano", "small"], job.log)
+    assert asked == ["nano", "small"]
+    assert {row.contender for row in found} == {"nano", "small", "real", "noise"}
+    assert preset_scores.measure(job.job, ["nano", "small"], job.log) == read_table(job.log, Row) == found
+    assert asked == ["nano", "small"]
+    texts = "\n".join(preset_scores.page(found, "nano"))
+    assert re.search(r"\| `small` \| 3 \| 8 \| 480 \|", texts)
+
+
+def test_the_page_of_sizes_says_which_is_best():
+    found = [row(name, fd=fd, features=features, samples=1000) for name, fd, features in SIZES]
+    text = "\n".join(preset_scores.page(found, "nano"))
+    assert "After 10 minutes on a CPU `nano` draws best, which is what `default` is" in text
+    assert "while `small` is what `default` is" in "\n".join(preset_scores.page(found, "small"))
+    assert "| `large` | 1,234 | 12 | 6,400 | 250 | 9.00 (8.10 to 9.90) |  |  |" in text
+    assert "| real pictures |  |  |  |  | 0.500" in text
+    assert dict(preset_scores.scores(found)) == {"nano": "FD 2.00 in 10 min", "large": "FD 9.00 in 10 min"}
+    assert "1,000 pictures drawn after 10 minutes of training on clothes" in preset_scores.how(found)
+    assert preset_scores.how(found).endswith("real pictures get 0.50.")
+    assert preset_scores.scores([]) == {}
+
+
+SIZES = [
+    ("nano", 2.0, "classes"),
+    ("nano", 90.0, "lite0"),
+    ("large", 9.0, "classes"),
+    ("real", 0.5, "classes"),
+]

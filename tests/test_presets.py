@@ -218,13 +218,23 @@ def test_a_preset_is_measured_and_its_row_is_shown(tmp_path):
     assert min(found) > 0
     assert found.gigaflops > 2 * costs.size_of(recipe("nano", 3, 32, 32).network, 32, 32).gigaflops
     given = benchmark.Cost(images_per_second=100.0, megabytes=500.0, gigaflops=0.6, roof=80.0)
-    text = "\n".join(benchmark.page({"nano": given}, {"nano": "KID 0.01"}, 64))
+    text = "\n".join(benchmark.page({"nano": given}, [], 64))
     assert "Training reaches 75% of the roof with `nano`" in text
-    assert "| 100.0 | 500 | 60 | 75% | KID 0.01 |" in text
-    assert "| 75% | – |" in "\n".join(benchmark.page({"nano": given}, {}, 64))
-    kept = benchmark.to_measurements({"nano": given}, {}, "here")
+    assert "| 100.0 | 500 | 60 | 75% | – |" in text
+    kept = benchmark.to_measurements({"nano": given}, [], "Here.")
     assert costs.measurements(costs.to_toml(kept)) == kept
     assert kept.presets["nano"].score is None
+
+
+def test_what_was_scored_elsewhere_is_shown_beside_it(monkeypatch):
+    monkeypatch.setattr(benchmark.preset_scores, "scores", lambda rows: {"nano": f"FD {rows[0]}"})
+    monkeypatch.setattr(benchmark.preset_scores, "how", lambda rows: "FD: of digits.")
+    given = benchmark.Cost(images_per_second=100.0, megabytes=500.0, gigaflops=0.6, roof=80.0)
+    text = "\n".join(benchmark.page({"nano": given, "small": given}, [0.01], 64))
+    assert "FD: of digits. ([More](preset_scores.md).)" in text
+    assert text.count("| 75% | FD 0.01 |") == text.count("| 75% | – |") == 1
+    kept = benchmark.to_measurements({"nano": given}, [0.01], "Here.")
+    assert (kept.how, kept.presets["nano"].score) == ("FD: of digits. Here.", "FD 0.01")
 
 
 def test_a_quick_run_writes_nothing(tmp_path, monkeypatch, capsys):
