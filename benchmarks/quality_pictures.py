@@ -27,7 +27,7 @@ _SCREEN = 56
 
 def draw_curves(part: "Part", titles: Mapping[str, str], path: Path) -> None:
     """Frechet distance over minutes, on logarithmic axes, beside that of real pictures: one panel a network."""
-    drawn = painted(partial(_draw, part, titles), (4.4 * len(part.features), 3.8))
+    drawn = painted(partial(_draw, part, titles), (4.4 * len(part.features), 4.0))
     save_png(drawn.quantize(_SHADES), path)
 
 
@@ -36,7 +36,8 @@ def _draw(part: "Part", titles: Mapping[str, str], figure: "Figure") -> None:
     for features, axes in zip(part.features, panels, strict=True):
         _panel(part, features, titles, axes)
     panels[0].set_ylabel("Fréchet distance")
-    panels[0].legend(fontsize=8, edgecolor="white", framealpha=1.0)
+    lines, names = panels[0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=len(names), fontsize=8, frameon=False)
 
 
 def _panel(part: "Part", features: str, titles: Mapping[str, str], axes: "Axes") -> None:
