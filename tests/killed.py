@@ -29,7 +29,10 @@ class Aim(NamedTuple):
 
 
 def server() -> ForkServerContext:
-    """Where children come from."""
+    """Where children come from.
+
+    A process has one such server, which imports what the first to start it asks for: all tests take this one.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_IMPORTED))
     return context

@@ -3,12 +3,12 @@
 import mmap
 import resource
 import sys
-from multiprocessing import get_context
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
+from killed import server
 from unnoise.data import load
 from unnoise.data.mapping import Pages, chunks
 
@@ -39,7 +39,7 @@ def test_a_hundred_thousand_pictures_take_the_memory_of_a_thousand(tmp_path, mon
     monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
     few, many = large(tmp_path / "few.npy", 1000), large(tmp_path / "many.npy", 100_000)
     assert many.stat().st_size > 3e8
-    with get_context("forkserver").Pool(1, maxtasksperchild=1) as pool:
+    with server().Pool(1, maxtasksperchild=1) as pool:  # another server would serve test_kills, and slowly
         peaks = [pool.apply(peak_of_an_epoch, (str(path),)) for path in (few, many)]
     assert peaks[1] < 1.1 * peaks[0], peaks
 
