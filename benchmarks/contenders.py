@@ -72,7 +72,7 @@ class Unnoise:
     def __init__(self, images: ImageSet, minutes: float, seed: int, preset: str | None = None) -> None:
         budget = Budget(unit="minutes", amount=minutes)
         config = plan(images, Wishes(seed=seed, held_out=0, budget=budget, preset=preset))
-        self.preset, self.diffusion = config.preset, config.build()
+        self.diffusion = config.build()
         self.batch_size, self._sampling = config.recipe.batch_size, config.recipe.sampling
         self.calls = self._sampling.calls(self.diffusion.schedule)
         self.sampler = f"{self._sampling.sampler}, {self._sampling.num_steps} steps"

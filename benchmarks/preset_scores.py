@@ -16,11 +16,13 @@ import torch
 from benchmarks.contenders import Contender, Unnoise
 from benchmarks.interleaving import Runner
 from benchmarks.picture_judge import CLASSES, LITE0, Judge, exam, judges
+from benchmarks.quality_page import TITLES, count_of_minutes
 from benchmarks.quality_pictures import draw_samples
-from benchmarks.quality_rows import REAL, Part, Row
+from benchmarks.quality_rows import REAL, Part, Row, parts
 from benchmarks.reports import asking, folder_for, made, table, tell
 from benchmarks.time_to_quality import Amounts, Job, judged, references, train
 from unnoise import heap
+from unnoise.choosing import choose
 from unnoise.presets import OURS
 from unnoise.tables import read_table, write_table
 
@@ -28,15 +30,14 @@ NAME = "preset_scores"
 
 
 def measure(job: Job, names: Sequence[str], log: Path) -> list[Row]:
-    """Trains and judges the sizes that have no row yet; all rows, those of real pictures too."""
+    """Trains and judges the sizes that have no row yet; all rows of the job, those of real pictures too."""
     rows = read_table(log, Row)
-    seen = judges(job.questions, job.work, quick=job.amounts.quick)
-    for name in [REAL, *names]:
-        if job.done(rows, name, job.amounts.minutes):
-            continue
+    left = [name for name in (REAL, *names) if not job.done(rows, name, job.amounts.minutes)]
+    seen = judges(job.questions, job.work, quick=job.amounts.quick) if left else []
+    for name in left:
         rows += references(job, seen) if name == REAL else scored(job, name, seen)
         write_table(log, Row, rows)
-    return rows
+    return [row for row in rows if job.owns(row)]
 
 
 def scored(job: Job, name: str, seen: Sequence[Judge]) -> list[Row]:
@@ -51,17 +52,17 @@ def scored(job: Job, name: str, seen: Sequence[Judge]) -> list[Row]:
 
 
 def scores(rows: Sequence[Row]) -> Mapping[str, str]:
-    """`FD 0.67 in 10 min`, by preset; none where nobody has measured."""
+    """`FD 0.67 in 10 min`, by preset, after the minutes measured first; none where nobody has measured."""
     if not rows:
         return {}
-    part = Part(rows)
+    part = parts(rows)[0]
     found = {name: part.last(name, CLASSES, "fd") for name in OURS}
     return {name: f"FD {one.middle:.2f} in {part.budget:g} min" for name, one in found.items() if one}
 
 
 def how(rows: Sequence[Row]) -> str:
     """What these scores are, as a sentence."""
-    part = Part(rows)
+    part = parts(rows)[0]
     real = part.last(REAL, CLASSES, "fd")
     beside = f"; real pictures get {real.middle:.2f}" if real else ""
     return (
@@ -77,20 +78,20 @@ def line(part: Part, name: str) -> list[str]:
         row = next(row for row in part.rows if row.contender == name)
         facts = [f"{value:,.0f}" for value in (row.parameters, row.rate, row.images, 1000 * row.seconds)]
     spreads = [part.last(name, *which) for which in ((CLASSES, "fd"), (LITE0, "fd"), (LITE0, "kid"))]
-    title = "real pictures" if name == REAL else f"`{name}`"
+    title = TITLES[REAL] if name == REAL else f"`{name}`"
     return [title, *facts, *(one.text if one else "" for one in spreads)]
 
 
 def page(rows: Sequence[Row], default: str) -> list[str]:
     """Which is best, and a row a size."""
-    part = Part(rows)
+    part = parts(rows)[0]
     distances = {name: one.middle for name in OURS if (one := part.last(name, CLASSES, "fd"))}
-    best = min(distances, key=lambda name: distances[name])
+    best, minutes = min(distances, key=lambda name: distances[name]), count_of_minutes(part.budget)
     chosen = "which is" if best == default else f"while `{default}` is"
     header = ["", "parameters", "images/s", "images seen", "s to draw 1,000", "FD, classes", "FD, lite0"]
     return [
         "# Quality of each size after the same minutes",
-        f"After {part.budget:g} minutes on a CPU `{best}` draws best, {chosen} what `default` is for them.",
+        f"After {minutes} on a CPU `{best}` draws best, {chosen} what `default` is for them.",
         f"{how(rows)} lite0: the same, and the kernel distance (KID), by a network that knows ImageNet. In "
         "brackets the 95 % interval over pictures. Larger sizes see fewer images in these minutes: they are "
         "made for more.",
@@ -117,10 +118,11 @@ def main() -> None:
     heap.keep()  # as `unnoise train` does
     work, docs = asked.work / "quick" if asked.quick else asked.work, folder_for(asked)
     job = Job(exam("fashion-mnist", None), 0, amounts, work)
-    default = Unnoise(job.questions.training, amounts.minutes, 0).preset
+    images = job.questions.training
+    default = choose("cpu", images.height, images.width, amounts.minutes).name
     rows = measure(job, asked.presets, (docs or work) / f"{NAME}.csv")
     if docs is not None:
-        titles = {name: name for name in OURS} | {REAL: "real pictures"}
+        titles = {name: name for name in OURS} | {REAL: TITLES[REAL]}
         draw_samples(job.folder(REAL).parent, list(titles), titles, docs / f"{NAME}.png")
     picture = docs is not None and (docs / f"{NAME}.png").is_file()
     texts = page(rows, default)

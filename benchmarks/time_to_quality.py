@@ -33,7 +33,7 @@ from unnoise import heap
 from unnoise.cli.console import Bar, result
 from unnoise.errors import UnnoiseError, require
 from unnoise.tables import read_table, write_table
-from unnoise.tensor_files import read_tensors, write_tensors
+from unnoise.tensor_files import read_facts, read_tensors, write_tensors
 
 MARKS = (1.0, 3.0, 10.0)
 _SHOWN = 12
@@ -164,7 +164,7 @@ def drawn(job: Job, name: str, contender: Contender, mark: float) -> tuple[list[
 
 def judged(job: Job, name: str, contender: Contender, mark: float, seen: Sequence[Judge]) -> list[Row]:
     """Draws with the weights of a mark, keeps the pictures of the last one, and judges."""
-    _, facts = read_tensors(job.file(name, mark))
+    facts = read_facts(job.file(name, mark))
     counts = job.amounts.samples(mark)
     batches, seconds = drawn(job, name, contender, mark)
     if mark == job.amounts.minutes:
