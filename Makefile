@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 PEERS ?= .venv-peers
 
-.PHONY: help demo test check coverage fuzz bench format clean
+.PHONY: help demo test check coverage fuzz bench format clean pages
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -21,6 +21,10 @@ test: check ## everything that must be true: style, types, floors, and the tests
 
 fuzz: $(VENV)/.installed-test ## damaged files of every kind, SECONDS (60) of each, by libFuzzer
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(or $(SECONDS),60)
+
+pages: $(VENV)/.installed-test ## write docs/inventory.md and docs/reliability.md, which tests hold against what is so
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m inventory
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m helpers.reliability
 
 bench: $(PEERS)/.installed ## measure PARTS (all; --list tells which), in an environment of several GB that has other libraries
 	$(PEERS)/bin/python -m benchmarks $(PARTS)

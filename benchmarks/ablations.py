@@ -19,13 +19,13 @@ from benchmarks.ablation_page import Row, page
 from benchmarks.judging import SAMPLES, Judge, held_out_errors
 from benchmarks.reports import machine, publish
 from benchmarks.variants import SIZE, Variant, chosen
-from unnoise.batches import Batches, split
 from unnoise.cli.console import Bar, result, say
 from unnoise.data import ImageSet, load
-from unnoise.files import writable
-from unnoise.normalizer import Normalizer
-from unnoise.plan import plan
-from unnoise.training import steps
+from unnoise.data.batches import Batches, split
+from unnoise.diffusion.normalizer import Normalizer
+from unnoise.runs.plan import plan
+from unnoise.training.loop import steps
+from unnoise.utils.files import writable
 
 
 def read_rows(path: Path) -> list[Row]:

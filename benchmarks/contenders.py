@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.peers import BATCH, Diffusers, Lucidrains, SmallDiffusion
-from unnoise.batches import Batches
 from unnoise.cli.console import say
-from unnoise.config import Budget
 from unnoise.data import ImageSet
-from unnoise.plan import Wishes, plan
-from unnoise.recording import TrainStep
-from unnoise.training import steps
+from unnoise.data.batches import Batches
+from unnoise.runs.config import Budget
+from unnoise.runs.plan import Wishes, plan
+from unnoise.training.loop import steps
+from unnoise.training.recorder import TrainStep
 
 _DRAWN_AT_ONCE = 100
 _LAST_STEP = 1 - 1e-9

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 DONE = 77
-WATCHED, METHOD = "unnoise.diffusion", "train_step"
+WATCHED, METHOD = "unnoise.diffusion.diffusion", "train_step"
 
 
 class _Watching(Loader):

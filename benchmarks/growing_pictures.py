@@ -11,8 +11,8 @@ import time
 from statistics import median
 
 from benchmarks.children import own_peak
-from unnoise.batches import Batches, held_out_count, split
 from unnoise.data import load
+from unnoise.data.batches import Batches, held_out_count, split
 
 BATCH, TURNS = 64, 5
 

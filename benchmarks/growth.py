@@ -26,16 +26,16 @@ from benchmarks.children import told_by
 from benchmarks.growth_page import PICTURES, Row, draw, page
 from benchmarks.reports import asking, folder_for, measured, processor, tell
 from unnoise.cli.console import Bar, count, result
-from unnoise.config import DataConfig, Recipe, RunConfig
-from unnoise.diffusion import Diffusion
+from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.normalizer import Normalizer
 from unnoise.networks import UNetConfig
-from unnoise.normalizer import Normalizer
 from unnoise.pictures import save_png
 from unnoise.pictures.charts import painted
-from unnoise.presets import recipe
-from unnoise.roofline import flops
-from unnoise.tables import read_table, write_table
-from unnoise.training import choose_device
+from unnoise.runs.config import DataConfig, Recipe, RunConfig
+from unnoise.runs.presets import recipe
+from unnoise.training.loop import choose_device
+from unnoise.utils.roofline import flops
+from unnoise.utils.tables import read_table, write_table
 
 SIDE, BATCH = 32, 64
 """Of what does not grow."""

@@ -30,7 +30,7 @@ from benchmarks.picture_judge import (
 )
 from benchmarks.reports import table
 from benchmarks.time_to_quality import Amounts, Job
-from unnoise.tensor_files import read_tensors
+from unnoise.utils.tensor_files import read_tensors
 
 _COUNT = 500
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unnoise.data import ImageSet
-from unnoise.diffusion import Diffusion
-from unnoise.features.views import Views
-from unnoise.schedules import rates_of_log_snr
-from unnoise.tensor_files import read_tensors, write_tensors
-from unnoise.tensors import mix
+from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.schedules import rates_of_log_snr
+from unnoise.diffusion.tensors import mix
+from unnoise.evaluation.features.views import Views
+from unnoise.utils.tensor_files import read_tensors, write_tensors
 
 NOISE_LEVELS = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Standard deviations of the noise beside a picture of its whole signal, in units of the data set's own."""

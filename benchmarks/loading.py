@@ -31,11 +31,11 @@ from torch import Tensor
 
 from benchmarks.data_memory import folder_of_pictures
 from benchmarks.reports import machine, publish, table
-from unnoise.batches import Batches, split
 from unnoise.cli.console import Bar, result
 from unnoise.data import ImageSet, load
-from unnoise.plan import Wishes, plan
-from unnoise.training import choose_device
+from unnoise.data.batches import Batches, split
+from unnoise.runs.plan import Wishes, plan
+from unnoise.training.loop import choose_device
 
 BATCH, SIDE = 64, 64
 WORKERS = (0, 2)

@@ -19,7 +19,7 @@ from benchmarks.children import told_by
 from benchmarks.reports import asking, folder_for, made, table, tell
 from benchmarks.training_pairs import BATCH, SIDE
 from unnoise.cli.console import Bar, count
-from unnoise.training import choose_device
+from unnoise.training.loop import choose_device
 
 NAMES: Mapping[str, str] = {
     "diffusers": "diffusers, UNet2DModel",

@@ -18,8 +18,8 @@ from benchmarks.picture_judge import Judge, exam, judges
 from benchmarks.reports import asking, folder_for, made, table, tell
 from benchmarks.time_to_quality import Amounts, Job, build
 from unnoise.cli.console import Bar
-from unnoise.errors import require
-from unnoise.tensor_files import read_tensors
+from unnoise.utils.errors import require
+from unnoise.utils.tensor_files import read_tensors
 
 _SEED = 5_000_000
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.sampling import build_unet
-from unnoise.batches import Batches
 from unnoise.data import ImageSet
+from unnoise.data.batches import Batches
 
 BATCH = 64
 _WARMUP = 0.05

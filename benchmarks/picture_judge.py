@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.judging import Classifier, accuracy, load_or_train
-from unnoise.batches import held_out_count, split
 from unnoise.data import ImageSet, load
-from unnoise.data.named import FASHION, FASHION_FOLDERS
-from unnoise.errors import UnnoiseError, require
-from unnoise.features import lite0, reference_features
-from unnoise.metrics import frechet_interval, kernel_interval
+from unnoise.data.batches import held_out_count, split
+from unnoise.data.sources.named import FASHION, FASHION_FOLDERS
+from unnoise.evaluation.features import lite0, reference_features
+from unnoise.evaluation.metrics import frechet_interval, kernel_interval
+from unnoise.utils.errors import UnnoiseError, require
 
 CLASSES, LITE0 = "classes", "lite0"
 """The names of the two networks' features."""

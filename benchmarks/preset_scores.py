@@ -21,10 +21,10 @@ from benchmarks.quality_pictures import draw_samples
 from benchmarks.quality_rows import REAL, Part, Row, parts
 from benchmarks.reports import asking, folder_for, made, table, tell
 from benchmarks.time_to_quality import Amounts, Job, judged, references, train
-from unnoise import heap
-from unnoise.choosing import choose
-from unnoise.presets import OURS
-from unnoise.tables import read_table, write_table
+from unnoise.runs.presets import OURS
+from unnoise.runs.sizing import choose
+from unnoise.utils import malloc as heap
+from unnoise.utils.tables import read_table, write_table
 
 NAME = "preset_scores"
 

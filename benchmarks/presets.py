@@ -24,15 +24,16 @@ import torch
 from benchmarks import preset_scores
 from benchmarks.quality_rows import Row
 from benchmarks.reports import machine, publish, table
-from unnoise import Diffusion, heap
+from unnoise import Diffusion
 from unnoise.cli.console import Bar, result
-from unnoise.costs import Measured, Measurements, size_of, to_toml
-from unnoise.doctor.speed import memory
-from unnoise.files import writable
 from unnoise.networks import build
-from unnoise.presets import ABOUT, OURS, recipe
-from unnoise.roofline import flops, roof
-from unnoise.tables import read_table
+from unnoise.reports.doctor.speed import memory
+from unnoise.runs.costs import Measured, Measurements, size_of, to_toml
+from unnoise.runs.presets import ABOUT, OURS, recipe
+from unnoise.utils import malloc as heap
+from unnoise.utils.files import writable
+from unnoise.utils.roofline import flops, roof
+from unnoise.utils.tables import read_table
 
 CHANNELS, SIDE = 3, 32
 UNKNOWN = "–"

@@ -9,8 +9,8 @@ from benchmarks.contenders import ENTRIES
 from benchmarks.quality_rows import NOISE, OURS, REAL, Part, Row, Spread, merged, parts, passing
 from benchmarks.reports import publish, table
 from unnoise.cli.console import count
-from unnoise.errors import require
-from unnoise.tables import read_table, write_table
+from unnoise.utils.errors import require
+from unnoise.utils.tables import read_table, write_table
 
 TABLE = "time_to_quality.csv"
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from unnoise.pictures import grid, save_png
 from unnoise.pictures.charts import COLOURS, INK, painted
-from unnoise.tensor_files import read_tensors
+from unnoise.utils.tensor_files import read_tensors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,6 +1,6 @@
 """What was tried: changes of where the search began, lengths of the average, and samplers."""
 
-from unnoise.sampling import Sampling
+from unnoise.diffusion.samplers.sampling import Sampling
 
 START = ("noise_levels.mean=-0.5", "optimizer.learning_rate=4e-3", "batch_size=64")
 """Changes of `nano` that make it what it was when the search began; it drew by 60 steps of DDIM, eta 1."""

@@ -19,15 +19,15 @@ import torch
 
 from benchmarks.recipe_list import AVERAGES, RECIPES, SAMPLINGS, START
 from benchmarks.solver_judge import Judge, judge_for
-from unnoise.batches import Batches, held_out_count, split
 from unnoise.cli.console import Bar, result
-from unnoise.config import Budget, RunConfig
 from unnoise.data import ImageSet, load
-from unnoise.diffusion import Diffusion
-from unnoise.ema import EMAConfig, MovingAverage
-from unnoise.plan import Wishes, plan
-from unnoise.tables import read_table, write_table
-from unnoise.training import choose_device, steps
+from unnoise.data.batches import Batches, held_out_count, split
+from unnoise.diffusion.diffusion import Diffusion
+from unnoise.optim.ema import EMAConfig, MovingAverage
+from unnoise.runs.config import Budget, RunConfig
+from unnoise.runs.plan import Wishes, plan
+from unnoise.training.loop import choose_device, steps
+from unnoise.utils.tables import read_table, write_table
 
 
 @dataclass(frozen=True)

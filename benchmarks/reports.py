@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from unnoise.cli.console import result
-from unnoise.files import writable
+from unnoise.utils.files import writable
 
 
 def machine(device: torch.device | str = "cpu") -> str:

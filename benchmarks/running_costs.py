@@ -24,20 +24,20 @@ from torch import nn
 
 from benchmarks.data_memory import memory
 from benchmarks.reports import machine, publish, table
-from unnoise.batches import Batches, split
-from unnoise.checkpoint import Progress, Run
 from unnoise.cli.console import Bar, result
-from unnoise.config import Budget
 from unnoise.data import ImageSet, load
-from unnoise.diffusion import Diffusion
-from unnoise.guards import Guards
-from unnoise.history import Row
-from unnoise.looking import SAMPLE_SEEDS, draw_samples
-from unnoise.monitoring import SHARE
-from unnoise.plan import Wishes, plan
-from unnoise.recording import LOOKING_SHARE, SAVING_SHARE, Recorder
-from unnoise.rhythm import Interval
-from unnoise.training import steps
+from unnoise.data.batches import Batches, split
+from unnoise.diffusion.diffusion import Diffusion
+from unnoise.runs.checkpoint import Progress, Run
+from unnoise.runs.config import Budget
+from unnoise.runs.history import Row
+from unnoise.runs.plan import Wishes, plan
+from unnoise.training.guards import Guards
+from unnoise.training.loop import steps
+from unnoise.training.monitoring import SHARE
+from unnoise.training.previews import SAMPLE_SEEDS, draw_samples
+from unnoise.training.recorder import LOOKING_SHARE, SAVING_SHARE, Recorder
+from unnoise.utils.timers import Interval
 
 RUN = 600.0
 """Seconds of a run: ten minutes, which is the default."""

@@ -25,14 +25,14 @@ from benchmarks.reports import machine, publish
 from benchmarks.sampling_page import Row, page
 from unnoise import Diffusion, Normalizer
 from unnoise.cli.console import Bar, result
-from unnoise.compiling import compiled
-from unnoise.kernels import seconds_by_kind
+from unnoise.diffusion.objectives import Objective
+from unnoise.diffusion.samplers.sampling import SamplerName, Sampling
+from unnoise.diffusion.schedules import LinearBeta
+from unnoise.diffusion.tensors import Images
 from unnoise.networks import UNet, UNetConfig
-from unnoise.objectives import Objective
-from unnoise.presets import recipe
-from unnoise.sampling import SamplerName, Sampling
-from unnoise.schedules import LinearBeta
-from unnoise.tensors import Images
+from unnoise.runs.compiling import compiled
+from unnoise.runs.presets import recipe
+from unnoise.utils.kernels import seconds_by_kind
 
 SIDE, WIDTHS = 32, (32, 64, 128)
 FULL, QUICK = (10, (1, 16, 64), 5), (4, (4,), 3)

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from benchmarks.judging import Classifier, accuracy, features_of, frechet_distance, load_or_train
 from benchmarks.solver_page import REAL, Row
-from unnoise.batches import Split, split
-from unnoise.checkpoint import Run
 from unnoise.cli.console import count
 from unnoise.data import ImageSet, load
-from unnoise.errors import require
-from unnoise.metrics import kernel_distance
+from unnoise.data.batches import Split, split
+from unnoise.evaluation.metrics import kernel_distance
+from unnoise.runs.checkpoint import Run
+from unnoise.utils.errors import require
 
 _CLASSIFIER_STEPS = 2000
 _STANDARDISED_OVER = 5000

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.reports import machine, table
 from unnoise.cli.console import count
+from unnoise.evaluation.sampler_search.candidates import SAME
 from unnoise.pictures.charts import COLOURS, FAINT, INK
-from unnoise.solving.candidates import SAME
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

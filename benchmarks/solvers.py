@@ -24,15 +24,15 @@ import numpy as np
 from benchmarks.reports import machine, publish
 from benchmarks.solver_judge import Judge, judge_of
 from benchmarks.solver_page import AT, LONG, OWN, REFERENCES, Row, draw, grids_of, page
-from unnoise.checkpoint import Run
 from unnoise.cli.console import Bar, result, say
-from unnoise.diffusion import Diffusion
-from unnoise.errors import UnnoiseError, require
-from unnoise.files import writable
+from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.samplers.sampling import Sampling
+from unnoise.evaluation.sampler_search.candidates import CALLS, SPACINGS, all_samplers, candidates
 from unnoise.pictures import save_png
 from unnoise.pictures.charts import painted
-from unnoise.sampling import Sampling
-from unnoise.solving.candidates import CALLS, SPACINGS, all_samplers, candidates
+from unnoise.runs.checkpoint import Run
+from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.files import writable
 
 TUNING = -1
 """The seed that grids are chosen on, and one sampler is recommended by."""

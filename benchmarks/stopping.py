@@ -16,13 +16,21 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.reports import measured, publish, table
-from unnoise.checkpoint import Run
 from unnoise.cli.console import Bar, say
-from unnoise.config import Budget
 from unnoise.data import load
-from unnoise.monitoring import LevelLoss, Quality, best_step, held_out_curve, monitor, read_monitor, verdict
-from unnoise.plan import Wishes, plan
-from unnoise.training import train
+from unnoise.runs.checkpoint import Run
+from unnoise.runs.config import Budget
+from unnoise.runs.plan import Wishes, plan
+from unnoise.training.loop import train
+from unnoise.training.monitoring import (
+    LevelLoss,
+    Quality,
+    best_step,
+    held_out_curve,
+    monitor,
+    read_monitor,
+    verdict,
+)
 
 TRAINED, HELD_OUT = 200, 50
 

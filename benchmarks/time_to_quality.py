@@ -29,11 +29,11 @@ from benchmarks.picture_judge import Exam, Judge, Score, exam, judges, noise_pic
 from benchmarks.quality_page import publish_page
 from benchmarks.quality_rows import NOISE, REAL, Row
 from benchmarks.reports import machine
-from unnoise import heap
 from unnoise.cli.console import Bar, result
-from unnoise.errors import UnnoiseError, require
-from unnoise.tables import read_table, write_table
-from unnoise.tensor_files import read_facts, read_tensors, write_tensors
+from unnoise.utils import malloc as heap
+from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.tables import read_table, write_table
+from unnoise.utils.tensor_files import read_facts, read_tensors, write_tensors
 
 MARKS = (1.0, 3.0, 10.0)
 _SHOWN = 12

@@ -15,11 +15,11 @@ from torch.nn import functional
 
 from benchmarks.sampling import build_unet
 from unnoise import Diffusion, Normalizer
-from unnoise.ema import EMAConfig
+from unnoise.diffusion.objectives import Objective
+from unnoise.diffusion.schedules import LinearBeta, SigmoidAlphaBar
 from unnoise.networks import UNet
-from unnoise.objectives import Objective
-from unnoise.optimizers import OptimizerConfig
-from unnoise.schedules import LinearBeta, SigmoidAlphaBar
+from unnoise.optim.ema import EMAConfig
+from unnoise.optim.optimizers import OptimizerConfig
 
 BATCH, SIDE = 64, 32
 TOLERANCE = 1e-4

@@ -24,10 +24,10 @@ import torch
 
 from benchmarks.reports import machine, publish, table
 from benchmarks.training_pairs import BATCH, SIDE, Pair, pairs
-from unnoise import heap
 from unnoise.cli.console import Bar, result
-from unnoise.kernels import seconds_by_kind
-from unnoise.roofline import flops, roof
+from unnoise.utils import malloc as heap
+from unnoise.utils.kernels import seconds_by_kind
+from unnoise.utils.roofline import flops, roof
 
 Kinds = dict[str, float]
 

@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unnoise.config import Budget
-from unnoise.plan import Wishes
+from unnoise.runs.config import Budget
+from unnoise.runs.plan import Wishes
 
 SIZE = 16
 HELD_OUT = 297

@@ -1,4 +1,4 @@
-"""Which tests prove which row of the inventory, read from their markers: `python tests/inventory.py` writes it.
+"""Which tests prove which row of the inventory, read from their markers: `make pages` writes it.
 
 A marker is `@pytest.mark.row("H1", "H2")` above a test or a class, `pytestmark = pytest.mark.row("H1")` in a
 class or a module, or `marks=pytest.mark.row("H1")` of a single parameter.
@@ -17,7 +17,7 @@ HEAD = """\
 # The inventory
 
 What the studies behind unnoise say and do, what unnoise does about it, and the tests that prove it. The rows
-stand in [inventory.toml](inventory.toml), the proofs in the tests' own markers. `python tests/inventory.py`
+stand in [inventory.toml](inventory.toml), the proofs in the tests' own markers. `make pages`
 draws this page; a test fails where it is stale, or where a row has neither a test nor a reason.
 """
 
@@ -67,8 +67,10 @@ def _is_pytestmark(node: ast.Assign) -> bool:
 def proofs(tests: Path = TESTS) -> dict[str, list[Proof]]:
     """The tests of each row, by file and place."""
     found: dict[str, list[Proof]] = {}
-    for path in sorted(tests.glob("test_*.py")):
-        for row, proof in collect(ast.parse(path.read_text(encoding="utf-8")).body, path.name):
+    for path in sorted(tests.rglob("test_*.py")):
+        for row, proof in collect(
+            ast.parse(path.read_text(encoding="utf-8")).body, path.relative_to(tests).as_posix()
+        ):
             found.setdefault(row, []).append(proof)
     return found
 

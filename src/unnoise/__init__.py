@@ -1,7 +1,7 @@
 """unnoise: a diffusion model is a schedule, a network and a sampler, joined by one function, denoise.
 
 Nothing is imported before it is used, so `unnoise --help` needs no PyTorch:
-`unnoise.Diffusion` and `unnoise.schedules` are loaded when they are first named.
+`unnoise.Diffusion` and `unnoise.networks` are loaded when they are first named.
 """
 
 import importlib
@@ -9,13 +9,17 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from unnoise.diffusion import Diffusion as Diffusion
-    from unnoise.errors import UnnoiseError as UnnoiseError
-    from unnoise.normalizer import Normalizer as Normalizer
+    from unnoise.diffusion.diffusion import Diffusion as Diffusion
+    from unnoise.diffusion.normalizer import Normalizer as Normalizer
+    from unnoise.utils.errors import UnnoiseError as UnnoiseError
 
 __version__ = "0.1.0"
 
-_CLASSES = {"Diffusion": "diffusion", "Normalizer": "normalizer", "UnnoiseError": "errors"}
+_CLASSES = {
+    "Diffusion": "diffusion.diffusion",
+    "Normalizer": "diffusion.normalizer",
+    "UnnoiseError": "utils.errors",
+}
 __all__ = ["Diffusion", "Normalizer", "UnnoiseError", "__version__"]
 
 

@@ -43,7 +43,7 @@ def _fuzz(name: str, seconds: int) -> int:
     import atheris
 
     # What decides on bytes is instrumented, so that libFuzzer sees which of its edits lead further.
-    with atheris.instrument_imports(include=["unnoise.data", "unnoise.json_text", "unnoise.tables", "PIL"]):
+    with atheris.instrument_imports(include=["unnoise.data", "unnoise.utils", "PIL"]):
         import PIL.BmpImagePlugin
         import PIL.GifImagePlugin
         import PIL.JpegImagePlugin

@@ -9,10 +9,10 @@ import torch
 from PIL import Image, PngImagePlugin
 from safetensors.torch import save
 
-from data_files import file_bytes, idx_bytes, png_with_key
-from unnoise.config import DataConfig, RunConfig
-from unnoise.normalizer import Normalizer
-from unnoise.presets import PRESETS, recipe
+from helpers.data_files import file_bytes, idx_bytes, png_with_key
+from unnoise.diffusion.normalizer import Normalizer
+from unnoise.runs.config import DataConfig, RunConfig
+from unnoise.runs.presets import PRESETS, recipe
 
 NUMBERS = np.arange(3 * 5 * 4, dtype=np.uint8).reshape(3, 5, 4)
 GREY = Image.fromarray(NUMBERS[0])

@@ -12,16 +12,16 @@ from typing import NamedTuple
 import numpy as np
 
 from fuzz import seeds
-from unnoise.config import RunConfig
-from unnoise.data.arrays import read_array, read_npz_labels
-from unnoise.data.decode import UnreadableError, decode, quiet_pillow, read_header
-from unnoise.data.label_files import csv_labels, idx_labels
+from unnoise.data.decoding.decode import UnreadableError, decode, quiet_pillow, read_header
+from unnoise.data.labels.label_files import csv_labels, idx_labels
 from unnoise.data.settings import Settings
-from unnoise.data.sources import find
-from unnoise.errors import UnnoiseError
-from unnoise.presets import recipe
-from unnoise.recording import read_history
-from unnoise.tensor_files import read_tensors
+from unnoise.data.sources.arrays import read_array, read_npz_labels
+from unnoise.data.sources.find import find
+from unnoise.runs.config import RunConfig
+from unnoise.runs.presets import recipe
+from unnoise.training.recorder import read_history
+from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.tensor_files import read_tensors
 
 
 class Target(NamedTuple):

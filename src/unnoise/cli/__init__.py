@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from unnoise import __version__
 from unnoise.cli.console import complain, note
 from unnoise.cli.parsing import parse
-from unnoise.errors import UnnoiseError
+from unnoise.utils.errors import UnnoiseError
 
 HELP = """\
 Train diffusion models from scratch on your own images: watch noise turn into pictures.
@@ -78,7 +78,7 @@ def _dispatch(arguments: list[str]) -> None:
         raise UnnoiseError(
             f"unnoise has the commands {', '.join(COMMANDS)}, but got {name!r}: try unnoise --help."
         )
-    command = getattr(importlib.import_module(f"unnoise.cli.{name}"), name)
+    command = getattr(importlib.import_module(f"unnoise.cli.commands.{name}"), name)
     parse(command, f"unnoise {name}", rest)()
 
 

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 from unnoise.cli.console import count, say
 
 if TYPE_CHECKING:
-    from unnoise.checkpoint import Run
     from unnoise.data import ImageSet
-    from unnoise.plan import Wishes
+    from unnoise.runs.checkpoint import Run
+    from unnoise.runs.plan import Wishes
 
 _NAMED = 10
 
 
 def announce(images: "ImageSet", run: "Run", device: str) -> None:
     """What was read and what was left out, what will be trained, and what the data doctor minds."""
-    from unnoise.files import writable
+    from unnoise.utils.files import writable
 
     for skipped in images.skipped[:_NAMED]:
         say(f"Skipped {skipped.name}: {skipped.reason}")
@@ -33,7 +33,7 @@ def announce(images: "ImageSet", run: "Run", device: str) -> None:
         f"preset {config.preset} on {device} for {config.budget.amount:g} {config.budget.unit}, into {run.path}"
     )
     if not run.states():  # a run that goes on has been told
-        from unnoise.doctor import in_brief
+        from unnoise.reports.doctor import in_brief
 
         for sentence in in_brief(images, config):
             say(sentence)
@@ -41,7 +41,7 @@ def announce(images: "ImageSet", run: "Run", device: str) -> None:
 
 def announce_choice(images: "ImageSet", wishes: "Wishes", device_type: str) -> None:
     """Why this preset, where none was named."""
-    from unnoise.plan import chosen_preset
+    from unnoise.runs.plan import chosen_preset
 
     choice = chosen_preset(images, wishes, device_type)
     if choice is not None:

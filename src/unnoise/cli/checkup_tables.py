@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from unnoise.cli.console import count
-from unnoise.printable import printable
+from unnoise.utils.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
     from unnoise.data import Summary
-    from unnoise.doctor import Balance, Checkup
+    from unnoise.reports.doctor import Balance, Checkup
 
 _NAMED = 10
 _SHOWN = 5
@@ -135,7 +135,7 @@ def _command(checkup: "Checkup") -> str:
     """What trains as it was examined."""
     import shlex
 
-    from unnoise.presets import recipe
+    from unnoise.runs.presets import recipe
 
     config, data = checkup.config, checkup.config.data
     size, usual = config.recipe.batch_size, recipe(config.preset, data.channels, data.height, data.width)

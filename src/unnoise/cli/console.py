@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unnoise.printable import printable
+from unnoise.utils.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

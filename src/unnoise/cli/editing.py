@@ -10,18 +10,18 @@ from tyro.conf import Positional, arg
 
 from unnoise.cli.console import Bar, count, result
 from unnoise.cli.loading import as_trained
-from unnoise.errors import UnnoiseError, require
+from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
-    from unnoise.checkpoint import Run
     from unnoise.data import Settings
-    from unnoise.diffusion import Diffusion
-    from unnoise.editing import Sampler
-    from unnoise.samplers import Times
-    from unnoise.sampling import Sampling
-    from unnoise.schedules import Schedule
-    from unnoise.seeds import SeededNoises
-    from unnoise.tensors import Classes, Denoise, Images, Pixels, Prediction, Rates
+    from unnoise.diffusion.diffusion import Diffusion
+    from unnoise.diffusion.editing import Sampler
+    from unnoise.diffusion.samplers import Times
+    from unnoise.diffusion.samplers.sampling import Sampling
+    from unnoise.diffusion.schedules import Schedule
+    from unnoise.diffusion.seeds import SeededNoises
+    from unnoise.diffusion.tensors import Classes, Denoise, Images, Pixels, Prediction, Rates
+    from unnoise.runs.checkpoint import Run
 
 Step = TypeVar("Step")
 RunFolder: TypeAlias = Annotated[Path, Positional, arg(metavar="RUN")]
@@ -60,8 +60,8 @@ class Editor:
     @classmethod
     def open(cls, run: Path, num_steps: int | None, device: str, *, inverts: bool = False) -> "Editor":
         """With the run's own sampling; one that inverts has 50 steps of its own, or as many as the chain."""
-        from unnoise.checkpoint import Run
-        from unnoise.training import choose_device
+        from unnoise.runs.checkpoint import Run
+        from unnoise.training.loop import choose_device
 
         opened = Run.open(run)
         sampling, schedule = opened.config.recipe.sampling, opened.config.recipe.schedule
@@ -115,14 +115,14 @@ class Editor:
 
     def noises(self, seed: int, number: int, shape: tuple[int, int, int] | None = None) -> "SeededNoises":
         """The random numbers of pictures with the seeds from `seed` on."""
-        from unnoise.seeds import SeededNoises
+        from unnoise.diffusion.seeds import SeededNoises
 
         seeds = range(seed, seed + number)
         return SeededNoises(seeds, shape or self.diffusion.image_shape, self.diffusion.device)
 
     def sampler(self, draw_noises: "Callable[[], Images]") -> "Sampler":
         """The run's way to sample, for any grid of times."""
-        from unnoise.sampling import SOLVERS
+        from unnoise.diffusion.samplers.sampling import SOLVERS
 
         return partial(SOLVERS[self.sampling.sampler].of(self.sampling), draw_noises=draw_noises)
 
@@ -171,7 +171,7 @@ class Editor:
     def _held_out(self, wanted: int, seed: int) -> Given:
         import numpy as np
 
-        from unnoise.batches import split
+        from unnoise.data.batches import split
 
         config, data = self.run.config, self.run.config.data
         images = as_trained(self.run)
@@ -210,8 +210,8 @@ def check_places(sheet: Path, save: Path | None) -> Path:
         UnnoiseError: for a sheet that is no .png, results that are neither .npz nor a folder, or a place that
             can't be written.
     """
-    from unnoise.files import check_writable
-    from unnoise.pictures.files import require_suffix
+    from unnoise.pictures.png import require_suffix
+    from unnoise.utils.files import check_writable
 
     require_suffix(sheet, ".png")
     check_writable(sheet)
@@ -253,7 +253,7 @@ def save_results(save: Path | None, names: Sequence[str], images: "Images", **mo
     from PIL import Image
 
     from unnoise import pictures
-    from unnoise.files import writable
+    from unnoise.utils.files import writable
 
     arrays = pictures.to_bytes(images)
     others: dict[str, Any] = {name: values.cpu().numpy() for name, values in more.items()}

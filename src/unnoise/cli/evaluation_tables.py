@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from unnoise.cli.console import say
-from unnoise.printable import printable
+from unnoise.utils.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from unnoise.cli.console import Bar, count, result, say
 from unnoise.cli.loading import as_trained
-from unnoise.errors import UnnoiseError
+from unnoise.utils.errors import UnnoiseError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from unnoise.checkpoint import Run
     from unnoise.data import ImageSet
-    from unnoise.diffusion import Diffusion
+    from unnoise.diffusion.diffusion import Diffusion
     from unnoise.evaluation import Measured
+    from unnoise.runs.checkpoint import Run
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Bits:
 def evaluate_bits(path: Path, source: str | None, bits: Bits, device: str, *, bound: bool, flow: bool) -> None:
     """The bound, the likelihood of the flow, or both."""
     from unnoise import evaluation
-    from unnoise.checkpoint import Run
-    from unnoise.files import check_writable
-    from unnoise.training import choose_device
+    from unnoise.runs.checkpoint import Run
+    from unnoise.training.loop import choose_device
+    from unnoise.utils.files import check_writable
 
     run = Run.open(path)
     check_writable(path / "evaluation.json")

@@ -5,20 +5,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unnoise.cli.console import say
-from unnoise.errors import UnnoiseError
+from unnoise.utils.errors import UnnoiseError
 
 if TYPE_CHECKING:
-    from unnoise.checkpoint import Run
-    from unnoise.config import RunConfig
     from unnoise.data import ImageSet
-    from unnoise.diffusion import Diffusion
-    from unnoise.guidance import Guidance
-    from unnoise.plan import Wishes
+    from unnoise.diffusion.diffusion import Diffusion
+    from unnoise.diffusion.guidance import Guidance
+    from unnoise.runs.checkpoint import Run
+    from unnoise.runs.config import RunConfig
+    from unnoise.runs.plan import Wishes
 
 
 def opened_run(path: "Path") -> "Run":
     """The run in this folder."""
-    from unnoise.checkpoint import Run
+    from unnoise.runs.checkpoint import Run
 
     return Run.open(path)
 
@@ -40,8 +40,8 @@ def as_trained(run: "Run", source: str | None = None) -> "ImageSet":
 
 def load_pictures(source: str, wanted: "Wishes | RunConfig") -> "ImageSet":
     """The pictures of a source as they were wished for, or as a run has them, with labels if it has any."""
-    from unnoise.config import RunConfig
     from unnoise.data import load
+    from unnoise.runs.config import RunConfig
 
     if isinstance(wanted, RunConfig):
         data = wanted.data
@@ -83,12 +83,12 @@ def load(
 
     Says what a person would want to know of it.
     """
-    from unnoise.training import choose_device
+    from unnoise.training.loop import choose_device
 
     diffusion = run.load(choose_device(device), best=best)
     weaker = None
     if autoguidance is not None:
-        from unnoise.autoguidance import guided_by, weaker_of
+        from unnoise.runs.autoguidance import guided_by, weaker_of
 
         guidance = replace(guidance, scale=autoguidance)
         weaker = weaker_of(run, weak, diffusion.device)
@@ -105,7 +105,7 @@ def load(
 
 def _compiled(diffusion: "Diffusion", num_images: int) -> "Diffusion":
     """The diffusion with its network compiled; where that can't be, as it is, and says why."""
-    from unnoise.compiling import compiled
+    from unnoise.runs.compiling import compiled
 
     say("Compiling the network: this takes a minute or more.")
     try:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from unnoise.errors import require
+from unnoise.utils.errors import require
 
 
 def check_page(path: Path, *runs: Path) -> Path:
@@ -11,8 +11,8 @@ def check_page(path: Path, *runs: Path) -> Path:
     Raises:
         UnnoiseError: for a folder without a run, a name that is no page's, or a place that can't be written.
     """
-    from unnoise.checkpoint import Run
-    from unnoise.files import check_writable
+    from unnoise.runs.checkpoint import Run
+    from unnoise.utils.files import check_writable
 
     for run in runs:
         Run.open(run)

@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 
-from unnoise.errors import UnnoiseError
+from unnoise.utils.errors import UnnoiseError
 
 
 def parse(command: Callable[..., None], name: str, arguments: Sequence[str]) -> Callable[[], None]:

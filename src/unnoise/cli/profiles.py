@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from unnoise.cli.console import result, say, stderr
 
 if TYPE_CHECKING:
-    from unnoise.checkpoint import Run
-    from unnoise.profiling import Profile, StepProfiler
+    from unnoise.runs.checkpoint import Run
+    from unnoise.training.profiling import Profile, StepProfiler
 
 _WAITS = 0.05
 """A larger part of a step than this is worth a word."""
@@ -23,7 +23,7 @@ def profiler(run: "Run", device: str) -> "StepProfiler":
     """What looks at the steps of this run, and shows what it finds."""
     import torch
 
-    from unnoise.profiling import StepProfiler
+    from unnoise.training.profiling import StepProfiler
 
     return StepProfiler(run.path / "profile", torch.device(device), run.config.precision, show)
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from unnoise.cli.console import say
 from unnoise.cli.editing import Editor, check_places, finish, save_results, watch
-from unnoise.errors import UnnoiseError, require
+from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
-    from unnoise.checkpoint import Run
-    from unnoise.sampling import Sampling
+    from unnoise.diffusion.samplers.sampling import Sampling
+    from unnoise.runs.checkpoint import Run
 
 NUM_VERSIONS = 5
 STRENGTH = 0.5
@@ -36,7 +36,7 @@ class Beginning:
 
     def checked(self) -> "Beginning":
         """Itself. Raises `UnnoiseError` for a strength outside [0, 1]; says so where it has no effect."""
-        from unnoise.editing import require_strength
+        from unnoise.diffusion.editing import require_strength
 
         if self.strength is not None:
             require_strength(self.strength)
@@ -56,8 +56,8 @@ def save_redrawn(
     out: Path,
 ) -> None:
     """Writes each picture and its new versions: a sheet, and the versions alone for an .npz or a folder."""
-    from unnoise import editing
-    from unnoise.training import choose_device
+    from unnoise.diffusion import editing
+    from unnoise.training.loop import choose_device
 
     versions = NUM_VERSIONS if num_versions is None else num_versions
     require(versions >= 1, f"At least 1 image can be generated, but {versions} were asked for.")

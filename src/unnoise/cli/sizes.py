@@ -2,7 +2,7 @@
 
 import re
 
-from unnoise.errors import UnnoiseError, require
+from unnoise.utils.errors import UnnoiseError, require
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

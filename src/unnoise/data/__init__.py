@@ -10,13 +10,13 @@ A source is a folder or .zip of pictures, a .npy, .npz or IDX file, or one of th
 from contextlib import closing
 from pathlib import Path
 
-from unnoise.data.cache import default_cache, open_cached
-from unnoise.data.decode import quiet_pillow
+from unnoise.data.cache.cache import default_cache, open_cached
+from unnoise.data.decoding.decode import quiet_pillow
+from unnoise.data.decoding.reading import picture_size, read_mask, read_pictures
 from unnoise.data.image_set import ImageSet, Skipped
-from unnoise.data.labelling import labelled
-from unnoise.data.reading import picture_size, read_mask, read_pictures
+from unnoise.data.labels.labelling import labelled
 from unnoise.data.settings import Colour, Fit, Settings, Size
-from unnoise.data.sources import find
+from unnoise.data.sources.find import find
 from unnoise.data.summary import Summary
 
 __all__ = [

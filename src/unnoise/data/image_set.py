@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unnoise.data.mapping import Pages
-from unnoise.data.moments import Moments, moments
-from unnoise.tensors import Pixels
+from unnoise.data.cache.mapping import Pages
+from unnoise.data.cache.moments import Moments, moments
+from unnoise.diffusion.tensors import Pixels
 
 
 @dataclass(frozen=True)

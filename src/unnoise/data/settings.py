@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from unnoise.errors import require
+from unnoise.utils.errors import require
 
 Fit: TypeAlias = Literal["crop", "pad"]
 """crop: the short side fits and the rest is cut off; pad: the long side fits and the rest is filled."""

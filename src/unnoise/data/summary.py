@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from unnoise.data.decode import GREY_MODES, Header
+from unnoise.data.decoding.decode import GREY_MODES, Header
 from unnoise.data.image_set import Skipped
 from unnoise.data.settings import Size
-from unnoise.errors import UnnoiseError
+from unnoise.utils.errors import UnnoiseError
 
 LARGEST_NATURAL_SIDE = 128
 DEFAULT_SIZE: Size = (64, 64)

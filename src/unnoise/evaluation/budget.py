@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from unnoise.batches import Pictures
-from unnoise.errors import require
-from unnoise.features import Extractor
+from unnoise.data.batches import Pictures
+from unnoise.evaluation.features import Extractor
+from unnoise.utils.errors import require
 
 FOR_SAMPLES = 0.7
 """Samples are drawn until this share of the minutes is spent; scores and the bound take what is left."""

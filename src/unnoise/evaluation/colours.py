@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unnoise.batches import Pictures
+from unnoise.data.batches import Pictures
+from unnoise.diffusion.tensors import SomePixels
 from unnoise.evaluation.judges import Panel, spread
-from unnoise.metrics import ColourCheck, colours
-from unnoise.tensors import SomePixels
+from unnoise.evaluation.metrics import ColourCheck, colours
 
 SomeNumbers: TypeAlias = Float[Tensor, " _"]
 

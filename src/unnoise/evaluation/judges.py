@@ -4,10 +4,10 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from unnoise.batches import Indices, Split, split
-from unnoise.config import RunConfig
 from unnoise.data import ImageSet
-from unnoise.errors import require
+from unnoise.data.batches import Indices, Split, split
+from unnoise.runs.config import RunConfig
+from unnoise.utils.errors import require
 
 Compared: TypeAlias = Literal["held-out", "training", "all"]
 """Which real pictures samples are compared with."""

@@ -7,10 +7,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from unnoise.batches import Indices, Pictures
-from unnoise.diffusion import Diffusion
-from unnoise.errors import require
-from unnoise.likelihood import (
+from unnoise.data.batches import Indices, Pictures
+from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.posteriors import Nats, Weights, like, log_variance_between
+from unnoise.diffusion.seeds import SeededNoises
+from unnoise.diffusion.tensors import Pixels, Prediction
+from unnoise.evaluation.likelihood import (
     PixelDecoder,
     bits_per_dim,
     bound_terms,
@@ -19,10 +21,8 @@ from unnoise.likelihood import (
     noise_ladder,
     probability_flow,
 )
-from unnoise.likelihood.bound import gather
-from unnoise.posteriors import Nats, Weights, like, log_variance_between
-from unnoise.seeds import SeededNoises
-from unnoise.tensors import Pixels, Prediction
+from unnoise.evaluation.likelihood.bound import gather
+from unnoise.utils.errors import require
 
 FLOW_STEPS = 50
 """Of the probability flow, each with 4 calls of the network and their gradients."""

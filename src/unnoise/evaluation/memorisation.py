@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from unnoise import pictures
-from unnoise.batches import Indices, Pictures, Split
+from unnoise.data.batches import Indices, Pictures, Split
+from unnoise.diffusion.tensors import Images, Pixels, SomePixels
 from unnoise.evaluation.judges import MOST, Panel, spread
-from unnoise.metrics import Copying, copying
-from unnoise.tensors import Images, Pixels, SomePixels
+from unnoise.evaluation.metrics import Copying, copying
 
 Features: TypeAlias = Float[Tensor, "_ _"]
 

@@ -7,15 +7,15 @@ import numpy as np
 import torch
 
 from unnoise import pictures
-from unnoise.batches import Indices
-from unnoise.config import RunConfig
 from unnoise.data import ImageSet
-from unnoise.diffusion import Diffusion
-from unnoise.errors import require
+from unnoise.data.batches import Indices
+from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.samplers.sampling import Sampling
+from unnoise.diffusion.tensors import Classes, Pixels
 from unnoise.evaluation.budget import FOR_SAMPLES, Stopwatch
 from unnoise.evaluation.judges import LEAST, MOST
-from unnoise.sampling import Sampling
-from unnoise.tensors import Classes, Pixels
+from unnoise.runs.config import RunConfig
+from unnoise.utils.errors import require
 
 FEWEST = 64
 """So many samples are drawn, however little time there is."""

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unnoise.evaluation.features import Extractor
 from unnoise.evaluation.judges import ENOUGH, Panel
-from unnoise.features import Extractor
-from unnoise.metrics import (
+from unnoise.evaluation.metrics import (
     Interval,
     frechet_distance,
     frechet_interval,

@@ -1,9 +1,9 @@
 """Networks know no noise process: they take images and one number for each, and return images."""
 
 from unnoise.networks import limits
-from unnoise.networks.annotated import AnnotatedConfig, AnnotatedUNet
+from unnoise.networks.published.annotated import AnnotatedConfig, AnnotatedUNet
+from unnoise.networks.published.unet2d import UNet2D, UNet2DConfig
 from unnoise.networks.unet import UNet
-from unnoise.networks.unet2d import UNet2D, UNet2DConfig
 from unnoise.networks.unet_config import UNetConfig
 
 __all__ = [

@@ -14,9 +14,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from unnoise.diffusion.tensors import Features
 from unnoise.networks.dot_products import attended
 from unnoise.networks.norms import RMSNorm
-from unnoise.tensors import Features
 
 Rows: TypeAlias = Float[Tensor, "batch positions inputs"]
 Weights: TypeAlias = Float[Tensor, "outputs inputs"]

@@ -4,10 +4,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from unnoise.diffusion.tensors import Features, NextFeatures
 from unnoise.networks.embeddings import Embeddings
 from unnoise.networks.modulation import Modulate, Modulation
 from unnoise.networks.norms import ChannelLayerNorm
-from unnoise.tensors import Features, NextFeatures
 
 
 class ConvNeXtBlock(nn.Module):

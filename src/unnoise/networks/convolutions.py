@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from unnoise.tensors import Features, NextFeatures
+from unnoise.diffusion.tensors import Features, NextFeatures
 
 
 class WeightStandardizedConv2d(nn.Module):

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unnoise.errors import require
-from unnoise.tensors import Rates
+from unnoise.diffusion.tensors import Rates
+from unnoise.utils.errors import require
 
 Embeddings: TypeAlias = Float[Tensor, "batch dimensions"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from unnoise.errors import require
+from unnoise.utils.errors import require
 
 LARGEST = 65_536
 """Of a width, of channels, of an embedding."""

@@ -5,8 +5,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from unnoise.diffusion.tensors import Features
 from unnoise.networks.embeddings import Embeddings
-from unnoise.tensors import Features
 
 Modulation = Literal["add", "scale_shift"]
 

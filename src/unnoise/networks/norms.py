@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unnoise.tensors import Features
+from unnoise.diffusion.tensors import Features
 
 Normalization = Literal["group", "batch"]
 

@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from unnoise.tensors import Images
+from unnoise.diffusion.tensors import Images
 
 
 def pad(images: Images, multiple: int) -> Float[Tensor, "batch channels padded_height padded_width"]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import nn
 
+from unnoise.diffusion.tensors import Features, NextFeatures
 from unnoise.networks.attention import Attention, LinearAttention
 from unnoise.networks.blocks import BookBlock, ResidualBlock
 from unnoise.networks.convnext import ConvNeXtBlock
@@ -11,7 +12,6 @@ from unnoise.networks.embeddings import Embeddings
 from unnoise.networks.norms import RMSNorm, normalization
 from unnoise.networks.resnet import ResNetBlock
 from unnoise.networks.unet_config import UNetConfig
-from unnoise.tensors import Features, NextFeatures
 
 
 class Stage(nn.Module):

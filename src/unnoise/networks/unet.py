@@ -12,16 +12,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unnoise.errors import require
+from unnoise.diffusion.tensors import Classes, Features, Images, NextFeatures, Rates
 from unnoise.networks import sizes
-from unnoise.networks.annotated import AnnotatedConfig, AnnotatedUNet
 from unnoise.networks.embeddings import Embeddings, SinusoidalEmbedding, TimestepEmbedding
 from unnoise.networks.modulation import Modulation
 from unnoise.networks.norms import Normalization, normalization
+from unnoise.networks.published.annotated import AnnotatedConfig, AnnotatedUNet
+from unnoise.networks.published.unet2d import UNet2D, UNet2DConfig
 from unnoise.networks.stages import Level, Stage
-from unnoise.networks.unet2d import UNet2D, UNet2DConfig
 from unnoise.networks.unet_config import AttentionChoice, Block, UNetConfig
-from unnoise.tensors import Classes, Features, Images, NextFeatures, Rates
+from unnoise.utils.errors import require
 
 __all__ = ["UNet", "UNetConfig"]
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from unnoise.errors import require
 from unnoise.networks.limits import LARGEST, MOST_BLOCKS, MOST_CLASSES, MOST_LEVELS, require_between
 from unnoise.networks.modulation import Modulation
 from unnoise.networks.norms import Normalization
+from unnoise.utils.errors import require
 
 Block = Literal["residual", "book", "resnet", "convnext"]
 AttentionKind = Literal["none", "linear", "full"]

@@ -2,10 +2,10 @@
 
 from unnoise.pictures.animation import save_animation
 from unnoise.pictures.arrays import to_bytes, to_uint8
-from unnoise.pictures.files import save_png
 from unnoise.pictures.gifs import save_gif
 from unnoise.pictures.loss_curves import LossPoint, loss_curve
 from unnoise.pictures.pairs import pairs
+from unnoise.pictures.png import save_png
 from unnoise.pictures.schedule_plots import schedule_plot
 from unnoise.pictures.sheets import frames, grid
 from unnoise.pictures.strips import strip

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from unnoise.files import PathLike
-from unnoise.pictures.files import require_suffix
 from unnoise.pictures.gifs import save_gif
+from unnoise.pictures.png import require_suffix
 from unnoise.pictures.timelines import HOLD_LAST, SECONDS_PER_FRAME
 from unnoise.pictures.videos import save_video
+from unnoise.utils.files import PathLike
 
 
 def save_animation(

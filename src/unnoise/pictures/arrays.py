@@ -5,8 +5,8 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import UInt8
 
-from unnoise.errors import require
-from unnoise.tensors import Images
+from unnoise.diffusion.tensors import Images
+from unnoise.utils.errors import require
 
 PixelArray: TypeAlias = UInt8[np.ndarray, "batch height width channels"]
 """Pictures as Pillow and NumPy hold them: bytes, channels last."""

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import GifImagePlugin, Image, ImageChops
 
-from unnoise.errors import require
-from unnoise.files import PathLike, writable
-from unnoise.pictures.files import require_suffix
+from unnoise.pictures.png import require_suffix
 from unnoise.pictures.timelines import HOLD_LAST, SECONDS_PER_FRAME, Shot, timeline
+from unnoise.utils.errors import require
+from unnoise.utils.files import PathLike, writable
 
 WIDEST = 800
 PALETTE = 256

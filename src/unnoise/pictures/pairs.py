@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from unnoise.errors import require
+from unnoise.diffusion.tensors import Images
 from unnoise.pictures.arrays import ShownArray, over_checkerboard, to_uint8
 from unnoise.pictures.charts import FAINT, RULE, painted
-from unnoise.tensors import Images
+from unnoise.utils.errors import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 
-from unnoise.errors import require
+from unnoise.diffusion.tensors import Rates
 from unnoise.pictures.charts import COLOURS, FAINT, INK, Label, name_at_the_end, painted
-from unnoise.tensors import Rates
+from unnoise.utils.errors import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,9 +5,9 @@ import math
 import numpy as np
 from PIL import Image, ImageColor
 
-from unnoise.errors import UnnoiseError, require
+from unnoise.diffusion.tensors import Images, Trajectory
 from unnoise.pictures.arrays import ShownArray, over_checkerboard, to_uint8
-from unnoise.tensors import Images, Trajectory
+from unnoise.utils.errors import UnnoiseError, require
 
 # Lies between black and white, so that tiles of either are told apart from the gap.
 BACKGROUND = "#a3a6ab"

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from unnoise.errors import require
+from unnoise.diffusion.tensors import Trajectory
 from unnoise.pictures.sheets import BACKGROUND, GAP, grid
-from unnoise.tensors import Trajectory
+from unnoise.utils.errors import require
 
 PAPER = "#ffffff"
 INK = "#33363b"

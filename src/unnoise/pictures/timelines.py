@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from unnoise.errors import require
+from unnoise.utils.errors import require
 
 SECONDS_PER_FRAME = 0.05
 HOLD_LAST = 1.5

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from unnoise.errors import UnnoiseError
-from unnoise.files import PathLike, writable
-from unnoise.pictures.files import require_suffix
+from unnoise.pictures.png import require_suffix
 from unnoise.pictures.timelines import HOLD_LAST, SECONDS_PER_FRAME, timeline
+from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.files import PathLike, writable
 
 
 def _even(picture: Image.Image) -> UInt8[np.ndarray, "height width 3"]:

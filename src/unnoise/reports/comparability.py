@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from unnoise.conversion import plain
 from unnoise.reports.folders import Folder
 from unnoise.reports.measures import fact_text
 from unnoise.reports.settings import flat
+from unnoise.runs.conversion import plain
 
 # Each condition under the names by which it may be noted.
 _CONDITIONS = {

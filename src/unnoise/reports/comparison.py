@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unnoise import pictures
-from unnoise.errors import require
 from unnoise.reports.comparability import why_losses_differ, why_scores_differ
 from unnoise.reports.curves import compared_losses, compared_quality
 from unnoise.reports.figures import MISSING, between, count, duration, number, percent
@@ -19,6 +18,7 @@ from unnoise.reports.page import Cell, Gallery, Heading, Page, Picture, Section,
 from unnoise.reports.records import Interval
 from unnoise.reports.report import described
 from unnoise.reports.settings import differences, readable
+from unnoise.utils.errors import require
 
 SomeImages: TypeAlias = Float[Tensor, "_ _ _ _"]
 """Pictures in [0, 1] of one run, (N, C, H, W); those of another may have another shape."""

@@ -6,13 +6,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from unnoise.history import Row
 from unnoise.pictures.loss_curves import counted, smoothed
 from unnoise.reports.charts import Line, Panel
 from unnoise.reports.figures import count, number, time_unit
 from unnoise.reports.folders import Folder
 from unnoise.reports.page import Chart
 from unnoise.reports.records import QualityRow, best_of
+from unnoise.runs.history import Row
 
 Cost: TypeAlias = Callable[[Row | QualityRow], float]
 

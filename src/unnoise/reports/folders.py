@@ -5,12 +5,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from unnoise.checkpoint import Run
-from unnoise.data.decode import LARGEST_PIXELS
-from unnoise.errors import UnnoiseError, require
-from unnoise.history import Row, read_history
+from unnoise.data.decoding.decode import LARGEST_PIXELS
 from unnoise.networks import build
-from unnoise.printable import printable
 from unnoise.reports.records import (
     Evaluation,
     LevelRow,
@@ -19,6 +15,10 @@ from unnoise.reports.records import (
     read_levels,
     read_quality,
 )
+from unnoise.runs.checkpoint import Run
+from unnoise.runs.history import Row, read_history
+from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.text import printable
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import jinja2
 from PIL import Image
 
 from unnoise import __version__
-from unnoise.files import writable
-from unnoise.printable import printable
 from unnoise.reports.charts import Drawn, Panel, draw
+from unnoise.utils.files import writable
+from unnoise.utils.text import printable
 
 Tone: TypeAlias = Literal["good", "bad", "plain"]
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import cattrs
 
-from unnoise import json_text
-from unnoise.errors import UnnoiseError, require
-from unnoise.monitoring import COPIES
+from unnoise.training.monitoring import COPIES
+from unnoise.utils import json_text
+from unnoise.utils.errors import UnnoiseError, require
 
 Row = TypeVar("Row")
 Record = TypeVar("Record")

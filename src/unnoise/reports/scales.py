@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unnoise.errors import require
+from unnoise.utils.errors import require
 
 _LOGARITHMIC = 10.0
 """Positive numbers that differ by more than this factor are read on a logarithmic axis."""

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from unnoise.config import RunConfig
-from unnoise.conversion import plain
-from unnoise.errors import UnnoiseError
-from unnoise.presets import recipe
+from unnoise.runs.config import RunConfig
+from unnoise.runs.conversion import plain
+from unnoise.runs.presets import recipe
+from unnoise.utils.errors import UnnoiseError
 
 _WIDTH = 44
 """Letters in a line of a command, so that it can be read on a phone."""

@@ -1,0 +1,1 @@
+"""The commands of `unnoise`, one a file."""

@@ -1,0 +1,180 @@
+"""Batch k is a function of the seed and k alone, so a run that stops can go on without replaying anything."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unnoise.diffusion.processes import Part
+from unnoise.diffusion.tensors import Pixels
+from unnoise.utils.errors import require
+
+Indices = NDArray[np.int64]
+Made: TypeAlias = tuple[Pixels, Int[Tensor, " batch"] | None]
+"""A batch, and the class of each of its pictures."""
+
+
+@runtime_checkable
+class Pictures(Protocol):
+    """What batches are taken from: `ImageSet` is one."""
+
+    @property
+    def labels(self) -> Indices | None:
+        """The class of each picture, (N,), or None where they have none."""
+        ...
+
+    def __len__(self) -> int:
+        """How many pictures there are."""
+        ...
+
+    def take(self, indices: Indices) -> Pixels:
+        """The pictures at these places, (B, C, H, W)."""
+        ...
+
+
+class Split(NamedTuple):
+    """Which pictures are trained on, and which are kept to test with."""
+
+    training: Indices
+    held_out: Indices
+
+
+def split(count: int, held_out: int, seed: int) -> Split:
+    """Keeps `held_out` of `count` pictures, chosen by the seed, out of training.
+
+    Raises:
+        UnnoiseError: when nothing would be left to train on.
+    """
+    require(
+        0 <= held_out < count,
+        f"Of {count} pictures at most {count - 1} can be held out for testing, but {held_out} were asked for.",
+    )
+    order = np.random.default_rng([seed, 1]).permutation(count)
+    return Split(np.sort(order[held_out:]), np.sort(order[:held_out]))
+
+
+def held_out_count(count: int) -> int:
+    """How many pictures to hold out: one in 20, at most 1,000, and none of fewer than 40."""
+    return 0 if count < 40 else min(1000, count // 20)
+
+
+class Batches:
+    """An endless sequence of training batches: one random order after the other, without a seam.
+
+    `batches[k]` is the k-th. Every picture comes once an epoch, also where the batch size does not divide
+    their number, or is larger than it. With several processes each takes its slice of the same batch.
+
+    Args:
+        pictures: (N) to take from.
+        indices: which of them.
+        batch_size: of all processes together.
+        seed: of the order, and of the flips.
+        flip: mirrors each picture left to right half of the times.
+        rank, processes: which slice of how many.
+
+    Raises:
+        UnnoiseError: when the processes can't share a batch evenly.
+    """
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        indices: Indices,
+        batch_size: int,
+        seed: int,
+        *,
+        flip: bool = False,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        require(
+            batch_size % processes == 0,
+            f"{processes} processes share every batch evenly, but the batch size is {batch_size}: "
+            f"take a multiple of {processes}.",
+        )
+        self.pictures = pictures
+        self.indices = indices
+        self.batch_size = batch_size
+        self.seed = seed
+        self.flip = flip
+        self.part = Part(rank * batch_size // processes, batch_size)
+        self._slice = slice(self.part.first, (rank + 1) * batch_size // processes)
+        self._orders: dict[int, Indices] = {}
+
+    def __getitem__(self, step: int) -> Pixels:
+        """Batch `step`, uint8 (batch_size / processes, C, H, W)."""
+        images = self.pictures.take(self._chosen(step))
+        if not self.flip:
+            return images
+        mirrored = np.random.default_rng([self.seed, 3, step]).random(self.batch_size)[self._slice] < 0.5
+        return torch.where(torch.from_numpy(mirrored).view(-1, 1, 1, 1), images.flip(-1), images)
+
+    def classes(self, step: int) -> Int[Tensor, " batch"] | None:
+        """The class of each picture of batch `step`, (batch_size / processes), or None where they have none."""
+        return self.classes_at(self._chosen(step))
+
+    def classes_at(self, indices: Indices) -> Int[Tensor, " batch"] | None:
+        """The class of each picture at these places, (B,), or None where they have none."""
+        labels = self.pictures.labels
+        return None if labels is None else torch.from_numpy(labels[indices])
+
+    def _chosen(self, step: int) -> Indices:
+        places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)[self._slice]
+        epochs, offsets = np.divmod(places, len(self.indices))
+        chosen = np.empty_like(places)
+        for epoch in np.unique(epochs):
+            inside = epochs == epoch
+            chosen[inside] = self._order(int(epoch))[offsets[inside]]
+        return self.indices[chosen]
+
+    def _order(self, epoch: int) -> Indices:
+        if epoch not in self._orders:
+            self._orders = {old: order for old, order in self._orders.items() if old == epoch - 1}
+            self._orders[epoch] = np.random.default_rng([self.seed, 2, epoch]).permutation(len(self.indices))
+        return self._orders[epoch]
+
+
+class Ahead:
+    """Batches one after the other, where a thread prepares the next one while a device computes; a context.
+
+    Batch k stays a function of the seed and k. Where the CPU itself computes there is nobody to prepare
+    anything meanwhile, and each batch is made when it is asked for: it takes a hundredth of a step at most.
+
+    Args:
+        batches: which.
+        device: that computes; for CUDA batches come in pinned memory, so that no copy is waited for.
+    """
+
+    def __init__(self, batches: Batches, device: torch.device) -> None:
+        self._batches = batches
+        self._pins = device.type == "cuda"
+        self._thread = None if device.type == "cpu" else ThreadPoolExecutor(1, "unnoise-batches")
+        self._next: tuple[int, Future[Made]] | None = None
+
+    def __enter__(self) -> "Ahead":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
+
+    def __call__(self, step: int) -> Made:
+        """Batch `step` and its classes; what was wrong with it is raised here, and not when it was prepared."""
+        if self._thread is None:
+            return self._made(step)
+        prepared, self._next = self._next, None
+        if prepared is None or prepared[0] != step:
+            prepared = step, self._thread.submit(self._made, step)
+        made = prepared[1].result()
+        self._next = step + 1, self._thread.submit(self._made, step + 1)
+        return made
+
+    def _made(self, step: int) -> Made:
+        pictures, classes = self._batches[step], self._batches.classes(step)
+        if not self._pins:
+            return pictures, classes
+        return pictures.pin_memory(), None if classes is None else classes.pin_memory()

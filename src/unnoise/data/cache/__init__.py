@@ -1,0 +1,1 @@
+"""Cache of decoded pictures: one array on disk, mapped into memory."""

@@ -1,0 +1,1 @@
+"""Class labels: from folders, label files and CSV tables."""

@@ -1,0 +1,201 @@
+"""A folder or a zip is a sorted list of names, each with its bytes."""
+
+import os
+import stat
+import zipfile
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from io import BufferedReader, BytesIO
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from unnoise.data.sources.unpack_limits import LARGE_PICTURE, require_sane_member
+from unnoise.utils.errors import UnnoiseError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+LARGEST_FILE = 512 * 2**20
+_MISSING = -1
+
+
+class Entry(NamedTuple):
+    """One file: its name below the folder with forward slashes, its bytes, its time of change in ns."""
+
+    name: str
+    size: int
+    changed: int
+
+
+def suffix_of(name: str) -> str:
+    """The suffix in lower case with its dot, or an empty string; of the last part of the name alone."""
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - a Path for each of 100,000 names is slow
+
+
+def read_bytes(listing: "Listing", entry: Entry) -> bytes:
+    """Reads one file whole; raises OSError where it is larger than 512 MB."""
+    with listing.open(entry) as file:
+        return file.read(LARGEST_FILE)
+
+
+def _require_size(entry: Entry) -> None:
+    if entry.size > LARGEST_FILE:
+        raise OSError(
+            f"it has {entry.size / 2**20:,.0f} MB, and a file may have {LARGEST_FILE / 2**20:,.0f}: "
+            f"make it smaller, or leave it out"
+        )
+
+
+def _hidden(part: str) -> bool:
+    return part.startswith(".") or part == "__MACOSX"
+
+
+def _digest(lines: list[str]) -> bytes:
+    text = "\n".join(lines).encode("utf-8", "surrogateescape")
+    return blake2b(text, digest_size=16).digest()
+
+
+@dataclass
+class FolderListing:
+    """All pictures below a folder; every folder is visited once, so links that lead back up do no harm."""
+
+    folder: Path
+    entries: list[Entry] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+    other_names: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        seen: set[tuple[int, int]] = set()
+        folders, links = [""], list[str]()
+        while folders or links:
+            # Links come last and sorted, so that a folder is known by its own name wherever it has one.
+            links.sort(reverse=True)
+            below = folders.pop() if folders else links.pop()
+            try:
+                self._visit(below, seen, folders, links)
+            except OSError as error:
+                raise UnnoiseError(
+                    f"Every folder of pictures must be readable, but {str(self.folder / below)!r} is not "
+                    f"({error.strerror}): change its permissions, or move it elsewhere."
+                ) from error
+        self.entries.sort()
+
+    def _visit(self, below: str, seen: set[tuple[int, int]], folders: list[str], links: list[str]) -> None:
+        path = os.path.join(self.folder, below)  # noqa: PTH118 - scandir names are strings
+        status = os.stat(path)  # noqa: PTH116
+        if (status.st_dev, status.st_ino) in seen:
+            return
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(path) as entries:
+            items = list(entries)
+            if {"config.json", "training"} <= {item.name for item in items}:
+                return  # a run: its sample sheets are no pictures to learn from
+            for item in items:
+                if _hidden(item.name):
+                    continue
+                name = below + item.name
+                if _is_folder(item):
+                    (links if item.is_symlink() else folders).append(name + "/")
+                elif suffix_of(item.name) in SUFFIXES:
+                    self.entries.append(_entry(name, item))
+                else:
+                    self.ignored[suffix_of(item.name)] += 1
+                    self.other_names.append(name)
+
+    def identity(self, *, dated: bool) -> bytes:
+        """Relative names and sizes; dated: the folder's place and the times of change as well."""
+        if not dated:
+            return _digest(["files", *(f"{name}\0{size}" for name, size, _ in self.entries)])
+        place = str(self.folder.resolve())
+        return _digest(
+            ["files", place, *(f"{name}\0{size}\0{changed}" for name, size, changed in self.entries)]
+        )
+
+    def open(self, entry: Entry) -> BytesIO | BufferedReader:
+        """Opens one file of the folder."""
+        if entry.size == _MISSING:
+            raise OSError("a link that leads nowhere, or no ordinary file")
+        _require_size(entry)
+        return (self.folder / entry.name).open("rb")
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+def _is_folder(item: "os.DirEntry[str]") -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _entry(name: str, item: "os.DirEntry[str]") -> Entry:
+    try:
+        status = item.stat()
+    except OSError:
+        return Entry(name, _MISSING, 0)
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+        return Entry(name, _MISSING, 0)
+    return Entry(name, status.st_size, status.st_mtime_ns)
+
+
+class ZipListing:
+    """All pictures in a zip file, read in memory: a member's name is never used as a path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ignored: Counter[str] = Counter()
+
+    @cached_property
+    def _archive(self) -> zipfile.ZipFile:
+        # Opened late: where the cache knows the file already, its directory need not be read.
+        try:
+            return zipfile.ZipFile(self.path)
+        except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+            raise UnnoiseError(
+                f"A .zip of pictures must be a whole zip file, but {str(self.path)!r} cannot be read "
+                f"({error}): copy it or zip the pictures again."
+            ) from error
+
+    @cached_property
+    def _members(self) -> dict[str, zipfile.ZipInfo]:
+        members = {}
+        for member in self._archive.infolist():
+            name = member.filename.replace("\\", "/")
+            if not name or name.endswith("/") or any(_hidden(part) for part in name.split("/")):
+                continue
+            if suffix_of(name) in SUFFIXES:
+                members[name] = member
+            else:
+                self.ignored[suffix_of(name)] += 1
+        return members
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """Every member with the suffix of a picture, sorted by name."""
+        return [Entry(name, member.file_size, 0) for name, member in sorted(self._members.items())]
+
+    def identity(self, *, dated: bool) -> bytes:
+        """Names, sizes and checksums of the members; dated: place, size and time of the zip file instead."""
+        if dated:
+            status = self.path.stat()
+            return _digest(["zip", str(self.path.resolve()), f"{status.st_size}\0{status.st_mtime_ns}"])
+        members = sorted(self._members.items())
+        return _digest(["zip", *(f"{name}\0{member.file_size}\0{member.CRC}" for name, member in members)])
+
+    def open(self, entry: Entry) -> BytesIO | BufferedReader:
+        """Opens one member, unpacked in memory: no more than it says of itself."""
+        _require_size(entry)
+        info = self._members[entry.name]
+        require_sane_member(info, LARGE_PICTURE)
+        with self._archive.open(info) as member:
+            return BytesIO(member.read(entry.size))
+
+    def close(self) -> None:
+        """Closes the zip file."""
+        if "_archive" in self.__dict__:
+            self._archive.close()
+
+
+Listing: TypeAlias = FolderListing | ZipListing
+"""Names in a fixed order (`entries`), and a way to the bytes behind them (`open`)."""

@@ -1,0 +1,1 @@
+"""The diffusion process: schedules, objectives, the one `denoise`, samplers, and the training step."""

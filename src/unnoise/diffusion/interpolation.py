@@ -1,0 +1,67 @@
+r"""Between two noises one travels on the sphere, so that every noise on the way is as strong as both ends.
+
+For independent a, b with unit variance, Var(w_a a + w_b b) = w_a^2 + w_b^2: a straight line has variance 1/2
+in the middle, and the picture made from it is washed out.
+"""
+
+import math
+
+import torch
+
+from unnoise.diffusion.tensors import Frames, Images, Rates
+from unnoise.utils.errors import require
+
+
+def slerp(start: Images, end: Images, fractions: Rates) -> Images:
+    r"""Spherical linear interpolation (Shoemake 1985), along the actual angle between the two noises.
+
+        (sin((1 - f) w) start + sin(f w) end) / sin(w),      cos(w) = <start, end> / (|start| |end|)
+
+    f = 0 gives `start`, f = 1 gives `end`; the angle is taken for each pair over (C, H, W). Where the two are
+    (anti)parallel the great circle is not defined, and the straight line is taken.
+
+    Args:
+        start, end: (B, C, H, W).
+        fractions: (B, 1, 1, 1), 0 to 1.
+    """
+    norms = [images.flatten(1).norm(dim=1).clamp(min=torch.finfo(images.dtype).tiny) for images in (start, end)]
+    cosines = (start * end).flatten(1).sum(1) / (norms[0] * norms[1])
+    angles = cosines.clamp(-1, 1).acos().view(-1, 1, 1, 1)
+    sines = angles.sin()
+    straight = sines < 2e-3  # float32 knows a cosine near 1 to 1e-7, and its angle to 5e-4
+    sines = sines.where(~straight, torch.ones_like(sines))
+    weights = ((1 - fractions) * angles).sin() / sines, (fractions * angles).sin() / sines
+    return start * torch.where(straight, 1 - fractions, weights[0]) + end * torch.where(
+        straight, fractions, weights[1]
+    )
+
+
+def sin_cos(start: Images, end: Images, fractions: Rates) -> Images:
+    """The book's form, which takes the angle to be 90 degrees: cos(pi f / 2) start + sin(pi f / 2) end.
+
+    In thousands of dimensions two random noises are so nearly at a right angle that it agrees with `slerp`.
+    Generative Deep Learning writes it as sin(pi t / 2) a + cos(pi t / 2) b: its t = 0 gives b.
+    """
+    angles = fractions * (math.pi / 2)
+    return angles.cos() * start + angles.sin() * end
+
+
+def path(noises: Images, frames: int, *, closed: bool = False) -> Frames:
+    """A walk by `slerp` through N noises: (frames, C, H, W), evenly spaced, both ends included.
+
+    With `closed` it returns from the last to the first, without repeating the first: a loop for a GIF.
+
+    Raises:
+        UnnoiseError: for fewer than 2 noises or fewer frames than noises.
+    """
+    count = len(noises)
+    require(count >= 2, f"A morph needs at least 2 seeds to go between, but got {count}: name one more.")
+    require(
+        frames >= count,
+        f"A morph through {count} noises needs at least {count} frames, but got {frames}: ask for more frames.",
+    )
+    legs = count if closed else count - 1
+    positions = torch.arange(frames, device=noises.device) * (legs / (frames if closed else frames - 1))
+    first = positions.floor().long().clamp(max=legs - 1)
+    fractions = (positions - first).to(noises.dtype).view(-1, 1, 1, 1)
+    return slerp(noises[first], noises[(first + 1) % count], fractions)

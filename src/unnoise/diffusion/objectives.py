@@ -1,0 +1,142 @@
+r"""An objective says what the network predicts and what the loss compares; both convert to `Prediction`.
+
+    noise:     x_0 = (x_t - sigma out) / alpha                           (DDPM, 2006.11239, eq. 9)
+    image:     eps = (x_t - alpha out) / sigma
+    velocity:  v = alpha eps - sigma x_0,   x_0 = alpha x_t - sigma out,   eps = sigma x_t + alpha out
+                                                  (Progressive Distillation, 2202.00512, section 4)
+
+    flow:      u = eps - x_0,   x_0 = (x_t - sigma out) / w,   eps = (x_t + alpha out) / w,   w = alpha + sigma
+                                                  (Rectified Flow, 2209.03003, eq. 1; Flow Matching, 2210.02747)
+
+The first two divide by a rate, which may be 0; velocity and flow are defined at both ends of every schedule.
+
+They are one family: at a given noise level each is a linear function of x_t and of each other. EDM's network
+(2206.00364, eq. 7) with c_skip, c_out and c_in for data of unit variance is minus the velocity: with
+sigma = noise / signal and y = x_t / signal, c_in y = x_t, and c_skip y + c_out F = alpha x_t + sigma_t F = x_0.
+Flow matching's x_t = (1 - t) x_0 + t eps is `RectifiedFlow` without the division by its length r, and its
+target u = eps - x_0 is (sigma - alpha) x_t + (alpha + sigma) v.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch.nn import functional
+
+from unnoise.diffusion.tensors import Images, PerImage, Prediction, Rates
+from unnoise.diffusion.weightings import AnyWeighting, Unweighted
+from unnoise.utils.errors import require
+
+Target = Literal["noise", "image", "velocity", "flow"]
+TARGETS: tuple[Target, ...] = ("noise", "image", "velocity", "flow")
+Loss = Literal["l1", "l2", "huber"]
+
+_SMALLEST_DIVISOR = 1e-5
+"""Keeps a division by a rate finite at the very ends; above it the conversions are exact."""
+
+
+def velocity(prediction: Prediction, noise_rates: Rates, signal_rates: Rates) -> Images:
+    """V = signal_rate * noise - noise_rate * image: the direction in which x_t turns as its angle grows."""
+    return signal_rates * prediction.noises - noise_rates * prediction.images
+
+
+def distance(loss: Loss, left: Images, right: Images) -> PerImage:
+    """Each image's mean of |d| (l1), d^2 (l2) or Huber's d^2 / 2 up to |d| = 1, then |d| - 1 / 2: (B,)."""
+    match loss:
+        case "l1":
+            elements = functional.l1_loss(left, right, reduction="none")
+        case "l2":
+            elements = functional.mse_loss(left, right, reduction="none")
+        case "huber":
+            elements = functional.smooth_l1_loss(left, right, reduction="none")
+    return elements.flatten(1).mean(1)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What the network `predicts`, what the loss `compares`, by which `loss`, and the `weighting` of levels.
+
+    The same network output can be judged as noise, as image or as velocity, since each is a linear
+    function of the others at a given noise level: comparing another one only reweights the noise levels.
+
+    Raises:
+        UnnoiseError: for a name that is not one of the above.
+    """
+
+    predicts: Target = "noise"
+    compares: Target = "noise"
+    loss: Loss = "l1"
+    weighting: AnyWeighting = Unweighted()
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("predicts", self.predicts, TARGETS),
+            ("compares", self.compares, TARGETS),
+            ("loss", self.loss, ("l1", "l2", "huber")),
+        ):
+            require(value in allowed, f"Objective's {name} is one of {', '.join(allowed)}, but got {value!r}.")
+
+    def separate(
+        self, output: Images, noisy_images: Images, noise_rates: Rates, signal_rates: Rates
+    ) -> Prediction:
+        """Turns the network's output into the noises and images that mix to `noisy_images`.
+
+        Both returned tensors are (B, C, H, W), and signal_rates * images + noise_rates * noises gives
+        noisy_images back to rounding.
+        """
+        match self.predicts:
+            case "noise":
+                remainder = noisy_images - noise_rates * output
+                return Prediction(output, remainder / signal_rates.clamp(min=_SMALLEST_DIVISOR))
+            case "image":
+                remainder = noisy_images - signal_rates * output
+                return Prediction(remainder / noise_rates.clamp(min=_SMALLEST_DIVISOR), output)
+            case "velocity":
+                return Prediction(
+                    noise_rates * noisy_images + signal_rates * output,
+                    signal_rates * noisy_images - noise_rates * output,
+                )
+            case "flow":
+                whole = signal_rates + noise_rates
+                images = (noisy_images - noise_rates * output) / whole
+                return Prediction((noisy_images + signal_rates * output) / whole, images)
+
+    def target(self, truth: Prediction, noise_rates: Rates, signal_rates: Rates) -> Images:
+        """What a perfect network would output for the true noises and images."""
+        return _component(self.predicts, truth, noise_rates, signal_rates)
+
+    def compare(
+        self, prediction: Prediction, truth: Prediction, noise_rates: Rates, signal_rates: Rates
+    ) -> PerImage:
+        """The weighted loss between what was predicted and what was mixed, of each image, (B,), in float32."""
+        left, right = (
+            _component(self.compares, pair, noise_rates, signal_rates).float() for pair in (prediction, truth)
+        )
+        losses = distance(self.loss, left, right)
+        if isinstance(self.weighting, Unweighted):
+            return losses
+        snr = (signal_rates / noise_rates.clamp(min=_SMALLEST_DIVISOR)).square()
+        return losses * (self.weighting(snr) / self._units(noise_rates, signal_rates, snr)).flatten()
+
+    def _units(self, noise_rates: Rates, signal_rates: Rates, snr: Rates) -> Rates:
+        """How many times |x_0 - x_0_hat|^2 the compared squared error is."""
+        match self.compares:
+            case "noise":
+                return snr.clamp(min=_SMALLEST_DIVISOR**2)
+            case "image":
+                return snr.new_ones(snr.shape)
+            case "velocity":
+                return 1 + snr
+            case "flow":  # u - u_hat = (alpha + sigma) (v - v_hat)
+                return (1 + snr) * (signal_rates + noise_rates).square()
+
+
+def _component(target: Target, pair: Prediction, noise_rates: Rates, signal_rates: Rates) -> Images:
+    match target:
+        case "noise":
+            return pair.noises
+        case "image":
+            return pair.images
+        case "velocity":
+            return velocity(pair, noise_rates, signal_rates)
+        case "flow":
+            return pair.noises - pair.images

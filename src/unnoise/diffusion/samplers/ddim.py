@@ -1,0 +1,81 @@
+"""What is seen in x_t is put together again with less noise, and perhaps with some that is fresh."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+
+from unnoise.diffusion.samplers.grid import Times, gaussian, rates_at, time_grid
+from unnoise.diffusion.schedules import OffsetCosine, RatePair, Schedule
+from unnoise.diffusion.tensors import Denoise, Images, Prediction
+from unnoise.utils.errors import require
+
+
+def require_eta(eta: float) -> None:
+    """Raises `UnnoiseError` outside [0, 1]."""
+    require(0 <= eta <= 1, f"eta goes from 0 (deterministic) to 1 (ancestral), but got {eta}.")
+
+
+def ddim(
+    denoise: Denoise,
+    noises: Images,
+    num_steps: int = 20,
+    schedule: Schedule = OffsetCosine(),  # noqa: B008 (frozen)
+    *,
+    eta: float = 0.0,
+    large_variance: bool = False,
+    times: Times | None = None,
+    draw_noises: Callable[[], Images] | None = None,
+) -> Iterator[Prediction]:
+    r"""Denoising diffusion implicit models (2010.02502, eq. 12 and 16), on t = 1, 1 - 1/K, ..., 1/K.
+
+        x_{t'} = alpha' x_0 + sqrt(sigma'^2 - s^2) eps + s z,      z ~ N(0, 1)
+        s = eta sqrt(1 - (alpha / alpha')^2) sigma' / sigma
+
+    where x_0, eps are what `denoise` sees in x_t. eta = 0 draws no noise: the same start gives the same
+    picture, and fewer steps a similar one. eta = 1 has the variance of DDPM's ancestral sampling. After the
+    last step, which ends at t = 0, the images of the last prediction are the result.
+
+    Args:
+        denoise: separates noisy images into noises and images.
+        noises: (B, C, H, W), N(0, 1): taken as they are for x at t = 1.
+        num_steps: K, the number of calls of `denoise`.
+        schedule: gives the rates at each time.
+        eta: from 0 (deterministic) to 1.
+        large_variance: adds s sigma / sigma' of noise instead of s (the paper's "sigma hat").
+        times: the grid; see `time_grid`.
+        draw_noises: returns the next z, (B, C, H, W); PyTorch's global generator if left out.
+
+    Yields:
+        `Prediction(noises, images)`, K times.
+
+    Raises:
+        UnnoiseError: for num_steps < 1, or eta outside [0, 1].
+    """
+    require_eta(eta)
+    grid = time_grid(num_steps, schedule, times)
+    draw = draw_noises or gaussian(noises)
+    noisy_images = noises
+    for step in range(num_steps):
+        # Not around the yield: a mode that is set inside a generator would leak to whoever it yields to.
+        with torch.no_grad():
+            noise_rates, signal_rates = rates_at(grid, step, noises)
+            prediction = denoise(noisy_images, noise_rates, signal_rates)
+        yield prediction
+        if step + 1 < num_steps:
+            with torch.no_grad():
+                spread, added = _spread(grid, step, eta, large_variance=large_variance)
+                next_noise, next_signal = rates_at(grid, step + 1, noises)
+                kept = (next_noise.square() - spread**2).clamp(min=0).sqrt() if spread else next_noise
+                noisy_images = next_signal * prediction.images + kept * prediction.noises
+                if spread:
+                    noisy_images = noisy_images + added * draw()
+
+
+def _spread(grid: RatePair, step: int, eta: float, *, large_variance: bool) -> tuple[float, float]:
+    """The standard deviation that is taken from eps, and that of the noise that is added instead."""
+    (noise, next_noise), (signal, next_signal) = (
+        (float(rates[step]), float(rates[step + 1])) for rates in grid
+    )
+    spread = eta * math.sqrt(max(0.0, 1 - (signal / next_signal) ** 2)) * next_noise / noise
+    return spread, spread * noise / next_noise if large_variance else spread

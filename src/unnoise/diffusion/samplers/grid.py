@@ -1,0 +1,64 @@
+"""A grid is what a sampler walks along: the rates at falling times, from noise to the picture."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unnoise.diffusion.schedules import RatePair, Schedule
+from unnoise.diffusion.tensors import Images, Rates
+from unnoise.utils.errors import require
+
+Times: TypeAlias = Float[Tensor, " grid"]
+
+_MOST_STEPS = 1_000_000
+
+
+def require_steps(num_steps: int) -> None:
+    """Raises `UnnoiseError` for fewer than one step, or more than a million."""
+    require(num_steps >= 1, f"Sampling takes at least 1 step, but got {num_steps}: try 20.")
+    require(
+        num_steps <= _MOST_STEPS,
+        f"Sampling takes at most {_MOST_STEPS:,} steps, but got {num_steps:,}: try 20.",
+    )
+
+
+def even_times(num_steps: int) -> Times:
+    """t_k = 1 - k / num_steps, in float64."""
+    return 1 - torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
+
+
+def time_grid(num_steps: int, schedule: Schedule, times: Times | None = None) -> RatePair:
+    """The rates at the times of a sampler, each (num_steps + 1, 1, 1, 1), in float64.
+
+    Args:
+        num_steps: how many steps; the times are t_k = 1 - k / num_steps for k = 0 ... num_steps.
+        schedule: gives the rates.
+        times: others instead, num_steps + 1 of them, falling, such as those of `spacing.times_of`.
+
+    Raises:
+        UnnoiseError: for fewer than one step, or times that are not so many or don't fall.
+    """
+    require_steps(num_steps)
+    if times is None:
+        times = even_times(num_steps)
+    require(
+        len(times) == num_steps + 1 and bool((times.diff() < 0).all()),
+        f"{num_steps} steps go along {num_steps + 1} falling times, but got {times.tolist()[:8]}.",
+    )
+    return RatePair(*schedule(times.double().view(-1, 1, 1, 1)))
+
+
+def rates_at(grid: RatePair, step: int, images: Images) -> tuple[Rates, Rates]:
+    """The rates of one step of a grid, once for each of the images: (B, 1, 1, 1)."""
+    noise_rates, signal_rates = (
+        rates[step : step + 1].to(images.dtype).to(images.device).expand(len(images), 1, 1, 1) for rates in grid
+    )
+    return noise_rates, signal_rates
+
+
+def gaussian(images: Images) -> Callable[[], Images]:
+    """Draws from N(0, 1) with PyTorch's global generator, shaped like the images."""
+    return lambda: torch.randn_like(images)

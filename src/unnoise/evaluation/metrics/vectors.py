@@ -1,0 +1,88 @@
+"""Distances between many vectors are found some rows at a time, and exactly where they are small."""
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from unnoise.diffusion.tensors import in_float64
+from unnoise.utils.errors import require
+
+Vectors: TypeAlias = Float[Tensor, "pictures dimensions"]
+OtherVectors: TypeAlias = Float[Tensor, "others dimensions"]
+AnyVectors: TypeAlias = Float[Tensor, "_ _"]
+"""Before they were looked at: their dimensions may differ."""
+
+PerPicture: TypeAlias = Float[Tensor, " pictures"]
+Table: TypeAlias = Float[Tensor, "pictures others"]
+
+_CELLS = 4_000_000
+"""Of a table of distances, at once: 32 MB."""
+
+
+class Neighbours(NamedTuple):
+    """The nearest vectors of a pool, nearest first, and how far away they are."""
+
+    distances: Float[Tensor, "pictures nearest"]
+    indices: Int[Tensor, "pictures nearest"]
+
+
+def checked(what: str, *sets: AnyVectors, least: int = 2) -> list[Vectors]:
+    """The sets in float64, where all have the same dimensions, finite values and vectors enough.
+
+    Raises:
+        UnnoiseError: where they have not.
+    """
+    counts = " and ".join(str(len(vectors)) for vectors in sets)
+    require(
+        min(len(vectors) for vectors in sets) >= least,
+        f"The {what} compares pictures of one set with each other, so that each needs {least}, "
+        f"but got {counts}.",
+    )
+    widths = " and ".join(str(vectors.shape[1]) for vectors in sets)
+    require(
+        len({vectors.shape[1] for vectors in sets}) == 1 and sets[0].shape[1] > 0,
+        f"The {what} needs features of one length, but got {widths}: take both from the same extractor.",
+    )
+    bad = sum(int((~vectors.isfinite()).any(1).sum()) for vectors in sets)
+    require(
+        bad == 0,
+        f"The {what} needs finite features, but those of {bad} pictures are not: look at the pictures and the "
+        f"extractor's weights.",
+    )
+    return [in_float64(vectors) for vectors in sets]
+
+
+def rows_at_once(rows: int, columns: int, cells: int = _CELLS) -> Iterator[slice]:
+    """Slices of the rows, so that none of them makes a table of more cells."""
+    step = max(cells // max(columns, 1), 1)
+    return (slice(first, first + step) for first in range(0, rows, step))
+
+
+def distances(points: Vectors, pool: OtherVectors) -> Table:
+    """Euclidean, by |x|^2 + |y|^2 - 2 x.y: fast, and right to about 1e-8 of the vectors' own length."""
+    return torch.cdist(points, pool, compute_mode="use_mm_for_euclid_dist")
+
+
+def nearest(points: Vectors, pool: OtherVectors, count: int) -> Neighbours:
+    """The `count` nearest vectors of the pool, or all of them where it has fewer; float64.
+
+    Their distances are computed again from the differences, so that the distance of equal vectors is 0.
+    """
+    count = min(count, len(pool))
+    found: list[Neighbours] = []
+    # A row takes count * dimensions cells for its differences, and one for each distance to the pool.
+    for rows in rows_at_once(len(points), max(len(pool), count * points.shape[1])):
+        block = points[rows]
+        indices = distances(block, pool).topk(count, largest=False).indices
+        exact, order = (block[:, None] - pool[indices]).square().sum(2).sqrt().sort(dim=1)
+        found.append(Neighbours(exact, indices.gather(1, order)))
+    if not found:
+        return Neighbours(
+            points.new_zeros(0, count), torch.zeros(0, count, dtype=torch.int64, device=points.device)
+        )
+    return Neighbours(
+        torch.cat([block.distances for block in found]), torch.cat([block.indices for block in found])
+    )

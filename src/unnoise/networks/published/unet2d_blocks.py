@@ -1,0 +1,122 @@
+"""The layers of a `UNet2DModel` of diffusers, in fewer passes over their pictures.
+
+Names and shapes of parameters are theirs. What saves time is said where it is done; everywhere, a sum is formed
+in place where it follows a convolution or a dense layer, which keep nothing of their output for the gradient.
+"""
+
+import math
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unnoise.diffusion.tensors import Features, NextFeatures, Rates
+from unnoise.networks.dot_products import attended
+from unnoise.networks.embeddings import Embeddings
+from unnoise.networks.published.unet2d_config import UNet2DConfig
+
+Halved: TypeAlias = Float[Tensor, "batch features half_height half_width"]
+
+
+class TimeEmbedding(nn.Module):
+    r"""SiLU(W_2 SiLU(W_1 [cos(w_i t), sin(w_i t)])) of the step index t, with w_i = 10000^{-i / (n - shift)}.
+
+    n sinusoids of each kind. Computed once: every block of theirs begins with the last SiLU.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, config: UNet2DConfig) -> None:
+        super().__init__()
+        width, half = config.widths[0], config.widths[0] // 2
+        self.cosines_first = config.cosines_first
+        self.linear_1 = nn.Linear(width, 4 * width)
+        self.linear_2 = nn.Linear(4 * width, 4 * width)
+        # In float32 throughout, as theirs: near t = 1000 another rounding would show in the fifth digit.
+        exponents = -math.log(10_000) * torch.arange(half, dtype=torch.float32)
+        exponents = exponents / (half - config.frequency_shift)
+        self.register_buffer("frequencies", exponents.exp(), persistent=False)
+
+    def forward(self, timesteps: Rates) -> Embeddings:
+        """(B, 1, 1, 1) -> (B, 4 widths[0])."""
+        with torch.autocast(timesteps.device.type, enabled=False):
+            angles = timesteps.reshape(-1, 1).float() * self.frequencies
+            waves = [angles.cos(), angles.sin()] if self.cosines_first else [angles.sin(), angles.cos()]
+            sinusoids = torch.cat(waves, dim=1).to(self.linear_1.weight.dtype)
+        return functional.silu(self.linear_2(functional.silu(self.linear_1(sinusoids))))
+
+
+def normed_silu(norm: nn.GroupNorm, images: Features) -> Features:
+    """SiLU(norm(x)); its input is wanted again for the gradient, and where there is none, overwritten."""
+    return functional.silu(norm(images), inplace=not torch.is_grad_enabled())
+
+
+class UNet2DResNetBlock(nn.Module):
+    r"""x + conv(SiLU(norm(conv(SiLU(norm(x))) + W e))), pre-activation (1603.05027); 1x1 where widths change.
+
+    Args:
+        in_width, width: of the pictures that come in and go out.
+        config: its groups, eps and dropout; e is 4 of its first width, and already activated.
+    """
+
+    def __init__(self, in_width: int, width: int, config: UNet2DConfig) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(config.groups, in_width, eps=config.eps)
+        self.conv1 = nn.Conv2d(in_width, width, 3, padding=1)
+        self.time_emb_proj = nn.Linear(4 * config.widths[0], width)
+        self.norm2 = nn.GroupNorm(config.groups, width, eps=config.eps)
+        self.dropout = nn.Dropout(config.dropout)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv_shortcut = nn.Conv2d(in_width, width, 1) if in_width != width else None
+
+    def forward(self, images: Features, embedding: Embeddings) -> NextFeatures:
+        """(B, in_width, H, W) -> (B, width, H, W)."""
+        hidden: NextFeatures = self.conv1(normed_silu(self.norm1, images))
+        hidden += self.time_emb_proj(embedding)[:, :, None, None]
+        hidden = self.conv2(self.dropout(normed_silu(self.norm2, hidden)))
+        hidden += images if self.conv_shortcut is None else self.conv_shortcut(images)
+        return hidden
+
+
+class UNet2DAttention(nn.Module):
+    r"""x + W_o softmax(q k^T / \sqrt{d}) v over all positions, with biases (1706.03762, eq. 1).
+
+    With the channels last, pictures are rows of positions already, and nothing is copied but the heads.
+    """
+
+    def __init__(self, width: int, config: UNet2DConfig) -> None:
+        super().__init__()
+        self.heads = 1 if config.head_dim is None else width // config.head_dim
+        self.group_norm = nn.GroupNorm(config.groups, width, eps=config.eps)
+        self.to_q, self.to_k, self.to_v = (nn.Linear(width, width) for _ in range(3))
+        self.to_out = nn.ModuleList([nn.Linear(width, width)])
+
+    def forward(self, images: Features) -> Features:
+        """(B, width, H, W) -> the same shape."""
+        batch, width, height, columns = images.shape
+        rows = self.group_norm(images).permute(0, 2, 3, 1).reshape(batch, -1, width)
+        # One product for all three, with the weights of the queries scaled instead of the queries.
+        head_dim = width // self.heads
+        query, key, value = self.to_q, self.to_k, self.to_v
+        weights = torch.cat([query.weight * head_dim**-0.5, key.weight, value.weight])
+        biases = torch.cat([query.bias * head_dim**-0.5, key.bias, value.bias])
+        together = functional.linear(rows, weights, biases).view(batch, -1, 3, self.heads, head_dim)
+        values = attended(*together.permute(2, 0, 3, 1, 4)).transpose(1, 2).reshape(batch, -1, width)
+        mixed: Tensor = self.to_out[0](values)
+        mixed += images.permute(0, 2, 3, 1).reshape(batch, -1, width)
+        return mixed.view(batch, height, columns, width).permute(0, 3, 1, 2)
+
+
+class HalvingConv2d(nn.Module):
+    """A 3x3 convolution at every second row and column; without padding, zeros follow the last of them."""
+
+    def __init__(self, width: int, padding: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, stride=2, padding=padding)
+
+    def forward(self, images: Features) -> Halved:
+        """(B, width, H, W) -> (B, width, H / 2, W / 2)."""
+        halved: Halved = self.conv(images if self.conv.padding[0] else functional.pad(images, (0, 1, 0, 1)))
+        return halved

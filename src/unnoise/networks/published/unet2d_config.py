@@ -1,0 +1,136 @@
+"""The choices that make a `UNet2DModel` of diffusers are read from its config, or refused."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unnoise.utils.errors import require
+
+_OWN_NAMES = {
+    "in_channels": "channels",
+    "block_out_channels": "widths",
+    "layers_per_block": "layers",
+    "attention_head_dim": "head_dim",
+    "norm_num_groups": "groups",
+    "dropout": "dropout",
+    "norm_eps": "eps",
+    "flip_sin_to_cos": "cosines_first",
+    "freq_shift": "frequency_shift",
+    "downsample_padding": "downsample_padding",
+}
+
+_ONLY: dict[str, tuple[object, ...]] = {
+    "act_fn": ("silu", "swish"),
+    "add_attention": (True,),
+    "center_input_sample": (False,),
+    "class_embed_type": (None,),
+    "downsample_type": ("conv",),
+    "mid_block_scale_factor": (1,),
+    "mid_block_type": ("UNetMidBlock2D",),
+    "num_class_embeds": (None,),
+    "resnet_time_scale_shift": ("default",),
+    "time_embedding_dim": (None,),
+    "time_embedding_type": ("positional",),
+    "upsample_type": ("conv",),
+}
+"""What must be as it is by default; `swish` is another word for `silu`."""
+
+_ELSEWHERE = {"out_channels", "attn_norm_num_groups", "down_block_types", "up_block_types"}
+_WITHOUT_EFFECT = {"sample_size", "num_train_timesteps"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNet2DConfig:
+    """The choices that make a `UNet2DModel` of diffusers; `UNet2D` says what each means."""
+
+    channels: int = 3
+    widths: tuple[int, ...] = (224, 448, 672, 896)
+    layers: int = 2
+    attention: tuple[bool, ...] = (False, True, True, True)
+    head_dim: int | None = 8
+    groups: int = 32
+    dropout: float = 0.0
+    eps: float = 1e-5
+    cosines_first: bool = True
+    frequency_shift: int = 0
+    downsample_padding: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "layers", "groups"):
+            require(
+                getattr(self, name) >= 1, f"A UNet2D's {name} is at least 1, but got {getattr(self, name)}."
+            )
+        for name in ("frequency_shift", "downsample_padding"):
+            require(
+                getattr(self, name) in (0, 1), f"A UNet2D's {name} is 0 or 1, but got {getattr(self, name)}."
+            )
+        require(0 <= self.dropout < 1, f"A UNet2D's dropout is from 0 to below 1, but got {self.dropout}.")
+        require(self.eps > 0, f"A UNet2D's eps is above 0, but got {self.eps}.")
+        self._check_levels()
+
+    def _check_levels(self) -> None:
+        widths, attention, head_dim = self.widths, self.attention, self.head_dim
+        require(
+            len(widths) >= 1 and all(width >= 1 and width % self.groups == 0 for width in widths),
+            f"A UNet2D needs for each level a width that its {self.groups} groups divide, but got {widths}.",
+        )
+        require(
+            widths[0] >= 4 and widths[0] % 2 == 0,
+            f"A UNet2D's first width is even and at least 4, but got {widths[0]}.",
+        )
+        require(
+            len(attention) == len(widths),
+            f"A UNet2D's attention is true or false for each of {len(widths)} levels, but got {attention}.",
+        )
+        # Where the picture is smallest, between the ways down and up, there always is attention.
+        attending = [width for width, attends in zip(widths, attention, strict=True) if attends] + [widths[-1]]
+        require(
+            head_dim is None or (head_dim >= 1 and all(width % head_dim == 0 for width in attending)),
+            f"A UNet2D's head_dim divides the widths with attention, of which the last always is one, but got "
+            f"{head_dim} for {widths}: take None for one head.",
+        )
+
+    @classmethod
+    def from_diffusers(cls, config: Mapping[str, Any]) -> "UNet2DConfig":
+        """Reads a model's config.json, or `model.config`; what is left out there has its default.
+
+        Raises:
+            UnnoiseError: for a model of another class, or with choices that `UNet2D` lacks.
+        """
+        kind = config.get("_class_name", "UNet2DModel")
+        require(kind == "UNet2DModel", f"A UNet2D is made of a UNet2DModel's config, but got one of a {kind}.")
+        given = {name: value for name, value in config.items() if not name.startswith("_")}
+        unknown = sorted(given.keys() - _OWN_NAMES.keys() - _ONLY.keys() - _ELSEWHERE - _WITHOUT_EFFECT)
+        require(not unknown, f"UNet2D knows no {', '.join(unknown)}: leave it out if it is as by default.")
+        for name, allowed in _ONLY.items():
+            got = given.get(name, allowed[0])
+            require(got in allowed, f"UNet2D knows {name} {allowed[0]!r} only, but got {got!r}.")
+        own = {_OWN_NAMES[name]: value for name, value in given.items() if name in _OWN_NAMES}
+        own["widths"] = tuple(own.get("widths", cls.widths))
+        made = cls(**own, attention=_attention(given))
+        outputs, groups = given.get("out_channels", cls.channels), given.get("attn_norm_num_groups")
+        require(
+            outputs == made.channels,
+            f"A UNet2D returns as many channels as it takes, but got {made.channels} in and {outputs} out.",
+        )
+        require(
+            groups in (None, made.groups),
+            f"All norms of a UNet2D have the same groups, but got {made.groups}, and {groups} for attention.",
+        )
+        return made
+
+
+def _attention(given: Mapping[str, Any]) -> tuple[bool, ...]:
+    """Whether each level attends, from the names of its blocks."""
+    down = given.get("down_block_types", ("DownBlock2D", *["AttnDownBlock2D"] * 3))
+    up = given.get("up_block_types", (*["AttnUpBlock2D"] * 3, "UpBlock2D"))
+    known = {"DownBlock2D": "UpBlock2D", "AttnDownBlock2D": "AttnUpBlock2D"}
+    for blocks, names in ((down, known.keys()), (up, known.values())):
+        others = [block for block in blocks if block not in names]
+        require(not others, f"A UNet2D's blocks are {' or '.join(names)}, but got {', '.join(others)}.")
+    require(
+        [known[block] for block in down] == [*reversed(up)],
+        f"A UNet2D attends at the same levels on the way down and up, but got {', '.join(down)} and "
+        f"{', '.join(up)}.",
+    )
+    return tuple(block == "AttnDownBlock2D" for block in down)

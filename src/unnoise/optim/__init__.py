@@ -1,0 +1,1 @@
+"""Optimisation: optimisers, averages of weights (EMA), and the check of gradients."""

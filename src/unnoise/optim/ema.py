@@ -1,0 +1,122 @@
+r"""The averaged network is what one samples from; this is the one place where ema-pytorch is set up.
+
+    ema <- d ema + (1 - d) network,    after every step, over all weights and batch statistics
+
+ema-pytorch's defaults copy for 100 steps and then average every tenth, so short runs merely copy, and it
+saves the network twice. Here it averages from the first step on, starting from an exact copy.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from ema_pytorch import EMA
+from torch import nn
+
+from unnoise.optim.power_ema import require_sigma_rel
+from unnoise.utils.errors import require
+
+_MOST_PROFILES = 16
+"""Each is a copy of the network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EMAConfig:
+    r"""How long the memory of the average is.
+
+    Args:
+        decay: d, the largest decay. Half-life: ln 2 / (1 - d) steps.
+        warmup: None for the constant decay d. Otherwise d_t = 1 - (1 + t / warmup)^-1 until it reaches d: the
+            average then always remembers about the last 1 / warmup of the run so far, which suits short runs.
+            It is the power-function average of EDM2 (2312.02696, eq. 13) with gamma = warmup - 1.
+        profiles: the sigma_rels of further averages, which are stored along the way so that `unnoise ema` can
+            choose among all widths after training (see power_ema.py); none by default.
+        profile_every: these are updated at every so many steps.
+        snapshots: they are stored so many times, at equal parts of the budget.
+        megabytes: and take no more disk than this: the stored set is thinned rather.
+
+    Raises:
+        UnnoiseError: unless 0 <= decay < 1 and warmup > 0, each profile is from above 0 to 12^(-1/2) and there
+            but once, and the last three are above 0.
+    """
+
+    decay: float = 0.999
+    warmup: float | None = None
+    profiles: tuple[float, ...] = ()
+    profile_every: int = 1
+    snapshots: int = 8
+    megabytes: float = 1000.0
+
+    def __post_init__(self) -> None:
+        require(0 <= self.decay < 1, f"The EMA's decay is from 0 to below 1, but got {self.decay}: try 0.999.")
+        require(
+            self.warmup is None or self.warmup > 0,
+            f"The EMA's warmup is above 0, or none at all, but got {self.warmup}: try 16.",
+        )
+        for sigma_rel in self.profiles:
+            require_sigma_rel(sigma_rel)
+        require(
+            len(set(self.profiles)) == len(self.profiles) <= _MOST_PROFILES,
+            f"Each of the EMA's profiles is stored once, and there are at most {_MOST_PROFILES}, but got "
+            f"{self.profiles}: leave some out.",
+        )
+        for name in ("profile_every", "snapshots", "megabytes"):
+            value = getattr(self, name)
+            require(value > 0, f"The EMA's {name} is above 0, but got {value:g}: leave it out.")
+
+
+class MovingAverage:
+    """A network's exponential moving average: `update()` after each step, `network` to sample from.
+
+    The average starts as an exact copy, is always in eval mode, and never asks for gradients. Integer buffers
+    (BatchNorm's counter) can't be averaged and are copied.
+    """
+
+    def __init__(self, network: nn.Module, config: EMAConfig) -> None:
+        self._ema = EMA(
+            network,
+            beta=config.decay,
+            update_every=1,
+            update_after_step=-1,  # the first update already averages
+            inv_gamma=config.warmup or 1.0,
+            power=1.0,
+            min_value=config.decay if config.warmup is None else 0.0,
+            include_online_model=False,
+            use_foreach=True,
+        )
+        self._ema.initted.fill_(True)  # it was copied just now
+        self._ema.step = self._ema.step.double()  # or the decay would be rounded to float32
+        self._ema.ema_model.requires_grad_(False).eval()
+
+    @property
+    def network(self) -> nn.Module:
+        """The averaged network."""
+        averaged: nn.Module = self._ema.ema_model
+        return averaged
+
+    @property
+    def source(self) -> nn.Module:
+        """The network that is averaged, bare of whatever a distributed run wraps around it."""
+        trained: nn.Module = self._ema.model
+        return trained
+
+    @property
+    def decay(self) -> float:
+        """The decay that the last update used."""
+        return float(self._ema.get_current_decay())
+
+    @property
+    def steps(self) -> int:
+        """How many updates there were: what, besides the weights, a run must keep."""
+        return int(self._ema.step)
+
+    @steps.setter
+    def steps(self, value: int) -> None:
+        self._ema.step.fill_(value)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Moves the average towards the network by one step."""
+        self._ema.update()
+        for averaged, current in zip(self.network.buffers(), self.source.buffers(), strict=True):
+            if not averaged.is_floating_point():
+                averaged.copy_(current)

@@ -1,0 +1,47 @@
+"""How long until samples can be used is a guess from how many images others took, and says so."""
+
+from typing import NamedTuple
+
+from unnoise.reports.doctor.speed import Speed
+from unnoise.runs.config import RunConfig
+
+SIMPLE = (40_000, 150_000)
+"""Images until small grey pictures are recognisable, and until they are good: 200 digits of 8 x 8 were at their
+best after 647 steps of 64 (docs/stopping.md), and 10 minutes of the default preset on two cores draw clothes of
+28 x 28 (docs/annotated-ddpm.md)."""
+
+DETAILED = (150_000, 800_000)
+"""The same for colours or larger pictures: the usual example of unconditional training in diffusers shows 8,189
+flowers of 64 x 64 for 100 epochs. Photographs of many different things take tens of millions."""
+
+_SIMPLE_SIDE = 32
+
+
+class Forecast(NamedTuple):
+    """What a run of the planned length comes to."""
+
+    images: float
+    """How many it sees."""
+    epochs: float
+    """How often it sees each picture."""
+    usable: tuple[float, float]
+    """Seconds until samples can be recognised, and until they are good: right to a factor of a few at best."""
+
+
+def usable_images(config: RunConfig) -> tuple[int, int]:
+    """How many images are seen until samples can be recognised, and until they are good."""
+    data = config.data
+    return SIMPLE if data.channels == 1 and max(data.height, data.width) <= _SIMPLE_SIDE else DETAILED
+
+
+def forecast(config: RunConfig, count: int, speed: Speed) -> Forecast:
+    """Of a run on `count` pictures, at this speed."""
+    amount = config.budget.amount
+    images = {
+        "minutes": speed.images_in(60 * amount),
+        "steps": amount * config.recipe.batch_size,
+        "images": amount,
+    }[config.budget.unit]
+    few, many = usable_images(config)
+    usable = speed.seconds_for(few), speed.seconds_for(many)
+    return Forecast(images, images / (count - config.data.held_out), usable)

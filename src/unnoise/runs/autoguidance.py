@@ -1,0 +1,108 @@
+"""A run guides itself: it leads away from what it was earlier, or from a smaller run on the same pictures.
+
+Both make the same mistakes, the weaker one more of them, so that the difference points away from mistakes
+(2406.02507). It takes no classes.
+"""
+
+import copy
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.guidance import Guidance, Weaker
+from unnoise.optim.power_ema import Profile
+from unnoise.runs.checkpoint import Run
+from unnoise.runs.snapshots import Snapshots
+from unnoise.utils.errors import UnnoiseError, require
+
+SHARE = 0.25
+"""Of the run's steps: an average from there on is weak enough to differ, and good enough to err alike."""
+
+
+class Weak(NamedTuple):
+    """A weaker diffusion, and what it is in words."""
+
+    diffusion: Diffusion
+    name: str
+
+
+def guided_by(diffusion: Diffusion, weak: Diffusion, guidance: Guidance) -> Diffusion:
+    """The same diffusion, led away from what `weak` sees, wherever it generates; see `guidance`.
+
+    `weak` may have another network, schedule and objective: it is asked at the same noise levels.
+
+    Raises:
+        UnnoiseError: when its images have another shape, another normalisation or other classes.
+    """
+    mine, its = tuple(diffusion.image_shape), tuple(weak.image_shape)
+    require(
+        its == mine,
+        f"The weaker network draws images of (channels, height, width) {its}, but this one {mine}: take a run "
+        "on the same pictures.",
+    )
+    require(
+        weak.normalizer == diffusion.normalizer,
+        f"The weaker network normalises images by {weak.normalizer}, but this one by {diffusion.normalizer}: "
+        "take a run on the same pictures.",
+    )
+    classes = weak.abilities.num_classes
+    require(
+        classes in (0, diffusion.abilities.num_classes),
+        f"The weaker network knows {classes} classes, but this one {diffusion.abilities.num_classes}: "
+        "take one that knows the same, or none.",
+    )
+    guided = copy.copy(diffusion)
+    guided.weaker = Weaker(weak.ask if classes else lambda _: weak.ask(None), guidance)
+    return guided
+
+
+def weaker_of(run: Run, weak: str | None = None, device: torch.device | str = "cpu") -> Weak:
+    """What `run` can be led away from.
+
+    Args:
+        run: with its own averages on the way, see `Snapshots`.
+        weak: the step of one of these, or the folder of another run. Left out, the first one after `SHARE` of
+            all steps, or the last but one. Of averages of the same step the longest is taken: the weakest.
+        device: where it is put.
+
+    Raises:
+        UnnoiseError: when there is no such step or run, or nothing is stored.
+    """
+    if weak is not None and not weak.isdecimal():
+        other = Run.open(Path(weak))
+        require(
+            other.config.data.classes in ((), run.config.data.classes),
+            f"{weak} was trained on other classes ({', '.join(other.config.data.classes[:3])}, ...): "
+            "take a run on the same pictures.",
+        )
+        return Weak(other.load(device), str(other.path))
+    snapshots = Snapshots(run.path / "ema")
+    profile = chosen(snapshots, None if weak is None else int(weak))
+    name = f"its own average at step {profile.step:,} (sigma_rel {profile.sigma_rel:g})"
+    return Weak(run.load(device, snapshots.path(profile)), name)
+
+
+def chosen(snapshots: Snapshots, step: int | None) -> Profile:
+    """Which stored average is the weaker one; see `weaker_of`."""
+    stored = snapshots.stored()
+    require(
+        bool(stored),
+        f"There are no stored averages in {snapshots.folder} to guide by: name a weaker run, or train with the "
+        'default preset, or with --set "ema.profiles=[0.05,0.1]", which store them.',
+    )
+    steps = sorted({profile.step for profile in stored})
+    if step is None:
+        require(
+            len(steps) > 1,
+            f"{snapshots.folder} holds the averages of one step only, {steps[-1]:,}, which is not weaker: name "
+            "a weaker run.",
+        )
+        step = next((each for each in steps[:-1] if each >= SHARE * steps[-1]), steps[-2])
+    if step not in steps:
+        there = ", ".join(map(str, steps))
+        raise UnnoiseError(
+            f"No average was stored at step {step}: take one of {there}, or the folder of a run."
+        )
+    return max(profile for profile in stored if profile.step == step)

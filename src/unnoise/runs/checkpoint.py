@@ -1,0 +1,241 @@
+"""A run is a folder that anyone can read, and that is whole at every moment.
+
+    config.json           what was trained, and how
+    model.safetensors     the averaged weights: what one samples from
+    training/N.safetensors  weights, average and optimiser after N steps: what one resumes from
+    ema/                  averages on the way, where they are stored: what `unnoise ema` starts from
+    best.safetensors      the averaged weights with the best samples so far; quality.csv tells how good they are
+    history.csv           the losses        log/      the same for TensorBoard
+    samples/              pictures on the way
+
+Only JSON and safetensors: nothing in a run is ever unpickled. Every file is written under a temporary name,
+flushed and renamed, carries a checksum of all that is in it, and the state before the newest stays.
+"""
+
+import math
+import shutil
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from unnoise.diffusion.diffusion import Diffusion
+from unnoise.runs.config import RunConfig
+from unnoise.utils import json_text
+from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.files import writable
+from unnoise.utils.pickles import require_finite, require_run
+from unnoise.utils.tensor_files import read_tensors, write_tensors
+
+_KEPT_STATES = 2
+
+
+class Progress(NamedTuple):
+    """How far a run has come."""
+
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, and the config.json in it."""
+
+    path: Path
+    config: RunConfig
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig) -> "Run":
+        """Makes the folder and writes config.json.
+
+        Raises:
+            UnnoiseError: when there is a run already, or the folder can't be written.
+        """
+        cls.refuse_existing(path)
+        return cls(path, config).with_config(config)
+
+    @staticmethod
+    def refuse_existing(path: Path) -> None:
+        """Raises `UnnoiseError` when there is a run already; one that never saved anything does not count."""
+        saved = (path / "model.safetensors").exists() or any((path / "training").glob("*.safetensors"))
+        require(
+            not ((path / "config.json").exists() and saved),
+            f"{path} already holds a run: continue it with --resume, or name another folder with --out.",
+        )
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """Reads config.json.
+
+        Raises:
+            UnnoiseError: when there is no run, or its config.json can't be used.
+        """
+        file = require_run(path)
+        try:
+            text = json_text.read_text(file)
+        except (OSError, ValueError) as error:
+            raise UnnoiseError(f"{file} can't be read ({error}): restore it from a copy.") from None
+        return cls(path, RunConfig.from_json(text, file))
+
+    def with_config(self, config: RunConfig) -> "Run":
+        """The same run with another config.json."""
+        with writable(self.path / "config.json") as file:
+            file.write_text(config.to_json(), encoding="utf-8")
+        return Run(self.path, config)
+
+    @property
+    def samples(self) -> Path:
+        """Where pictures on the way are put."""
+        return self.path / "samples"
+
+    def states(self) -> list[Path]:
+        """What can be resumed from, the newest first."""
+        return sorted((self.path / "training").glob("[0-9]*.safetensors"), reverse=True)
+
+    def load(
+        self, device: torch.device | str = "cpu", weights: Path | None = None, *, best: bool = False
+    ) -> Diffusion:
+        """The diffusion model with its averaged weights, or those of another file: ready to generate.
+
+        Args:
+            device: where to.
+            best: those with the best samples so far (see `monitoring`), instead of the last ones.
+
+        Raises:
+            UnnoiseError: when there are no weights yet, or they don't fit the network of config.json.
+        """
+        file = self.path / ("best.safetensors" if best else "model.safetensors")
+        require(
+            not best or file.is_file(),
+            f"{self.path} has no best.safetensors: its samples were not judged yet; leave --best out.",
+        )
+        diffusion = self.config.build(device)
+        path = weights or file
+        tensors, _ = read_tensors(path)
+        require_finite(tensors, path)
+        for network in (diffusion.average.network, diffusion.average.source):
+            _fill(network, tensors, path)
+        return diffusion
+
+    def save(self, diffusion: Diffusion, progress: Progress) -> None:
+        """Writes the averaged weights, then the state to resume from, and drops all but the last two states.
+
+        In this order, so that a run whose last state is there has everything.
+        """
+        average = diffusion.average
+        assert diffusion.optimizer is not None, "the averaged view has nothing to resume"
+        tensors = {
+            **_prefixed("network", average.source.state_dict()),
+            **_prefixed("average", average.network.state_dict()),
+            **_prefixed("profiles", diffusion.profiles.networks.state_dict()),
+            **_prefixed("levels", diffusion.loss_history.state_dict() if diffusion.loss_history else {}),
+            **_prefixed("optimizer", _flat_optimizer(diffusion.optimizer)),
+        }
+        facts = {
+            **progress._asdict(),
+            "average_steps": average.steps,
+            "processes": diffusion.processes.count,
+        }
+        folder = self.path / "training"
+        path = folder / f"{progress.step:010d}.safetensors"
+        write_tensors(
+            self.path / "model.safetensors", average.network.state_dict(), {"step": str(progress.step)}
+        )
+        write_tensors(path, tensors, {name: repr(value) for name, value in facts.items()})
+        for old in self.states()[_KEPT_STATES:]:
+            old.unlink(missing_ok=True)
+
+    def restore(self, diffusion: Diffusion) -> Progress:
+        """Puts the newest state that is whole into `diffusion`, and says how far it had come.
+
+        Raises:
+            UnnoiseError: when there are states, but each is damaged.
+        """
+        states = self.states()
+        for older, path in enumerate(states, start=1):
+            try:
+                return _restore(diffusion, path)
+            except UnnoiseError as error:
+                if older == len(states):
+                    raise
+                path.rename(path.with_suffix(".damaged"))
+                warnings.warn(f"{error} Going on from the state before it.", stacklevel=2)
+        return Progress()
+
+    def remove(self) -> None:
+        """Deletes the whole folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _restore(diffusion: Diffusion, path: Path) -> Progress:
+    tensors, facts = read_tensors(path)
+    assert diffusion.optimizer is not None, "the averaged view has nothing to resume"
+    try:
+        progress = Progress(int(facts["step"]), int(facts["images"]), float(facts["seconds"]))
+        average_steps = int(facts["average_steps"])
+        if not (math.isfinite(progress.seconds) and min(*progress, average_steps) >= 0):
+            raise ValueError("a number is negative or not finite")  # noqa: TRY301
+    except (KeyError, ValueError) as error:
+        raise UnnoiseError(f"{path} does not say how far the run had come ({error}).") from None
+    _fill(diffusion.average.source, _under("network", tensors), path)
+    _fill(diffusion.average.network, _under("average", tensors), path)
+    _fill(diffusion.profiles.networks, _under("profiles", tensors), path)
+    if diffusion.loss_history is not None:
+        _fill(diffusion.loss_history, _under("levels", tensors), path)
+    _fill_optimizer(diffusion.optimizer, _under("optimizer", tensors), path)
+    diffusion.average.steps = diffusion.profiles.steps = average_steps
+    return progress
+
+
+def _prefixed(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{name}.{key}": tensor for key, tensor in tensors.items()}
+
+
+def _under(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+
+
+def _flat_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's memory as `<parameter>.<name>` -> tensor; its settings are in config.json."""
+    return {
+        f"{parameter}.{name}": torch.as_tensor(value)
+        for parameter, values in optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def _fill_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], path: Path) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        like = parameters[int(index)] if index.isdecimal() and int(index) < len(parameters) else None
+        if like is None or tensor.shape not in (like.shape, ()):
+            raise UnnoiseError(f"{path} holds another optimiser's memory ({key}): it belongs to another run.")
+        if tensor.shape == like.shape:
+            # Fused kernels walk through memory, so it must lie there as the parameter does (channels last).
+            tensor = torch.empty_like(like).copy_(tensor)
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    wanted = network.state_dict()
+    unlike = sorted(wanted.keys() ^ tensors.keys())
+    require(
+        not unlike,
+        f"{path} does not fit the network of config.json: {', '.join(unlike[:3])} "
+        f"{'is' if len(unlike) == 1 else 'are'} only in one of them.",
+    )
+    for name, tensor in tensors.items():
+        require(
+            tensor.shape == wanted[name].shape,
+            f"{path} does not fit the network of config.json: {name} is {tuple(tensor.shape)} here, "
+            f"but {tuple(wanted[name].shape)} there.",
+        )
+    network.load_state_dict(tensors)

@@ -1,0 +1,255 @@
+"""A run is described whole by its config.json: nothing has to be retyped to use what was trained."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from unnoise.data.settings import LARGEST_SIDE
+from unnoise.diffusion.conditioning import Condition
+from unnoise.diffusion.denoiser import Precision
+from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.noise_levels import AnyNoiseLevels, UniformTimes
+from unnoise.diffusion.normalizer import Normalizer
+from unnoise.diffusion.objectives import Objective
+from unnoise.diffusion.samplers.sampling import Sampling
+from unnoise.diffusion.schedules import AnySchedule, OffsetCosine
+from unnoise.diffusion.seeds import require_seeds
+from unnoise.diffusion.tensors import Classes
+from unnoise.networks import NetworkConfig, UNetConfig, build
+from unnoise.optim.ema import EMAConfig
+from unnoise.optim.optimizers import OptimizerConfig
+from unnoise.runs.conversion import plain, structured
+from unnoise.utils import json_text
+from unnoise.utils.errors import UnnoiseError, require
+
+FORMAT = 1
+"""Of config.json and of the folder around it; raised when an older unnoise could no longer read it."""
+
+_LARGEST_BATCH = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train, whatever the pictures: everything that a preset decides."""
+
+    network: NetworkConfig = UNetConfig()
+    schedule: AnySchedule = OffsetCosine()
+    objective: Objective = Objective()
+    noise_levels: AnyNoiseLevels = UniformTimes()
+    condition: Condition = "variance"
+    normalization: Literal["dataset", "imagenet", "symmetric"] = "dataset"
+    optimizer: OptimizerConfig = OptimizerConfig()
+    ema: EMAConfig = EMAConfig()
+    batch_size: int = 64
+    offset_noise: float = 0.0
+    class_dropout: float = 0.1
+    sampling: Sampling = Sampling()
+
+    def __post_init__(self) -> None:
+        require(self.batch_size >= 1, f"The batch size is at least 1, but got {self.batch_size}.")
+        require(
+            self.batch_size <= _LARGEST_BATCH,
+            f"The batch size is at most {_LARGEST_BATCH:,}, but got {self.batch_size:,}: take 64.",
+        )
+        require(
+            self.batch_size >= 2 or getattr(self.network, "normalization", "group") == "group",
+            "BatchNorm needs at least 2 pictures a step, but the batch size is 1: take 64.",
+        )
+
+    def changed(self, changes: Sequence[str]) -> "Recipe":
+        """The same with some values changed, each given as path=value: objective.loss=l1.
+
+        Values are JSON, or words without quotes: batch_size=32, network.attention=["none", "linear"].
+
+        Raises:
+            UnnoiseError: for a path that leads nowhere, or a value that does not fit.
+        """
+        if not changes:
+            return self
+        recipe = plain(self)
+        for change in changes:
+            path, equals, text = change.partition("=")
+            *parents, last = path.split(".")
+            place: object = recipe
+            for name in parents:
+                place = place.get(name) if isinstance(place, dict) else None
+            require(
+                bool(equals) and isinstance(place, dict),
+                f"A change looks like objective.loss=l1, but got {change!r}: --dry-run shows all paths.",
+            )
+            assert isinstance(place, dict)
+            place[last] = _value(text)
+        return structured(recipe, Recipe, "The changed recipe")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which pictures, and how they were made the same size.
+
+    `labels` is "auto" or a file, where classes were asked for: `classes` are their names in order.
+    """
+
+    source: str
+    height: int
+    width: int
+    channels: int
+    fit: Literal["crop", "pad"] = "crop"
+    background: tuple[int, int, int] = (255, 255, 255)
+    flip: bool = False
+    held_out: int = 0
+    fingerprint: str = ""
+    labels: str | None = None
+    classes: tuple[str, ...] = ()
+    label_fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        require(
+            len(set(self.classes)) == len(self.classes),
+            f"Classes have names of their own, but got {', '.join(self.classes)}.",
+        )
+        require(
+            min(self.height, self.width, self.channels) >= 1,
+            f"Pictures have at least 1 row, column and channel, but got {self.height} x {self.width} x "
+            f"{self.channels}.",
+        )
+        require(
+            max(self.height, self.width, self.channels) <= LARGEST_SIDE,
+            f"Pictures have at most {LARGEST_SIDE:,} rows, columns and channels, but got {self.height} x "
+            f"{self.width} x {self.channels}: restore config.json from a copy.",
+        )
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return self.channels, self.height, self.width
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How long a run lasts: so many steps, images, or minutes. The learning rate falls with what is spent.
+
+    Raises:
+        UnnoiseError: unless the amount is above 0.
+    """
+
+    unit: Literal["steps", "images", "minutes"] = "minutes"
+    amount: float = 10.0
+
+    def __post_init__(self) -> None:
+        require(
+            0 < self.amount < float("inf"),
+            f"A run lasts for more than 0 {self.unit}, but got {self.amount:g}.",
+        )
+
+    def spent(self, steps: int, images: int, seconds: float) -> float:
+        """The fraction of the budget that is used up, from 0; 1 and above mean the end."""
+        return {"steps": steps, "images": images, "minutes": seconds / 60}[self.unit] / self.amount
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """All of config.json."""
+
+    format: int = FORMAT
+    preset: str = "default"
+    seed: int = 0
+    precision: Precision = "float32"
+    accumulate: int = 1
+    """The gradients of so many pieces of a batch are added up: the same steps in less memory."""
+    budget: Budget = Budget()
+    until_converged: bool = False
+    """Whether the run ends before its budget, where nothing improves any more; see `monitoring`."""
+    data: DataConfig
+    normalizer: Normalizer
+    recipe: Recipe
+
+    def __post_init__(self) -> None:
+        require_seeds([self.seed])
+        require(
+            1 <= self.accumulate <= self.recipe.batch_size,
+            f"A batch of {self.recipe.batch_size} can be taken in 1 to {self.recipe.batch_size} pieces, but "
+            f"accumulate is {self.accumulate}.",
+        )
+        require(
+            self.data.channels == self.recipe.network.channels,
+            f"The pictures have {self.data.channels} channels, but the network {self.recipe.network.channels}.",
+        )
+
+    def build(self, device: torch.device | str = "cpu") -> Diffusion:
+        """A `Diffusion` as this run's was at its first step: the seed decides the initial weights."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            network = build(self.recipe.network)
+        recipe = self.recipe
+        return Diffusion(
+            network,
+            self.data.image_shape,
+            normalizer=self.normalizer,
+            schedule=recipe.schedule,
+            objective=recipe.objective,
+            noise_levels=recipe.noise_levels,
+            condition=recipe.condition,
+            class_dropout=recipe.class_dropout,
+            offset_noise=recipe.offset_noise,
+            optimizer=recipe.optimizer,
+            ema=recipe.ema,
+            device=device,
+            precision=self.precision,
+        )
+
+    def classes(self, places: Sequence[int], wanted: Sequence[str] = ()) -> Classes | None:
+        """The class of each picture: the wanted ones in turn, or all in turn; None where there are none.
+
+        Raises:
+            UnnoiseError: for a name that is no class of this run.
+        """
+        names = self.data.classes
+        for name in wanted:
+            require(
+                name in names,
+                f"This run knows no class {name!r}: choose from {', '.join(names)}."
+                if names
+                else "This run knows no classes: train one with --labels to choose them.",
+            )
+        if not names:
+            return None
+        known = [names.index(name) for name in wanted] or range(len(names))
+        return torch.tensor([known[place % len(known)] for place in places], dtype=torch.int64)
+
+    def to_json(self) -> str:
+        """The text of config.json."""
+        return json.dumps(plain(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: Path) -> "RunConfig":
+        """Reads the text of config.json; `where` names the file in errors.
+
+        Raises:
+            UnnoiseError: for broken JSON, unknown or missing keys, values of the wrong type or range, or a
+                format that is newer than this unnoise.
+        """
+        try:
+            data = json_text.parse(text)
+        except ValueError as error:
+            raise UnnoiseError(f"{where} is not valid JSON ({error}): restore it from a copy.") from None
+        require(isinstance(data, dict), f"{where} holds no settings, but {type(data).__name__}.")
+        found = data.get("format")
+        require(
+            isinstance(found, int), f"{where} is no run's config.json: its format is {found!r}, not a number."
+        )
+        require(
+            found <= FORMAT,
+            f"{where} has format {found}, but this unnoise reads up to {FORMAT}: upgrade unnoise to use it.",
+        )
+        return structured(data, cls, str(where))
+
+
+def _value(text: str) -> object:
+    try:
+        return json_text.parse(text)
+    except ValueError:
+        return text

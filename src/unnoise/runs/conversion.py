@@ -1,0 +1,88 @@
+"""JSON to frozen dataclasses and back: strict in keys and types, and one sentence for what does not fit."""
+
+import math
+import reprlib
+from functools import cache
+from typing import TypeVar, get_args
+
+import cattrs
+from cattrs.strategies import configure_tagged_union
+
+from unnoise.diffusion.noise_levels import AnyNoiseLevels
+from unnoise.diffusion.schedules import AnyChain, AnySchedule
+from unnoise.diffusion.weightings import AnyWeighting
+from unnoise.networks import NetworkConfig
+from unnoise.networks.unet_config import AttentionChoice, AttentionKind
+from unnoise.utils.errors import UnnoiseError
+
+Record = TypeVar("Record")
+_UNIONS = (AnyChain, AnySchedule, AnyNoiseLevels, AnyWeighting, NetworkConfig)
+
+
+def plain(record: object) -> dict[str, object]:
+    """A dataclass as JSON has it; the members of a union are told apart by a `kind`."""
+    values: dict[str, object] = _converter().unstructure(record, type(record))
+    return values
+
+
+def structured(values: object, kind: type[Record], name: str) -> Record:
+    """A dataclass of this kind.
+
+    Raises:
+        UnnoiseError: for unknown or missing keys, and values of the wrong type or range; `name` says of what.
+    """
+    try:
+        return _converter().structure(values, kind)
+    except UnnoiseError as error:
+        raise UnnoiseError(f"{name}: {error}") from None
+    except Exception as error:  # noqa: BLE001 (cattrs raises groups of whatever went wrong inside)
+        raise UnnoiseError(f"{name} can't be used: {_first_cause(error)}.") from None
+
+
+def _first_cause(error: BaseException) -> str:
+    messages = cattrs.transform_error(error, path="config", format_exception=_explain)
+    return str(messages[0])
+
+
+def _explain(error: BaseException, _: object) -> str:
+    if isinstance(error, cattrs.ForbiddenExtraKeysError):
+        return f"unknown key {', '.join(sorted(error.extra_fields))}"
+    if isinstance(error, KeyError):
+        return f"missing or unknown {error}"
+    return str(error).rstrip(".")
+
+
+@cache
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    for strict in (bool, int, str):
+        converter.register_structure_hook(strict, _strict)
+    converter.register_structure_hook(float, _number)
+    converter.register_structure_hook(AttentionChoice, _attention)
+    for union in _UNIONS:
+        configure_tagged_union(union, converter, tag_name="kind")
+    return converter
+
+
+def _strict(value: object, kind: type) -> object:
+    if type(value) is not kind:
+        raise TypeError(f"expected {kind.__name__}, got {_shown(value)}")
+    return value
+
+
+def _attention(value: object, _: object) -> object:
+    if not isinstance(value, bool) and value not in get_args(AttentionKind):
+        raise TypeError(f"expected {', '.join(get_args(AttentionKind))}, true or false, got {_shown(value)}")
+    return value
+
+
+def _number(value: object, _: type) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"expected a number, got {_shown(value)}")
+    if not math.isfinite(value):
+        raise ValueError(f"expected a finite number, got {value}")
+    return float(value)
+
+
+def _shown(value: object) -> str:
+    return reprlib.repr(value)

@@ -1,0 +1,204 @@
+"""A few steps of a run are timed, counted and taken apart; then the run goes on as if nobody had looked."""
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from unnoise.diffusion.denoiser import Precision
+from unnoise.utils import kernels
+from unnoise.utils.kernels import RANGES
+from unnoise.utils.roofline import FlopCounter, finish, roof
+
+Step = TypeVar("Step")
+
+DATA, OPTIMISER, COMPILED, REST = RANGES["data"], "optimiser", "compiled kernels", "Python and the rest"
+_FORWARD = "convolutions, forward"
+_COMPILED = ("triton_", "cpp_fused", "CompiledFunction", "Torch-Compiled", "CompiledFxGraph")
+_STEP = "unnoise: step"
+
+
+class Profile(NamedTuple):
+    """Where the time of a step goes, and how much of what the device can do it does."""
+
+    steps: int
+    """How many were timed, and as many were recorded."""
+    milliseconds: float
+    """Of a step, while nothing records it."""
+    kinds: dict[str, float]
+    """Milliseconds of a recorded step in each kind of kernel, on the device."""
+    idle: float | None
+    """The part of a recorded step in which a device of its own had nothing to do; None on a CPU."""
+    data: float
+    """The part of a recorded step in which pictures were fetched."""
+    gigaflops: float
+    """Of a step: its products and convolutions, forward, backward and optimiser."""
+    roof: float
+    """GFLOP/s of a large product of matrices, on the same device in the same precision."""
+    trace: Path | None
+    """What Perfetto and Chrome show; None where it could not be written."""
+
+    @property
+    def speed(self) -> float:
+        """GFLOP/s."""
+        return self.gigaflops / self.milliseconds * 1e3
+
+    @property
+    def roof_share(self) -> float:
+        """The part of the roof that was reached."""
+        return self.speed / self.roof
+
+
+@dataclass
+class StepProfiler:
+    """Looks at steps as they pass, once: some warm up, one is counted, some are timed, as many are recorded.
+
+    Args:
+        folder: where the trace goes.
+        device, precision: of the run; the roof is measured there.
+        tell: hears what was found; nothing, where the steps end before.
+        warm_up, count: how many steps.
+    """
+
+    folder: Path
+    device: torch.device
+    precision: Precision
+    tell: Callable[[Profile], object]
+    warm_up: int = 4
+    count: int = 10
+    taken: int = 0
+
+    @property
+    def needed(self) -> int:
+        """How many steps it looks at."""
+        return self.warm_up + 1 + 2 * self.count
+
+    @property
+    def done(self) -> bool:
+        """Whether it has seen enough."""
+        return self.taken >= self.needed
+
+    def watch(self, steps: Iterable[Step]) -> Iterator[Step]:
+        """Passes the steps on."""
+        passing, self.taken = iter(steps), self.needed if self.done else 0
+        counter, recorder = FlopCounter(), self._recorder()
+        timed, recording = 0.0, False
+        counted, recorded = self.warm_up, self.warm_up + self.count
+        try:
+            while self.taken < self.needed:
+                if self.taken == recorded + 1:
+                    timed += self._waited()
+                    recorder.start()
+                    recording = True
+                started = time.perf_counter()
+                with counting(counter) if self.taken == counted else nullcontext(), record_function(_STEP):
+                    step = next(passing, None)
+                    if self.taken in (counted, self.needed - 1):
+                        finish(self.device)
+                if step is None:
+                    return
+                timed += (time.perf_counter() - started) * (counted < self.taken <= recorded)
+                self.taken += 1
+                if self.done:
+                    recorder.stop()
+                    recording = False
+                    self.tell(self._found(recorder, timed, counter.flops))
+                yield step
+        finally:
+            if recording:
+                recorder.stop()
+        yield from passing
+
+    def _waited(self) -> float:
+        started = time.perf_counter()
+        finish(self.device)
+        return time.perf_counter() - started
+
+    def _recorder(self) -> profile:
+        activities = [ProfilerActivity.CPU]
+        if self.device.type == "cuda":
+            activities.append(ProfilerActivity.CUDA)
+        return profile(activities=activities, acc_events=True)
+
+    def _found(self, recorder: profile, seconds: float, work: float) -> Profile:
+        events = recorder.events()  # type: ignore[no-untyped-call]
+        parts = taken_apart(events, on_cpu=self.device.type == "cpu")
+        wall = sum(event.time_range.elapsed_us() for event in events if event.name == _STEP)
+        data = sum(event.time_range.elapsed_us() for event in events if event.name == DATA)
+        busy = sum(parts.values())
+        dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        return Profile(
+            steps=self.count,
+            milliseconds=1e3 * seconds / self.count,
+            kinds={kind: each / 1e3 / self.count for kind, each in parts.items()},
+            idle=None if self.device.type == "cpu" else max(0.0, 1 - busy / wall),
+            data=data / wall,
+            gigaflops=work / 1e9,
+            roof=roof(self.device, dtype),
+            trace=self._written(recorder),
+        )
+
+    def _written(self, recorder: profile) -> Path | None:
+        path = self.folder / "trace.json.gz"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            recorder.export_chrome_trace(str(path))
+        except (OSError, RuntimeError) as error:
+            warnings.warn(f"The trace can't be written to {path} ({error}): free some space.", stacklevel=2)
+            return None
+        return path
+
+
+@contextmanager
+def counting(counter: FlopCounter) -> Iterator[FlopCounter]:
+    """Counts, and leaves a compiled network aside meanwhile: what it computes can't be seen from outside."""
+    with torch.compiler.set_stance("force_eager"), counter:
+        yield counter
+
+
+def taken_apart(events: Iterable[Any], *, on_cpu: bool) -> dict[str, float]:
+    """Microseconds by kind of kernel, largest first, of what happened inside steps.
+
+    Args:
+        events: of PyTorch's profiler.
+        on_cpu: whether the time is that of the CPU, or that of what it has started on its device.
+    """
+    events = [event for event in events if event.device_type.name == "CPU"]
+    spans = [event.time_range for event in events if event.name == _STEP]
+    parts: dict[str, float] = {}
+    for event in events:
+        if not any(span.start <= event.time_range.start < span.end for span in spans):
+            continue
+        kind = _range_of(event) or kind_of(event.name)
+        spent = event.self_cpu_time_total if on_cpu else event.self_device_time_total
+        parts[kind] = parts.get(kind, 0.0) + spent
+    return dict(
+        sorted(((kind, spent) for kind, spent in parts.items() if spent > 0), key=lambda part: -part[1])
+    )
+
+
+def kind_of(name: str) -> str:
+    """The kind of kernel of an operator of this name."""
+    if any(mark in name for mark in _COMPILED):
+        return COMPILED
+    kind = kernels.kind_of(name)
+    return {"convolutions": _FORWARD, "rest": REST}.get(kind, kind)
+
+
+def _range_of(event: Any) -> str | None:  # noqa: ANN401 (PyTorch's FunctionEvent)
+    """The part of a step that an operator belongs to as a whole, whatever it computes."""
+    inside = event
+    while inside is not None:
+        for kind, name in RANGES.items():
+            if inside.name == name:
+                return kind
+        if inside.name.startswith("Optimizer."):
+            return OPTIMISER
+        inside = inside.cpu_parent
+    return None

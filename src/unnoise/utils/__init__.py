@@ -1,0 +1,1 @@
+"""General utilities, which know nothing of diffusion."""

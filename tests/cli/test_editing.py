@@ -1,0 +1,345 @@
+"""The commands that start from real pictures do what they say, and answer every slip in one sentence."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cli.test_cli import ok, photos, refused
+from helpers.oracles import last
+from helpers.runs import digits, start
+from unnoise.data import Settings, read_mask, read_pictures
+from unnoise.data.batches import split
+from unnoise.runs.checkpoint import Run
+from unnoise.training.loop import train
+from unnoise.utils.errors import UnnoiseError
+
+CHAIN = ('schedule={"kind": "LinearBeta", "num_timesteps": 40}', "condition=log_snr")
+EDITS = ("invert", "vary", "inpaint", "outpaint", "restore")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    made = start(tmp_path_factory.mktemp("runs") / "run", 12, recipe_changes=("optimizer.learning_rate=0.01",))
+    last(train(made, digits()))
+    return made.path
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    made = start(tmp_path_factory.mktemp("runs") / "chain", 2, recipe_changes=CHAIN)
+    last(train(made, digits()))
+    return made.path
+
+
+@pytest.fixture(scope="module")
+def colour(tmp_path_factory):
+    """A run on colour pictures of 8 x 8."""
+    folder = tmp_path_factory.mktemp("colour")
+    photos(folder / "photos", 20)
+    common = (
+        "--size",
+        8,
+        "--batch-size",
+        4,
+        "--held-out",
+        4,
+        "--set",
+        "network.widths=[8,16]",
+        "sampling.num_steps=3",
+    )
+    ok("train", folder / "photos", "--out", folder / "run", "--steps", 2, *common)
+    return folder / "run"
+
+
+@pytest.fixture(autouse=True)
+def _own_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+def digit(path: str = "digit.png", number: int = 0, size: int = 8) -> Path:
+    picture = Image.fromarray(digits().pixels[number, ..., 0])
+    picture.resize((size, size), Image.Resampling.NEAREST).save(path)
+    return Path(path)
+
+
+def saved(path: str) -> np.ndarray:
+    with np.load(path) as archive:
+        return archive["images"].astype(int)
+
+
+# --- what they do --------------------------------------------------------------------------------------------
+
+
+def test_invert_tells_how_exact_it_is(trained, capsys):
+    ok(
+        "invert",
+        trained,
+        digit(),
+        digit("other.png", 7, 16),
+        "--num-steps",
+        10,
+        "--save",
+        "r.npz",
+        "--out",
+        "s.png",
+    )
+    shown = capsys.readouterr()
+    assert "inverted: s.png" in shown.out
+    told = float(re.search(r"differ by (\d+\.\d+) of 255 on average", shown.err)[1])
+    before = read_pictures([Path("digit.png"), Path("other.png")], Settings((8, 8), 1)).permute(0, 2, 3, 1)
+    before = before.numpy().astype(int)
+    error = abs(saved("r.npz") - before).mean()
+    assert error == pytest.approx(told, abs=0.5)  # bytes are rounded
+    assert error < 2
+    calls = int(re.search(r"(\d+) calls of the network to the noises, 10 back", shown.err)[1])
+    assert 10 < calls <= 60
+    # the noises lead back by generate's own way
+    with np.load("r.npz") as archive:
+        noises = torch.from_numpy(archive["noises"])
+    diffusion = Run.open(trained).load()
+    again = (255 * diffusion.generate(initial_noises=noises, num_steps=10)).round().permute(0, 2, 3, 1)
+    assert abs(again.numpy() - saved("r.npz")).max() <= 1
+
+
+def test_fifty_steps_lead_back_within_two_grey_levels(trained, capsys):
+    """On pictures that the run was not trained on, mean absolute error."""
+    ok("invert", trained, "--held-out", 8, "--num-steps", 50)
+    assert float(re.search(r"differ by (\d+\.\d+) of 255 on average", capsys.readouterr().err)[1]) < 2
+
+
+def test_held_out_pictures_are_those_the_run_did_not_train_on(trained):
+    ok("invert", trained, "--held-out", 3, "--num-steps", 2, "--save", "folder")
+    config = Run.open(trained).config
+    unseen = split(len(digits()), config.data.held_out, config.seed).held_out
+    numbers = [int(path.stem.removeprefix("held-out-")) for path in Path("folder").iterdir()]
+    assert len(numbers) == 3
+    assert set(numbers) <= set(unseen.tolist())
+    assert (trained / "inverted.png").is_file()
+
+
+@pytest.mark.parametrize("size", [8, 24])
+def test_inpaint_keeps_every_byte_that_the_mask_shows(trained, size):
+    mask = np.full((size, size), 255, np.uint8)
+    mask[: size // 2] = 0
+    Image.fromarray(mask).save("mask.png")
+    picture = digit(size=size)
+    ok("inpaint", trained, picture, "--mask", "mask.png", "--save", "r.npz", "--seed", 3)
+    before, after = digits().pixels[0].astype(int), saved("r.npz")[0]
+    own = np.asarray(read_pictures([picture], Settings((8, 8), 1)))[0].transpose(1, 2, 0).astype(int)
+    kept = 4 if size == 8 else 5  # at another size the row on the border belongs to what is drawn
+    assert (after[kept:] == own[kept:]).all()
+    assert (after[:4] != own[:4]).any()
+    if size == 8:
+        assert (own == before).all()
+    ok("inpaint", trained, picture, "--mask", "mask.png", "--save", "again.npz", "--seed", 3)
+    assert (saved("again.npz") == saved("r.npz")).all()
+
+
+def test_inpaint_without_a_mask_draws_the_middle(trained):
+    ok("inpaint", trained, "--held-out", 2, "--save", "r.npz")
+    ok("inpaint", trained, "--held-out", 2, "--save", "other.npz", "--seed", 0, "--repeats", 1)
+    changed = (saved("r.npz") != saved("other.npz")).any(axis=(0, 3))
+    assert changed[2:6, 2:6].any()
+    changed[2:6, 2:6] = False
+    assert not changed.any()
+
+
+def test_outpaint_keeps_the_middle(trained):
+    ok("outpaint", trained, digit(), "--size", "10x14", "--save", "r.npz", "--repeats", 1)
+    after = saved("r.npz")
+    assert after.shape == (1, 10, 14, 1)
+    assert (after[0, 1:9, 3:11] == digits().pixels[0]).all()
+
+
+@pytest.mark.parametrize(("task", "size"), [("upscale", (4, 4)), ("deblur", (8, 8))])
+def test_restore_agrees_with_what_is_left(trained, capsys, task, size):
+    ok("restore", trained, "--held-out", 2, "--task", task, "--factor", 2, "--num-steps", 5, "--save", "r.npz")
+    shown = capsys.readouterr().err
+    missed = float(re.search(r"What is left .* differs by (\d+\.\d+) of 255", shown)[1])
+    assert missed < 25  # chance is about 80, and a run that is trained for longer comes below 1
+    Image.fromarray(digits().pixels[0, ::2, ::2, 0]).save("small.png")
+    ok("restore", trained, "small.png", "--task", task, "--factor", 2, "--save", "own.npz")
+    assert saved("own.npz").shape == (1, 8, 8, 1)
+
+
+def test_restore_colours_grey_pictures(colour, capsys):
+    ok(
+        "restore",
+        colour,
+        digit(),
+        "--task",
+        "colourise",
+        "--num-steps",
+        10,
+        "--save",
+        "r.npz",
+        "--out",
+        "s.png",
+    )
+    assert saved("r.npz").shape == (1, 8, 8, 3)
+    with Image.open("s.png") as sheet:
+        assert sheet.mode == "RGB"
+    ok("restore", colour, "--held-out", 2, "--task", "colourise")
+    assert "The restored pictures themselves differ by" in capsys.readouterr().err
+
+
+def test_vary_from_the_same_picture_to_another_one(trained):
+    common = ("vary", trained, digit(), "--num-variations", 3, "--num-steps", 5, "--seed", 5)
+    for amount in (0, 0.3, 1):
+        ok(*common, "--amount", amount, "--save", f"{amount}.npz")
+    before = digits().pixels[0].astype(int)
+    errors = [abs(saved(f"{amount}.npz") - before).mean() for amount in (0, 0.3, 1)]
+    assert errors[0] < 2
+    assert errors[0] < errors[1] < errors[2]
+    ok("generate", trained, "--num-images", 3, "--seed", 5, "--num-steps", 5, "--eta", 0, "--out", "new.npz")
+    assert abs(saved("new.npz") - saved("1.npz")).max() <= 1
+
+
+def test_generate_from_a_picture_by_strength(trained):
+    common = ("--seed", 2, "--num-steps", 8)
+    for strength in (0, 0.5, 1):
+        more = ("--num-images", 2, "--strength", strength, "--out", f"{strength}.npz")
+        ok("generate", trained, "--from", digit(), *more, *common)
+    ok("generate", trained, "--num-images", 2, "--out", "new.npz", *common)
+    before = digits().pixels[0].astype(int)
+    assert (saved("0.npz") == before).all()
+    assert abs(saved("1.npz") - saved("new.npz")).max() <= 1
+    assert (saved("0.5.npz")[0] != saved("0.5.npz")[1]).any()
+    assert (saved("0.5.npz") != before).any()
+    ok("generate", trained, "--from-held-out", 2, "--out", "sheet.png")
+    with Image.open("sheet.png") as sheet:
+        assert sheet.width > sheet.height / 2
+    ok("generate", trained, "--from", digit(), "--out", "folder")
+    assert sorted(path.name for path in Path("folder").iterdir()) == [f"digit-{n}.png" for n in range(1, 6)]
+
+
+def test_morph_between_pictures_meets_them(trained):
+    ok(
+        "morph",
+        trained,
+        "--images",
+        digit(),
+        digit("b.png", 3),
+        "--frames",
+        8,
+        "--num-steps",
+        5,
+        "--out",
+        "m.gif",
+    )
+    gap = 4
+    with Image.open("m.gif") as animation:
+        assert animation.n_frames == 8
+        for frame, number in ((0, 0), (4, 3)):
+            animation.seek(frame)
+            drawn = np.asarray(animation.convert("L"), dtype=int)[gap:-gap, gap:-gap]
+            scale = drawn.shape[0] // 8
+            inner = drawn[scale // 2 :: scale, scale // 2 :: scale]
+            assert abs(inner - digits().pixels[number, ..., 0]).mean() < 2
+    assert Path("m.png").is_file()
+
+
+def test_all_of_it_works_on_a_chain(chain):
+    for command in EDITS:
+        more = {"restore": ("--factor", 2), "invert": (), "vary": ()}.get(command, ("--repeats", 1))
+        ok(command, chain, "--held-out", 1, "--num-steps", 4, *more)
+    ok("generate", chain, "--from-held-out", 1, "--num-steps", 4, "--sampler", "ancestral")
+    ok("invert", chain, "--held-out", 1)  # not 50 steps, as the chain has fewer
+
+
+def test_grey_pictures_and_arrays_for_a_run_in_colour(colour):
+    ok("invert", colour, digit(), "--num-steps", 2, "--save", "r.npz")
+    assert saved("r.npz").shape == (1, 8, 8, 3)
+    np.save("two.npy", np.zeros((2, 8, 8, 3), np.uint8))
+    ok("vary", colour, "two.npy", "--num-variations", 1, "--num-steps", 2, "--save", "folder")
+    assert sorted(path.name for path in Path("folder").iterdir()) == ["two-000-1.png", "two-001-1.png"]
+
+
+# --- what they refuse ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", EDITS)
+def test_slips_that_all_share(trained, capsys, command):
+    assert "got neither" in refused(capsys, command, trained)
+    assert "there is none at nowhere.png" in refused(capsys, command, trained, "nowhere.png")
+    assert "at least 1 step, but got 0" in refused(capsys, command, trained, digit(), "--num-steps", 0)
+    assert "ends in .png" in refused(capsys, command, trained, digit(), "--out", "sheet.jpg")
+
+
+def test_slips_in_what_all_share(trained, chain, capsys):
+    command = "inpaint"
+    assert "got both" in refused(capsys, command, trained, digit(), "--held-out", 1)
+    Path("corrupt.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    assert "corrupt.png is not" in refused(capsys, command, trained, "corrupt.png")
+    assert "1 to 40 steps, but got 41" in refused(capsys, command, chain, digit(), "--num-steps", 41)
+    assert "--save is r.gif" in refused(capsys, command, trained, digit(), "--save", "r.gif")
+    assert "There is no run at" in refused(capsys, command, "nothing", digit())
+    assert "knows no classes" in refused(capsys, command, trained, digit(), "--label", "cat")
+    assert "but 5000 were asked for" in refused(capsys, command, trained, "--held-out", 5000)
+
+
+def test_an_array_of_other_channels(trained, colour, capsys):
+    np.save("colour.npy", np.zeros((2, 8, 8, 3), np.uint8))
+    np.save("grey.npy", np.zeros((2, 8, 8), np.uint8))
+    assert "1 are needed, but colour.npy has 3" in refused(capsys, "invert", trained, "colour.npy")
+    assert "3 are needed, but grey.npy has 1" in refused(capsys, "invert", colour, "grey.npy")
+    np.save("many.npy", np.zeros((65, 8, 8), np.uint8))
+    assert "At most 64 pictures" in refused(capsys, "invert", trained, "many.npy")
+
+
+def test_slips_of_one_command(trained, capsys):
+    picture = digit()
+    Image.new("L", (9, 8)).save("mask.png")
+    sentence = refused(capsys, "inpaint", trained, picture, "--mask", "mask.png")
+    assert "the size of its picture, 8x8 (height x width), but mask.png is 8x9" in sentence
+    assert "none at no.png" in refused(capsys, "inpaint", trained, picture, "--mask", "no.png")
+    assert "repeats is at least 1" in refused(capsys, "inpaint", trained, picture, "--repeats", 0)
+    for strength in (-0.1, 1.1):
+        sentence = refused(capsys, "generate", trained, "--from", picture, "--strength", strength)
+        assert f"strength goes from 0 (the picture as it is) to 1 (a new one), but got {strength}" in sentence
+    sentence = refused(capsys, "generate", trained, "--from", picture, "--out", "r.gif")
+    assert "a .png, an .npz or a folder" in sentence
+    assert "At least 1 image" in refused(capsys, "generate", trained, "--from", picture, "--num-images", 0)
+    assert "3 does not divide 8x8: take 2" in refused(capsys, "restore", trained, picture, "--factor", 3)
+    assert "more than 0 pixels" in refused(
+        capsys, "restore", trained, picture, "--task", "deblur", "--sigma", 0
+    )
+    assert "red, green and blue" in refused(capsys, "restore", trained, picture, "--task", "colourise")
+    assert "at least as large" in refused(capsys, "outpaint", trained, picture, "--size", "8x7")
+    assert "at most 4096" in refused(capsys, "outpaint", trained, picture, "--size", "8x5000")
+    assert "overlap" in refused(capsys, "outpaint", trained, picture, "--overlap", 1)
+    assert "amount of variation" in refused(capsys, "vary", trained, picture, "--amount", 2)
+    assert "At least 1 variation" in refused(capsys, "vary", trained, picture, "--num-variations", 0)
+    assert "at least 2 seeds" in refused(capsys, "morph", trained, "--images", picture)
+
+
+def test_strength_without_a_picture_has_no_effect(trained, capsys):
+    ok("generate", trained, "--num-images", 1, "--strength", 0.3, "--out", "r.png")
+    assert "--strength has no effect here" in capsys.readouterr().err
+
+
+# --- reading -------------------------------------------------------------------------------------------------
+
+
+def test_pictures_are_read_as_the_data_sets_are(tmp_path):
+    photos(tmp_path / "photos", 3)
+    from unnoise.data import load
+
+    images = load(tmp_path / "photos", size=(8, 6), channels=3)
+    files = sorted((tmp_path / "photos").iterdir())
+    assert torch.equal(read_pictures(files, Settings((8, 6), 3)), images.take([0, 1, 2]))
+
+
+def test_a_mask_is_white_only_where_it_is_white_altogether(tmp_path):
+    mask = np.full((4, 8), 255, np.uint8)
+    mask[:, :3] = 0
+    Image.fromarray(mask).save("mask.png")
+    known = read_mask(Path("mask.png"), Settings((2, 2), 1), [(4, 8)])
+    assert known.tolist() == [[False, True], [False, True]]  # cropped to its middle: columns 2 to 5
+    with pytest.raises(UnnoiseError, match="2x2"):
+        read_mask(Path("mask.png"), Settings((2, 2), 1), [(2, 2)])

@@ -1,0 +1,216 @@
+"""`unnoise evaluate` measures a run, says all that its numbers depend on, and keeps them when it is stopped."""
+
+import json
+import re
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from helpers.oracles import last
+from helpers.runs import digits, start
+from unnoise import evaluation
+from unnoise.cli import run
+from unnoise.data.batches import split
+from unnoise.diffusion.diffusion import Diffusion
+from unnoise.training.loop import train
+
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+
+QUICK = ("--num-samples", 24, "--num-images", 3, "--num-terms", 2, "--device", "cpu")
+
+SMALL = ("--set", "network.widths=[8,16]", "network.block_depth=1", "sampling.num_steps=2", "ema.profiles=[]")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    made = start(tmp_path_factory.mktemp("runs") / "run", 2)
+    last(train(made, digits()))
+    return made
+
+
+@pytest.fixture(scope="module")
+def extractor(tmp_path_factory) -> str:
+    """A file with a network of a few random filters: quick, and always the same."""
+    path = tmp_path_factory.mktemp("extractor") / "tiny.pt"
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 6, 32, stride=32), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    torch.jit.trace(nn.Sequential(*layers).eval(), torch.zeros(1, 3, 224, 224)).save(str(path))
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _own_place(tmp_path, monkeypatch, trained):
+    monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    yield
+    (trained.path / "evaluation.json").unlink(missing_ok=True)
+
+
+def ok(*arguments: object) -> None:
+    assert run([str(argument) for argument in arguments]) == 0
+
+
+def refused(capsys, *arguments: object) -> str:
+    capsys.readouterr()
+    assert run([str(argument) for argument in arguments]) == 2
+    (sentence,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("unnoise: ")]
+    assert sentence.endswith(".")
+    return sentence
+
+
+def written(made) -> dict:
+    return json.loads((made.path / "evaluation.json").read_text())
+
+
+def test_everything_is_measured_printed_and_written(trained, extractor, capsys):
+    ok("evaluate", trained.path, *QUICK, "--extractor", extractor, "--num-steps", 2, "--eta", 0.5, "--seed", 5)
+    shown = capsys.readouterr()
+    facts = (
+        "samples 24; references 89; split held-out; source digits; extractor torchscript:tiny; resize bilinear",
+        "sampler ddim; steps 2; eta 0.5; weights EMA, decay 0.9999; step 2; seed 5; "
+        "real pictures 24 training pictures",
+    )
+    flat = " ".join(shown.out.split())
+    assert all(fact in flat for fact in facts)
+    assert "24 samples are fewer than the usual 50,000" in " ".join(shown.err.split())
+    for row in ("KID-torchscript:tiny", "FD-torchscript:tiny", "precision", "coverage", "by pixels", "grey"):
+        assert re.search(rf"^{row} +-?\d", shown.out, re.MULTILINE), row
+    assert "bits/dim" in shown.out
+    found = written(trained)
+    assert list(found) == ["quality", "memorisation", "colours", "bits_per_dim"]
+    quality = found["quality"]
+    assert (quality["step"], quality["facts"]["samples"], quality["facts"]["seed"]) == (2, 24, 5)
+    assert quality["facts"]["fingerprint"] == trained.config.data.fingerprint
+    assert quality["scores"][0]["name"] == "KID-torchscript:tiny"
+    assert list(quality["scores"][0]) == ["name", "value", "low", "high", "better", "real"]
+    assert len(quality["scores"]) == 6
+    assert all(isinstance(score["real"], float) for score in quality["scores"])
+    assert list(found["memorisation"]) == ["verdict", "copied", "index", "pixels", "picture"]
+    assert list(found["memorisation"]["pixels"]) == ["copied", "index"]
+    assert list(found["memorisation"]["copied"]) == ["value", "low", "high"]
+    assert found["memorisation"]["verdict"].startswith("No sign of copying")
+    assert found["colours"]["channels"][0]["data_mean"] == pytest.approx(0.305, abs=0.02)
+    assert found["bits_per_dim"]["num_images"] == 3
+    for name in ("samples", "nearest"):
+        with Image.open(trained.path / "evaluation" / f"{name}.png") as picture:
+            assert min(picture.size) > 100
+
+
+def test_the_same_seed_measures_the_same(trained, extractor):
+    found = []
+    for batch_size in (24, 10):
+        ok("evaluate", trained.path, *QUICK, "--extractor", extractor, "--batch-size", batch_size)
+        found.append(written(trained))
+    for name in ("value", "real"):
+        before, after = ([score[name] for score in one["quality"]["scores"]] for one in found)
+        assert before == pytest.approx(after, rel=1e-3, abs=1e-5)
+    assert found[0]["colours"]["channels"][0]["mean"] == pytest.approx(
+        found[1]["colours"]["channels"][0]["mean"], abs=1e-4
+    )
+
+
+def test_few_pictures_and_none_held_out(tmp_path, extractor, capsys):
+    np.save("fifty.npy", digits().pixels[:50])
+    ok("train", "fifty.npy", "--out", "r", "--steps", 1, "--batch-size", 8, "--held-out", 0, *SMALL)
+    capsys.readouterr()
+    ok("evaluate", "r", *QUICK, "--extractor", extractor)
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "compared with the training pictures, because 0 held-out ones are too few" in shown
+    assert "Bits/dim are of pictures that the run was not trained on, and it held none out" in shown
+    found = json.loads(Path("r/evaluation.json").read_text())
+    assert found["quality"]["facts"]["split"] == "training"
+    assert found["quality"]["facts"]["real pictures"] == "halves of 25"
+    assert "bits_per_dim" not in found
+
+
+def test_samples_have_the_classes_of_the_data(tmp_path, extractor, monkeypatch):
+    labels = np.repeat(np.array([0, 1]), [75, 25])
+    np.savez("some.npz", images=digits().pixels[:100], labels=labels)
+    ok(
+        *(
+            "train",
+            "some.npz",
+            "--out",
+            "r",
+            "--steps",
+            1,
+            "--batch-size",
+            8,
+            "--labels",
+            "auto",
+            "--held-out",
+            20,
+        ),
+        *SMALL,
+    )
+    asked, generate = [], Diffusion.generate
+
+    def spy(self, *counts, **options):
+        asked.append(options["classes"])
+        return generate(self, *counts, **options)
+
+    monkeypatch.setattr(Diffusion, "generate", spy)
+    ok("evaluate", "r", "--num-samples", 80, *QUICK[2:], "--extractor", extractor, "--guidance", 2)
+    own = labels[split(100, 20, 0).training]
+    assert torch.bincount(torch.cat(asked)).tolist() == np.bincount(own).tolist()
+    facts = json.loads(Path("r/evaluation.json").read_text())["quality"]["facts"]
+    assert facts["guidance"] == 2
+
+
+def test_other_pictures_have_no_copies_to_look_for(trained, extractor, capsys):
+    np.save("other.npy", np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), dtype=np.uint8))
+    ok("evaluate", trained.path, "other.npy", *QUICK, "--extractor", extractor)
+    assert "Copies are looked for among the pictures that the run was trained on" in capsys.readouterr().err
+    found = written(trained)
+    assert "memorisation" not in found
+    assert found["quality"]["facts"]["references"] == 60
+    assert "--split training compares" in refused(
+        capsys, "evaluate", trained.path, "other.npy", *QUICK, "--extractor", extractor, "--split", "training"
+    )
+
+
+def test_ctrl_c_keeps_what_was_measured(trained, extractor, monkeypatch):
+    """The first one ends the drawing: what was drawn is scored, KID at least, and bits/dim are left out."""
+    draw, batches = evaluation.draw, []
+
+    def interrupted(*arguments, **options):
+        for batch in draw(*arguments, **options):
+            batches.append(batch)
+            signal.raise_signal(signal.SIGINT)
+            yield batch
+
+    monkeypatch.setattr(evaluation, "draw", interrupted)
+    ok("evaluate", trained.path, "--num-samples", 500, "--batch-size", 16, *QUICK[2:], "--extractor", extractor)
+    assert len(batches) == 1
+    found = written(trained)
+    assert found["quality"]["facts"]["samples"] == 16
+    assert found["quality"]["scores"][0]["name"].startswith("KID")
+    assert list(found) == ["quality", "memorisation", "colours"]
+
+
+def test_slips(trained, extractor, capsys, tmp_path):
+    for options, sentence in (
+        (("--extractor", "vgg"), "auto, lite0, learned, inception, dinov2"),
+        (("--extractor", extractor, "--num-samples", 3), "at least 12 samples"),
+        (("--minutes", 0), "more than 0 minutes"),
+        (("--extractor", extractor, "--batch-size", 0), "batch size"),
+        (("--num-steps", 0), "1 step"),
+        (("--eta", 2), "eta"),
+        (("--split", "half"), "split"),
+        (("--extractor", "lite0", "--weights", "w.pth"), "leave them out"),
+        (("--device", "toaster"), "--device cpu"),
+    ):
+        assert sentence in refused(capsys, "evaluate", trained.path, *options), options
+    assert "no run" in refused(capsys, "evaluate", "nowhere")
+    assert not (trained.path / "evaluation.json").exists()
+    (trained.path / "evaluation.json").write_text("{")
+    assert "damaged" in refused(capsys, "evaluate", trained.path, *QUICK, "--extractor", extractor)
+    broken = replace(trained, path=tmp_path / "broken").with_config(trained.config)
+    (broken.path / "model.safetensors").write_bytes(b"no weights")
+    assert "damaged" in refused(capsys, "evaluate", broken.path, *QUICK)

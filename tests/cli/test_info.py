@@ -1,0 +1,183 @@
+"""`unnoise info` says all that is odd about a folder, shows it, and `unnoise train` says the gist."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.odd_pictures import as_image, unlike, write_odd_folder
+from helpers.runs import cache
+from unnoise.cli import run
+from unnoise.cli.checkup_tables import _bytes, _round, _span, _times
+from unnoise.training import loop as training
+
+__all__ = ["cache"]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch, cache):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def command(capsys, *arguments):
+    """The exit code, and what was printed, each line without the spaces around it."""
+    capsys.readouterr()
+    code = run([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return code, *("\n".join(line.strip() for line in text.splitlines()) for text in printed)
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    return write_odd_folder(tmp_path_factory.mktemp("pictures") / "odd")
+
+
+def test_everything_odd_is_said_and_named(odd, capsys):
+    code, shown, _ = command(capsys, "info", odd, "--no-measure", "--out", "sheet.png")
+    told = words(shown)
+    assert code == 0
+    for sentence in (
+        "pictures 63 in",
+        "1 .txt",
+        "5 x 5, median 48 x 48, up to 1600 x 1600 (height x width)",
+        "! 1 file can't be read, and will be left out: save anew as PNG or JPEG what is missed. broken.jpg (",
+        "! 1 picture loses over 40% to cropping, up to 75%: --fit pad keeps it whole, or another --size HxW "
+        "may suit. wide.png",
+        "! 1 picture is of one colour all over: look at it, and delete what is void. void.png",
+        "! 1 picture is an exact copy of another, and counts twice: delete it. twin again.PNG = twin.png",
+        "twin again.PNG = twin large.png = twin.JPG",
+        "! 63 pictures will soon be learned by heart",
+        "- 1 picture is animated or has several pages, of which the first is used",
+        "moving.gif",
+        "- 1 picture is laid on one colour where transparent: --background chooses it, --channels 4 keeps it. "
+        "clear.png",
+        "- 1 picture is made for print (CMYK)",
+        "print.jpg",
+        "- 1 picture has more than 8 bits a value",
+        "- 1 picture is turned or mirrored as the metadata (EXIF) says: nothing to do. side.jpg",
+        "are smaller than 64 x 64, and enlarging blurs them: try --size 48.",
+        "- 1 picture of 63 is grey",
+        "size 64 x 64: they differ in size",
+        "channels 3, colour: they have colours",
+        "held out 3 pictures, to test with",
+        "MB a run (",
+        "in the cache, for all runs",
+    ):
+        assert sentence in told, sentence
+    assert "! 2 pictures are near copies of others" in told
+    assert "speed" not in told
+    with Image.open("sheet.png") as sheet:
+        assert sheet.width > 800
+        assert sheet.height > sheet.width  # the copies stand below
+
+
+def test_the_next_command_trains_as_it_was_examined(odd, capsys, monkeypatch):
+    options = ["--size", "16", "--channels", "1", "--fit", "pad", "--background", "#102030", "--flip"]
+    options += ["--batch-size", "4", "--minutes", "3", "--preset", "large"]
+    _, shown, _ = command(capsys, "info", odd, *options, "--no-measure")
+    said = shlex.split(shown.strip().splitlines()[-1])
+    assert said[:3] == ["unnoise", "train", str(odd)]
+    _, wanted, _ = command(capsys, "train", odd, *options, "--dry-run")
+    _, found, _ = command(capsys, *said[1:], "--dry-run")
+    assert found == wanted
+    assert "as asked" in shown
+
+
+def test_a_measured_second_tells_speed_memory_and_time(capsys):
+    code, shown, _ = command(capsys, "info", "digits", "--minutes", "5", "--batch-size", "8", "--device", "cpu")
+    assert code == 0
+    assert re.search(r"speed\s+[\d,.]+ images/s on cpu, in [\d,]+ steps", shown)
+    assert re.search(r"in 5 minutes\s+[\d,]+ images, each picture [\d,.]+ times", shown)
+    assert re.search(r"usable samples\s+after [\d,]+ to [\d,]+ (seconds|minutes|hours)", shown)
+    assert re.search(r"memory\s+[\d.,]+ [MG]B", shown)
+    assert "balance 1.05 times" in words(shown)
+    assert "in the cache, for all runs" in words(shown)
+
+
+def test_sound_pictures_are_praised_by_silence(capsys, tmp_path, monkeypatch):
+    np.save("many.npy", np.random.default_rng(0).integers(0, 256, (5000, 8, 8, 1)).astype(np.uint8))
+    _, shown, _ = command(capsys, "info", "many.npy", "--no-measure")
+    assert "What to mind\nnothing" in shown
+    assert "in the cache" not in shown  # an array is used as it lies
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_it_fits_the_window(odd, capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    code = run(["info", str(odd), "--no-measure"])
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert code == 0
+    assert max(map(len, lines)) <= columns
+    assert last.startswith("  unnoise train ")  # to be copied, and so never broken
+
+
+def test_brackets_in_names_are_no_markup(tmp_path, capsys):
+    folder = tmp_path / "a [bold] folder"
+    folder.mkdir()
+    for number, pixels in enumerate(unlike(3, 8)):
+        as_image(pixels).save(folder / f"[red]{number}.png")
+    shutil.copy(folder / "[red]0.png", folder / "[red]9.png")
+    _, shown, _ = command(capsys, "info", folder, "--no-measure")
+    assert "[red]0.png = [red]9.png" in shown
+    assert "in " + str(folder) in words(shown)
+    assert shlex.quote(str(folder)) in shown
+
+
+def test_slips_are_answered_in_a_sentence(odd, capsys):
+    for arguments, sentence in (
+        (("--device", "cuda:77"), "can't be used here"),
+        (("--preset", "nice"), "There is no preset 'nice'"),
+        (("--size", "x"), "A size is written H or HxW"),
+        (("--out", "sheet.jpg", "--no-measure"), "ends in .png"),
+        (("--out", "odd.png/sheet.png"), "odd.png/sheet.png"),
+        (("--labels", "auto", "--no-measure"), "lies in none"),
+    ):
+        Path("odd.png").write_text("a file, and no folder")
+        code, _, said = command(capsys, "info", odd, *arguments)
+        assert (code, sentence in said) == (2, True), arguments
+
+
+def test_train_says_the_gist_once(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, pixels in enumerate(unlike(6, 16)):
+        as_image(pixels).save(folder / f"{number}.png")
+    shutil.copy(folder / "0.png", folder / "again.png")
+    common = ("train", folder, "--out", "r", "--batch-size", 2)
+    code, _, said = command(capsys, *common, "--steps", 1)
+    assert code == 0
+    assert "1 picture is an exact copy of another, and counts twice: delete it." in said
+    assert "7 pictures will soon be learned by heart" in said
+    monkeypatch.setattr(training, "train", lambda *_: iter(()))
+    code, _, said = command(capsys, *common, "--steps", 2, "--resume")
+    assert code == 0
+    assert "by heart" not in said
+
+
+@pytest.mark.parametrize(
+    ("shown", "wanted"),
+    [
+        (_bytes(999), "999 bytes"),
+        (_bytes(332_400_000), "332 MB"),
+        (_bytes(1_640_000_000), "1.64 GB"),
+        (_round(12345), "12,000"),
+        (_round(7.4), "7"),
+        (_times(3.21), "3.2 times"),
+        (_times(1234), "1,200 times"),
+        (_span(50, 200), "50 to 200 seconds"),
+        (_span(90, 660), "2 to 11 minutes"),
+        (_span(4 * 3600, 23 * 3600), "4 to 23 hours"),
+        (_span(2 * 86400, 9.4 * 86400), "2 to 9 days"),
+    ],
+)
+def test_numbers_are_short(shown, wanted):
+    assert shown == wanted

@@ -1,0 +1,98 @@
+"""`unnoise solve` leaves a run that generates in the recommended way, and numbers and pictures of why."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from helpers.runs import start
+from unnoise.cli import run
+from unnoise.cli.commands.solve import Watch
+from unnoise.diffusion.samplers.sampling import Sampling
+from unnoise.runs.checkpoint import Progress, Run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run whose network is as it began: solvers don't mind."""
+    opened = start(tmp_path_factory.mktemp("solve") / "run")
+    opened.save(opened.config.build(), Progress(step=1))
+    return opened.path
+
+
+@pytest.fixture
+def cached(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    monkeypatch.setattr("unnoise.evaluation.sampler_search.trials.LONG_CALLS", 12)
+
+
+WORDS = ["--calls", "2", "4", "--samplers", "ddim", "heun", "--spacings", "uniform", "--num-samples", "8"]
+
+
+@pytest.mark.usefixtures("cached")
+def test_the_run_keeps_what_is_recommended_and_can_be_given_back(trained, capfd):
+    assert run(["solve", str(trained), *WORDS]) == 0
+    found = json.loads((trained / "solve.json").read_text())
+    printed = capfd.readouterr()
+    assert "recommended" in printed.out
+    assert f"unnoise solve {trained} --restore" in printed.err
+    kept = Run.open(trained).config.recipe.sampling
+    assert kept.sampler == found["chosen"]["sampling"]["sampler"]
+    assert kept.num_steps == found["chosen"]["sampling"]["num_steps"]
+    # Of the tried ones either the cheapest below the references' limit, or the lowest.
+    references = min((one["distance"] for one in found["trials"][:2]), key=lambda each: each["value"])
+    tried = found["trials"][2:]
+    good = [one for one in tried if one["distance"]["value"] <= references["high"]]
+    best = min(good or tried, key=lambda one: (one["calls"] if good else 0, one["distance"]["value"]))
+    assert best == found["chosen"]
+    assert {(one["sampling"]["sampler"], one["calls"]) for one in tried} == {
+        ("ddim", 2),
+        ("ddim", 4),
+        ("heun", 2),
+        ("heun", 4),
+    }
+    for name in ("errors", "side_by_side"):
+        with Image.open(trained / "solve" / f"{name}.png") as picture:
+            assert min(picture.size) > 200
+    assert run(["solve", str(trained), "--restore"]) == 0
+    assert Run.open(trained).config.recipe.sampling == Sampling(num_steps=3)
+
+
+@pytest.mark.usefixtures("cached")
+def test_a_run_that_is_only_looked_at_stays_as_it_is(trained):
+    before = (trained / "config.json").read_bytes()
+    assert run(["solve", str(trained), *WORDS, "--keep"]) == 0
+    assert (trained / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--samplers", "dpmpp"], "There is no sampler 'dpmpp': choose from ddim, ancestral, euler, heun"),
+        (["--spacings", "even"], "There is no spacing 'even': choose from uniform, log_snr, karras"),
+        (["--calls", "0"], "at least 1 call of the network, but got 0"),
+        (["--minutes", "0"], "more than 0 minutes, but got 0"),
+        (["--num-samples", "1"], "At least 2 samples are compared, but got 1"),
+    ],
+)
+def test_bad_input_gets_a_sentence(trained, words, sentence, capfd):
+    assert run(["solve", str(trained), *words]) == 2
+    assert sentence in capfd.readouterr().err
+
+
+def test_there_is_nothing_to_restore_before_a_solve(tmp_path, capfd):
+    opened = start(tmp_path / "run")
+    assert run(["solve", str(opened.path), "--restore"]) == 2
+    assert "nothing to restore" in capfd.readouterr().err
+
+
+def test_a_watch_lets_nothing_begin_that_would_end_too_late(monkeypatch):
+    monkeypatch.setattr("time.monotonic", lambda: 40.0)
+    watch = Watch(10.0, 60.0)
+    assert watch.spent() == 0.5
+    assert watch.fits(30.0)
+    assert not watch.fits(30.1)

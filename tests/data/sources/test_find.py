@@ -1,0 +1,275 @@
+"""A source is a folder, a zip or a name, and whatever is wrong with it is said in one sentence."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from helpers.data_files import file_bytes, plain, save_many
+from unnoise.data import Skipped, load, summarize
+from unnoise.data.decoding import decode
+from unnoise.data.sources import listing
+from unnoise.utils.errors import UnnoiseError
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("UNNOISE_CACHE", str(folder))
+    return folder
+
+
+def colours(images):
+    return [tuple(int(v) for v in picture[0, 0]) for picture in images.pixels]
+
+
+@pytest.mark.row("D7")
+def test_a_folder_is_read_in_order_at_any_depth_and_in_any_case(tmp_path):
+    save_many(tmp_path, {"b.PNG": GREEN, "a/z.Bmp": RED, "c.TIFF": BLUE, ".hidden.png": RED})
+    save_many(tmp_path, {".git/x.png": RED, "__MACOSX/a.png": RED})
+    (tmp_path / "notes.txt").write_text("not a picture")
+    images = load(tmp_path)
+    assert colours(images) == [RED, GREEN, BLUE]
+    assert (len(images), images.height, images.width, images.channels) == (3, 4, 4, 3)
+    assert images.source == str(tmp_path)
+    assert images.skipped == ()
+
+
+def test_every_suffix_is_read(tmp_path):
+    formats = {".png": "PNG", ".bmp": "BMP", ".webp": "WEBP", ".gif": "GIF"}
+    formats |= dict.fromkeys([".jpg", ".jpeg", ".jfif"], "JPEG") | dict.fromkeys([".tif", ".tiff"], "TIFF")
+    assert set(formats) == listing.SUFFIXES
+    for suffix, kind in formats.items():
+        (tmp_path / f"x{suffix.upper()}").write_bytes(file_bytes(plain(), kind))
+    assert len(load(tmp_path)) == len(formats)
+    assert summarize(tmp_path).formats["JPEG"] == 3
+
+
+def test_take_copies_into_a_contiguous_tensor(tmp_path):
+    images = load(save_many(tmp_path, {"a.png": RED, "b.png": GREEN}), size=(2, 3))
+    batch = images.take(np.array([1, 0, 1]))
+    assert batch.shape == (3, 3, 2, 3)
+    assert batch.dtype == torch.uint8
+    assert batch.is_contiguous()
+    assert batch[0, :, 0, 0].tolist() == list(GREEN)
+    batch.zero_()
+    assert colours(images) == [RED, GREEN]
+    assert not images.pixels.flags.writeable
+    with pytest.raises(IndexError):
+        images.take(np.array([2]))
+
+
+def test_links_are_followed_once(tmp_path):
+    folder = save_many(tmp_path / "real", {"a.png": RED, "sub/b.png": GREEN})
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "again").symlink_to(folder / "sub", target_is_directory=True)
+    other = save_many(tmp_path / "other", {"c.png": BLUE})
+    (folder / "zlink").symlink_to(other, target_is_directory=True)
+    (folder / "broken.png").symlink_to(folder / "nothing.png")
+    os.mkfifo(folder / "pipe.png")
+    images = load(folder)
+    assert colours(images) == [RED, GREEN, BLUE]
+    assert [one.name for one in images.skipped] == ["broken.png", "pipe.png"]
+
+
+def test_an_unreadable_folder_is_named(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    save_many(tmp_path, {"a.png": RED})
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UnnoiseError, match="Permission denied"):
+        load(tmp_path)
+
+
+def test_a_damaged_file_costs_only_itself(tmp_path):
+    save_many(tmp_path, {"a.png": RED, "d.png": BLUE})
+    (tmp_path / "b.png").write_bytes(b"")
+    (tmp_path / "c.png").write_text("text")
+    for size in ((4, 4), None):
+        images = load(tmp_path, size=size)
+        assert colours(images) == [RED, BLUE]
+        assert [one.name for one in images.skipped] == ["b.png", "c.png"]
+        assert isinstance(images.skipped[0], Skipped)
+    assert images.skipped[0].reason == "the file is empty"
+
+
+def test_only_damaged_files_are_an_error_with_reasons(tmp_path, cache):
+    for name in "abcd":
+        (tmp_path / f"{name}.png").write_text("text")
+    for size in (None, (8, 8)):
+        with pytest.raises(UnnoiseError, match=r"4 image files were.*a\.png: not a PNG.*c\.png") as caught:
+            load(tmp_path, size=size, channels=3)
+        assert "d.png" not in str(caught.value)
+    assert not list(cache.rglob("*.npy"))
+    assert not list(cache.rglob("tmp-*"))
+
+
+def test_bombs_are_skipped_and_large_pictures_read(tmp_path, monkeypatch):
+    save_many(tmp_path, {"large.png": RED})
+    save_many(tmp_path, {"bomb.png": RED}, size=(50, 50))
+    monkeypatch.setattr(decode, "LARGEST_PIXELS", 20)
+    images = load(tmp_path, size=(4, 4))
+    assert colours(images) == [RED]
+    assert "it has 2,500 pixels, and a picture may have 20" in images.skipped[0].reason
+
+
+def test_a_file_that_is_too_large_is_skipped(tmp_path, monkeypatch):
+    save_many(tmp_path, {"a.png": RED})
+    (tmp_path / "b.bmp").write_bytes(bytes(4000))
+    monkeypatch.setattr(listing, "LARGEST_FILE", 3000)
+    assert "MB" in load(tmp_path, size=(4, 4)).skipped[0].reason
+
+
+def test_a_name_that_is_no_text_still_prints(tmp_path):
+    save_many(tmp_path, {"a.png": RED})
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")).write_bytes(b"")
+    except OSError:
+        pytest.skip("this file system takes text alone")
+    load(tmp_path)
+    assert load(tmp_path).skipped[0].name == r"\udcff.png"
+
+
+@pytest.mark.parametrize("content", [{}, {"a.txt": b"text", "README": b"text"}])
+def test_a_folder_without_pictures_says_what_it_holds(tmp_path, content):
+    for name, data in content.items():
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(UnnoiseError, match=r"1 \.txt" if content else "no files"):
+        load(tmp_path)
+    with pytest.raises(UnnoiseError):
+        summarize(tmp_path)
+
+
+def zipped(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def test_a_zip_is_read_in_memory(tmp_path):
+    members = {
+        "photos/b.png": file_bytes(plain(GREEN)),
+        "../a.PNG": file_bytes(plain(RED)),
+        "__MACOSX/photos/._b.png": b"resource fork",
+        "c.png": b"",
+        "notes.txt": b"text",
+        "empty/": b"",
+    }
+    path = zipped(tmp_path / "photos.ZIP", members)
+    assert summarize(path).ignored == Counter({".txt": 1})
+    images = load(path)
+    assert colours(images) == [GREEN]  # ".." begins with a dot, and hidden names are left alone
+    assert [one.name for one in images.skipped] == ["c.png"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["photos.ZIP"]
+    path.touch()
+    assert load(path).fingerprint == images.fingerprint
+
+
+def test_a_zip_equals_its_folder(tmp_path):
+    folder = save_many(tmp_path / "folder", {"a.png": RED, "b/c.png": BLUE})
+    members = {"b/c.png": file_bytes(plain(BLUE)), "a.png": file_bytes(plain(RED))}
+    assert load(zipped(tmp_path / "x.zip", members)).fingerprint == load(folder).fingerprint
+
+
+def test_a_zip_bomb_and_a_damaged_member_are_skipped(tmp_path, monkeypatch):
+    path = zipped(tmp_path / "x.zip", {"a.png": file_bytes(plain(RED)), "bomb.png": bytes(10_000)})
+    monkeypatch.setattr(listing, "LARGEST_FILE", 5000)
+    images = load(path, size=(4, 4))
+    assert [one.name for one in images.skipped] == ["bomb.png"]
+    noise = file_bytes(Image.effect_noise((32, 32), 99))
+    path = zipped(tmp_path / "y.zip", {"a.png": file_bytes(plain(RED)), "b.png": noise})
+    raw = bytearray(path.read_bytes())
+    middle = raw.index(b"b.png") + 300
+    raw[middle : middle + 50] = bytes(50)
+    path.write_bytes(raw)
+    for size in (None, (4, 4)):
+        assert [one.name for one in load(path, size=size).skipped] == ["b.png"]
+
+
+def test_what_is_no_zip_is_refused(tmp_path):
+    path = tmp_path / "x.zip"
+    path.write_text("no zip")
+    with pytest.raises(UnnoiseError, match="whole zip file"):
+        load(path)
+    with pytest.raises(UnnoiseError, match="holds no files"):
+        load(zipped(tmp_path / "empty.zip", {}))
+
+
+def test_a_single_picture_and_unknown_things_are_refused(tmp_path):
+    save_many(tmp_path, {"a.png": RED})
+    with pytest.raises(UnnoiseError, match="single one"):
+        load(tmp_path / "a.png")
+    with pytest.raises(UnnoiseError, match="no such file"):
+        load("no-such-thing")
+    (tmp_path / "a.docx").write_text("")
+    with pytest.raises(UnnoiseError, match="another kind"):
+        load(str(tmp_path / "a.docx"))
+
+
+@pytest.mark.parametrize("size", [(0, 8), (8, -1), (4097, 8)])
+def test_impossible_sizes_are_refused(tmp_path, size):
+    with pytest.raises(UnnoiseError, match="size must be"):
+        load(tmp_path, size=size)
+
+
+def test_impossible_channels_and_colours_are_refused(tmp_path):
+    save_many(tmp_path, {"a.png": RED})
+    for channels in (0, 5):
+        with pytest.raises(UnnoiseError, match="channels must be"):
+            load(tmp_path, channels=channels)
+    with pytest.raises(UnnoiseError, match="background"):
+        load(tmp_path, background=(0, 0, 256))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"), [([(4, 6)] * 2, (6, 4)), ([(4, 6), (6, 4)], (64, 64)), ([(200, 200)], (64, 64))]
+)
+def test_the_size_follows_the_pictures(tmp_path, sizes, expected):
+    for number, size in enumerate(sizes):
+        save_many(tmp_path, {f"{number}.png": RED}, size=size)
+    images = load(tmp_path)
+    assert (images.height, images.width) == expected == summarize(tmp_path).proposed_size
+
+
+@pytest.mark.parametrize(
+    ("modes", "expected"),
+    [(["L", "1"], 1), (["LA", "I;16"], 1), (["L", "RGB"], 3), (["P"], 3), (["RGBA"], 3)],
+)
+def test_the_channels_follow_the_pictures(tmp_path, modes, expected):
+    for number, mode in enumerate(modes):
+        Image.new(mode, (4, 4)).save(tmp_path / f"{number}.png")
+    assert load(tmp_path).channels == expected == summarize(tmp_path).proposed_channels
+
+
+def test_a_summary_reads_headers(tmp_path):
+    for name, size in {"a.png": (2, 2), "b.png": (30, 40), "c.JPG": (300, 200)}.items():
+        plain(size=size).save(tmp_path / name)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    plain(size=(300, 201)).save(tmp_path / "turned.jpg", exif=exif)
+    (tmp_path / "bad.png").write_text("text")
+    (tmp_path / "x.txt").write_text("text")
+    summary = summarize(tmp_path)
+    assert (summary.count, summary.unreadable) == (4, ("bad.png",))
+    assert summary.formats == Counter({"PNG": 2, "JPEG": 2})
+    assert summary.modes == Counter({"RGB": 4})
+    assert summary.suffixes == Counter({".png": 2, ".jpg": 2})
+    assert summary.ignored == Counter({".txt": 1})
+    assert (summary.smallest, summary.median, summary.largest) == ((2, 2), (200, 300), (300, 201))
+
+
+def test_import_is_light():
+    code = "import sys, unnoise.data; sys.exit('sklearn' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0

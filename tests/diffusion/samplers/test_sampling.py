@@ -1,0 +1,155 @@
+"""Every name of a sampler is a walk, what it costs is known, and a config.json that names it is understood."""
+
+import inspect
+import subprocess
+import sys
+from functools import partial
+from typing import get_args
+
+import pytest
+import torch
+
+from helpers.oracles import Gaussian, last
+from unnoise.cli.commands import generate
+from unnoise.diffusion.samplers import Spacing, Variance, ddim, dpm_solver, heun, times_of
+from unnoise.diffusion.samplers.sampling import SOLVERS, SamplerName, Sampling
+from unnoise.diffusion.schedules import Cosine, LinearBeta, LogSNRLinear, OffsetCosine, RectifiedFlow
+from unnoise.diffusion.thresholding import Clip
+from unnoise.runs.conversion import plain, structured
+from unnoise.utils.errors import UnnoiseError
+
+NOISES = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+EVERY = [name for name in SOLVERS if name not in ("second_order", "consistency")]
+
+
+class Counting:
+    def __init__(self):
+        self.calls, self.draws = 0, 0
+
+    def __call__(self, noisy_images, noise_rates, signal_rates):
+        self.calls += 1
+        return Gaussian(0.3, 0.5)(noisy_images, noise_rates, signal_rates)
+
+    def draw(self):
+        self.draws += 1
+        return torch.randn(NOISES.shape, generator=torch.Generator().manual_seed(self.draws)).double()
+
+
+def test_every_name_has_a_solver():
+    assert set(SOLVERS) == set(get_args(SamplerName))
+
+
+@pytest.mark.parametrize("spacing", ["uniform", "karras"])
+@pytest.mark.parametrize("schedule", [LogSNRLinear(2, -8), OffsetCosine(0.02, 1.0), LinearBeta(40)])
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_walk_costs_what_it_says_and_draws_what_it_says(name, schedule, spacing):
+    sampling, count = Sampling(sampler=name, spacing=spacing, num_steps=6), Counting()
+    steps = list(sampling.walk(count, NOISES, schedule, count.draw))
+    assert len(steps) == 6
+    assert count.calls == sampling.calls(schedule)
+    assert (count.draws == 0) == sampling.deterministic
+    times = times_of(spacing, 6, schedule)
+    wanted = schedule(times.view(-1, 1, 1, 1))
+    assert all(torch.equal(*pair) for pair in zip(sampling.grid(schedule), wanted, strict=True))
+
+
+def test_what_some_of_them_cost():
+    """Heun's method looks ahead in every step, but not where it ends without noise or starts without signal."""
+
+    def calls(name, schedule):
+        return Sampling(sampler=name, num_steps=10).calls(schedule)
+
+    for name in EVERY:
+        expected = {"heun": 20}.get(name, 10)
+        assert calls(name, OffsetCosine()) == expected
+    assert calls("second_order", OffsetCosine()) == 20
+    assert calls("second_order", OffsetCosine(0.02, 1.0)) == calls("heun", LinearBeta(50)) == 19
+    assert calls("heun", Cosine()) == calls("heun", RectifiedFlow()) == 18
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_walk_comes_to_the_data(name):
+    """Standard deviation 0.5 about 0.3, from 4 * 256 pixels of noise and 40 steps."""
+    noises = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    draw = partial(torch.randn, *noises.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    sampling = Sampling(sampler=name, spacing="log_snr", num_steps=40)
+    images = last(sampling.walk(Gaussian(0.3, 0.5), noises, OffsetCosine(0.01, 0.9999), draw)).images
+    assert images.mean().item() == pytest.approx(0.3, abs=0.06)
+    assert images.std().item() == pytest.approx(0.5, abs=0.08)
+
+
+def test_names_stand_for_their_options():
+    schedule = LogSNRLinear(2, -8)
+    times = times_of("karras", 5, schedule)
+
+    def named(name, **options):
+        sampling = Sampling(sampler=name, spacing="karras", num_steps=5, **options)
+        return last(sampling.walk(Gaussian(0.3, 0.5), NOISES, schedule, Counting().draw)).images
+
+    def walked(sampler, **options):
+        return last(sampler(Gaussian(0.3, 0.5), NOISES, 5, schedule, times=times, **options)).images
+
+    assert torch.equal(named("dpmpp_2m"), walked(dpm_solver, order=2))
+    assert torch.equal(named("dpmpp_3m"), walked(dpm_solver, order=3))
+    drawn = walked(dpm_solver, order=3, eta=1.0, published=True, draw_noises=Counting().draw)
+    assert torch.equal(named("dpmpp_3m_sde"), drawn)
+    assert torch.equal(named("heun"), walked(heun))
+    torch.testing.assert_close(named("heun"), named("second_order"), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(named("euler"), named("ddim"), rtol=1e-12, atol=1e-12)
+    assert torch.equal(named("ddim", eta=0.5), walked(ddim, eta=0.5, draw_noises=Counting().draw))
+
+
+def test_without_fresh_noise():
+    assert Sampling().deterministic
+    assert not Sampling(eta=0.1).deterministic
+    assert Sampling(sampler="dpmpp_2m", eta=0.1).deterministic  # eta is ddim's
+    assert not Sampling(sampler="dpmpp_2m_sde").deterministic
+
+
+def test_configs_of_before_and_of_now():
+    before = {"sampler": "ddim", "num_steps": 60, "eta": 1.0, "spacing": "trailing", "clip": "none"}
+    assert structured(before, Sampling, "config") == Sampling(num_steps=60, eta=1.0)
+    for name in SOLVERS:
+        ours = Sampling(sampler=name, spacing="karras", num_steps=8)
+        assert structured(plain(ours), Sampling, "config") == ours
+
+
+def test_an_unknown_name_is_answered_with_all_of_them():
+    # In a process of its own, since here the run-time type check would speak first.
+    code = """
+from unnoise.diffusion.samplers.sampling import Sampling
+for field in ("sampler", "spacing"):
+    try:
+        Sampling(**{field: "euler_a"})
+    except ValueError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for field, names in (("sampler", SamplerName), ("spacing", Spacing)):
+        listed = ", ".join(get_args(names))
+        assert f"Sampling's {field} is one of {listed}, but got 'euler_a'." in done.stdout
+        with pytest.raises(UnnoiseError, match="euler_a") as refused:
+            structured({field: "euler_a"}, Sampling, "config")
+        assert all(name in str(refused.value) for name in get_args(names))
+
+
+@pytest.mark.parametrize("spacing", get_args(Spacing))
+def test_bad_numbers_of_steps(spacing):
+    with pytest.raises(UnnoiseError, match="at least 1 step, but got 0"):
+        Sampling(sampler="heun", spacing=spacing, num_steps=0)
+    sampling = Sampling(sampler="dpmpp_2m", spacing=spacing, num_steps=51)
+    with pytest.raises(UnnoiseError, match="50 timesteps is sampled in 1 to 50 steps, but got 51"):
+        sampling.walk(Gaussian(), NOISES, LinearBeta(50))
+
+
+def test_the_command_line_knows_the_same_names():
+    """It can't import them, or --help would import PyTorch."""
+    options = inspect.signature(generate.generate).parameters
+    for option, names in {
+        "sampler": SamplerName,
+        "spacing": Spacing,
+        "variance": Variance,
+        "clip": Clip,
+    }.items():
+        given, _ = get_args(get_args(options[option].annotation)[0])
+        assert get_args(given) == get_args(names)

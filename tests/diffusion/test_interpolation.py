@@ -1,0 +1,84 @@
+"""On the way between two noises the strength stays, because the way is a great circle."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from helpers.oracles import column
+from unnoise.diffusion.interpolation import path, sin_cos, slerp
+from unnoise.utils.errors import UnnoiseError
+
+GENERATOR = torch.Generator().manual_seed(3)
+START, END = torch.randn(2, 1, 3, 64, 64, generator=GENERATOR)
+
+
+def between(way, fraction):
+    return way(START, END, column(fraction))
+
+
+@pytest.mark.row("X7", "L7")
+@pytest.mark.parametrize("way", [slerp, sin_cos])
+def test_both_ends_and_the_spread_between(way):
+    torch.testing.assert_close(between(way, 0.0), START, atol=1e-6, rtol=0)
+    torch.testing.assert_close(between(way, 1.0), END, atol=1e-6, rtol=0)
+    for fraction in (0.1, 0.25, 0.5, 0.75, 0.9):
+        assert between(way, fraction).std().item() == pytest.approx(1, abs=0.02)
+    straight = (START + END) / 2
+    assert straight.std().item() == pytest.approx(math.sqrt(0.5), abs=0.02)
+
+
+@pytest.mark.row("X7")
+def test_the_books_form_runs_from_b_to_a():
+    for t in torch.linspace(0, 1, 11):
+        book = torch.sin(math.pi * t / 2) * START + torch.cos(math.pi * t / 2) * END
+        torch.testing.assert_close(sin_cos(END, START, t.view(1, 1, 1, 1)), book, atol=1e-6, rtol=0)
+
+
+@pytest.mark.row("X7")
+def test_slerp_keeps_the_norm_exactly_where_sin_cos_only_nearly_does():
+    start = START / START.norm()
+    end = END / END.norm() + 0.5 * start  # far from a right angle
+    end = end / end.norm()
+    middle = slerp(start, end, column(0.3))
+    assert middle.norm().item() == pytest.approx(1, abs=1e-5)
+    assert sin_cos(start, end, column(0.3)).norm().item() > 1.1
+
+
+@pytest.mark.row("X7")
+def test_slerp_moves_at_constant_angular_speed():
+    start, end = START.double() / START.double().norm(), END.double() / END.double().norm()
+    points = [slerp(start, end, column(f / 8, dtype=torch.float64)).flatten() for f in range(9)]
+    angles = [torch.cosine_similarity(a, b, dim=0).acos() for a, b in itertools.pairwise(points)]
+    torch.testing.assert_close(torch.stack(angles), angles[0].expand(8), rtol=1e-3, atol=0)
+
+
+def test_parallel_noises_take_the_straight_line():
+    for end in (START, -START):
+        middle = slerp(START, end, column(0.25))
+        torch.testing.assert_close(middle, 0.75 * START + 0.25 * end)
+
+
+def test_a_batch_has_a_fraction_for_each():
+    pair = torch.cat([START, END])
+    both = slerp(pair, pair.flip(0), column(0.2, 0.7))
+    torch.testing.assert_close(both[:1], between(slerp, 0.2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(both[1:], slerp(END, START, column(0.7)), atol=1e-6, rtol=0)
+
+
+def test_a_path_visits_each_noise():
+    noises = torch.randn(3, 1, 8, 8)
+    walk = path(noises, 9)
+    torch.testing.assert_close(walk[[0, 4, 8]], noises, atol=1e-6, rtol=1e-6)
+    loop = path(noises, 9, closed=True)
+    torch.testing.assert_close(loop[[0, 3, 6]], noises, atol=1e-6, rtol=1e-6)
+    assert len(walk) == len(loop) == 9
+    torch.testing.assert_close(loop[7], slerp(noises[2:], noises[:1], column(1 / 3))[0], atol=1e-5, rtol=1e-5)
+
+
+def test_a_path_needs_two_noises_and_a_frame_for_each():
+    with pytest.raises(UnnoiseError, match="at least 2 seeds"):
+        path(torch.randn(1, 1, 2, 2), 5)
+    with pytest.raises(UnnoiseError, match="at least 3 frames, but got 2"):
+        path(torch.randn(3, 1, 2, 2), 2)

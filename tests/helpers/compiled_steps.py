@@ -1,0 +1,59 @@
+"""Three steps of a tiny network, as it is and compiled: this program prints what happened as JSON.
+
+`python tests/compiled_steps.py BACKEND`. A compiler can't see through the type checks that the tests put around
+every function, so that it needs a process of its own.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from helpers.runs import digits, start
+from unnoise.runs.compiling import compile_in_place
+from unnoise.training.profiling import counting
+from unnoise.utils.roofline import FlopCounter
+
+SMALLEST = ("network.widths=[8]", 'network.attention=["none"]')
+"""Each kernel is compiled by itself, which takes seconds."""
+
+
+def main(backend: str) -> None:
+    compile_for_real, graphs = torch.nn.Module.compile, []
+    if backend == "aot_eager":
+        torch.nn.Module.compile = lambda module: compile_for_real(module, backend=backend)
+    pictures = digits().take(range(16))
+    with tempfile.TemporaryDirectory() as folder:
+        config = start(Path(folder) / "r", recipe_changes=SMALLEST).config
+    plain, faster = config.build(), config.build()
+    seconds = compile_in_place(faster, pictures)
+    calls = torch._dynamo.utils.counters["stats"]
+    graphs.append(calls["unique_graphs"])
+    losses = []
+    for diffusion in (plain, faster):
+        diffusion.generator.manual_seed(0)
+        losses.append([float(diffusion.train_step(pictures).loss) for _ in range(3)])
+    graphs.append(calls["unique_graphs"])
+    counted = []
+    for diffusion in (plain, faster):
+        with counting(FlopCounter()) as counter:
+            diffusion.train_step(pictures)
+        counted.append(counter.flops)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as recorder:
+        faster.train_step(pictures)
+    found = {
+        "seconds": seconds,
+        "losses": losses,
+        "flops": counted,
+        "graphs": graphs,
+        "still compiled": any(event.key == "CompiledFunction" for event in recorder.key_averages()),
+        "keys": [sorted(each.network.state_dict()) for each in (plain, faster)],
+        "averaged": [sorted(each.average.network.state_dict()) for each in (plain, faster)],
+    }
+    print(json.dumps(found))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,161 @@
+"""Runs that are killed: what a child process does, and how it is made to die at a chosen moment.
+
+Children are forked from a server that has imported everything, so that sixty of them take seconds.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from typing import NamedTuple
+
+SOURCE = "pictures.npy"
+STEPS = 6
+_IMPORTED = (
+    "helpers.killed",
+    "unnoise.training.loop",
+    "unnoise.data",
+    "unnoise.runs.plan",
+    "unnoise.cli.commands.train",
+    "torch._dynamo",
+)
+
+
+class Aim(NamedTuple):
+    """Death at the n-th time that something is done to a file."""
+
+    what: str
+    """`half` of a file of tensors is written; `flush` or `name`, of a file; `sweep`, the removal of one; or
+    `twice`, two Ctrl-C in a training step."""
+    count: int
+    after: bool
+    """Once it is done, or just before."""
+
+
+def server() -> ForkServerContext:
+    """Where children come from.
+
+    A process has one such server, which imports what the first to start it asks for: all tests take this one.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_IMPORTED))
+    return context
+
+
+def begin(
+    context: ForkServerContext, folder: Path, aim: Aim | None = None, quota: int = 0
+) -> ForkServerProcess:
+    """Starts a child that trains the run in `folder`, from wherever it is."""
+    child = context.Process(target=_train, args=(str(folder), aim, quota))
+    child.start()
+    return child
+
+
+def _train(folder: str, aim: Aim | None, quota: int) -> None:
+    import torch
+
+    from unnoise import pictures
+    from unnoise.cli import run
+    from unnoise.training import loop as training
+    from unnoise.training import recorder as recording
+    from unnoise.utils.timers import Interval
+
+    torch.set_num_threads(1)
+    os.dup2(os.open(f"{folder}.err", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    Interval.due = lambda *_: True  # saves after every step
+    # Pictures take longer than all else, and have a test of their own.
+    blank = pictures.grid(torch.zeros(1, 1, 8, 8))
+    recording.pictures.loss_curve = lambda _: blank
+    recording.SAMPLE_SEEDS = training.SAMPLE_SEEDS = range(2)
+    _tell_when_ready(Path(f"{folder}.ready"))
+    if aim is not None:
+        _die(aim)
+    if quota:
+        _fill_up(quota)
+    resume = ["--resume"] if (Path(folder) / "config.json").is_file() else []
+    os.chdir(Path(folder).parent)
+    changes = ["network.widths=[8,16]", 'network.attention=["none","full"]', "network.block_depth=1"]
+    changes += ["sampling.num_steps=2"]
+    more = [] if resume else ["--steps", str(STEPS), "--held-out", "8", "--batch-size", "16", "--set", *changes]
+    os._exit(run(["train", SOURCE, "--out", folder, "--device", "cpu", *more, *resume]))
+
+
+def _tell_when_ready(file: Path) -> None:
+    """Makes a file once signals are answered."""
+    from unnoise.cli.stopping import Stop
+
+    enter = Stop.__enter__
+
+    def entered(stop: Stop) -> Stop:
+        result = enter(stop)
+        file.touch()
+        return result
+
+    Stop.__enter__ = entered
+
+
+def _die(aim: Aim) -> None:
+    """Replaces what the aim is at by something that kills the process at the n-th call."""
+    from unnoise.diffusion import diffusion
+    from unnoise.utils import files, tensor_files
+
+    left = [aim.count]
+
+    def deadly(action: Callable[..., object]) -> Callable[..., object]:
+        def done(*arguments: object, **options: object) -> object:
+            left[0] -= 1
+            if left[0] == 0 and not aim.after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = action(*arguments, **options)
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return done
+
+    def half(tensors: object, path: Path, **options: object) -> None:
+        save(tensors, path, **options)
+        if left[0] == 1:  # as if it had come no farther
+            os.truncate(path, path.stat().st_size // 2)
+
+    def impatient(step: Callable[..., object]) -> Callable[..., object]:
+        def done(*arguments: object, **options: object) -> object:
+            left[0] -= 1
+            for _ in range(2 if left[0] == 0 else 0):
+                signal.raise_signal(signal.SIGINT)
+            return step(*arguments, **options)
+
+        return done
+
+    save = tensor_files.save_file
+    match aim.what:
+        case "half":
+            tensor_files.save_file = deadly(half)
+        case "flush":
+            files.os.fsync = deadly(os.fsync)
+        case "name":
+            files.Path.replace = deadly(Path.replace)
+        case "sweep":
+            files.Path.unlink = deadly(Path.unlink)
+        case "twice":
+            diffusion.Diffusion.train_step = impatient(diffusion.Diffusion.train_step)
+
+
+def _fill_up(quota: int) -> None:
+    """From the `quota`-th file on the disk is full, for three files."""
+    from unnoise.utils import files
+
+    flush, seen = os.fsync, [0]
+
+    def full(opened: int) -> None:
+        seen[0] += 1
+        if quota <= seen[0] < quota + 3:
+            raise OSError(28, "No space left on device")
+        with suppress(OSError):
+            flush(opened)
+
+    files.os.fsync = full

@@ -1,0 +1,37 @@
+"""Small runs on real digits, for the tests of everything that a run is made of."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from unnoise.data import load
+from unnoise.diffusion.samplers.sampling import Sampling
+from unnoise.networks.unet import UNetConfig
+from unnoise.runs.checkpoint import Run
+from unnoise.runs.config import Budget
+from unnoise.runs.plan import Wishes, plan
+
+
+def digits():
+    return load("digits")
+
+
+def start(path: Path, steps: int = 6, preset: str = "default", recipe_changes=(), **changes) -> Run:
+    """A run of a tiny network on the digits, not trained yet."""
+    config = plan(
+        digits(), Wishes(preset=preset, batch_size=16, budget=Budget(unit="steps", amount=float(steps)))
+    )
+    network = replace(config.recipe.network, widths=(8, 16), block_depth=1, attention=(False, True))
+    assert isinstance(network, UNetConfig)
+    ema = replace(config.recipe.ema, profiles=())
+    recipe = replace(config.recipe, network=network, sampling=Sampling(num_steps=3), ema=ema)
+    recipe = recipe.changed(recipe_changes)
+    return Run.create(path, replace(config, recipe=recipe, **changes))
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    """A cache of decoded pictures that ends with the test."""
+    monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"

@@ -1,0 +1,50 @@
+"""What each process of a team does in the tests; started by torchrun: python -m torch.distributed.run team.py.
+
+Trains the run in a folder, or makes one step of it, and writes what this process alone can know beside it.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+
+from helpers.runs import digits
+from unnoise.data.batches import Batches, split
+from unnoise.runs.checkpoint import Run
+from unnoise.training.loop import train
+
+
+def main(folder: str) -> None:
+    """Trains the run, and writes the losses and the averaged weights of this process to `rank-N.npz`."""
+    torch.set_num_threads(1)
+    processes = PartialState(cpu=True)
+    run = Run.open(Path(folder))
+    held = {}
+    build = type(run.config).build
+
+    def remembered(config, device="cpu"):
+        held["diffusion"] = build(config, device)
+        return held["diffusion"]
+
+    type(run.config).build = remembered  # the loop keeps its diffusion to itself
+    images = digits()
+    losses = [step.result.loss.item() for step in train(run, images)]
+    diffusion = held["diffusion"]
+    average = {f"ema.{name}": tensor.numpy() for name, tensor in diffusion.average.network.state_dict().items()}
+    # The gradients of the last step are still there.
+    trained = diffusion.average.source.named_parameters()
+    gradients = {f"grad.{name}": p.grad.numpy() for name, p in trained if p.grad is not None}
+    training = split(len(images), run.config.data.held_out, run.config.seed).training
+    rank, count = processes.process_index, processes.num_processes
+    batches = Batches(
+        images, training, run.config.recipe.batch_size, run.config.seed, rank=rank, processes=count
+    )
+    pictures = batches[3].numpy()
+    np.savez(Path(folder) / f"rank-{rank}.npz", losses=losses, pictures=pictures, **average, **gradients)
+    processes.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,219 @@
+"""What others have written can neither fill the memory nor steer a terminal or a page, and runs no program."""
+
+import io
+import json
+import pickle
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from helpers.bad_pictures import jpeg_with_exif, png, tags, tiff, zeros
+from helpers.bad_sources import Trap, torch_saved
+from helpers.data_files import png_chunk
+from helpers.runs import start
+from unnoise.cli import run
+from unnoise.cli.checkup_tables import fact_table
+from unnoise.networks import UNetConfig, build, limits
+from unnoise.reports import Folder, report
+from unnoise.reports.page import render
+from unnoise.runs.config import RunConfig
+from unnoise.training.recorder import read_history
+from unnoise.utils import json_text
+from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.pickles import pickle_in
+from unnoise.utils.text import printable
+
+HOSTILE = "\x1b[31m</code><script>alert(1)</script>[/bold]\r\u202e\x07\ud800$x^$"
+CHILD = """
+import os, resource, sys, warnings
+os.cpu_count = lambda: 16
+from unnoise.data import load, summarize
+from unnoise.utils.errors import UnnoiseError
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+before = peak()
+for source in sys.argv[1:]:
+    for read in (summarize, lambda name: load(name, size=(8, 8), channels=3)):
+        try:
+            read(source)
+        except UnnoiseError as error:
+            assert str(error)
+print(peak() - before)
+"""
+
+
+def zip_bomb(path: Path) -> Path:
+    """Twelve members of 50 MB from 50 kB: half say so, and half claim to be small."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        packed = bytes(50 * 2**20)
+        archive.writestr("honest.png", packed)
+        archive.writestr("liar.png", packed)
+        (honest, liar) = archive.infolist()
+        liar.file_size = 50
+        archive.filelist += [honest, liar] * 5
+    return path
+
+
+def npz_bomb(path: Path) -> Path:
+    """Its header claims 100 GB, and as much as its directory says, 100 MB, follows."""
+    header = io.BytesIO()
+    fields = {"descr": "|u1", "fortran_order": False, "shape": (100, 10**5, 10**4)}
+    np.lib.format.write_array_header_1_0(header, fields)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("images.npy", header.getvalue() + bytes(100 * 2**20))
+    return path
+
+
+@pytest.mark.slow
+def test_bombs_of_every_kind_leave_the_memory_free(tmp_path, monkeypatch):
+    """Some 150 GB in all, and 16 threads to unpack them."""
+    monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    too_large = png(60_000, 60_000, colour=0, pixels=zeros(16 * 2**20))
+    text = png(4, 4, before=png_chunk(b"zTXt", b"k\0\0" + zeros(100 * 2**20)))
+    fits = png(6_000, 6_000, pixels=zeros(104 * 2**20))
+    for number in range(40):
+        (folder / f"bomb-{number}.png").write_bytes(too_large)
+        (folder / f"text-{number}.png").write_bytes(text)
+    for number in range(12):  # 36 million pixels: each takes 150 MB, and no more than two are unpacked at once
+        (folder / f"fits-{number}.png").write_bytes(fits)
+    for name, data in {
+        "exif.jpg": jpeg_with_exif(tags(20_000, 390_000)),
+        "exif.png": png(4, 4, before=png_chunk(b"eXIf", tags(3000, 490_000)), pixels=zeros(0)),
+        "tags.tif": tiff(4, 4, *((40_000 + n, 7, 10**6, 8) for n in range(3000))) + bytes(10**6),
+    }.items():
+        (folder / name).write_bytes(data)
+    sources = [folder, zip_bomb(tmp_path / "bomb.zip"), npz_bomb(tmp_path / "bomb.npz")]
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *map(str, sources)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 600
+    assert {path.name for path in tmp_path.iterdir()} == {"cache", "pictures", "bomb.zip", "bomb.npz"}
+
+
+def test_what_steers_a_terminal_is_spelt_out():
+    assert printable(HOSTILE) == (r"\x1b[31m</code><script>alert(1)</script>[/bold]\r\u202e\x07\ud800$x^$")
+    assert printable("a\tb\nc\x00", lines=True) == "a\tb\nc\\x00"
+    assert printable("Größe 大 👩‍👧 e\u0301") == "Größe 大 👩‍👧 e\u0301"
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A run all of whose words are hostile, up to the names of its folder."""
+    name = re.sub(r"[/\ud800]", "", HOSTILE)
+    path = start(tmp_path_factory.mktemp("runs") / name, 3).path
+    config = json.loads((path / "config.json").read_text())
+    config["data"]["source"] = HOSTILE
+    config["data"]["classes"] = [HOSTILE, "cat"]
+    config["preset"] = HOSTILE
+    (path / "config.json").write_text(json.dumps(config))
+    quality = "step,images,seconds,kid,low,high,copied,nearer,extractor"
+    (path / "quality.csv").write_text(f"{quality}\n1,16,1,nan,0,inf,0,0,{HOSTILE[:-8]}\n2,32,2,0.5,0,1,0,0,x\n")
+    losses = "step,images,seconds,learning_rate,training_loss,noise_loss,image_loss,held_out_loss"
+    (path / "history.csv").write_text(f"{losses}\n1,16,1,0.1,nan,inf,-inf,1e308\n2,32,2,,,,,\n")
+    return path
+
+
+def test_hostile_words_are_shown_and_do_nothing(hostile, capsys):
+    assert run(["info", str(hostile)]) == 0
+    assert run(["compare", str(hostile), str(hostile / "nowhere")]) == 2
+    shown = "".join(capsys.readouterr())
+    assert r"\x1b[31m</code>" in shown
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202e\ud800]", shown)
+
+
+def test_a_page_escapes_what_a_run_says(hostile):
+    page = render(report(Folder.read(hostile)))
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e\ud800]", page)
+    page.encode("utf-8")
+
+
+def test_markup_in_a_table_is_text():
+    shown = io.StringIO()
+    Console(file=shown, width=80).print(fact_table({"source": "[/b][red]x"}))
+    assert "[/b][red]x" in shown.getvalue()
+
+
+def test_pickles_are_told_by_their_bytes_whatever_they_are_called(tmp_path):
+    path = tmp_path / "x.safetensors"
+    for protocol in range(2, 6):
+        path.write_bytes(pickle.dumps(Trap(), protocol))
+        assert pickle_in(path) == "a pickle"
+    assert "torch.save" in pickle_in(Path(torch_saved(str(path))))
+    for data in (b"", b"\x80", b"\x80\x06.", b"PK\x03\x04", b"{}"):
+        path.write_bytes(data)
+        assert pickle_in(path) is None
+    np.savez(tmp_path / "x.npz", np.zeros(3))
+    assert pickle_in(tmp_path / "x.npz") is None
+    assert pickle_in(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[" * 10**5, "nested too deeply"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "'c' comes twice"),
+        ("{", "property"),
+    ],
+)
+def test_json_that_is_none_is_a_value_error(text, reason):
+    with pytest.raises(ValueError, match=reason):
+        json_text.parse(text)
+
+
+def test_counting_a_network_first_changes_nothing(monkeypatch):
+    wide = UNetConfig(channels=1, widths=(96, 128), attention=(False, False))
+    monkeypatch.setattr(limits, "_CERTAINLY_SMALL", 0)
+    monkeypatch.setattr(limits, "memory", lambda: 10**12)
+    torch.manual_seed(0)
+    first, after = build(wide).state_dict(), torch.random.get_rng_state()
+    monkeypatch.setattr(limits, "memory", lambda: None)
+    torch.manual_seed(0)
+    second = build(wide).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in second)
+    assert torch.equal(torch.random.get_rng_state(), after)
+
+
+def test_a_network_larger_than_the_memory_is_refused_to_the_parameter(monkeypatch):
+    wide = UNetConfig(channels=1, widths=(96, 128), attention=(False, False))
+    monkeypatch.setattr(limits, "_CERTAINLY_SMALL", 0)
+    needed = 8 * sum(parameter.numel() for parameter in build(wide).parameters())
+    monkeypatch.setattr(limits, "memory", lambda: needed)
+    build(wide)
+    monkeypatch.setattr(limits, "memory", lambda: needed - 1)
+    with pytest.raises(UnnoiseError, match=f"has {needed // 8:,} parameters"):
+        build(wide)
+
+
+def test_the_memory_is_known_here_and_may_be_unknown_elsewhere(monkeypatch):
+    assert limits.memory() > 2**28
+    monkeypatch.delattr(limits.os, "sysconf")
+    assert limits.memory() is None
+
+
+def test_a_diverged_run_can_be_looked_at(tmp_path):
+    run = start(tmp_path / "run", 3)
+    names = "step,images,seconds,learning_rate,training_loss,noise_loss,image_loss,held_out_loss"
+    (run.path / "history.csv").write_text(f"{names}\n1,16,1,0.1,nan,nan,nan,nan\n2,32,2,0.1,inf,inf,inf,inf\n")
+    assert len(read_history(run.path / "history.csv")) == 2
+    assert "2 steps" in render(report(Folder.read(run.path)))
+
+
+def test_a_config_of_surrogates_is_written_and_read():
+    text = json.dumps({"format": 1, "preset": "\ud800"})
+    with pytest.raises(UnnoiseError, match="missing or unknown"):
+        RunConfig.from_json(text, Path("config.json"))

@@ -1,0 +1,94 @@
+"""Muon: equal singular values, AdamW for the rest, and one memory for both."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from unnoise.optim.muon import Muon, is_matrix, orthogonalize
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (24, 200), (200, 24)])
+def test_all_directions_come_out_equal(shape):
+    """U diag(s) V^T -> U diag(about 1) V^T: the singular vectors stay, the values are all near 1."""
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rows, _, columns = torch.linalg.svd(matrix, full_matrices=False)
+    found = rows.T @ orthogonalize(matrix) @ columns.T
+    values = found.diagonal()
+    assert 0.6 < values.min() <= values.max() < 1.3
+    assert (found - values.diag()).abs().max() < 1e-10
+
+
+def test_the_length_of_an_update_does_not_depend_on_the_gradients():
+    lengths = []
+    for scale in (1e-4, 1.0, 1e6):
+        weight = nn.Parameter(torch.zeros(32, 64))
+        optimizer = Muon([weight], 0.1)
+        weight.grad = scale * torch.randn(32, 64, generator=torch.Generator().manual_seed(1))
+        optimizer.step()
+        lengths.append(weight.square().mean().sqrt().item())
+    # 32 singular values of 0.7 to 1.2, times 0.1 * 0.2 sqrt(64), spread over 32 x 64 elements
+    assert 0.7 * 0.02 < min(lengths) <= max(lengths) < 1.2 * 0.02
+    assert lengths == pytest.approx([lengths[1]] * 3, rel=1e-3)
+
+
+def test_which_parameters_are_matrices():
+    kinds = {
+        nn.Conv2d(16, 32, 3): True,
+        nn.Linear(16, 16): True,
+        nn.Conv2d(32, 4, 3): False,
+        nn.Conv2d(32, 32, 7, groups=32): False,
+        nn.Linear(8, 64): False,
+    }
+    assert [is_matrix(layer.weight) for layer in kinds] == list(kinds.values())
+    assert not is_matrix(nn.Parameter(torch.zeros(64)))
+
+
+def test_the_rest_moves_exactly_as_under_adamw():
+    torch.manual_seed(0)
+    layer = nn.Conv2d(16, 32, 3)
+    twin = nn.Parameter(layer.bias.detach().clone())
+    muon = Muon(layer.parameters(), 1e-2, weight_decay=0.1)
+    adamw = torch.optim.AdamW([twin], 1e-2, (0.9, 0.99), weight_decay=0.1)
+    for _ in range(5):
+        layer.weight.grad, layer.bias.grad = torch.randn_like(layer.weight), torch.randn_like(layer.bias)
+        twin.grad = layer.bias.grad.clone()
+        for group in (*muon.param_groups, *adamw.param_groups):
+            group["lr"] *= 0.9
+        muon.step()
+        adamw.step()
+    assert torch.equal(layer.bias, twin)
+
+
+def test_a_loaded_memory_goes_on_bit_for_bit():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(16, 32, 3), nn.Flatten(), nn.Linear(32, 16))
+    optimizer = Muon(network.parameters(), 1e-2)
+
+    def train(network, optimizer, seed):
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(3):
+            optimizer.zero_grad()
+            network(torch.randn(4, 16, 3, 3, generator=generator)).square().mean().backward()
+            optimizer.step()
+
+    train(network, optimizer, 1)
+    again = copy.deepcopy(network)
+    resumed = Muon(again.parameters(), 1e-2)
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    train(network, optimizer, 2)
+    train(again, resumed, 2)
+    assert all(torch.equal(*pair) for pair in zip(network.parameters(), again.parameters(), strict=True))
+
+
+def test_a_closure_gives_its_loss_back():
+    weight = nn.Parameter(torch.ones(16, 16))
+
+    def closure():
+        weight.grad = None
+        loss = weight.square().sum()
+        loss.backward()
+        return loss.item()
+
+    assert Muon([weight], 1e-2).step(closure) == 256.0

@@ -1,0 +1,130 @@
+"""Charts show their curves, whatever the history, and leave matplotlib as they found it."""
+
+import math
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+from PIL import ImageColor
+
+from unnoise.pictures import LossPoint, loss_curve, schedule_plot
+from unnoise.pictures.charts import COLOURS, spread_apart
+from unnoise.pictures.loss_curves import HELD_OUT, TRAINING, counted, smoothed
+from unnoise.pictures.schedule_plots import _evaluated
+from unnoise.utils.errors import UnnoiseError
+
+
+def cosine(times):
+    return torch.sin(times * math.pi / 2), torch.cos(times * math.pi / 2)
+
+
+def offset_cosine(times):
+    start, end = math.acos(0.95), math.acos(0.02)
+    angles = start + times * (end - start)
+    return torch.sin(angles), torch.cos(angles)
+
+
+def pixels_of(picture, colour):
+    return int((np.asarray(picture) == ImageColor.getrgb(colour)).all(axis=-1).sum())
+
+
+def test_each_schedule_is_drawn_in_its_colour():
+    picture = schedule_plot({"cosine": cosine, "offset cosine": offset_cosine})
+    assert picture.mode == "RGB"
+    assert picture.width >= 900
+    assert pixels_of(picture, COLOURS[0]) > 1000
+    assert pixels_of(picture, COLOURS[1]) > 1000
+    assert pixels_of(picture, COLOURS[2]) == 0
+
+
+def test_the_log_snr_is_the_closed_form_where_it_is_finite():
+    curves = _evaluated(cosine)
+    expected = -2.0 * np.log(np.tan(curves.times[1:-1] * math.pi / 2))
+    assert curves.log_snr[1:-1] == pytest.approx(expected, abs=1e-3)
+    assert np.isnan(curves.log_snr[[0, -1]]).all()
+
+
+def test_schedules_without_a_finite_log_snr_are_drawn():
+    noise_only = schedule_plot({"noise": lambda times: (torch.ones_like(times), torch.zeros_like(times))})
+    assert pixels_of(noise_only, COLOURS[0]) > 100
+
+
+def test_a_plot_of_none_or_of_too_many_schedules_is_refused():
+    for count in (0, 9):
+        with pytest.raises(UnnoiseError, match=f"1 to 8 schedules apart, but it got {count}"):
+            schedule_plot({str(index): cosine for index in range(count)})
+
+
+def test_both_losses_are_drawn_in_their_colours():
+    history = [
+        LossPoint(64 * step, 1.0 / (1 + step), 1.1 / (1 + step) if step % 10 == 0 else None)
+        for step in range(100)
+    ]
+    picture = loss_curve(history)
+    assert pixels_of(picture, TRAINING) > 500
+    assert pixels_of(picture, HELD_OUT) > 300
+
+
+@pytest.mark.parametrize(
+    ("history", "colour"),
+    [
+        ([LossPoint(0, 0.5, None)], TRAINING),
+        ([LossPoint(64, None, 0.5)], HELD_OUT),
+        ([LossPoint(64, 0.0, -1.0)], HELD_OUT),
+        ([LossPoint(0, math.nan, None), LossPoint(1, 0.3, math.inf), LossPoint(2, 0.2, None)], TRAINING),
+        ([LossPoint(0, 1e-8, None), LossPoint(10**9, 1e8, None)], TRAINING),
+        ([LossPoint(5, 0.5, None), LossPoint(5, 0.5, None)], TRAINING),
+    ],
+    ids=["one", "one held-out", "not above zero", "not finite", "many decades", "twice the same"],
+)
+def test_degenerate_histories_are_drawn(history, colour):
+    assert pixels_of(loss_curve(history), colour) > 20
+
+
+def test_histories_without_a_finite_loss_say_so():
+    for history in ([], [LossPoint(0, None, None)], [LossPoint(0, math.nan, math.inf)]):
+        picture = loss_curve(history)
+        assert pixels_of(picture, TRAINING) == 0
+        assert len(set(picture.convert("L").tobytes())) > 10
+
+
+def test_the_trend_of_a_line_is_the_line_and_smooths_the_rest():
+    line = np.linspace(3.0, 1.0, 200)
+    assert smoothed(line) == pytest.approx(line)
+    assert np.array_equal(smoothed(line[:5]), line[:5])
+    noise = np.random.default_rng(0).normal(size=1000)
+    assert smoothed(noise).std() < 0.3 * noise.std()
+
+
+@pytest.mark.parametrize(
+    ("images", "text"),
+    [(0.0, "0"), (950.0, "950"), (1500.0, "1.5k"), (2e4, "20k"), (2.5e6, "2.5M"), (3e9, "3G")],
+)
+def test_counts_are_written_in_few_letters(images, text):
+    assert counted(images) == text
+
+
+def test_labels_are_spread_apart_in_order_and_inside():
+    assert spread_apart([0.2, 0.5], 0.1) == [0.2, 0.5]
+    assert spread_apart([1.0, 1.0, 0.99], 0.1) == pytest.approx([0.9, 1.0, 0.8])
+    assert spread_apart([], 0.1) == []
+
+
+def test_the_settings_of_matplotlib_neither_change_nor_matter():
+    expected = loss_curve([LossPoint(1, 1.0, 2.0), LossPoint(2, 2.0, 1.0)])
+    with mpl.rc_context({"axes.facecolor": "red", "font.size": 30.0}):
+        assert loss_curve([LossPoint(1, 1.0, 2.0), LossPoint(2, 2.0, 1.0)]) == expected
+        assert mpl.rcParams["axes.facecolor"] == "red"
+
+
+def test_importing_pictures_imports_neither_matplotlib_nor_imageio_and_drawing_no_pyplot():
+    program = (
+        "import sys, unnoise.pictures as pictures\n"
+        "assert not {'matplotlib', 'imageio', 'av'} & set(sys.modules)\n"
+        "pictures.loss_curve([])\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

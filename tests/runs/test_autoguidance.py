@@ -1,0 +1,297 @@
+"""A run that is led away from a weaker self: exact on Gaussians, unchanged at scale 1, and chosen in words."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from helpers.oracles import Gaussian, column, last
+from helpers.runs import digits, start
+from unnoise import Diffusion, Normalizer
+from unnoise.cli import run as unnoise
+from unnoise.diffusion.guidance import Guidance, Weaker
+from unnoise.diffusion.samplers.sampling import Sampling
+from unnoise.diffusion.schedules import OffsetCosine
+from unnoise.networks import UNet
+from unnoise.optim.power_ema import Profile
+from unnoise.runs.autoguidance import chosen, guided_by, weaker_of
+from unnoise.runs.checkpoint import Run
+from unnoise.runs.snapshots import Snapshots
+from unnoise.training.loop import train
+from unnoise.training.recorder import Recorder
+from unnoise.utils.errors import UnnoiseError
+
+NOISES = torch.randn(2000, 1, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+SCHEDULE = OffsetCosine(0.002, 0.9999)
+BOUNDS = (-torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1))
+
+
+def away_from(weak, scale, **where):
+    return Weaker(lambda _classes: weak, Guidance(scale=scale, **where))
+
+
+def never(*_arguments):
+    raise AssertionError("the weaker one was called")
+
+
+# --- in closed form -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0, 3.0])
+def test_the_spread_of_a_guided_gaussian_is_known(scale):
+    """The flow dy/dr = eps is linear in y for both, so the factor from r = R down to q is in closed form.
+
+    It divides the spread by ((s^2 + R^2) / (s^2 + q^2))^(w / 2) ((b^2 + R^2) / (b^2 + q^2))^((1 - w) / 2) for
+    stds s and b of the better and the worse, at scale w. So s (s / b)^(w - 1) is left, about: narrower than the
+    data, where the worse one is too wide.
+    """
+    better, worse = 0.5, 0.9
+    sampling = Sampling(sampler="dpmpp_2m", num_steps=400)
+    denoise = sampling.dress(
+        lambda _: Gaussian(0.0, better), None, BOUNDS, away_from(Gaussian(0.0, worse), scale)
+    )
+    images = last(sampling.walk(denoise, NOISES[:1], SCHEDULE)).images
+    ratios = [float(noise / signal) for noise, signal in zip(*SCHEDULE(column(1.0, 0.0)), strict=True)]
+    first, final = (ratio**2 for ratio in ratios)
+    shrunk = ((better**2 + first) / (better**2 + final)) ** (scale / 2)
+    shrunk *= ((worse**2 + first) / (worse**2 + final)) ** ((1 - scale) / 2)
+    signal = float(SCHEDULE(column(1.0)).signal_rates)
+    assert (images / NOISES[:1]).mean().item() == pytest.approx(1 / signal / shrunk, rel=0.01)
+    assert 1 / signal / shrunk == pytest.approx(better * (better / worse) ** (scale - 1), rel=0.01)
+
+
+def test_means_are_led_as_far_as_the_scale_says():
+    for scale in (0.0, 2.5):
+        sampling = Sampling(num_steps=200)
+        denoise = sampling.dress(
+            lambda _: Gaussian(1.0, 1.0), None, BOUNDS, away_from(Gaussian(0.0, 1.0), scale)
+        )
+        images = last(sampling.walk(denoise, NOISES, SCHEDULE)).images
+        assert images.mean().item() == pytest.approx(scale, abs=0.03)
+        assert images.std().item() == pytest.approx(1, abs=0.03)
+
+
+def test_both_kinds_of_guidance_add_up():
+    """Of equal stds all answers differ by constants: the second starts where the first ends."""
+    noisy, rates = NOISES[:4], SCHEDULE(column(0.5, 0.5, 0.5, 0.5, dtype=torch.float64))
+    means = {"class": 1.0, "none": 0.25, "weak": -0.5}
+    seen = {name: Gaussian(mean, 1.0) for name, mean in means.items()}
+    sampling = Sampling(guidance=Guidance(scale=3.0))
+    denoise = sampling.dress(
+        lambda classes: seen["none" if classes is None else "class"],
+        torch.zeros(4, dtype=torch.long),
+        BOUNDS,
+        away_from(seen["weak"], 2.0),
+    )
+    images = {name: denoiser(noisy, *rates).images for name, denoiser in seen.items()}
+    led = images["class"] + (images["class"] - images["weak"])
+    found = denoise(noisy, *rates)
+    torch.testing.assert_close(found.images, images["none"] + 3 * (led - images["none"]))
+    torch.testing.assert_close(rates.signal_rates * found.images + rates.noise_rates * found.noises, noisy)
+
+
+def test_scale_1_never_asks_and_an_interval_asks_inside_only():
+    sampling, asked = Sampling(num_steps=40), []
+
+    def weak(*arguments):
+        asked.append(float(arguments[1][0] / arguments[2][0]))
+        return Gaussian(0.0, 1.0)(*arguments)
+
+    plain = sampling.dress(lambda _: Gaussian(0.3, 0.5), None, BOUNDS)
+    still = sampling.dress(lambda _: Gaussian(0.3, 0.5), None, BOUNDS, away_from(never, 1.0))
+    for ours, theirs in zip(
+        sampling.walk(still, NOISES, SCHEDULE), sampling.walk(plain, NOISES, SCHEDULE), strict=True
+    ):
+        assert torch.equal(ours.images, theirs.images)
+    somewhere = away_from(weak, 2.0, interval=(0.5, 2.0))
+    last(sampling.walk(sampling.dress(lambda _: Gaussian(), None, BOUNDS, somewhere), NOISES, SCHEDULE))
+    assert asked
+    assert all(0.5 <= ratio <= 2 for ratio in asked)
+    asked.clear()
+    last(
+        sampling.walk(
+            sampling.dress(lambda _: Gaussian(), None, BOUNDS, away_from(weak, 2.0)), NOISES, SCHEDULE
+        )
+    )
+    assert len(asked) == 40
+
+
+# --- networks -----------------------------------------------------------------------------------------------
+
+
+def network(seed: int, **settings) -> UNet:
+    torch.manual_seed(seed)
+    made = UNet(1, (8, 16), 1, **settings)
+    torch.nn.init.normal_(made.head.weight, std=0.1)  # which starts at zero
+    return made
+
+
+def test_a_smaller_network_guides_a_larger_one():
+    strong, weak = Diffusion(network(0), (1, 8, 8)), Diffusion(network(1, patch_size=2), (1, 8, 8))
+    noises, rates = torch.randn(3, 1, 8, 8), SCHEDULE(column(0.4, 0.4, 0.4))
+    guided = guided_by(strong, weak, Guidance(scale=1.5))
+    with torch.no_grad():
+        found = guided.denoiser(Sampling())(noises, *rates).images
+        better, worse = (each.ema.denoise(noises, *rates).images for each in (strong, weak))
+    torch.testing.assert_close(found, worse + 1.5 * (better - worse))
+    assert not torch.allclose(better, worse, atol=1e-2)
+    assert strong.weaker is None  # which stays as it was
+    plain, same = (each.generate(3, 4, seed=5) for each in (strong, guided_by(strong, weak, Guidance())))
+    assert torch.equal(plain, same)
+    led = guided.generate(3, 4, seed=5)
+    assert not torch.allclose(led, plain, atol=1e-3)
+    torch.testing.assert_close(led[1:2], guided.generate(1, 4, seed=6))
+
+
+def test_memories_of_the_two_are_their_own():
+    strong, weak = (Diffusion(network(seed, self_conditioning=True), (1, 8, 8)) for seed in (0, 1))
+    guided, noises = guided_by(strong, weak, Guidance(scale=2.0)), torch.randn(2, 1, 8, 8)
+    first = last(guided.reverse_diffusion(noises, 4)).images
+    assert torch.equal(first, last(guided.reverse_diffusion(noises, 4)).images)  # nothing is left of a walk
+    better, worse = (each.ask(None) for each in (strong, weak))
+    rates = SCHEDULE(column(0.4, 0.4))
+    with torch.no_grad():
+        denoise = guided.denoiser(Sampling())
+        for _ in range(3):
+            expected = [each(noises, *rates).images for each in (better, worse)]
+            torch.testing.assert_close(denoise(noises, *rates).images, 2 * expected[0] - expected[1])
+
+
+@pytest.mark.parametrize(
+    ("weak", "message"),
+    [
+        (
+            lambda: Diffusion(network(1), (1, 16, 16)),
+            r"height, width\) \(1, 16, 16\), but this one \(1, 8, 8\)",
+        ),
+        (
+            lambda: Diffusion(network(1), (1, 8, 8), normalizer=Normalizer((0.5,), (0.5,))),
+            "normalises images by",
+        ),
+        (lambda: Diffusion(network(1, num_classes=3), (1, 8, 8)), "knows 3 classes, but this one 0"),
+    ],
+)
+def test_what_can_not_guide(weak, message):
+    with pytest.raises(UnnoiseError, match=message):
+        guided_by(Diffusion(network(0), (1, 8, 8)), weak(), Guidance(scale=2.0))
+
+
+# --- runs ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    made = start(tmp_path_factory.mktemp("runs") / "run", 8)
+    ema = replace(made.config.recipe.ema, profiles=(0.05, 0.1), snapshots=4)
+    recipe = replace(made.config.recipe, ema=ema, sampling=Sampling(num_steps=4))
+    made = made.with_config(replace(made.config, recipe=recipe))
+    with pytest.MonkeyPatch.context() as quick:
+        for name in ("look", "write", "chart"):  # pictures are beside the point, and slow
+            quick.setattr(Recorder, name, lambda *_, **__: None)
+        last(train(made, digits()))
+    return made
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    shutil.copytree(trained.path, tmp_path / "run")
+    return Run.open(tmp_path / "run")
+
+
+def test_the_average_after_a_quarter_of_the_steps_is_taken(run):
+    snapshots = Snapshots(run.path / "ema")
+    assert sorted({profile.step for profile in snapshots.stored()}) == [2, 4, 6, 8]
+    assert chosen(snapshots, None) == Profile(2, 0.1)
+    assert chosen(snapshots, 6) == Profile(6, 0.1)
+    snapshots._keep([4, 8])
+    assert chosen(snapshots, None) == Profile(4, 0.1)
+    snapshots.path(Profile(4, 0.1)).rename(snapshots.path(Profile(1, 0.1)))
+    snapshots.path(Profile(4, 0.05)).unlink()
+    assert chosen(snapshots, None) == Profile(1, 0.1)  # before a quarter, but there is no other
+
+
+def test_a_run_is_led_away_from_its_past(run):
+    strong = run.load()
+    weak = weaker_of(run)
+    assert weak.name == "its own average at step 2 (sigma_rel 0.1)"
+    noises, rates = torch.randn(3, 1, 8, 8), SCHEDULE(column(0.4, 0.4, 0.4))
+    with torch.no_grad():
+        found = guided_by(strong, weak.diffusion, Guidance(scale=3.0)).denoiser(Sampling())(noises, *rates)
+        better, worse = (each.ema.denoise(noises, *rates).images for each in (strong, weak.diffusion))
+    torch.testing.assert_close(found.images, worse + 3 * (better - worse))
+    assert not torch.equal(better, worse)
+
+
+def drawn(run, capsys, *arguments: object):
+    out = run.path.parent / "drawn.npz"
+    given = ("generate", run.path, "--num-images", 3, "--device", "cpu", "--out", out, *arguments)
+    assert unnoise([str(argument) for argument in given]) == 0
+    import numpy as np
+
+    return np.load(out)["images"].astype(int), capsys.readouterr().err
+
+
+def test_generate_with_autoguidance(run, capsys):
+    plain, _ = drawn(run, capsys)
+    same, said = drawn(run, capsys, "--autoguidance", 1)
+    assert (same == plain).all()
+    led, said = drawn(run, capsys, "--autoguidance", 3)
+    assert "Autoguidance 3, away from its own average at step 2 (sigma_rel 0.1)." in said
+    assert (led != plain).any()
+    outside, said = drawn(run, capsys, "--autoguidance", 3, "--guidance-interval", 1e6, 1e7)
+    assert (outside == plain).all()
+    assert "no effect" not in said
+    from_6, said = drawn(run, capsys, "--autoguidance", 3, "--weak", 6)
+    assert "step 6" in said
+    assert (from_6 != led).any()
+    from_itself, said = drawn(run, capsys, "--autoguidance", 3, "--weak", run.path)
+    assert abs(from_itself - plain).max() <= 1  # the difference to itself is nothing, to rounding
+    _, said = drawn(run, capsys, "--weak", 6)
+    assert "--weak has no effect here" in said
+
+
+def test_generate_with_a_compiled_network(run, capsys, monkeypatch):
+    plain, _ = drawn(run, capsys, "--autoguidance", 2)
+    networks = []
+
+    def compiler(network):
+        networks.append(network)
+        return lambda *told: network(*told)
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    same, said = drawn(run, capsys, "--autoguidance", 2, "--compile")
+    assert (same == plain).all()
+    assert len(networks) == 2  # the weaker one, too
+    assert "takes a minute" in said
+
+    def none(_network):
+        raise OSError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", none)
+    same, said = drawn(run, capsys, "--autoguidance", 2, "--compile")
+    assert (same == plain).all()
+    assert "can't be compiled here (OSError: no compiler)" in said
+    assert "Going on without." in said
+
+
+def refused(capsys, *arguments: object) -> str:
+    capsys.readouterr()
+    assert unnoise([str(argument) for argument in arguments]) == 2
+    (sentence,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("unnoise: ")]
+    return sentence
+
+
+def test_what_is_refused(run, tmp_path, capsys):
+    ask = ("generate", run.path, "--device", "cpu", "--autoguidance")
+    assert "take one of 2, 4, 6, 8" in refused(capsys, *ask, 2, "--weak", 5)
+    assert "There is no run at" in refused(capsys, *ask, 2, "--weak", tmp_path / "none")
+    assert "scale is at least 0" in refused(capsys, *ask, -1)
+    large = replace(run.config, data=replace(run.config.data, height=16, width=16))
+    other = Run.create(tmp_path / "large", large)
+    shutil.copy(run.path / "model.safetensors", other.path)
+    assert "images of (channels, height, width) (1, 16, 16)" in refused(capsys, *ask, 2, "--weak", other.path)
+    Snapshots(run.path / "ema")._keep([8])
+    assert "the averages of one step only, 8" in refused(capsys, *ask, 2)
+    shutil.rmtree(run.path / "ema")
+    assert "There are no stored averages in" in refused(capsys, *ask, 2)

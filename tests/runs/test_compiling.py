@@ -1,0 +1,156 @@
+"""A compiled network learns what the network would have learned, under the same names."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import unnoise
+from helpers.oracles import last
+from helpers.runs import digits, start
+from unnoise.cli import run
+from unnoise.runs import compiling
+from unnoise.runs.compiling import compile_in_place
+from unnoise.training.loop import train
+
+TINY = ["network.widths=[8,16]", 'network.attention=["none","none"]']
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Stands in for the compiler: the network's own call, counted."""
+    batches = []
+
+    def compiler(module):
+        def faster(noisy_images, *told, **more):
+            batches.append(len(noisy_images))
+            return module._call_impl(noisy_images, *told, **more)
+
+        module._compiled_call_impl = faster
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compiler)
+    return batches
+
+
+def losses(made, compiled=None) -> list[float]:
+    return [float(step.result.loss) for step in train(made, digits(), compiled=compiled)]
+
+
+def saved(made) -> dict[str, dict[str, torch.Tensor]]:
+    return {str(file.relative_to(made.path)): load_file(file) for file in made.path.rglob("*.safetensors")}
+
+
+def test_training_calls_what_was_compiled_and_saves_the_same_files(tmp_path, calls):
+    plain, faster = (start(tmp_path / name, 4) for name in ("plain", "faster"))
+    heard = []
+    assert losses(faster, heard.append) == losses(plain)
+    assert calls == [16] * 5  # one to rehearse; nothing but training calls it
+    assert len(heard) == 1
+    assert heard[0] > 0
+    expected, found = saved(plain), saved(faster)
+    assert found.keys() == expected.keys()
+    for name, tensors in expected.items():
+        assert found[name].keys() == tensors.keys()
+        assert all(torch.equal(found[name][key], value) for key, value in tensors.items())
+
+
+@pytest.mark.parametrize("changes", [("network.dropout=0.2",), ('network.normalization="batch"',)])
+def test_a_rehearsal_changes_nothing(tmp_path, changes):
+    diffusion = start(tmp_path / "r", recipe_changes=changes).config.build()
+    before = {name: value.clone() for name, value in diffusion.network.state_dict().items()}
+    numbers = torch.get_rng_state()
+    diffusion.rehearse(digits().take(range(5)), accumulate=2)
+    assert torch.equal(torch.get_rng_state(), numbers)
+    after = diffusion.network.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert all(parameter.grad is None for parameter in diffusion.network.parameters())
+    assert diffusion.average.steps == 0
+
+
+def test_a_run_goes_on_with_and_without(tmp_path, calls):
+    made, whole = (start(tmp_path / name, 6) for name in ("parts", "whole"))
+    for compiled in (lambda _: None, None, lambda _: None):
+        steps = train(made, digits(), compiled=compiled)
+        assert len([next(steps), next(steps)]) == 2
+        steps.close()
+    assert calls == [16] * 6
+    last(train(whole, digits()))
+    one, other = (load_file(each.path / "model.safetensors") for each in (made, whole))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_cannot_be_compiled_trains_as_it_is_after_one_sentence(tmp_path, monkeypatch):
+    def compiler(module):
+        def fails(*_told, **_more):
+            raise OSError("No working C++ compiler found\nand much more")
+
+        module._compiled_call_impl = fails
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compiler)
+    plain, other = (start(tmp_path / name, 3) for name in ("plain", "other"))
+    with pytest.warns(UserWarning, match=r"can't be compiled here \(OSError: No working C") as told:
+        found = losses(other, pytest.fail)
+    (warning,) = told
+    assert str(warning.message).endswith(
+        "compiler found), and it trains as it is: install a C++ compiler, or leave --compile out."
+    )
+    assert found == losses(plain)
+
+
+def test_what_was_compiled_is_kept_beside_the_pictures_unless_told_elsewhere(tmp_path, calls, monkeypatch):
+    diffusion = start(tmp_path / "r").config.build()
+    compile_in_place(diffusion, digits().take(range(4)))
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "cache" / "compiled")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "elsewhere")
+    compiling._keep_what_is_compiled()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
+
+
+def test_the_command_says_how_long_it_took(tmp_path, calls, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    options = ["--device", "cpu", "--batch-size", "4", "--held-out", "0"]
+    changes = ["--set", *TINY, "sampling.num_steps=2"]
+    assert run(["train", "digits", "--out", "r", "--steps", "2", *options, "--compile", *changes]) == 0
+    said = capsys.readouterr().err
+    assert "Compiling the network" in said
+    assert "Compiled in " in said
+    assert run(["train", "digits", "--out", "r", "--steps", "3", *options, "--resume"]) == 0
+    assert "ompil" not in capsys.readouterr().err
+    assert Path("r/training/0000000003.safetensors").exists()
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_for_real(tmp_path, backend):
+    if backend == "inductor" and shutil.which("g++") is None:
+        pytest.skip("PyTorch compiles for CPUs with g++, which is not here")
+    tests = Path(__file__).parents[1]
+    arguments = [sys.executable, tests / "helpers" / "compiled_steps.py", backend]
+    search = os.pathsep.join([str(Path(unnoise.__file__).parents[1]), str(tests)])
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": search}
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["seconds"] > 0, done.stderr
+    plain, faster = found["losses"]
+    assert faster == pytest.approx(plain, abs=1e-4)
+    assert found["graphs"] == [1, 1]  # the rehearsal has shown it all that there is to compile
+    assert found["still compiled"]
+    assert found["flops"][0] == found["flops"][1]
+    for keys in (found["keys"], found["averaged"]):
+        assert keys[0] == keys[1]
+    assert bool(list((tmp_path / "cache/compiled").rglob("*.so"))) == (backend == "inductor")

@@ -1,0 +1,196 @@
+"""A run that is killed at any moment goes on to the very weights of the run that never was."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from helpers import reliability
+from helpers.killed import SOURCE, STEPS, Aim, begin, server
+from unnoise.utils.tensor_files import read_tensors
+
+KILLS = 60
+AIMED = [
+    Aim(what, count, after)
+    for what, counts in (
+        ("half", (1, 2, 3, 7)),
+        ("flush", (1, 3, 8, 17)),
+        ("name", (2, 5, 9)),
+        ("sweep", (1, 4)),
+    )
+    for count in counts
+    for after in (False, True)
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with some pictures in it."""
+    folder = tmp_path_factory.mktemp("kills")
+    pictures = (load_digits().images[:120] * 15).astype(np.uint8)
+    np.save(folder / SOURCE, pictures)
+    os.environ["UNNOISE_CACHE"] = str(folder / "cache")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def children():
+    return server()
+
+
+def files_of(run: Path) -> dict[str, tuple[bytes, dict[str, str]]]:
+    """What must be the same: the last state, the averaged weights, and the averages that were stored."""
+    (*_, state) = sorted((run / "training").glob("[0-9]*.safetensors"))
+    assert state.stem == f"{STEPS:010d}"
+    return {path.name: content(path) for path in (state, run / "model.safetensors", *(run / "ema").iterdir())}
+
+
+def content(path: Path) -> tuple[bytes, dict[str, str]]:
+    """All tensors, and the facts but for what can't be the same: the time that it took."""
+    data, (_, facts) = path.read_bytes(), read_tensors(path)
+    facts.pop("seconds", None)
+    return data[8 + int.from_bytes(data[:8], "little") :], facts
+
+
+def weights(files: dict[str, tuple[bytes, dict[str, str]]]) -> list[tuple[bytes, dict[str, str]]]:
+    """But for averages on the way: for those there may have been no room."""
+    return [files[name] for name in (f"{STEPS:010d}.safetensors", "model.safetensors")]
+
+
+@pytest.fixture(scope="module")
+def unharmed(place, children):
+    """The run that was never killed, and how long it took."""
+    run = place / "unharmed"
+    children.Process(target=str).start()  # the server imports everything for the first child
+    child = begin(children, run)
+    started = time.monotonic()
+    child.join()
+    assert child.exitcode == 0, run.with_suffix(".err").read_text()
+    files = files_of(run)
+    assert len(files) > 2
+    return files, time.monotonic() - started
+
+
+def finished(children, run: Path) -> dict[str, tuple[bytes, dict[str, str]]]:
+    child = begin(children, run)
+    child.join()
+    assert child.exitcode == 0, run.with_suffix(".err").read_text()
+    return files_of(run)
+
+
+@pytest.mark.slow
+@pytest.mark.row("L8")
+def test_killed_at_sixty_moments(place, children, unharmed):
+    """At random times, and in the midst of writing: files half written, flushed or not, named or not."""
+    expected, duration = unharmed
+    numbers = np.random.default_rng(7)
+    aims, late, different = iter(AIMED), 0, []
+    killed = 0
+    while killed < KILLS:
+        run, aim = place / f"killed-{killed}", next(aims, None)
+        moment = numbers.uniform(0, duration)
+        child = begin(children, run, aim)
+        child.join(None if aim else moment)
+        child.kill()
+        child.join()
+        if child.exitcode == 0:  # it came too late
+            late += 1
+            assert late <= KILLS, aim
+        else:
+            assert child.exitcode == -signal.SIGKILL, run.with_suffix(".err").read_text()
+            killed += 1
+        if finished(children, run) != expected:
+            different.append(aim or moment)
+        shutil.rmtree(run)
+    told = f"{killed} kills, {len(AIMED)} of them aimed at files, {len(different)} differences"
+    print(told)  # noqa: T201
+    assert not different
+    assert told == reliability.KILLS  # which is what docs/reliability.md says
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_signals_save_and_exit_with_0(place, children, unharmed, number):
+    expected, duration = unharmed
+    for place_in_time, moment in enumerate(np.random.default_rng(int(number)).uniform(0, duration, 4)):
+        run = place / f"signal-{number}-{place_in_time}"
+        ready = run.with_suffix(".ready")
+        child = begin(children, run)
+        while not ready.exists():  # before, in the first tenths of a second, a process just ends
+            assert child.is_alive()
+            time.sleep(0.005)
+        child.join(moment)
+        if child.is_alive():
+            os.kill(child.pid, number)
+        asked = time.monotonic()
+        child.join(30)
+        assert time.monotonic() - asked < 30
+        assert child.exitcode == 0, run.with_suffix(".err").read_text()
+        assert finished(children, run) == expected
+
+
+@pytest.mark.slow
+def test_a_second_interrupt_ends_at_once(place, children, unharmed):
+    """In the midst of a step: nothing is saved any more, and nothing that was saved is lost."""
+    expected, _ = unharmed
+    run = place / "impatient"
+    child = begin(children, run, Aim("twice", 4, after=False))
+    child.join()
+    assert child.exitcode == 130
+    told = run.with_suffix(".err").read_text()
+    assert "press Ctrl-C again to stop at once" in told
+    assert "Stopped at once: what was saved before stays." in told
+    states = sorted(path.stem for path in (run / "training").glob("[0-9]*.safetensors"))
+    assert states == ["0000000002", "0000000003"]
+    assert finished(children, run) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quota", [1, 5, 8, 13, 22])
+def test_a_full_disk_costs_nothing_but_a_sentence(place, children, unharmed, quota):
+    """Three files in a row can't be written; the run says so, keeps what it has, and goes on."""
+    expected, _ = unharmed
+    run = place / f"full-{quota}"
+    child = begin(children, run, quota=quota)
+    child.join()
+    told = run.with_suffix(".err").read_text()
+    assert "Traceback" not in told
+    assert "No space left on device" in told
+    if quota == 1:  # nothing begins where not even config.json can be written
+        assert child.exitcode == 2
+    else:
+        assert child.exitcode == 0, told
+        assert "make room there. Training goes on, and tries again later." in told
+    assert weights(finished(children, run)) == weights(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs a small disk of its own")
+def test_a_disk_that_is_really_full(place, children, unharmed, tmp_path):
+    """On a disk of 400 kB the run ends with a sentence; with room made it goes on to the same weights."""
+    expected, _ = unharmed
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        np.save(disk / SOURCE, np.load(place / SOURCE))
+        run = disk / "run"
+        child = begin(children, run)
+        child.join()
+        told = run.with_suffix(".err").read_text()
+        assert child.exitcode == 2, told
+        assert "No space left on device" in told
+        assert "Traceback" not in told
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        assert weights(finished(children, run)) == weights(expected)
+    finally:
+        subprocess.run(["umount", str(disk)], check=False)

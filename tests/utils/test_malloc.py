@@ -1,0 +1,47 @@
+"""Memory that is kept is not asked for again; measured in a process of its own, whose allocator it changes."""
+
+import json
+import platform
+import subprocess
+import sys
+
+import pytest
+
+_COUNTS = """
+import json, resource, sys
+import torch
+from unnoise.utils import malloc as heap
+
+def new_pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(8):
+        torch.zeros(64 * 2**20, dtype=torch.uint8).add_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+pages = 8 * 64 * 2**20 // resource.getpagesize()
+returned = new_pages()
+kept = heap.keep()
+new_pages()
+print(json.dumps([pages, returned, kept, new_pages()]))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="It is glibc that is asked.")
+def test_memory_that_is_kept_is_not_asked_for_again():
+    done = subprocess.run([sys.executable, "-c", _COUNTS], capture_output=True, text=True, check=True)
+    pages, returned, kept, again = json.loads(done.stdout)
+    assert kept is True
+    assert again < 0.01 * pages
+    assert returned > 2 * again
+
+
+@pytest.mark.parametrize("missing", ["linux", "mallopt"])
+def test_where_it_cannot_be_asked_nothing_happens(missing, monkeypatch):
+    from unnoise.utils import malloc as heap
+
+    if missing == "linux":
+        monkeypatch.setattr(sys, "platform", "darwin")
+    else:
+        monkeypatch.setattr(sys, "platform", "linux")
+        monkeypatch.setattr(heap.ctypes, "CDLL", lambda _: object())
+    assert heap.keep() is False
