@@ -6,7 +6,7 @@ import torch
 from helpers.oracles import Gaussian, column, last
 from unnoise.diffusion.guidance import Guidance, guided
 from unnoise.diffusion.samplers import ddim
-from unnoise.diffusion.samplers.sampling import Sampling, remembering
+from unnoise.diffusion.samplers.sampling import Sampling, self_conditioned
 from unnoise.diffusion.schedules import LinearBeta, OffsetCosine
 from unnoise.diffusion.tensors import Prediction
 from unnoise.diffusion.thresholding import thresholded
@@ -120,7 +120,7 @@ def test_memory_shows_each_step_the_images_of_the_one_before():
         return Gaussian()(noisy_images, noise_rates, signal_rates)
 
     noises = torch.randn(4, 1, 3, 3, dtype=torch.float64)
-    walk = list(ddim(remembering(denoise), noises, 4, OffsetCosine()))
+    walk = list(ddim(self_conditioned(denoise), noises, 4, OffsetCosine()))
     assert seen[0] is None
     for shown, prediction in zip(seen[1:], walk, strict=False):
         assert torch.equal(shown, prediction.images)

@@ -10,7 +10,7 @@ from helpers.oracles import Gaussian, column, last
 from helpers.runs import digits, start
 from unnoise import Diffusion, Normalizer
 from unnoise.cli import run as unnoise
-from unnoise.diffusion.guidance import Guidance, Weaker
+from unnoise.diffusion.guidance import Autoguidance, Guidance
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import OffsetCosine
 from unnoise.networks import UNet
@@ -28,7 +28,7 @@ BOUNDS = (-torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1))
 
 
 def away_from(weak, scale, **where):
-    return Weaker(lambda _classes: weak, Guidance(scale=scale, **where))
+    return Autoguidance(lambda _classes: weak, Guidance(scale=scale, **where))
 
 
 def never(*_arguments):
@@ -48,7 +48,7 @@ def test_the_spread_of_a_guided_gaussian_is_known(scale):
     """
     better, worse = 0.5, 0.9
     sampling = Sampling(sampler="dpmpp_2m", num_steps=400)
-    denoise = sampling.dress(
+    denoise = sampling.guided_denoise(
         lambda _: Gaussian(0.0, better), None, BOUNDS, away_from(Gaussian(0.0, worse), scale)
     )
     images = last(sampling.walk(denoise, NOISES[:1], SCHEDULE)).images
@@ -64,7 +64,7 @@ def test_the_spread_of_a_guided_gaussian_is_known(scale):
 def test_means_are_led_as_far_as_the_scale_says():
     for scale in (0.0, 2.5):
         sampling = Sampling(num_steps=200)
-        denoise = sampling.dress(
+        denoise = sampling.guided_denoise(
             lambda _: Gaussian(1.0, 1.0), None, BOUNDS, away_from(Gaussian(0.0, 1.0), scale)
         )
         images = last(sampling.walk(denoise, NOISES, SCHEDULE)).images
@@ -78,7 +78,7 @@ def test_both_kinds_of_guidance_add_up():
     means = {"class": 1.0, "none": 0.25, "weak": -0.5}
     seen = {name: Gaussian(mean, 1.0) for name, mean in means.items()}
     sampling = Sampling(guidance=Guidance(scale=3.0))
-    denoise = sampling.dress(
+    denoise = sampling.guided_denoise(
         lambda classes: seen["none" if classes is None else "class"],
         torch.zeros(4, dtype=torch.long),
         BOUNDS,
@@ -98,20 +98,22 @@ def test_scale_1_never_asks_and_an_interval_asks_inside_only():
         asked.append(float(arguments[1][0] / arguments[2][0]))
         return Gaussian(0.0, 1.0)(*arguments)
 
-    plain = sampling.dress(lambda _: Gaussian(0.3, 0.5), None, BOUNDS)
-    still = sampling.dress(lambda _: Gaussian(0.3, 0.5), None, BOUNDS, away_from(never, 1.0))
+    plain = sampling.guided_denoise(lambda _: Gaussian(0.3, 0.5), None, BOUNDS)
+    still = sampling.guided_denoise(lambda _: Gaussian(0.3, 0.5), None, BOUNDS, away_from(never, 1.0))
     for ours, theirs in zip(
         sampling.walk(still, NOISES, SCHEDULE), sampling.walk(plain, NOISES, SCHEDULE), strict=True
     ):
         assert torch.equal(ours.images, theirs.images)
     somewhere = away_from(weak, 2.0, interval=(0.5, 2.0))
-    last(sampling.walk(sampling.dress(lambda _: Gaussian(), None, BOUNDS, somewhere), NOISES, SCHEDULE))
+    last(
+        sampling.walk(sampling.guided_denoise(lambda _: Gaussian(), None, BOUNDS, somewhere), NOISES, SCHEDULE)
+    )
     assert asked
     assert all(0.5 <= ratio <= 2 for ratio in asked)
     asked.clear()
     last(
         sampling.walk(
-            sampling.dress(lambda _: Gaussian(), None, BOUNDS, away_from(weak, 2.0)), NOISES, SCHEDULE
+            sampling.guided_denoise(lambda _: Gaussian(), None, BOUNDS, away_from(weak, 2.0)), NOISES, SCHEDULE
         )
     )
     assert len(asked) == 40

@@ -8,8 +8,8 @@ import torch
 
 from unnoise.diffusion import interpolation
 from unnoise.diffusion.denoiser import Denoiser
-from unnoise.diffusion.guidance import Weaker
-from unnoise.diffusion.samplers.sampling import Sampling, remembering
+from unnoise.diffusion.guidance import Autoguidance
+from unnoise.diffusion.samplers.sampling import Sampling, self_conditioned
 from unnoise.diffusion.seeds import SeededNoises
 from unnoise.diffusion.tensors import Classes, Denoise, Frames, Images, Prediction, Trajectory
 from unnoise.utils.errors import require
@@ -18,7 +18,7 @@ from unnoise.utils.errors import require
 class Generating(Denoiser, ABC):
     """A denoiser that draws. Args as for `Diffusion`, which can also learn."""
 
-    weaker: Weaker | None = None
+    weaker: Autoguidance | None = None
     """See `autoguidance.guided_by`."""
 
     @property
@@ -33,7 +33,7 @@ class Generating(Denoiser, ABC):
     def ask(self, classes: Classes | None, *, memory: bool = True) -> Denoise:
         """`denoise` of the averaged network, told these classes, with a memory of one walk where it has one."""
         told = partial(self.ema.denoise, classes=classes)
-        return remembering(told) if memory and self.abilities.self_conditioning else told
+        return self_conditioned(told) if memory and self.abilities.self_conditioning else told
 
     def denoiser(self, sampling: Sampling, classes: Classes | None = None, *, memory: bool = True) -> Denoise:
         """`denoise` of the averaged network as samplers take it: guided, clipped, with a memory.
@@ -47,7 +47,7 @@ class Generating(Denoiser, ABC):
         )
         black = torch.zeros(1, self.image_shape[0], 1, 1)
         bounds = (self.normalizer.normalize(black), self.normalizer.normalize(black + 1))
-        return sampling.dress(partial(self.ask, memory=memory), classes, bounds, self.weaker)
+        return sampling.guided_denoise(partial(self.ask, memory=memory), classes, bounds, self.weaker)
 
     def reverse_diffusion(
         self,

@@ -9,7 +9,7 @@ the second, autoguidance, takes away what training has not finished, and keeps t
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 
@@ -56,15 +56,20 @@ class Guidance:
         return low <= ratio <= high
 
 
-class Weaker(NamedTuple):
-    """What autoguidance leads away from, and how.
+DenoiseFor: TypeAlias = Callable[[Classes | None], Denoise]
+"""`classes -> Denoise`: the denoiser conditioned on these classes, (B,), or on none."""
+
+
+class Autoguidance(NamedTuple):
+    """Autoguidance by a weaker version of the same network (2406.02507).
 
     Args:
-        ask: classes -> a denoiser that is worse in the same ways: trained for less long, or smaller.
-        guidance: how far, and where.
+        weak_denoise_for: classes -> a denoiser with the same errors, but larger ones: one that was trained for
+            less long, or that is smaller.
+        guidance: scale, rescale and interval.
     """
 
-    ask: Callable[[Classes | None], Denoise]
+    weak_denoise_for: DenoiseFor
     guidance: Guidance
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from unnoise.diffusion.diffusion import Diffusion
-from unnoise.diffusion.guidance import Guidance, Weaker
+from unnoise.diffusion.guidance import Autoguidance, Guidance
 from unnoise.optim.power_ema import Profile
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.snapshots import Snapshots
@@ -54,7 +54,7 @@ def guided_by(diffusion: Diffusion, weak: Diffusion, guidance: Guidance) -> Diff
         "take one that knows the same, or none.",
     )
     guided = copy.copy(diffusion)
-    guided.weaker = Weaker(weak.ask if classes else lambda _: weak.ask(None), guidance)
+    guided.weaker = Autoguidance(weak.ask if classes else lambda _: weak.ask(None), guidance)
     return guided
 
 

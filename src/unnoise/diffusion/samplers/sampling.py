@@ -6,7 +6,7 @@ from functools import partial
 from typing import Literal, Protocol, get_args
 
 from unnoise.diffusion import samplers
-from unnoise.diffusion.guidance import Guidance, Weaker, guided
+from unnoise.diffusion.guidance import Autoguidance, DenoiseFor, Guidance, guided
 from unnoise.diffusion.schedules import RatePair, Schedule
 from unnoise.diffusion.tensors import Classes, Denoise, Images, Prediction, Rates
 from unnoise.diffusion.thresholding import Bounds, Clip, thresholded
@@ -83,22 +83,26 @@ class Sampling:
         """How often a walk calls `denoise`, which is what it costs (guidance makes two of each)."""
         return SOLVERS[self.sampler].calls(self.grid(schedule))
 
-    def dress(
+    def guided_denoise(
         self,
-        ask: Callable[[Classes | None], Denoise],
+        denoise_for: DenoiseFor,
         classes: Classes | None,
         bounds: Bounds,
-        weaker: Weaker | None = None,
+        autoguidance: Autoguidance | None = None,
     ) -> Denoise:
-        """The denoiser that `ask` gives for some classes, guided and kept within bounds.
+        """The denoiser for these classes, with autoguidance, classifier-free guidance and clipping.
 
-        Led away from a `weaker` one first, where there is one, and then from what it is without the classes.
+        Args:
+            denoise_for: classes -> the denoiser without guidance.
+            classes: (B,), or None, in which case there is no classifier-free guidance.
+            bounds: black and white as the network sees them; see `thresholding.thresholded`.
+            autoguidance: the weaker denoiser and its own guidance, if there is one.
         """
-        denoise = ask(classes)
-        if weaker is not None:
-            denoise = guided(denoise, weaker.ask(classes), weaker.guidance)
+        denoise = denoise_for(classes)
+        if autoguidance is not None:
+            denoise = guided(denoise, autoguidance.weak_denoise_for(classes), autoguidance.guidance)
         if classes is not None:
-            denoise = guided(denoise, ask(None), self.guidance)
+            denoise = guided(denoise, denoise_for(None), self.guidance)
         return thresholded(denoise, bounds, self.clip)
 
     def walk(
@@ -175,7 +179,7 @@ SOLVERS: Mapping[SamplerName, Solver] = {
 """Every sampler by its name, with the options that a `Sampling` does not choose."""
 
 
-def remembering(denoise: Callable[..., Prediction]) -> Denoise:
+def self_conditioned(denoise: Callable[..., Prediction]) -> Denoise:
     """A denoiser that is shown its own last images: self-conditioning (2208.04202, section 3.2).
 
     It remembers one walk; make another for the next.
