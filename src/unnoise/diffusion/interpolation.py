@@ -1,7 +1,7 @@
-r"""Between two noises one travels on the sphere, so that every noise on the way is as strong as both ends.
+r"""Spherical interpolation (slerp) between noises.
 
-For independent a, b with unit variance, Var(w_a a + w_b b) = w_a^2 + w_b^2: a straight line has variance 1/2
-in the middle, and the picture made from it is washed out.
+For independent a, b with unit variance, Var(w_a a + w_b b) = w_a^2 + w_b^2. Linear interpolation has variance
+1/2 in the middle, and pictures from such noise are washed out; spherical interpolation keeps the variance.
 """
 
 import math
@@ -13,22 +13,22 @@ from unnoise.utils.errors import require
 
 
 def slerp(start: Images, end: Images, fractions: Rates) -> Images:
-    r"""Spherical linear interpolation (Shoemake 1985), along the actual angle between the two noises.
+    r"""Spherical linear interpolation (Shoemake 1985), by the actual angle w between the two noises.
 
         (sin((1 - f) w) start + sin(f w) end) / sin(w),      cos(w) = <start, end> / (|start| |end|)
 
-    f = 0 gives `start`, f = 1 gives `end`; the angle is taken for each pair over (C, H, W). Where the two are
-    (anti)parallel the great circle is not defined, and the straight line is taken.
+    f = 0 gives `start`, f = 1 gives `end`. The angle is computed for each pair over (C, H, W). Where the two
+    are parallel or opposite the great circle is not defined, and the interpolation is linear.
 
     Args:
         start, end: (B, C, H, W).
-        fractions: (B, 1, 1, 1), 0 to 1.
+        fractions: f, (B, 1, 1, 1), from 0 to 1.
     """
     norms = [images.flatten(1).norm(dim=1).clamp(min=torch.finfo(images.dtype).tiny) for images in (start, end)]
     cosines = (start * end).flatten(1).sum(1) / (norms[0] * norms[1])
     angles = cosines.clamp(-1, 1).acos().view(-1, 1, 1, 1)
     sines = angles.sin()
-    straight = sines < 2e-3  # float32 knows a cosine near 1 to 1e-7, and its angle to 5e-4
+    straight = sines < 2e-3  # in float32 a cosine near 1 has an error of 1e-7, and its angle of 5e-4
     sines = sines.where(~straight, torch.ones_like(sines))
     weights = ((1 - fractions) * angles).sin() / sines, (fractions * angles).sin() / sines
     return start * torch.where(straight, 1 - fractions, weights[0]) + end * torch.where(
@@ -37,25 +37,32 @@ def slerp(start: Images, end: Images, fractions: Rates) -> Images:
 
 
 def sin_cos(start: Images, end: Images, fractions: Rates) -> Images:
-    """The book's form, which takes the angle to be 90 degrees: cos(pi f / 2) start + sin(pi f / 2) end.
+    """Interpolation for orthogonal noises, cos(pi f / 2) start + sin(pi f / 2) end (Generative Deep Learning).
 
-    In thousands of dimensions two random noises are so nearly at a right angle that it agrees with `slerp`.
-    Generative Deep Learning writes it as sin(pi t / 2) a + cos(pi t / 2) b: its t = 0 gives b.
+    In thousands of dimensions random noises are nearly orthogonal, and it agrees with `slerp`. The book writes
+    sin(pi t / 2) a + cos(pi t / 2) b, so that its t = 0 gives b.
+
+    Args:
+        start, end: (B, C, H, W).
+        fractions: f, (B, 1, 1, 1), from 0 to 1.
     """
     angles = fractions * (math.pi / 2)
     return angles.cos() * start + angles.sin() * end
 
 
 def path(noises: Images, frames: int, *, closed: bool = False) -> Frames:
-    """A walk by `slerp` through N noises: (frames, C, H, W), evenly spaced, both ends included.
+    """Noises interpolated by `slerp` through N noises: (frames, C, H, W), evenly spaced, with both ends.
 
-    With `closed` it returns from the last to the first, without repeating the first: a loop for a GIF.
+    Args:
+        noises: (N, C, H, W).
+        frames: how many noises are returned.
+        closed: also from the last noises back to the first, without repeating the first: a loop for a GIF.
 
     Raises:
         UnnoiseError: for fewer than 2 noises or fewer frames than noises.
     """
     count = len(noises)
-    require(count >= 2, f"A morph needs at least 2 seeds to go between, but got {count}: name one more.")
+    require(count >= 2, f"A morph needs at least 2 seeds, but got {count}: name one more.")
     require(
         frames >= count,
         f"A morph through {count} noises needs at least {count} frames, but got {frames}: ask for more frames.",

@@ -1,7 +1,7 @@
-"""The network sees images of mean 0 and variance 1; one object holds both directions.
+"""Normalisation of images to mean 0 and variance 1, and back.
 
-Noise is added after normalisation, so the standard deviation sets the signal-to-noise ratio: dividing by r
-times the true one moves the log-SNR by -2 ln r at every noise level.
+Noise is added to normalised images, so the standard deviation sets the signal-to-noise ratio: dividing by r
+times the true standard deviation changes the log-SNR by -2 ln r at every noise level.
 """
 
 import math
@@ -12,14 +12,14 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from unnoise.utils.errors import require
+from unnoise.utils.errors import UnnoiseError, require
 
 _SMALLEST_STD = 1 / 255
-"""A channel that never changes (full alpha, say) has no spread: one grey level stands in for it."""
+"""The smallest standard deviation, of one grey level, for channels that are constant."""
 
 
 _SLICE = 2**22
-"""Values that are worked on at once, which keeps the memory flat."""
+"""The number of values computed at once, which limits the memory."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Normalizer:
     """Per-channel mean and standard deviation of images in [0, 1].
 
     Args:
-        mean, std: one number for each channel, in units of the full range.
+        mean, std: one number for each channel (or one for all), in units of the range [0, 1].
 
     Raises:
-        UnnoiseError: for different lengths, or a std that is not positive.
+        UnnoiseError: for different lengths, or a std that is not above 0 and finite.
     """
 
     mean: tuple[float, ...] = (0.0,)
@@ -45,14 +45,14 @@ class Normalizer:
 
     @classmethod
     def fit(cls, images: Tensor | Iterable[Tensor]) -> "Normalizer":
-        """The population statistics of each channel, over all images, rows and columns.
+        """A normalizer with the mean and population standard deviation of each channel of these images.
 
         Args:
-            images: (N, C, H, W), or an iterable of such batches (of any sizes), so that the set need not fit
-                into memory; floats in [0, 1], or uint8 0 to 255.
+            images: (N, C, H, W), or an iterable of such batches of any size, so that the data set need not fit
+                into memory; floats in [0, 1], or uint8 from 0 to 255.
 
-        Means and squared deviations are merged batch by batch in float64 (Chan, Golub, LeVeque 1983), so
-        streaming equals one shot to rounding.
+        Means and squared deviations are merged batch by batch in float64 (Chan, Golub and LeVeque 1983). The
+        result does not depend on the batches, except for rounding.
 
         Raises:
             UnnoiseError: when there are no images.
@@ -70,17 +70,21 @@ class Normalizer:
             total, shift = count + values.shape[1], batch_mean - mean
             squares = squares + batch_squares + shift.square() * (count * values.shape[1] / total)
             mean, count = mean + shift * (values.shape[1] / total), total
-        require(count > 0, "A Normalizer is fitted to at least one image, but got none.")
+        require(count > 0, "A Normalizer needs at least one image, but got none.")
         std = (squares / count).sqrt().clamp(min=_SMALLEST_STD)
         return cls(tuple(mean.tolist()), tuple(std.tolist()))
 
     @classmethod
     def of_sums(cls, count: int, sums: Sequence[int], squares: Sequence[int]) -> "Normalizer":
-        """The same from exact integers: how many bytes a channel has, their sum, and the sum of their squares.
+        """The same from integer sums of uint8 values, which are exact.
 
-        mean = sum / (255 count),    std = sqrt(count squares - sum^2) / (255 count)
+            mean = sum / (255 count),    std = sqrt(count squares - sum^2) / (255 count)
+
+        Args:
+            count: the number of values in each channel.
+            sums, squares: for each channel, the sum of the values and that of their squares.
         """
-        require(count > 0, "A Normalizer is fitted to at least one image, but got none.")
+        require(count > 0, "A Normalizer needs at least one image, but got none.")
         stds = (
             math.sqrt(count * square - total * total) / (255 * count)
             for total, square in zip(sums, squares, strict=True)
@@ -91,27 +95,27 @@ class Normalizer:
 
     @classmethod
     def imagenet(cls, channels: int = 3) -> "Normalizer":
-        """ImageNet's statistics: [0, 1] becomes about [-2.1, 2.6]. Grey pictures take the mean of the three.
+        """ImageNet's statistics: [0, 1] becomes about [-2.1, 2.6]. For 1 channel, the mean of the three.
 
         Raises:
             UnnoiseError: for other than 1 or 3 channels.
         """
         require(
             channels in (1, 3),
-            f"ImageNet's statistics are for 1 or 3 channels, not {channels}: take the data set's own.",
+            f"ImageNet's statistics are for 1 or 3 channels, but got {channels}: use those of the data set.",
         )
         return cls((0.449,), (0.226,)) if channels == 1 else cls((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
     @classmethod
     def symmetric(cls, channels: int = 1) -> "Normalizer":
-        """2 x - 1: [0, 1] becomes [-1, 1]. Its variance is below 1, so the data's log-SNR is shifted."""
+        """2 x - 1: [0, 1] becomes [-1, 1]. The variance is then below 1, which shifts the log-SNR."""
         return cls((0.5,) * channels, (0.5,) * channels)
 
     def normalize(
         self,
         images: Float[Tensor, "*batch channels height width"] | UInt8[Tensor, "*batch channels height width"],
     ) -> Float[Tensor, "*batch channels height width"]:
-        """(images - mean) / std, on (..., C, H, W): floats in [0, 1], or uint8 0 to 255."""
+        """Normalised images, (images - mean) / std: (..., C, H, W), floats in [0, 1] or uint8 from 0 to 255."""
         values = images.float() / 255 if images.dtype == torch.uint8 else images
         mean, std = self._statistics(values)
         return (values - mean) / std
@@ -119,22 +123,22 @@ class Normalizer:
     def denormalize(
         self, images: Float[Tensor, "*batch channels height width"]
     ) -> Float[Tensor, "*batch channels height width"]:
-        """Mean + std * images, clipped to [0, 1], on (C, H, W), (N, C, H, W) or (S, N, C, H, W)."""
+        """Images from normalised ones, mean + std * images clipped to [0, 1]: (..., C, H, W)."""
         mean, std = self._statistics(images)
         return (mean + std * images).clamp(0, 1)
 
     def _statistics(self, images: Tensor) -> tuple[Tensor, Tensor]:
         channels = images.shape[-3]
-        require(
-            len(self.mean) in (1, channels),
-            f"This Normalizer was made for {len(self.mean)} channels, but the images have {channels}.",
-        )
+        if len(self.mean) not in (1, channels):
+            raise UnnoiseError(
+                f"This Normalizer has {len(self.mean)} channels, but the images have {channels}."
+            )
         mean, std = (images.new_tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
         return mean, std
 
 
 def _slices(batches: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The same images, not too many at a time."""
+    """The same images, in batches of at most `_SLICE` values."""
     for batch in batches:
         if batch.numel():
             images = max(1, _SLICE // batch[0].numel())

@@ -1,4 +1,6 @@
-r"""An objective says what the network predicts and what the loss compares; both convert to `Prediction`.
+r"""Training objectives: noise, image, velocity and flow prediction, and the loss.
+
+Each network output converts to a `Prediction` of noises and images:
 
     noise:     x_0 = (x_t - sigma out) / alpha                           (DDPM, 2006.11239, eq. 9)
     image:     eps = (x_t - alpha out) / sigma
@@ -8,9 +10,9 @@ r"""An objective says what the network predicts and what the loss compares; both
     flow:      u = eps - x_0,   x_0 = (x_t - sigma out) / w,   eps = (x_t + alpha out) / w,   w = alpha + sigma
                                                   (Rectified Flow, 2209.03003, eq. 1; Flow Matching, 2210.02747)
 
-The first two divide by a rate, which may be 0; velocity and flow are defined at both ends of every schedule.
+The first two divide by a rate, which may be 0; velocity and flow are defined on the whole of every schedule.
 
-They are one family: at a given noise level each is a linear function of x_t and of each other. EDM's network
+At a given noise level each is a linear function of x_t and of any other. EDM's network
 (2206.00364, eq. 7) with c_skip, c_out and c_in for data of unit variance is minus the velocity: with
 sigma = noise / signal and y = x_t / signal, c_in y = x_t, and c_skip y + c_out F = alpha x_t + sigma_t F = x_0.
 Flow matching's x_t = (1 - t) x_0 + t eps is `RectifiedFlow` without the division by its length r, and its
@@ -31,16 +33,16 @@ TARGETS: tuple[Target, ...] = ("noise", "image", "velocity", "flow")
 Loss = Literal["l1", "l2", "huber"]
 
 _SMALLEST_DIVISOR = 1e-5
-"""Keeps a division by a rate finite at the very ends; above it the conversions are exact."""
+"""The smallest divisor: keeps divisions by a rate finite at the ends of a schedule."""
 
 
 def velocity(prediction: Prediction, noise_rates: Rates, signal_rates: Rates) -> Images:
-    """V = signal_rate * noise - noise_rate * image: the direction in which x_t turns as its angle grows."""
+    """Velocity v = signal_rate * noises - noise_rate * images, the derivative of x_t by its angle."""
     return signal_rates * prediction.noises - noise_rates * prediction.images
 
 
 def distance(loss: Loss, left: Images, right: Images) -> PerImage:
-    """Each image's mean of |d| (l1), d^2 (l2) or Huber's d^2 / 2 up to |d| = 1, then |d| - 1 / 2: (B,)."""
+    """Loss of each image, (B,): the mean of |d| (l1), d^2 (l2) or Huber's d^2 / 2, |d| - 1/2 above 1."""
     match loss:
         case "l1":
             elements = functional.l1_loss(left, right, reduction="none")
@@ -53,10 +55,14 @@ def distance(loss: Loss, left: Images, right: Images) -> PerImage:
 
 @dataclass(frozen=True)
 class Objective:
-    """What the network `predicts`, what the loss `compares`, by which `loss`, and the `weighting` of levels.
+    """Training objective: prediction target, compared quantity, loss and weighting.
 
-    The same network output can be judged as noise, as image or as velocity, since each is a linear
-    function of the others at a given noise level: comparing another one only reweights the noise levels.
+    Args:
+        predicts: the quantity that the network outputs.
+        compares: the quantity that the loss compares. As each is a linear function of the others at a given
+            noise level, comparing another one only changes the weight of each noise level.
+        loss: l1, l2 or huber; see `distance`.
+        weighting: of the noise levels; see `weightings`.
 
     Raises:
         UnnoiseError: for a name that is not one of the above.
@@ -78,10 +84,9 @@ class Objective:
     def separate(
         self, output: Images, noisy_images: Images, noise_rates: Rates, signal_rates: Rates
     ) -> Prediction:
-        """Turns the network's output into the noises and images that mix to `noisy_images`.
+        """The noises and images that follow from the network's output, and mix to `noisy_images`.
 
-        Both returned tensors are (B, C, H, W), and signal_rates * images + noise_rates * noises gives
-        noisy_images back to rounding.
+        All are (B, C, H, W). signal_rates * images + noise_rates * noises = noisy_images, except for rounding.
         """
         match self.predicts:
             case "noise":
@@ -101,13 +106,13 @@ class Objective:
                 return Prediction((noisy_images + signal_rates * output) / whole, images)
 
     def target(self, truth: Prediction, noise_rates: Rates, signal_rates: Rates) -> Images:
-        """What a perfect network would output for the true noises and images."""
+        """The training target: the output of a perfect network for the true noises and images, (B, C, H, W)."""
         return _component(self.predicts, truth, noise_rates, signal_rates)
 
     def compare(
         self, prediction: Prediction, truth: Prediction, noise_rates: Rates, signal_rates: Rates
     ) -> PerImage:
-        """The weighted loss between what was predicted and what was mixed, of each image, (B,), in float32."""
+        """Weighted loss of each image, (B,), in float32, between predicted and true noises and images."""
         left, right = (
             _component(self.compares, pair, noise_rates, signal_rates).float() for pair in (prediction, truth)
         )
@@ -118,7 +123,7 @@ class Objective:
         return losses * (self.weighting(snr) / self._units(noise_rates, signal_rates, snr)).flatten()
 
     def _units(self, noise_rates: Rates, signal_rates: Rates, snr: Rates) -> Rates:
-        """How many times |x_0 - x_0_hat|^2 the compared squared error is."""
+        """The squared error of the compared quantity, in units of |x_0 - x_0_hat|^2."""
         match self.compares:
             case "noise":
                 return snr.clamp(min=_SMALLEST_DIVISOR**2)

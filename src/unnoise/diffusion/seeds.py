@@ -1,4 +1,4 @@
-"""Every picture has a seed of its own, so seed 7 is the same picture in any batch, on any device."""
+"""Seeded noises: one random generator for each image, so that a seed gives one picture in any batch."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,16 +10,17 @@ from unnoise.utils.errors import require
 
 
 def require_seeds(seeds: Sequence[int]) -> None:
-    """Raises `UnnoiseError` unless every seed is from 0 to 2^63 - 1."""
+    """Raises `UnnoiseError` for a seed outside 0 ... 2^63 - 1."""
     for seed in seeds:
         require(0 <= seed < 2**63, f"A seed is a whole number from 0 to 2^63 - 1, but got {seed}.")
 
 
 @contextmanager
 def global_numbers_from(generator: torch.Generator, part: int = 0) -> Iterator[None]:
-    """Inside, PyTorch's global numbers, which dropout draws, follow this generator; outside nothing changes.
+    """Context in which PyTorch's global generator, as used by dropout, is seeded from this generator.
 
-    Those who share a generator but not a part of the batch get other numbers.
+    Afterwards the global generator is as before. Processes with the same generator give different values of
+    `part` to draw different numbers.
     """
     where = [generator.device] if generator.device.type == "cuda" else []
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
@@ -29,14 +30,17 @@ def global_numbers_from(generator: torch.Generator, part: int = 0) -> Iterator[N
 
 
 class SeededNoises:
-    """Gaussian noise from one random generator for each image.
+    """Gaussian noises from one random generator for each image.
 
-    The generators live on the CPU, where a seed gives the same numbers whatever the device of the network.
+    The generators are on the CPU, so that a seed gives the same numbers on every device.
 
     Args:
         seeds: one integer for each image.
         shape: (channels, height, width) of an image.
-        device: where the noises are put.
+        device: of the noises.
+
+    Raises:
+        UnnoiseError: for a seed outside 0 ... 2^63 - 1.
     """
 
     def __init__(
@@ -48,10 +52,10 @@ class SeededNoises:
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def __call__(self) -> Images:
-        """The next noises, (len(seeds), C, H, W): first those that sampling starts from."""
+        """The next noises, (len(seeds), C, H, W); the first are the initial noises of sampling."""
         drawn = [torch.randn(self.shape, generator=generator) for generator in self.generators]
         return torch.stack(drawn).to(self.device)
 
     def uniforms(self) -> Rates:
-        """The next number in [0, 1) of each image, (len(seeds), 1, 1, 1), on the CPU."""
+        """The next uniform number in [0, 1) for each image, (len(seeds), 1, 1, 1), on the CPU."""
         return torch.stack([torch.rand((1, 1, 1), generator=generator) for generator in self.generators])

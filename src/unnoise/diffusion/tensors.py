@@ -1,43 +1,45 @@
-r"""One equation names every tensor: noisy_images = signal_rates * images + noise_rates * noises.
+r"""Tensor types, `Prediction`, `Denoise` and the one equation of the forward process.
 
     x_t = \alpha_t x_0 + \sigma_t \epsilon,        \alpha_t^2 + \sigma_t^2 = 1
+    noisy_images = signal_rates * images + noise_rates * noises
 
-Everywhere in unnoise the noise comes first: `(noise_rates, signal_rates)`, `Prediction(noises, images)`.
-A *rate* is a standard deviation; the *variance* is its square.
+The noise comes first everywhere: `(noise_rates, signal_rates)`, `Prediction(noises, images)`. A rate is a
+standard deviation, and the variance is its square.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 Images: TypeAlias = Float[Tensor, "batch channels height width"]
-"""A batch of pictures, noises or velocities: normalised, or in [0, 1] where a docstring says so."""
+"""A batch of images, noises or velocities: normalised, or in [0, 1] where a docstring says so."""
 
 Trajectory: TypeAlias = Float[Tensor, "steps batch channels height width"]
-"""The reverse process step by step, stacked."""
+"""The images at each step of the reverse process, stacked."""
 
 Frames: TypeAlias = Float[Tensor, "frames channels height width"]
-"""Images of another number than those they were made from."""
+"""Images whose number differs from that of the images they are made from."""
 
 Features: TypeAlias = Float[Tensor, "batch features height width"]
-"""What a layer of a network takes in."""
+"""The input of a layer of a network."""
 
 NextFeatures: TypeAlias = Float[Tensor, "batch next_features height width"]
-"""What it gives out, where the number of channels may change."""
+"""The output of a layer that may change the number of channels."""
 
 Pixels: TypeAlias = UInt8[Tensor, "batch channels height width"]
-"""Pictures as files hold them: 0 to 255."""
+"""Images as they are in files, from 0 to 255."""
 
 SomePixels: TypeAlias = UInt8[Tensor, "_ channels height width"]
-"""Pixels in a list of batches, the last of which may be smaller."""
+"""Pixels of one of several batches, which may differ in size."""
 
 SomeClasses: TypeAlias = Int[Tensor, " _"]
-"""Their classes."""
+"""The classes of `SomePixels`."""
 
 Rates: TypeAlias = Float[Tensor, "batch 1 1 1"]
-"""One number for each image (a time, a rate), ready to multiply a batch of images."""
+"""One number for each image (a time or a rate), in a shape that multiplies a batch of images."""
 
 PerImage: TypeAlias = Float[Tensor, " batch"]
 """One number for each image, such as its loss."""
@@ -45,15 +47,15 @@ PerImage: TypeAlias = Float[Tensor, " batch"]
 Scalar: TypeAlias = Float[Tensor, ""]
 
 Classes: TypeAlias = Int[Tensor, " batch"]
-"""The class of each image, 0 ... C - 1; C stands for none."""
+"""The class of each image, 0 ... C - 1; C stands for no class."""
 
 
 class Prediction(NamedTuple):
-    """The two components that a noisy image is separated into, each (B, C, H, W).
+    """The noises and images that a denoiser predicts from noisy images, each (B, C, H, W).
 
-    `variances` is there where a network learned them: the place of the reverse step's log-variance between the
-    smaller (0) and the larger (1) of the two that are known (Improved DDPM, 2102.09672, eq. 15).
-    `uncertainties`, likewise, is the logarithm of the loss that the network expects, (B,).
+    `variances`, of networks that learn them, are v of the reverse step's log-variance v log large +
+    (1 - v) log small (Improved DDPM, 2102.09672, eq. 15). `uncertainties`, likewise, are the logarithm of the
+    loss that the network expects, (B,) (EDM2, 2312.02696, eq. 21).
     """
 
     noises: Images
@@ -63,14 +65,40 @@ class Prediction(NamedTuple):
 
 
 Denoise: TypeAlias = Callable[[Images, Rates, Rates], Prediction]
-"""`(noisy_images, noise_rates, signal_rates) -> Prediction`. Any such callable can be sampled from."""
+"""`(noisy_images, noise_rates, signal_rates) -> Prediction`: what samplers call."""
 
 
-def in_float64(values: Tensor) -> Tensor:
-    """The values in float64, on the CPU where their device has none (MPS)."""
-    return (values.cpu() if values.device.type == "mps" else values).double()
+class RatePair(NamedTuple):
+    """Noise rates and signal rates: the standard deviations of the two parts of noisy images."""
+
+    noise_rates: Rates
+    signal_rates: Rates
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """A noise schedule: diffusion times (B, 1, 1, 1) in [0, 1] -> `RatePair`."""
+
+    def __call__(self, diffusion_times: Rates) -> RatePair:
+        """Returns (noise_rates, signal_rates), each in the shape of the times."""
+        ...
 
 
 def mix(images: Images, noises: Images, noise_rates: Rates, signal_rates: Rates) -> Images:
-    """The one equation: signal_rates * images + noise_rates * noises (DDPM, 2006.11239, eq. 4)."""
+    """Noisy images: signal_rates * images + noise_rates * noises (DDPM, 2006.11239, eq. 4)."""
     return signal_rates * images + noise_rates * noises
+
+
+def log_snr(noise_rates: Rates, signal_rates: Rates) -> Rates:
+    """The log signal-to-noise ratio (log-SNR), log(signal_rate^2 / noise_rate^2)."""
+    return 2 * (signal_rates.log() - noise_rates.log())
+
+
+def rates_of_log_snr(values: Rates) -> RatePair:
+    """The inverse of `log_snr`: alpha^2 = sigmoid(log-SNR), sigma^2 = sigmoid(-log-SNR)."""
+    return RatePair(torch.sigmoid(-values).sqrt(), torch.sigmoid(values).sqrt())
+
+
+def in_float64(values: Tensor) -> Tensor:
+    """The values in float64, on the CPU if their device has no float64 (MPS)."""
+    return (values.cpu() if values.device.type == "mps" else values).double()

@@ -1,34 +1,32 @@
-r"""No pixel lies outside the range of pixels, so a prediction that does is moved back, and its noises with it.
+r"""Static and dynamic thresholding: clipping predicted images to the range of pixels.
 
     x_0' = clip(x_0),      eps' = (x_t - alpha x_0') / sigma
 
-Both wrap a denoiser and are one. Early in sampling predictions leave the range often; clipping them keeps a
-chain of many small errors from drifting.
+Early in sampling predictions are often outside the range; clipping keeps errors from adding up over many steps.
 """
-
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unnoise.diffusion.sampler_names import Clip
 from unnoise.diffusion.tensors import Denoise, Images, Prediction, Rates
 
-Clip = Literal["none", "static", "dynamic"]
 Bounds = tuple[Float[Tensor, "1 channels 1 1"], Float[Tensor, "1 channels 1 1"]]
+"""Normalised black and white of each channel."""
 
 _DYNAMIC_QUANTILE = 0.995
 
 
 def thresholded(denoise: Denoise, bounds: Bounds, clip: Clip, *, rederive: bool = True) -> Denoise:
-    """The same denoiser with predicted images inside [low, high] of each channel.
+    """A denoiser with thresholding: the predicted images are within the bounds of each channel.
 
     Args:
         denoise: any denoiser.
-        bounds: what black and white are after normalisation, each (1, C, 1, 1).
-        clip: `static` cuts what lies outside. `dynamic` (Imagen, 2205.11487, section 2.3) first shrinks an
-            image of which more than 0.5 % lies outside until only that much does, which keeps its contrast.
-        rederive: computes the noises anew from the clipped images, so that both still mix to the noisy image.
+        bounds: normalised black and white, each (1, C, 1, 1).
+        clip: `none`; `static` clips each value; `dynamic` (Imagen, 2205.11487, section 2.3) first scales images
+            with more than 0.5 % of their values outside, so that 0.5 % are clipped, which keeps the contrast.
+        rederive: recomputes the noises from the clipped images, so that both still mix to the noisy images.
     """
     if clip == "none":
         return denoise

@@ -1,12 +1,12 @@
-r"""A weighting says how much the error at each noise level counts; all papers' weights in one coordinate.
+r"""Loss weightings of the noise levels: min-SNR, soft min-SNR, P2 and EDM, as functions of the SNR.
 
     loss = w(SNR) |x_0 - x_0_hat|^2,      SNR = signal_rate^2 / noise_rate^2
 
-The errors of noise, image and velocity at one noise level are the same error in other units:
+The squared errors of noise, image and velocity at one noise level differ by a factor only:
 
     |eps - eps_hat|^2 = SNR |x_0 - x_0_hat|^2,      |v - v_hat|^2 = (1 + SNR) |x_0 - x_0_hat|^2
 
-so comparing noises unweighted *is* w = SNR, and comparing velocities unweighted *is* EDM's w = 1 + SNR.
+so comparing noises without weights is w = SNR, and comparing velocities without weights is EDM's w = 1 + SNR.
 """
 
 from abc import ABC, abstractmethod
@@ -18,21 +18,21 @@ from unnoise.utils.errors import require
 
 @dataclass(frozen=True)
 class Unweighted:
-    """The error as it is compared: w = SNR for noises, 1 for images, 1 + SNR for velocities."""
+    """No weighting: w = SNR for compared noises, 1 for images, 1 + SNR for velocities."""
 
 
 @dataclass(frozen=True)
 class ImageWeighting(ABC):
-    """Abstract: w as a function of the SNR."""
+    """Abstract weighting: w as a function of the SNR."""
 
     @abstractmethod
     def __call__(self, snr: Rates) -> Rates:
-        """w(SNR), (B, 1, 1, 1)."""
+        """The weights w(SNR), (B, 1, 1, 1)."""
 
 
 @dataclass(frozen=True)
 class MinSNR(ImageWeighting):
-    """w = min(SNR, gamma): the nearly clean levels no longer drown the others (2303.09556, eq. 9)."""
+    """Min-SNR weighting, w = min(SNR, gamma): limits the weight of low noise levels (2303.09556, eq. 9)."""
 
     gamma: float = 5.0
 
@@ -46,7 +46,7 @@ class MinSNR(ImageWeighting):
 
 @dataclass(frozen=True)
 class SoftMinSNR(ImageWeighting):
-    """w = SNR gamma / (SNR + gamma): the same without the corner (HDiT, 2401.11605, section 4)."""
+    """Soft min-SNR weighting, w = SNR gamma / (SNR + gamma) (HDiT, 2401.11605, section 4)."""
 
     gamma: float = 4.0
 
@@ -54,13 +54,13 @@ class SoftMinSNR(ImageWeighting):
         require(self.gamma > 0, f"SoftMinSNR's gamma is above 0, but got {self.gamma:g}: take 4.")
 
     def __call__(self, snr: Rates) -> Rates:
-        """The harmonic bound of SNR and gamma."""
+        """SNR gamma / (SNR + gamma)."""
         return self.gamma / (1 + self.gamma / snr)
 
 
 @dataclass(frozen=True)
 class P2(ImageWeighting):
-    """w = SNR / (k + SNR)^gamma: noises compared, the nearly clean levels less (2204.00227, eq. 8)."""
+    """P2 weighting, w = SNR / (k + SNR)^gamma: less weight for low noise levels (2204.00227, eq. 8)."""
 
     k: float = 1.0
     gamma: float = 1.0
@@ -78,9 +78,10 @@ class P2(ImageWeighting):
 
 @dataclass(frozen=True)
 class EDM(ImageWeighting):
-    r"""w = (sigma^2 + 1) / sigma^2 = 1 + SNR at sigma = noise / signal (2206.00364, table 1, unit variance).
+    r"""EDM weighting, w = (sigma^2 + 1) / sigma^2 = 1 + SNR, sigma = noise / signal (2206.00364, table 1).
 
-    It makes the error of EDM's network, which is minus the velocity, count the same at each level.
+    For data of unit variance. The error of EDM's network, minus the velocity, then has the same weight at every
+    noise level.
     """
 
     def __call__(self, snr: Rates) -> Rates:
@@ -89,4 +90,4 @@ class EDM(ImageWeighting):
 
 
 AnyWeighting = Unweighted | MinSNR | SoftMinSNR | P2 | EDM
-"""Every weighting that a run's config.json can name."""
+"""Every weighting that config.json can name."""

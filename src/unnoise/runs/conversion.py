@@ -2,13 +2,16 @@
 
 import math
 import reprlib
+from collections.abc import Mapping
 from functools import cache
 from typing import TypeVar, get_args
 
 import cattrs
+from cattrs.gen import make_dict_structure_fn
 from cattrs.strategies import configure_tagged_union
 
 from unnoise.diffusion.noise_levels import AnyNoiseLevels
+from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import AnyChain, AnySchedule
 from unnoise.diffusion.weightings import AnyWeighting
 from unnoise.networks import NetworkConfig
@@ -17,6 +20,12 @@ from unnoise.utils.errors import UnnoiseError
 
 Record = TypeVar("Record")
 _UNIONS = (AnyChain, AnySchedule, AnyNoiseLevels, AnyWeighting, NetworkConfig)
+
+_REMOVED_SAMPLERS: Mapping[str, Mapping[str, object]] = {
+    "euler": {"sampler": "ddim", "eta": 0.0},
+    "second_order": {"sampler": "heun"},
+}
+"""Removed names of samplers, and the choices that draw the same pictures bit for bit."""
 
 
 def plain(record: object) -> dict[str, object]:
@@ -59,9 +68,18 @@ def _converter() -> cattrs.Converter:
         converter.register_structure_hook(strict, _strict)
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(AttentionChoice, _attention)
+    structured_sampling = make_dict_structure_fn(Sampling, converter)
+    converter.register_structure_hook(
+        Sampling, lambda values, kind: structured_sampling(_with_todays_sampler(values), kind)
+    )
     for union in _UNIONS:
         configure_tagged_union(union, converter, tag_name="kind")
     return converter
+
+
+def _with_todays_sampler(values: Mapping[str, object]) -> Mapping[str, object]:
+    """The choices of a `Sampling`, with a removed name of a sampler replaced."""
+    return {**values, **_REMOVED_SAMPLERS.get(str(values.get("sampler")), {})}
 
 
 def _strict(value: object, kind: type) -> object:

@@ -1,6 +1,6 @@
-"""What one does with real pictures and a denoiser: invert, redraw, inpaint, restore, outpaint, vary, morph.
+"""Editing with a denoiser: inversion, SDEdit, inpainting, outpainting, restoration and variations.
 
-Each is a generator over any denoise and any schedule, as samplers are, or wraps a denoise to be one.
+Each edit is a generator like a sampler, for any denoiser and schedule, or turns a denoiser into another one.
 """
 
 from unnoise.diffusion.editing.inpainting import Masks, inpaint, require_same_size
@@ -8,9 +8,8 @@ from unnoise.diffusion.editing.inverse_problems import conditioned, conjugate_re
 from unnoise.diffusion.editing.inversion import Inverted, invert, inverted_noises
 from unnoise.diffusion.editing.operators import LUMA, Blur, Downsample, Grey, Mask, Operator
 from unnoise.diffusion.editing.outpainting import on_canvas, outpaint, require_larger, windowed
-from unnoise.diffusion.editing.strength import redraw, require_strength
+from unnoise.diffusion.editing.sdedit import redraw, require_strength
 from unnoise.diffusion.editing.variations import noises_between, require_amount, vary
-from unnoise.diffusion.editing.walks import Sampler, grid_times
 
 __all__ = [
     "LUMA",
@@ -21,10 +20,8 @@ __all__ = [
     "Mask",
     "Masks",
     "Operator",
-    "Sampler",
     "conditioned",
     "conjugate_residuals",
-    "grid_times",
     "inpaint",
     "invert",
     "inverted_noises",

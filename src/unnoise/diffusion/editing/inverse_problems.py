@@ -1,13 +1,13 @@
-r"""What was measured of a picture goes into every prediction, as much as the prediction is unsure.
+r"""Moment matching posterior sampling (MMPS) for linear inverse problems (Rozet et al., 2405.13712).
 
-For y = A x_0 + noise of N(0, measured_std^2), and x_0 given x_t of mean m and covariance V (moment matching
-posterior sampling, MMPS, 2405.13712, eq. 13-16):
+For a measurement y = A x_0 + noise, the noise N(0, measured_std^2), and x_0 given x_t with mean m and
+covariance V (eq. 13-16):
 
     E[x_0 | x_t, y] = m + V A^T (measured_std^2 + A V A^T)^{-1} (y - A m)
     m = x_0(x_t),      V = sigma^2 / alpha  dm / dx_t         (Tweedie, and its second order)
 
-Exact for Gaussian data. V is never written down: V u is one backward pass through `denoise`, and the system is
-solved by a few steps of conjugate residuals.
+Exact for Gaussian data. V is not computed as a matrix: V u is one backward pass through `denoise`, and the
+linear system is solved by a few steps of conjugate residuals.
 """
 
 from collections.abc import Callable
@@ -19,33 +19,33 @@ from unnoise.diffusion.tensors import Denoise, Images, Prediction, Rates
 from unnoise.utils.errors import require
 
 _LEAST_SIGNAL = 1e-4
-"""Below it sigma^2 / alpha would be endless; the denoiser knows next to nothing there, whatever it is told."""
+"""The smallest divisor alpha in sigma^2 / alpha. Below it x_t holds almost no information on x_0."""
 
 
 def conditioned(
     denoise: Denoise, operator: Operator, measured: Measured, *, measured_std: float = 0.01, num_solves: int = 3
 ) -> Denoise:
-    """A denoiser that knows what was measured: any sampler then draws pictures that agree with it.
+    """The denoiser given a measurement y: any sampler with it draws images that agree with y.
 
     Args:
         denoise: separates noisy images into noises and images; it is differentiated.
         operator: A.
         measured: y, of normalised images.
-        measured_std: how far y may be off, in normalised units.
-        num_solves: steps of conjugate residuals, each with one backward pass through `denoise`. As many as
-            A V A^T has different eigenvalues are exact.
+        measured_std: the standard deviation of the measurement's noise, in normalised units.
+        num_solves: steps of conjugate residuals, each with one backward pass through `denoise`. The solution is
+            exact after as many steps as A V A^T has distinct eigenvalues.
 
     Raises:
         UnnoiseError: for a measured_std that is not above 0, or num_solves < 1.
     """
     require(
         0 < measured_std < torch.inf,
-        f"What was measured is never exact: measured_std is above 0, but got {measured_std:g}: try 0.01.",
+        f"measured_std must be above 0 and finite, but got {measured_std:g}: try 0.01.",
     )
-    require(num_solves >= 1, f"At least 1 solve is needed, but got {num_solves}: try 3.")
+    require(num_solves >= 1, f"num_solves must be at least 1, but got {num_solves}: try 3.")
 
     def wrapped(noisy_images: Images, noise_rates: Rates, signal_rates: Rates) -> Prediction:
-        # A sampler may have switched gradients off, or inference on: its tensors can't be differentiated.
+        # Gradients are needed here even if the caller has switched them off, or is in inference mode.
         with torch.inference_mode(False), torch.enable_grad():
             place = noisy_images.detach().clone().requires_grad_()
             noise, signal = noise_rates.clone(), signal_rates.clone()
@@ -69,29 +69,34 @@ def conditioned(
 
 
 def conjugate_residuals(system: Callable[[Measured], Measured], wanted: Measured, num_solves: int) -> Measured:
-    """Solves system(u) = wanted for a linear, positive system, each image for itself, from u = 0.
+    """Generalised conjugate residuals (GCR; Eisenstat, Elman and Schultz 1983) for system(u) = wanted.
 
-    Generalised conjugate residuals (Eisenstat, Elman and Schultz 1983, GCR): among all combinations of what
-    was tried, the one that misses least. Unlike conjugate gradients it needs no symmetry, which the derivative
-    of a network has only nearly, and without which those run away. An image whose system is not positive on
-    the way stays where it is.
+    It starts from u = 0. Each image is solved separately. Each step has the smallest residual in the space of
+    all directions so far. Unlike conjugate gradients, GCR does not need a symmetric system: the derivative of a
+    network is only nearly symmetric, and conjugate gradients would diverge. Where the system is not positive
+    definite along a direction, the solution of that image is not moved.
+
+    Args:
+        system: a linear, positive definite map, one for each image: (B, C, h, w) -> (B, C, h, w).
+        wanted: the right-hand side, (B, C, h, w).
+        num_solves: the number of steps; each calls `system` once.
     """
     solution, residual = torch.zeros_like(wanted), wanted
-    tried: list[tuple[Measured, Measured]] = []
+    past: list[tuple[Measured, Measured]] = []
     for _ in range(num_solves):
-        direction, turned = residual, system(residual)
-        positive = _dot(direction, turned) > 0
-        for old_direction, old_turned in tried:
-            share = _ratio(_dot(turned, old_turned), _dot(old_turned, old_turned))
-            direction, turned = direction - share * old_direction, turned - share * old_turned
-        length = torch.where(positive, _ratio(_dot(residual, turned), _dot(turned, turned)), 0)
-        solution, residual = solution + length * direction, residual - length * turned
-        tried.append((direction, turned))
+        direction, mapped = residual, system(residual)
+        positive = _dot(direction, mapped) > 0
+        for past_direction, past_mapped in past:
+            share = _ratio(_dot(mapped, past_mapped), _dot(past_mapped, past_mapped))
+            direction, mapped = direction - share * past_direction, mapped - share * past_mapped
+        length = torch.where(positive, _ratio(_dot(residual, mapped), _dot(mapped, mapped)), 0)
+        solution, residual = solution + length * direction, residual - length * mapped
+        past.append((direction, mapped))
     return solution
 
 
 def _ratio(above: Rates, below: Rates) -> Rates:
-    """Their quotient, and 0 where there is nothing below."""
+    """Above / below, and 0 where below is not above 0."""
     return torch.where(below > 0, above / torch.where(below > 0, below, 1), 0)
 
 

@@ -1,18 +1,17 @@
-r"""DDIM without fresh noise is a map from noises to pictures; step by step it is undone, and leads back.
+r"""DDIM inversion: from images to the noises from which DDIM samples these images.
 
-A step of DDIM (2010.02502, eq. 12, eta = 0) goes from x at one time to x' at the next:
+A DDIM step (2010.02502, eq. 12, eta = 0) goes from x at one time to x' at the next:
 
     x' = alpha' x_0(x) + sigma' eps(x)
 
-The usual inversion (section 5.4 there; 2105.05233, appendix F) takes x_0 and eps at x' instead of at x, which
-is cheap and drifts. Here the equation is solved for x, since only then the same steps lead back exactly
-(implicit inversion: 2312.12540, 2309.04907). With the exact denoiser of N(0, 1) the step is a rotation,
-x' = (sigma sigma' + alpha alpha') x, so what is missing is divided by its cosine and added,
+The usual inversion (section 5.4 there; 2105.05233, appendix F) evaluates x_0 and eps at x' instead of x, which
+is fast but inexact. Here the equation is solved for x, so that the same DDIM steps lead back to the image
+(implicit inversion: 2312.12540, 2309.04907). With the exact denoiser of N(0, 1) the step is x' = (sigma sigma'
++ alpha alpha') x, hence the fixed-point iteration
 
     x <- x + (x' - alpha' x_0(x) - sigma' eps(x)) / (sigma sigma' + alpha alpha')
 
-and accelerated by Anderson's method (1965; Walker and Ni 2011, eq. 2.1), which extrapolates to where what is
-missing would vanish.
+It is accelerated by Anderson's method (1965; Walker and Ni 2011, eq. 2.1).
 """
 
 from collections import deque
@@ -21,25 +20,24 @@ from typing import NamedTuple
 
 import torch
 
-from unnoise.diffusion.editing.walks import image_grid
-from unnoise.diffusion.samplers import Times, rates_at
-from unnoise.diffusion.schedules import OffsetCosine, Schedule
+from unnoise.diffusion.samplers import Times, rates_at, time_grid
+from unnoise.diffusion.schedules import OffsetCosine, RatePair, Schedule
 from unnoise.diffusion.tensors import Denoise, Images, PerImage, Rates
 from unnoise.utils.errors import require
 
 MEMORY = 2
-"""How many differences Anderson's method looks back to."""
+"""The number of past differences that Anderson's method uses."""
 
 _REGULAR = 1e-6
-"""Keeps its least squares solvable where the differences are parallel."""
+"""Regularisation of its least squares, which have no unique solution where the differences are parallel."""
 
 
 class Inverted(NamedTuple):
-    """What one step back leaves.
+    """The result of inverting one DDIM step.
 
     Args:
-        noisy_images: (B, C, H, W); of the last step, the noises that sampling starts from.
-        misfits: (B,), by how much the step of DDIM from there misses where it should end (root mean square).
+        noisy_images: (B, C, H, W); those of the last step are the noises.
+        misfits: (B,), the error of the DDIM step from these noisy images (root mean square, normalised).
         calls: of `denoise`, in all steps so far.
     """
 
@@ -58,35 +56,34 @@ def invert(
     tolerance: float = 3e-4,
     times: Times | None = None,
 ) -> Iterator[Inverted]:
-    """From images to the noises that DDIM of the same steps turns into these images.
+    """DDIM inversion: from images to the noises that DDIM with the same steps turns into these images.
 
-    The first step back solves "in which noisy image does the last call of `denoise` see this image?". It has
-    no exact answer for details finer than the denoiser ever sees (much with the 0.31 of noise that the offset
-    cosine of the book ends in, hardly any with a schedule that ends clean): then the nearest is taken that the
-    iterations reach. All other steps have one, and are exact to the tolerance. It takes three calls of
-    `denoise` a step, or four; fewer, larger steps cost fewer calls and lead back no less exactly, but their
-    noises are less like noise.
+    The first inverted step asks for the noisy image from which the last call of `denoise` predicts the given
+    image. There is no exact solution for details that the denoiser removes (many with a schedule that ends at a
+    noise rate of 0.31, as the book's offset cosine; hardly any with one that ends without noise). The best
+    approximation found is taken. All other steps are exact to the tolerance. A step takes three or four calls
+    of `denoise`. Fewer, larger steps need fewer calls and are as exact, but their noises are less Gaussian.
 
     Args:
         denoise: separates noisy images into noises and images.
         images: (B, C, H, W), normalised.
-        num_steps, schedule, times: as for `samplers.ddim`, which leads back with the same ones.
-        max_iterations: calls of `denoise` in one step at most.
-        tolerance: a step ends when no image misses by more (root mean square, normalised).
+        num_steps, schedule, times: as for `samplers.ddim`; sample with the same ones to get the images back.
+        max_iterations: the largest number of calls of `denoise` in one step.
+        tolerance: a step ends when the misfits of all images are at most this.
 
     Yields:
-        `Inverted(noisy_images, misfits, calls)`, num_steps times, from the image on.
+        `Inverted(noisy_images, misfits, calls)`, num_steps times, from the image to the noises.
 
     Raises:
         UnnoiseError: for fewer than 1 step or 1 iteration.
     """
-    require(max_iterations >= 1, f"Each step takes at least 1 iteration, but got {max_iterations}: try 10.")
-    grid = image_grid(num_steps, schedule, times)
+    require(max_iterations >= 1, f"max_iterations must be at least 1, but got {max_iterations}: try 10.")
+    grid = _grid_to_image(num_steps, schedule, times)
     noisy_images, calls = images, 0
     for step in reversed(range(num_steps)):
-        # Not around the yield: a mode that is set inside a generator would leak to whoever it yields to.
+        # The yield is outside of no_grad: a mode set inside a generator would stay set for its caller.
         with torch.no_grad():
-            found = _undo(
+            found = _inverted_step(
                 denoise,
                 noisy_images,
                 rates_at(grid, step, images),
@@ -106,13 +103,24 @@ def inverted_noises(
     *,
     times: Times | None = None,
 ) -> Images:
-    """Where `invert` ends: the noises, (B, C, H, W)."""
+    """The noises of images by DDIM inversion, (B, C, H, W): the last step of `invert`."""
     for step in invert(denoise, images, num_steps, schedule, times=times):
         noises = step.noisy_images
     return noises
 
 
-def _undo(
+def _grid_to_image(num_steps: int, schedule: Schedule, times: Times | None) -> RatePair:
+    """The rates of `samplers.time_grid`, with noise 0 and signal 1 at the end.
+
+    The result of a sampler is the image predicted by its last call, not x at t = 0. So the last step ends
+    without noise, also on a schedule that has noise left at t = 0.
+    """
+    noise_rates, signal_rates = (rates.clone() for rates in time_grid(num_steps, schedule, times))
+    noise_rates[-1], signal_rates[-1] = 0, 1
+    return RatePair(noise_rates, signal_rates)
+
+
+def _inverted_step(
     denoise: Denoise,
     target: Images,
     rates: tuple[Rates, Rates],
@@ -120,40 +128,43 @@ def _undo(
     max_iterations: int,
     tolerance: float,
 ) -> Inverted:
-    """The noisy images at `rates` that DDIM brings to `target` at `next_rates`; the best of what was tried."""
+    """The best iterate for the noisy images from which a DDIM step leads to `target` at `next_rates`."""
     (noise, signal), (next_noise, next_signal) = rates, next_rates
     cosines = noise * next_noise + signal * next_signal
-    extrapolation = _Extrapolation()
+    extrapolation = AndersonAcceleration()
     noisy_images = best = target
     smallest = target.new_full((len(target),), torch.inf)
     calls = 0
     while calls < max_iterations:
         calls += 1
         prediction = denoise(noisy_images, noise, signal)
-        missing = target - next_signal * prediction.images - next_noise * prediction.noises
-        misfits = missing.square().mean(dim=(1, 2, 3)).sqrt()
+        residual = target - next_signal * prediction.images - next_noise * prediction.noises
+        misfits = residual.square().mean(dim=(1, 2, 3)).sqrt()
         best = torch.where((misfits < smallest).view(-1, 1, 1, 1), noisy_images, best)
         smallest = torch.minimum(misfits, smallest)
         if bool((smallest <= tolerance).all()):
             break
-        noisy_images = extrapolation(noisy_images, missing / cosines)
+        noisy_images = extrapolation(noisy_images, residual / cosines)
     return Inverted(best, smallest, calls)
 
 
-class _Extrapolation:
-    """Anderson's method for x <- x + f(x), each image for itself; remembers what it was shown."""
+class AndersonAcceleration:
+    """Anderson acceleration of the fixed-point iteration x <- x + f(x), for each image separately.
+
+    It keeps the last `MEMORY` + 1 iterates (Walker and Ni 2011, eq. 2.1).
+    """
 
     def __init__(self) -> None:
         self.places: deque[Images] = deque(maxlen=MEMORY + 1)
         self.moves: deque[Images] = deque(maxlen=MEMORY + 1)
 
     def __call__(self, place: Images, move: Images) -> Images:
-        """The next place, from the last one and from how far it wants to move."""
+        """The next x, (B, C, H, W), from the last x (`place`) and f(x) (`move`)."""
         self.places.append(place)
         self.moves.append(move)
         if len(self.places) == 1:
             return place + move
-        # The differences stand in the last axis, behind all values of an image.
+        # (B, C H W, differences)
         steps, changes = (
             torch.stack(tuple(seen), -1).diff(dim=-1).flatten(1, 3) for seen in (self.places, self.moves)
         )

@@ -1,9 +1,10 @@
-r"""A canvas larger than the network's pictures is seen through windows that overlap, and must agree.
+r"""Outpainting: the surroundings of images, by overlapping windows (MultiDiffusion, 2302.08113, eq. 5).
 
-    x_0 = sum_i w_i x_0(window i) / sum_i w_i,    eps likewise        (MultiDiffusion, 2302.08113, eq. 5)
+At every step the predictions of the windows are averaged on a canvas larger than the network's images:
 
-at every step, so that what one window draws is the surroundings of the next. A prediction counts less towards
-the border of its window, where the network sees only one side.
+    x_0 = sum_i w_i x_0(window i) / sum_i w_i,    eps likewise
+
+The weight w of a window falls towards its border, where the network knows the surroundings on one side only.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,31 +21,31 @@ from unnoise.diffusion.tensors import Denoise, Images, Prediction, Rates
 from unnoise.utils.errors import require
 
 Canvas = tuple[int, int]
-"""(height, width)."""
+"""(height, width) in pixels."""
 
 Canvases: TypeAlias = Float[Tensor, "batch channels canvas_height canvas_width"]
-"""Larger than the images that belong to them."""
+"""Images or noises of the size of a canvas."""
 
 
 def corners(size: int, window: int, stride: int) -> list[int]:
-    """Where windows begin along one side, so that they cover it: 0, stride, ..., and one at its very end."""
+    """The first pixels of the windows along one side: 0, stride, ..., and size - window."""
     return [*range(0, size - window, stride), size - window]
 
 
 def windowed(denoise: Denoise, window: Canvas, overlap: float = 0.5) -> Denoise:
-    """A denoiser of pictures of at least the window's size, from one of pictures of just that size.
+    """MultiDiffusion denoiser: for images of any larger size, from a denoiser for the size of the window.
 
-    All windows of all images are one call, window by window: (windows B, C, h, w).
+    All windows of all images are one batch, ordered by window: (windows B, C, h, w).
 
     Args:
-        denoise: of images (B, C, h, w).
+        denoise: for images (B, C, h, w).
         window: (h, w).
-        overlap: of neighbouring windows, at least; from 0 to below 1.
+        overlap: the smallest overlap of neighbouring windows, as a fraction, from 0 to below 1.
 
     Raises:
-        UnnoiseError: for an overlap outside that range; when it is called, for smaller pictures.
+        UnnoiseError: for an overlap outside that range; when called, for images smaller than the window.
     """
-    require(0 <= overlap < 1, f"Windows overlap by 0 to below 1 of their size, but got {overlap:g}: try 0.5.")
+    require(0 <= overlap < 1, f"The overlap of windows is from 0 to below 1, but got {overlap:g}: try 0.5.")
     strides = [max(1, int(side * (1 - overlap))) for side in window]
     profile = [torch.minimum(torch.arange(side) + 1.0, side - torch.arange(side)) for side in window]
     weight: Float[Tensor, "height width"] = profile[0][:, None] * profile[1]
@@ -57,9 +58,9 @@ def windowed(denoise: Denoise, window: Canvas, overlap: float = 0.5) -> Denoise:
             for top in corners(size[0], window[0], strides[0])
             for left in corners(size[1], window[1], strides[1])
         ]
-        seen = torch.cat([noisy_images[..., rows, columns] for rows, columns in places])
+        windows = torch.cat([noisy_images[..., rows, columns] for rows, columns in places])
         rates = (rate.repeat(len(places), 1, 1, 1) for rate in (noise_rates, signal_rates))
-        prediction = denoise(seen, *rates)
+        prediction = denoise(windows, *rates)
         weights = weight.to(noisy_images)
         total = torch.zeros_like(noisy_images[:1, :1])
         noises, images = torch.zeros_like(noisy_images), torch.zeros_like(noisy_images)
@@ -77,13 +78,13 @@ def require_larger(canvas: Canvas, window: Canvas) -> None:
     """Raises `UnnoiseError` unless the canvas is at least as high and as wide as the window."""
     require(
         canvas[0] >= window[0] and canvas[1] >= window[1],
-        f"A canvas is at least as large as the pictures, {window[0]}x{window[1]}, but got "
-        f"{canvas[0]}x{canvas[1]}: ask for more.",
+        f"A canvas must be at least as large as the pictures, {window[0]}x{window[1]}, but got "
+        f"{canvas[0]}x{canvas[1]}: choose a larger one.",
     )
 
 
 def on_canvas(images: Images, canvas: Canvas) -> tuple[Canvases, Masks]:
-    """The images in the middle of a canvas, (B, C, H, W), and where they lie on it, (B, 1, H, W)."""
+    """The images in the middle of a canvas, (B, C, H, W), and the mask of their pixels, (B, 1, H, W)."""
     require_larger(canvas, (images.shape[2], images.shape[3]))
     top, left = ((large - small) // 2 for large, small in zip(canvas, images.shape[2:], strict=True))
     place = (..., slice(top, top + images.shape[2]), slice(left, left + images.shape[3]))
@@ -106,23 +107,23 @@ def outpaint(
     times: Times | None = None,
     draw_noises: Callable[[], Canvases] | None = None,
 ) -> Iterator[Prediction]:
-    """Draws the surroundings of images on a larger canvas, which the images are the middle of.
+    """Outpainting: samples the surroundings of images, which are in the middle of a larger canvas.
 
-    Inpainting through windows: the images stay as they are, bit for bit.
+    RePaint with a MultiDiffusion denoiser. The images are unchanged, bit for bit.
 
     Args:
-        denoise: of pictures of the images' size.
+        denoise: for images of this size.
         images: (B, C, h, w), normalised.
-        noises: (B, C, H, W), N(0, 1), as large as the canvas.
+        noises: (B, C, H, W), N(0, 1), of the size of the canvas.
         overlap: see `windowed`.
         num_steps, schedule, jump_length, repeats, times: as for `inpaint`.
-        draw_noises: returns the next z, (B, C, H, W), as large as the canvas.
+        draw_noises: returns the next z, (B, C, H, W), of the size of the canvas.
 
     Yields:
         `Prediction(noises, images)` of the canvas, as `inpaint` does.
 
     Raises:
-        UnnoiseError: for a smaller canvas, an overlap outside [0, 1), or what `inpaint` refuses.
+        UnnoiseError: for a smaller canvas, an overlap outside [0, 1), or as `inpaint`.
     """
     placed, known = on_canvas(images, (noises.shape[2], noises.shape[3]))
     yield from inpaint(

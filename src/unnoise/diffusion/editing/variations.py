@@ -1,8 +1,6 @@
-r"""Near the noises of a picture lie the noises of pictures like it, and between those of two the way.
+r"""Variations of pictures and interpolation between pictures, by DDIM inversion and slerp of the noises.
 
 variation = DDIM(slerp(inverted noises, other noises, amount))
-
-Both are walks on the sphere of noises, as those between seeds are.
 """
 
 from collections.abc import Iterator
@@ -16,10 +14,10 @@ from unnoise.utils.errors import require
 
 
 def require_amount(amount: float) -> None:
-    """Raises `UnnoiseError` outside [0, 1]."""
+    """Raises `UnnoiseError` for an amount outside [0, 1]."""
     require(
         0 <= amount <= 1,
-        f"An amount of variation goes from 0 (the same picture) to 1 (another), but got {amount:g}: try 0.3.",
+        f"The amount of variation goes from 0 (the same picture) to 1 (another), but got {amount:g}: try 0.3.",
     )
 
 
@@ -33,30 +31,33 @@ def vary(
     *,
     times: Times | None = None,
 ) -> Iterator[Prediction]:
-    """Pictures like the images: their noises are turned, on the sphere, towards others, and drawn by DDIM.
+    """Variations of images: DDIM from their inverted noises, interpolated towards other noises by slerp.
 
     Args:
         denoise: separates noisy images into noises and images.
         images: (B, C, H, W), normalised.
-        noises: (V B, C, H, W), N(0, 1): V variations of each image, all images V times over.
-        amount: 0 gives back the images as exactly as `invert` does, 1 the pictures of `noises`.
-        num_steps, schedule, times: as for `samplers.ddim`, for the way there and back.
+        noises: (V B, C, H, W), N(0, 1), for V variations of each image, in the order of V repetitions of the
+            batch.
+        amount: 0 gives the images back, as exactly as `invert` does; 1 gives the pictures of `noises`.
+        num_steps, schedule, times: as for `samplers.ddim`, for the inversion and for sampling.
 
     Yields:
-        `Prediction(noises, images)` of V B pictures, num_steps times, after the images are inverted.
+        `Prediction(noises, images)` of V B images, num_steps times, after the inversion.
 
     Raises:
-        UnnoiseError: for an amount outside [0, 1], or noises that are no multiple of the images.
+        UnnoiseError: for an amount outside [0, 1], or if the number of noises is no multiple of that of the
+            images.
     """
     require_amount(amount)
     require(
         len(noises) >= len(images) and len(noises) % len(images) == 0,
-        f"Each image has as many noises as the next, but got {len(noises)} noises for {len(images)} images.",
+        f"The number of noises must be a multiple of the number of images, but got {len(noises)} noises for "
+        f"{len(images)} images.",
     )
     own = inverted_noises(denoise, images, num_steps, schedule, times=times)
     own = own.repeat(len(noises) // len(images), 1, 1, 1)
-    turned = slerp(own, noises, noises.new_full((len(noises), 1, 1, 1), amount))
-    yield from ddim(denoise, turned, num_steps, schedule, times=times)
+    interpolated = slerp(own, noises, noises.new_full((len(noises), 1, 1, 1), amount))
+    yield from ddim(denoise, interpolated, num_steps, schedule, times=times)
 
 
 def noises_between(
@@ -69,7 +70,7 @@ def noises_between(
     closed: bool = False,
     times: Times | None = None,
 ) -> Frames:
-    """The noises on the way from image to image, (frames, C, H, W): DDIM of the same steps draws the way.
+    """Noises interpolated between those of images, (frames, C, H, W); sample them by DDIM with the same steps.
 
     Args:
         denoise: separates noisy images into noises and images.

@@ -1,44 +1,37 @@
-r"""A sampler walks from noise to pictures by calling `denoise` again and again; it knows no network.
+"""Samplers: from noise to images, given any denoiser and any schedule.
 
-Each sampler is a generator: it yields one `Prediction` a step, and the images of the last are the result.
+A sampler is a generator. It calls `denoise` once or twice a step and yields one `Prediction` a step; the images
+of the last prediction are the result. No sampler depends on a network.
 """
 
-from unnoise.diffusion.samplers.adams import adams
-from unnoise.diffusion.samplers.ancestral import Variance, ancestral
+from unnoise.diffusion.samplers.adams_bashforth import adams_bashforth
+from unnoise.diffusion.samplers.ancestral import ancestral
+from unnoise.diffusion.samplers.consistency import consistency
 from unnoise.diffusion.samplers.ddim import ddim, require_eta
 from unnoise.diffusion.samplers.deis import deis
 from unnoise.diffusion.samplers.dpm_solver import dpm_solver
-from unnoise.diffusion.samplers.euler_heun import Churn, euler, heun, steps_with_a_look_ahead
-from unnoise.diffusion.samplers.grid import Times, rates_at, require_steps, time_grid
-from unnoise.diffusion.samplers.multistep import ADAMS_BASHFORTH, multistep
-from unnoise.diffusion.samplers.one_step import consistency
-from unnoise.diffusion.samplers.second_order import second_order
-from unnoise.diffusion.samplers.spacing import SIGMA_MAX, SIGMA_MIN, Spacing, times_of
+from unnoise.diffusion.samplers.grid import Times, even_times, rates_at, require_steps, time_grid
+from unnoise.diffusion.samplers.heun import heun, heun_calls
+from unnoise.diffusion.samplers.spacing import SIGMA_MAX, SIGMA_MIN, spaced_times
 from unnoise.diffusion.samplers.unipc import unipc
 
 __all__ = [
-    "ADAMS_BASHFORTH",
     "SIGMA_MAX",
     "SIGMA_MIN",
-    "Churn",
-    "Spacing",
     "Times",
-    "Variance",
-    "adams",
+    "adams_bashforth",
     "ancestral",
     "consistency",
     "ddim",
     "deis",
     "dpm_solver",
-    "euler",
+    "even_times",
     "heun",
-    "multistep",
+    "heun_calls",
     "rates_at",
     "require_eta",
     "require_steps",
-    "second_order",
-    "steps_with_a_look_ahead",
+    "spaced_times",
     "time_grid",
-    "times_of",
     "unipc",
 ]

@@ -1,18 +1,16 @@
-"""DDPM's own chain: in every step a draw from what the step before may have been."""
+"""Ancestral sampler of DDPM (Ho et al., 2006.11239), on any schedule and any time steps."""
 
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from unnoise.diffusion.posteriors import like, log_variance_between, posterior_weights
+from unnoise.diffusion.sampler_names import Variance
 from unnoise.diffusion.samplers.grid import Times, gaussian, rates_at, time_grid
 from unnoise.diffusion.schedules import RatePair, Schedule
 from unnoise.diffusion.tensors import Denoise, Images, Prediction
 from unnoise.utils.errors import require
-
-Variance = Literal["small", "large", "learned"]
 
 
 def ancestral(
@@ -25,24 +23,24 @@ def ancestral(
     times: Times | None = None,
     draw_noises: Callable[[], Images] | None = None,
 ) -> Iterator[Prediction]:
-    r"""The chain of DDPM (2006.11239, algorithm 2 and eq. 7), on any schedule and any grid of times.
+    r"""Ancestral sampler (DDPM, 2006.11239, algorithm 2 and eq. 7).
 
         x_s = a x_t + b x_0 + sqrt(variance) z,      z ~ N(0, 1), and none in the last step
 
-    with the weights of q(x_s | x_t, x_0) (see `posteriors`). It is DDIM with eta = 1 where x_0 and eps mix to
-    x_t, and forgets eps otherwise.
+    with the weights a and b of q(x_s | x_t, x_0) (see `posteriors`). One call of `denoise` a step. Where x_0
+    and eps mix to x_t it equals DDIM with eta = 1; the predicted eps is not used.
 
     Args:
         denoise, noises, num_steps, schedule, times, draw_noises: as for `ddim`.
-        variance: `small` is the posterior's own (beta tilde), `large` the forward step's (beta); `learned`
-            lies between them, by `Prediction.variances` (Improved DDPM, 2102.09672, eq. 15):
+        variance: `small` is the posterior's (beta tilde), `large` the forward step's (beta); `learned` lies
+            between them, at v = `Prediction.variances` (Improved DDPM, 2102.09672, eq. 15):
             exp(v log large + (1 - v) log small).
 
     Yields:
-        `Prediction(noises, images)`, num_steps times; the images of the last are the result.
+        `Prediction(noises, images)`, each (B, C, H, W), num_steps times. The images of the last are the result.
 
     Raises:
-        UnnoiseError: for num_steps < 1, or a learned variance of a network that has learned none.
+        UnnoiseError: for num_steps < 1, or a learned variance with a network that does not predict one.
     """
     grid = time_grid(num_steps, schedule, times)
     draw = draw_noises or gaussian(noises)
@@ -68,7 +66,7 @@ def _chosen_variance(variance: Variance, small: Tensor, large: Tensor, predictio
         case "learned":
             require(
                 prediction.variances is not None,
-                "This network has learned no variance: take small or large, or train with learned_variance.",
+                "This network predicts no variance: take small or large, or train with learned_variance.",
             )
             assert prediction.variances is not None
             return log_variance_between(prediction.variances, small, large).exp()

@@ -1,4 +1,4 @@
-"""What is seen in x_t is put together again with less noise, and perhaps with some that is fresh."""
+"""DDIM sampler (Song et al., 2010.02502)."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from unnoise.utils.errors import require
 
 
 def require_eta(eta: float) -> None:
-    """Raises `UnnoiseError` outside [0, 1]."""
+    """Raises `UnnoiseError` for an eta outside [0, 1]."""
     require(0 <= eta <= 1, f"eta goes from 0 (deterministic) to 1 (ancestral), but got {eta}.")
 
 
@@ -27,27 +27,28 @@ def ddim(
     times: Times | None = None,
     draw_noises: Callable[[], Images] | None = None,
 ) -> Iterator[Prediction]:
-    r"""Denoising diffusion implicit models (2010.02502, eq. 12 and 16), on t = 1, 1 - 1/K, ..., 1/K.
+    r"""DDIM sampler (2010.02502, eq. 12 and 16), by default at the times 1, 1 - 1/K, ..., 1/K, 0.
 
         x_{t'} = alpha' x_0 + sqrt(sigma'^2 - s^2) eps + s z,      z ~ N(0, 1)
         s = eta sqrt(1 - (alpha / alpha')^2) sigma' / sigma
 
-    where x_0, eps are what `denoise` sees in x_t. eta = 0 draws no noise: the same start gives the same
-    picture, and fewer steps a similar one. eta = 1 has the variance of DDPM's ancestral sampling. After the
-    last step, which ends at t = 0, the images of the last prediction are the result.
+    where x_0 and eps are predicted by `denoise` from x_t. Of first order; one call of `denoise` a step. With
+    eta = 0 no noise is drawn: the step is Euler's method for the probability flow in r = sigma / alpha, the
+    same start gives the same picture, and fewer steps a similar one. eta = 1 has the variance of DDPM's
+    ancestral sampling.
 
     Args:
         denoise: separates noisy images into noises and images.
-        noises: (B, C, H, W), N(0, 1): taken as they are for x at t = 1.
-        num_steps: K, the number of calls of `denoise`.
-        schedule: gives the rates at each time.
+        noises: (B, C, H, W), N(0, 1), used as x at t = 1.
+        num_steps: K.
+        schedule: diffusion times -> noise and signal rates.
         eta: from 0 (deterministic) to 1.
         large_variance: adds s sigma / sigma' of noise instead of s (the paper's "sigma hat").
-        times: the grid; see `time_grid`.
-        draw_noises: returns the next z, (B, C, H, W); PyTorch's global generator if left out.
+        times: K + 1 falling times instead of the even ones; see `time_grid`.
+        draw_noises: returns the next z, (B, C, H, W); left out, PyTorch's global generator draws it.
 
     Yields:
-        `Prediction(noises, images)`, K times.
+        `Prediction(noises, images)`, each (B, C, H, W), K times. The images of the last are the result.
 
     Raises:
         UnnoiseError: for num_steps < 1, or eta outside [0, 1].
@@ -57,7 +58,7 @@ def ddim(
     draw = draw_noises or gaussian(noises)
     noisy_images = noises
     for step in range(num_steps):
-        # Not around the yield: a mode that is set inside a generator would leak to whoever it yields to.
+        # The yield is outside of no_grad: a mode set inside a generator would stay set for its caller.
         with torch.no_grad():
             noise_rates, signal_rates = rates_at(grid, step, noises)
             prediction = denoise(noisy_images, noise_rates, signal_rates)
@@ -73,7 +74,7 @@ def ddim(
 
 
 def _spread(grid: RatePair, step: int, eta: float, *, large_variance: bool) -> tuple[float, float]:
-    """The standard deviation that is taken from eps, and that of the noise that is added instead."""
+    """s, by which the variance of eps is reduced, and the standard deviation of the added noise."""
     (noise, next_noise), (signal, next_signal) = (
         (float(rates[step]), float(rates[step + 1])) for rates in grid
     )

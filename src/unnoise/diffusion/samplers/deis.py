@@ -1,4 +1,4 @@
-"""The noise changes smoothly with time, or with the log-SNR: so fit it there, and integrate where it counts."""
+"""DEIS sampler: exponential Adams-Bashforth for steps of any length (Zhang and Chen, 2204.13902)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
@@ -6,19 +6,16 @@ from typing import Literal
 import torch
 from numpy.polynomial.legendre import leggauss
 
-from unnoise.diffusion.samplers.grid import Times, time_grid
-from unnoise.diffusion.samplers.polynomials import (
-    decaying_moments,
-    extrapolated,
-    polynomial_weights,
-    require_order,
-)
+from unnoise.diffusion.samplers.adams_bashforth import linear_multistep
+from unnoise.diffusion.samplers.grid import Times, even_times, time_grid
+from unnoise.diffusion.samplers.polynomials import exponential_moments, polynomial_weights, require_order
 from unnoise.diffusion.schedules import DiscreteSchedule, OffsetCosine, RatePair, Schedule, log_snr
 from unnoise.diffusion.tensors import Denoise, Images, Prediction
 from unnoise.utils.errors import require
 
-Variable = Literal["time", "log_snr"]
+Variable = Literal["time", "log_snr", "ratio"]
 Weights = Callable[[int, Sequence[int]], list[float]]
+"""(step, the steps whose eps are used) -> the weight of each eps."""
 
 
 def deis(
@@ -29,74 +26,90 @@ def deis(
     *,
     order: int = 3,
     variable: Variable = "time",
-    lower_order_final: bool = False,
     times: Times | None = None,
     draw_noises: Callable[[], Images] | None = None,
 ) -> Iterator[Prediction]:
-    r"""The diffusion exponential integrator sampler, tAB-DEIS (2204.13902, eq. 14-15).
+    r"""DEIS sampler (2204.13902, eq. 14-15).
 
         y_{t'} = y_t + \int_t^{t'} p(u) dr,      p(u_j) = eps_j,      y = x_t / alpha,   r = sigma / alpha
 
-    where p is a polynomial in u, and u the time or the log-SNR; in r itself it is `adams`. One call of
-    `denoise` a step, and DDIM with order = 1. The first step is DDIM's: its error stays of second order unless
-    the grid starts with small steps.
+    where p is the polynomial in u through the last values of eps. It is exact where eps is a polynomial in u of
+    a degree below the order, for steps of any length. One call of `denoise` a step. Order 1 is DDIM. The first
+    step is DDIM's: the error is of second order unless the grid starts with small steps.
 
     Args:
-        denoise, noises, num_steps, schedule, times: as for `samplers.ddim`.
-        order: how many are seen at most (the paper's tAB0 is 1), from 1 to 3.
-        variable: u; `time` is the paper's, integrated by quadrature along the schedule (a table is joined by
-            straight lines); `log_snr` has a closed form.
-        lower_order_final: takes order 2, then 1 for the last two steps; where the data are smooth, that costs
-            accuracy.
-        draw_noises: none are drawn; samplers are called alike.
+        denoise, noises, num_steps, schedule, times: as for `ddim`.
+        order: the largest number of values, from 1 to 4 (the paper's tAB0 is order 1).
+        variable: u. `time` is the paper's tAB-DEIS, integrated numerically along the schedule (the ratios r of
+            a discrete schedule are interpolated linearly). `ratio`, u = r, is its rhoAB-DEIS: Adams-Bashforth
+            with the coefficients for uneven steps. `log_snr` is the form in diffusers. The last two have a
+            closed form.
+        draw_noises: not used: the sampler is deterministic. All samplers have this argument.
 
     Yields:
-        as `multistep.multistep`.
+        `Prediction(noises, images)`, as `adams_bashforth`.
 
     Raises:
-        UnnoiseError: for num_steps < 1, an order outside 1 ... 3, or an unknown variable.
+        UnnoiseError: for num_steps < 1, an order outside 1 ... 4, or an unknown variable.
     """
-    require_order(order, 3, "deis")
+    require_order(order, 4, "deis")
     require(
-        variable in ("time", "log_snr"),
-        f"DEIS fits the noise in time or in log_snr, but got {variable!r}: take time.",
+        variable in ("time", "log_snr", "ratio"),
+        f"DEIS's variable is time, log_snr or ratio, but got {variable!r}: take time.",
     )
     grid = time_grid(num_steps, schedule, times)
-    weights = _in_time(grid, schedule, times) if variable == "time" else _in_log_snr(grid)
-    yield from extrapolated(denoise, noises, grid, order, weights, lower_order_final=lower_order_final)
+    match variable:
+        case "time":
+            weights = _weights_in_time(grid, schedule, even_times(num_steps) if times is None else times)
+        case "log_snr":
+            weights = _weights_in_log_snr(grid)
+        case "ratio":
+            weights = _weights_in_ratio(grid)
+    yield from linear_multistep(denoise, noises, grid, order, weights)
 
 
-def _in_log_snr(grid: RatePair) -> Weights:
-    """With v how far log r has fallen in the step, dr = -r e^{-v} dv; where no noise is left, v has no end."""
-    places = (log_snr(*grid) / 2).flatten().tolist()
+def _weights_in_ratio(grid: RatePair) -> Weights:
+    """The mean of r^k over the step: with z from 0 to 1 over the step, that of z^k is 1 / (k + 1)."""
+    ratios = _ratios(grid).tolist()
 
-    def weights(step: int, seen: Sequence[int]) -> list[float]:
-        nodes = [places[node] - places[step] for node in seen]
-        return polynomial_weights(nodes, decaying_moments(places[step + 1] - places[step], len(seen)))
+    def weights(step: int, used: Sequence[int]) -> list[float]:
+        length = ratios[step + 1] - ratios[step]
+        nodes = [(ratios[node] - ratios[step]) / length for node in used]
+        return polynomial_weights(nodes, [1 / (power + 1) for power in range(len(used))])
 
     return weights
 
 
-def _in_time(grid: RatePair, schedule: Schedule, times: Times | None) -> Weights:
+def _weights_in_log_snr(grid: RatePair) -> Weights:
+    """With v the fall of log r since the start of the step, dr = -r e^{-v} dv; v is infinite without noise."""
+    places = (log_snr(*grid) / 2).flatten().tolist()
+
+    def weights(step: int, used: Sequence[int]) -> list[float]:
+        nodes = [places[node] - places[step] for node in used]
+        return polynomial_weights(nodes, exponential_moments(places[step + 1] - places[step], len(used)))
+
+    return weights
+
+
+def _weights_in_time(grid: RatePair, schedule: Schedule, times: Times) -> Weights:
     r"""With z from 0 to 1 over the step, \int z^k dr = r' - k \int z^{k-1} r dz, by Gauss-Legendre."""
-    ratios = _ratios(grid).tolist()
-    places = [1 - step / (len(ratios) - 1) for step in range(len(ratios))] if times is None else times.tolist()
+    ratios, places = _ratios(grid).tolist(), times.tolist()
     points, shares = (torch.from_numpy(values / 2) for values in leggauss(32))
     z = points + 0.5
 
-    def weights(step: int, seen: Sequence[int]) -> list[float]:
+    def weights(step: int, used: Sequence[int]) -> list[float]:
         start, length = places[step], places[step + 1] - places[step]
         first, last = ratios[step], ratios[step + 1]
-        between = _between(schedule, start + length * z)
-        integrals = [float((shares * z ** (power - 1) * between).sum()) for power in range(1, len(seen))]
+        between = _ratios_at(schedule, start + length * z)
+        integrals = [float((shares * z ** (power - 1) * between).sum()) for power in range(1, len(used))]
         moments = [(last - power * integral) / (last - first) for power, integral in enumerate(integrals, 1)]
-        return polynomial_weights([(places[node] - start) / length for node in seen], [1.0, *moments])
+        return polynomial_weights([(places[node] - start) / length for node in used], [1.0, *moments])
 
     return weights
 
 
-def _between(schedule: Schedule, times: Times) -> Times:
-    """Noise / signal at any times; straight lines join what a table gives at its steps."""
+def _ratios_at(schedule: Schedule, times: Times) -> Times:
+    """Noise / signal at any times; between the timesteps of a discrete schedule by linear interpolation."""
     if not isinstance(schedule, DiscreteSchedule):
         return _ratios(schedule(times.view(-1, 1, 1, 1)))
     places = times * schedule.num_timesteps

@@ -1,12 +1,13 @@
-r"""The noise of a step is known exactly, so only the picture that the step moves towards has to be foreseen.
+r"""DPM-Solver++ samplers, multistep, deterministic and SDE (Lu et al., 2211.01095).
 
-With lambda = log(signal / noise), h = lambda' - lambda over the step, and x_0(lambda) what is seen on the way
-(DPM-Solver++, 2211.01095, eq. 9; with fresh noise, eta > 0, after k-diffusion):
+With lambda = log(signal / noise), h = lambda' - lambda over the step, and x_0(lambda) the predicted images (eq.
+9; with added noise, eta > 0, as in k-diffusion):
 
     x' = alpha' D + sigma' (e^{-eta h} eps + sqrt(1 - e^{-2 eta h}) z),       eps = (x - alpha D) / sigma
     D = the mean of x_0 over the step, weighted by e^{(1 + eta) lambda}
 
-D takes x_0 for a polynomial in lambda through what was seen last: m_0 now, m_1 and m_2 one and two steps ago.
+x_0 is approximated by the polynomial in lambda through the last predictions: m_0 of this step, m_1 and m_2 of
+the one and two steps before.
 """
 
 import math
@@ -18,6 +19,7 @@ import torch
 
 from unnoise.diffusion.samplers.ddim import require_eta
 from unnoise.diffusion.samplers.grid import Times, gaussian, rates_at, time_grid
+from unnoise.diffusion.samplers.polynomials import weighted_sum
 from unnoise.diffusion.schedules import OffsetCosine, RatePair, Schedule
 from unnoise.diffusion.tensors import Denoise, Images, Prediction, mix
 from unnoise.utils.errors import require
@@ -35,42 +37,43 @@ def dpm_solver(
     times: Times | None = None,
     draw_noises: Callable[[], Images] | None = None,
 ) -> Iterator[Prediction]:
-    r"""DPM-Solver++ 2M and 3M, and with eta = 1 their SDE variants: one call of `denoise` a step.
+    r"""DPM-Solver++ sampler: 2M with order = 2, 3M with order = 3, and with eta = 1 their SDE variants.
 
-    Order 1 is DDIM, order 2 the paper's algorithm 2. The first steps have seen less and are of lower order,
-    which costs order 3 nothing only where the walk starts in almost nothing but noise. So is a last step that
-    ends without noise, where h is infinite.
+    One call of `denoise` a step. Order 1 is DDIM, order 2 the paper's algorithm 2. The first steps have fewer
+    predictions and are of lower order; order 3 is reached only if they are at almost pure noise. A last step
+    that ends without noise, where h is infinite, is of order 1.
 
     Args:
-        denoise, noises, num_steps, schedule, times, draw_noises: as for `samplers.ddim`.
+        denoise, noises, num_steps, schedule, times, draw_noises: as for `ddim`.
         order: 1, 2 or 3.
-        eta: 0 draws no noise (the probability flow); 1 as much as the ancestral chain.
+        eta: 0 draws no noise (the probability flow); 1 draws as much as ancestral sampling.
         published: takes half of the second derivative, as the code of the authors, diffusers and k-diffusion
-            does at order 3: their D_2 is the second divided difference, of which the derivative is twice.
-            That converges at second order only, and is steadier in few steps.
+            does at order 3: their D_2 is the second divided difference, and the derivative is twice that. This
+            converges at second order only, but is more stable with few steps.
 
     Yields:
-        `Prediction(noises, images)`, K times: D, and the noises that mix with it to x_t. The images of the last
-        are the result. No noise is drawn after it.
+        `Prediction(noises, images)`, each (B, C, H, W), num_steps times: D, and the noises that mix with it to
+        x_t. The images of the last are the result. No noise is drawn after the last step.
 
     Raises:
-        UnnoiseError: for num_steps < 1, another order, eta outside [0, 1], or a step that changes nothing.
+        UnnoiseError: for num_steps < 1, another order, eta outside [0, 1], or a step without change of the
+            noise.
     """
     require(1 <= order <= 3, f"DPM-Solver++ has the orders 1, 2 and 3, but got {order}: try 2.")
     require_eta(eta)
     grid = time_grid(num_steps, schedule, times)
     lambdas = _lambdas(grid)
     draw = draw_noises or gaussian(noises)
-    noisy_images, seen = noises, deque[Images](maxlen=order)  # the newest first
+    noisy_images, last_images = noises, deque[Images](maxlen=order)  # the newest first
     for step in range(num_steps):
         with torch.no_grad():
             noise_rates, signal_rates = rates_at(grid, step, noises)
             prediction = denoise(noisy_images, noise_rates, signal_rates)
-            seen.appendleft(prediction.images)
-            if len(seen) > 1 and lambdas[step + 1] < math.inf:  # else there is nothing to correct
-                nodes = lambdas[step + 1 :: -1][: len(seen) + 1]
+            last_images.appendleft(prediction.images)
+            if len(last_images) > 1 and lambdas[step + 1] < math.inf:
+                nodes = lambdas[step + 1 :: -1][: len(last_images) + 1]
                 weights = _weights(nodes, eta, published=published, midpoint=order == 2)
-                images = torch.stack([weight * m for weight, m in zip(weights, seen, strict=True)]).sum(0)
+                images = weighted_sum(weights, last_images)
                 eps = (noisy_images - signal_rates * images) / noise_rates
                 prediction = prediction._replace(noises=eps, images=images)
         yield prediction
@@ -83,25 +86,25 @@ def dpm_solver(
 
 
 def _lambdas(grid: RatePair) -> list[float]:
-    """Rising, from perhaps -inf, where there is no signal, to perhaps inf, where there is no noise."""
+    """The lambda of each time of the grid, rising; -inf without signal, inf without noise."""
     lambdas: list[float] = (grid.signal_rates.log() - grid.noise_rates.log()).flatten().tolist()
     require(
         all(before < after for before, after in pairwise(lambdas)),
-        "Every step of DPM-Solver++ ends with less noise, but some of these stay on one step of their chain: "
-        "take fewer steps, or the times of samplers.times_of.",
+        "Each step of DPM-Solver++ must reduce the noise, but some of these stay on one timestep of the "
+        "discrete schedule: take fewer steps, or the times of samplers.spaced_times.",
     )
     return lambdas
 
 
 def _weights(nodes: list[float], eta: float, *, published: bool, midpoint: bool) -> tuple[float, ...]:
-    r"""What each of m_0, m_1 (and m_2) counts in D, from lambda', lambda, and the one or two lambdas before.
+    r"""The weights of m_0, m_1 (and m_2) in D, from lambda', lambda, and the one or two lambdas before.
 
     With u = (1 + eta) h, the slope m' and curvature m'' of the polynomial at lambda, and
 
         phi_1 = 1 - e^{-u},    phi_2 = 1 - phi_1 / u,    phi_3 = 1/2 - phi_2 / u
         D = m_0 + (phi_2 h m' + phi_3 h^2 m'') / phi_1
 
-    Algorithm 2 puts h m' / 2 for the bracket: the middle of the step.
+    Algorithm 2 has h m' / 2, the value at the middle of the step, in place of the second term.
     """
     h, before, *earlier = (after - node for after, node in pairwise(nodes))
     u = (1 + eta) * h

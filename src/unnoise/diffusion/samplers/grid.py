@@ -1,4 +1,4 @@
-"""A grid is what a sampler walks along: the rates at falling times, from noise to the picture."""
+"""Time grid of a sampler: the noise and signal rates at each of its steps."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -12,6 +12,7 @@ from unnoise.diffusion.tensors import Images, Rates
 from unnoise.utils.errors import require
 
 Times: TypeAlias = Float[Tensor, " grid"]
+"""The num_steps + 1 falling diffusion times of a sampler, from noise (at most 1) to the image (0)."""
 
 _MOST_STEPS = 1_000_000
 
@@ -26,7 +27,7 @@ def require_steps(num_steps: int) -> None:
 
 
 def even_times(num_steps: int) -> Times:
-    """t_k = 1 - k / num_steps, in float64."""
+    """Evenly spaced times t_k = 1 - k / num_steps for k = 0 ... num_steps, in float64."""
     return 1 - torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
 
 
@@ -34,25 +35,25 @@ def time_grid(num_steps: int, schedule: Schedule, times: Times | None = None) ->
     """The rates at the times of a sampler, each (num_steps + 1, 1, 1, 1), in float64.
 
     Args:
-        num_steps: how many steps; the times are t_k = 1 - k / num_steps for k = 0 ... num_steps.
-        schedule: gives the rates.
-        times: others instead, num_steps + 1 of them, falling, such as those of `spacing.times_of`.
+        num_steps: the number of steps.
+        schedule: diffusion times -> noise and signal rates.
+        times: num_steps + 1 falling times, such as those of `spacing.spaced_times`; `even_times` if left out.
 
     Raises:
-        UnnoiseError: for fewer than one step, or times that are not so many or don't fall.
+        UnnoiseError: for fewer than one step, or times of another number or order.
     """
     require_steps(num_steps)
     if times is None:
         times = even_times(num_steps)
     require(
         len(times) == num_steps + 1 and bool((times.diff() < 0).all()),
-        f"{num_steps} steps go along {num_steps + 1} falling times, but got {times.tolist()[:8]}.",
+        f"{num_steps} steps need {num_steps + 1} falling times, but got {times.tolist()[:8]}.",
     )
     return RatePair(*schedule(times.double().view(-1, 1, 1, 1)))
 
 
 def rates_at(grid: RatePair, step: int, images: Images) -> tuple[Rates, Rates]:
-    """The rates of one step of a grid, once for each of the images: (B, 1, 1, 1)."""
+    """The noise and signal rate of one step, repeated for each image: (B, 1, 1, 1)."""
     noise_rates, signal_rates = (
         rates[step : step + 1].to(images.dtype).to(images.device).expand(len(images), 1, 1, 1) for rates in grid
     )
@@ -60,5 +61,5 @@ def rates_at(grid: RatePair, step: int, images: Images) -> tuple[Rates, Rates]:
 
 
 def gaussian(images: Images) -> Callable[[], Images]:
-    """Draws from N(0, 1) with PyTorch's global generator, shaped like the images."""
+    """A function that draws N(0, 1) in the shape of the images, with PyTorch's global generator."""
     return lambda: torch.randn_like(images)

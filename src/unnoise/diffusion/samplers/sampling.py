@@ -1,47 +1,51 @@
-"""How to walk from noise to pictures: one record of choices that the command line, a run and a script share."""
+"""`Sampling`: the choice of sampler, steps, spacing, clipping and guidance of a run or a command."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Protocol, get_args
+from typing import Protocol, get_args, runtime_checkable
 
 from unnoise.diffusion import samplers
 from unnoise.diffusion.guidance import Autoguidance, DenoiseFor, Guidance, guided
+from unnoise.diffusion.sampler_names import Clip, SamplerName, Spacing, Variance
 from unnoise.diffusion.schedules import RatePair, Schedule
 from unnoise.diffusion.tensors import Classes, Denoise, Images, Prediction, Rates
-from unnoise.diffusion.thresholding import Bounds, Clip, thresholded
+from unnoise.diffusion.thresholding import Bounds, thresholded
 from unnoise.utils.errors import require
 
-SamplerName = Literal[
-    "ddim",
-    "ancestral",
-    "euler",
-    "heun",
-    "dpmpp_2m",
-    "dpmpp_3m",
-    "dpmpp_2m_sde",
-    "dpmpp_3m_sde",
-    "adams",
-    "ipndm",
-    "unipc",
-    "deis",
-    "second_order",
-    "consistency",
-]
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A sampler whose own options are set, such as `ddim` or `partial(ddim, eta=1.0)`."""
+
+    def __call__(
+        self,
+        denoise: Denoise,
+        noises: Images,
+        num_steps: int,
+        schedule: Schedule,
+        *,
+        times: samplers.Times | None = None,
+        draw_noises: Callable[[], Images] | None = None,
+    ) -> Iterator[Prediction]:
+        """One `Prediction` a step; see `samplers.ddim`."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """The choices of the reverse process.
+    """How images are sampled: sampler, steps, spacing, clipping and guidance.
 
     Args:
-        sampler: its name in `SOLVERS`, such as `ddim`, `ancestral` (DDPM's own chain) or `dpmpp_2m`.
-        num_steps: steps from noise to picture; see `calls`.
-        eta: of ddim, from 0 (no fresh noise) to 1 (as much as the ancestral chain).
-        variance: of the ancestral chain; see `samplers.ancestral`.
-        spacing: where the steps end; see `samplers.Spacing`.
+        sampler: `ddim`, `ancestral` (DDPM), `heun`, `dpmpp_2m` and `dpmpp_3m` (DPM-Solver++), `dpmpp_2m_sde`
+            and `dpmpp_3m_sde`, `adams` (Adams-Bashforth for uneven steps), `ipndm`, `unipc`, `deis` or
+            `consistency`.
+        num_steps: steps from noise to image; see also `calls`.
+        eta: of ddim, from 0 (no added noise) to 1 (as much as ancestral sampling).
+        variance: of ancestral sampling; see `samplers.ancestral`.
+        spacing: of the time steps; see `samplers.spacing`.
         clip: keeps predicted images in the range of pixels; see `thresholding`.
-        guidance: for networks that know classes.
+        guidance: classifier-free guidance, for networks with classes.
 
     Raises:
         UnnoiseError: for values outside their range.
@@ -50,8 +54,8 @@ class Sampling:
     sampler: SamplerName = "ddim"
     num_steps: int = 20
     eta: float = 0.0
-    variance: samplers.Variance = "small"
-    spacing: samplers.Spacing = "trailing"
+    variance: Variance = "small"
+    spacing: Spacing = "trailing"
     clip: Clip = "none"
     guidance: Guidance = Guidance()
 
@@ -60,8 +64,8 @@ class Sampling:
         samplers.require_eta(self.eta)
         for name, value, allowed in (
             ("sampler", self.sampler, get_args(SamplerName)),
-            ("variance", self.variance, get_args(samplers.Variance)),
-            ("spacing", self.spacing, get_args(samplers.Spacing)),
+            ("variance", self.variance, get_args(Variance)),
+            ("spacing", self.spacing, get_args(Spacing)),
             ("clip", self.clip, get_args(Clip)),
         ):
             require(value in allowed, f"Sampling's {name} is one of {', '.join(allowed)}, but got {value!r}.")
@@ -71,17 +75,21 @@ class Sampling:
         return samplers.time_grid(self.num_steps, schedule, self.times(schedule))
 
     def times(self, schedule: Schedule) -> samplers.Times:
-        """The times of the steps, and 0."""
-        return samplers.times_of(self.spacing, self.num_steps, schedule)
+        """The falling times of the steps, and 0: (num_steps + 1,)."""
+        return samplers.spaced_times(self.spacing, self.num_steps, schedule)
 
     @property
     def deterministic(self) -> bool:
-        """Whether the start decides all, because no fresh noise is drawn on the way."""
-        return self.eta == 0 if self.sampler == "ddim" else not SOLVERS[self.sampler].fresh
+        """Whether the initial noise alone determines the result, as no noise is added on the way."""
+        return self.eta == 0 if self.sampler == "ddim" else not _SAMPLERS[self.sampler].adds_noise
 
     def calls(self, schedule: Schedule) -> int:
-        """How often a walk calls `denoise`, which is what it costs (guidance makes two of each)."""
-        return SOLVERS[self.sampler].calls(self.grid(schedule))
+        """How often the sampler calls `denoise` (with guidance each call is two of the network)."""
+        return _SAMPLERS[self.sampler].calls(self.grid(schedule))
+
+    def bound_sampler(self) -> Sampler:
+        """The sampler with its own options, such as eta, set; steps and times are left to the caller."""
+        return _SAMPLERS[self.sampler].bind(self)
 
     def guided_denoise(
         self,
@@ -112,77 +120,52 @@ class Sampling:
         schedule: Schedule,
         draw_noises: Callable[[], Images] | None = None,
     ) -> Iterator[Prediction]:
-        """The reverse process from `noises`, one `Prediction` a step."""
-        walk = SOLVERS[self.sampler].of(self)
-        times = self.times(schedule)
-        return walk(denoise, noises, self.num_steps, schedule, times=times, draw_noises=draw_noises)
+        """The reverse process from `noises`, (B, C, H, W): one `Prediction` a step."""
+        sampler, times = self.bound_sampler(), self.times(schedule)
+        return sampler(denoise, noises, self.num_steps, schedule, times=times, draw_noises=draw_noises)
 
 
-class Walk(Protocol):
-    """What every sampler is, once its own options are chosen."""
-
-    def __call__(
-        self,
-        denoise: Denoise,
-        noises: Images,
-        num_steps: int,
-        schedule: Schedule,
-        *,
-        times: samplers.Times | None,
-        draw_noises: Callable[[], Images] | None,
-    ) -> Iterator[Prediction]:
-        """One `Prediction` a step."""
-        ...
-
-
-def _one_a_step(grid: RatePair) -> int:
+def _one_call_a_step(grid: RatePair) -> int:
     return len(grid.noise_rates) - 1
 
 
-def _with_looks_ahead(grid: RatePair) -> int:
-    return _one_a_step(grid) + sum(samplers.steps_with_a_look_ahead(grid))
-
-
 @dataclass(frozen=True)
-class Solver:
-    """How a name becomes a walk.
+class _Entry:
+    """What belongs to the name of a sampler.
 
     Args:
-        of: chooses the sampler's options; those of a `Sampling` that are its own, too.
-        calls: of `denoise` along a grid.
-        fresh: whether it draws noise on the way.
+        bind: sets the options of the sampler.
+        calls: the number of calls of `denoise` along a grid.
+        adds_noise: whether noise is added on the way.
     """
 
-    of: Callable[[Sampling], Walk]
-    calls: Callable[[RatePair], int] = _one_a_step
-    fresh: bool = False
+    bind: Callable[[Sampling], Sampler]
+    calls: Callable[[RatePair], int] = _one_call_a_step
+    adds_noise: bool = False
 
 
-SOLVERS: Mapping[SamplerName, Solver] = {
-    "ddim": Solver(lambda chosen: partial(samplers.ddim, eta=chosen.eta)),
-    "ancestral": Solver(lambda chosen: partial(samplers.ancestral, variance=chosen.variance), fresh=True),
-    "euler": Solver(lambda _: samplers.euler),
-    "heun": Solver(lambda _: samplers.heun, calls=_with_looks_ahead),
-    "dpmpp_2m": Solver(lambda _: partial(samplers.dpm_solver, order=2)),
-    "dpmpp_3m": Solver(lambda _: partial(samplers.dpm_solver, order=3)),
-    "dpmpp_2m_sde": Solver(lambda _: partial(samplers.dpm_solver, order=2, eta=1.0), fresh=True),
-    "dpmpp_3m_sde": Solver(
-        lambda _: partial(samplers.dpm_solver, order=3, eta=1.0, published=True), fresh=True
+_SAMPLERS: Mapping[SamplerName, _Entry] = {
+    "ddim": _Entry(lambda chosen: partial(samplers.ddim, eta=chosen.eta)),
+    "ancestral": _Entry(lambda chosen: partial(samplers.ancestral, variance=chosen.variance), adds_noise=True),
+    "heun": _Entry(lambda _: samplers.heun, calls=samplers.heun_calls),
+    "dpmpp_2m": _Entry(lambda _: partial(samplers.dpm_solver, order=2)),
+    "dpmpp_3m": _Entry(lambda _: partial(samplers.dpm_solver, order=3)),
+    "dpmpp_2m_sde": _Entry(lambda _: partial(samplers.dpm_solver, order=2, eta=1.0), adds_noise=True),
+    "dpmpp_3m_sde": _Entry(
+        lambda _: partial(samplers.dpm_solver, order=3, eta=1.0, published=True), adds_noise=True
     ),
-    "adams": Solver(lambda _: samplers.adams),
-    "ipndm": Solver(lambda _: partial(samplers.multistep, order=4)),
-    "unipc": Solver(lambda _: samplers.unipc),
-    "deis": Solver(lambda _: samplers.deis),
-    "second_order": Solver(lambda _: samplers.second_order, calls=_with_looks_ahead),
-    "consistency": Solver(lambda _: samplers.consistency, fresh=True),
+    "adams": _Entry(lambda _: partial(samplers.deis, variable="ratio")),
+    "ipndm": _Entry(lambda _: partial(samplers.adams_bashforth, order=4)),
+    "unipc": _Entry(lambda _: samplers.unipc),
+    "deis": _Entry(lambda _: samplers.deis),
+    "consistency": _Entry(lambda _: samplers.consistency, adds_noise=True),
 }
-"""Every sampler by its name, with the options that a `Sampling` does not choose."""
 
 
 def self_conditioned(denoise: Callable[..., Prediction]) -> Denoise:
-    """A denoiser that is shown its own last images: self-conditioning (2208.04202, section 3.2).
+    """A denoiser that is also given its own last images: self-conditioning (2208.04202, section 3.2).
 
-    It remembers one walk; make another for the next.
+    It keeps the images from one call to the next, so make a new one for each sampling.
     """
     last: list[Images] = []
 

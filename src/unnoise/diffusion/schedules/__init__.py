@@ -1,10 +1,10 @@
-r"""A schedule says how much noise and how much signal an image holds at each diffusion time.
+r"""Noise schedules: diffusion time -> noise rate and signal rate.
 
     schedule(t) -> (noise_rates, signal_rates) = (sigma(t), alpha(t)),      sigma^2 + alpha^2 = 1
 
-t = 0 is clean, t = 1 is (almost) pure noise. A schedule is *pointwise*: the rates of one image never depend
-on the other times in the batch. sigma^2 + alpha^2 = 1 is the unit circle, so every schedule is a choice of
-angle against time, and of log-SNR = 2 log(alpha / sigma) against time.
+t = 0 is a clean image, t = 1 (almost) pure noise. A schedule is pointwise: the rates of one image do not depend
+on the other times in the batch. As sigma^2 + alpha^2 = 1, a schedule is an angle as a function of time, or a
+log-SNR = 2 log(alpha / sigma) as a function of time.
 """
 
 from unnoise.diffusion.schedules.continuous import Cosine, Linear, OffsetCosine, RectifiedFlow
@@ -16,7 +16,7 @@ from unnoise.diffusion.schedules.discrete import (
     QuadraticBeta,
     SigmoidAlphaBar,
     SigmoidBeta,
-    Spacing,
+    TimestepSpacing,
     ZeroTerminalSNR,
 )
 from unnoise.diffusion.schedules.log_snr_family import (
@@ -29,7 +29,7 @@ from unnoise.diffusion.schedules.log_snr_family import (
     NoiseStep,
     SignalStep,
 )
-from unnoise.diffusion.schedules.rates import RatePair, Schedule, log_snr, rates_of_log_snr
+from unnoise.diffusion.tensors import RatePair, Schedule, log_snr, rates_of_log_snr
 
 AnySchedule = (
     OffsetCosine
@@ -50,7 +50,7 @@ AnySchedule = (
     | SigmoidAlphaBar
     | ZeroTerminalSNR
 )
-"""Every schedule that a run's config.json can name."""
+"""Every schedule that config.json can name."""
 
 __all__ = [
     "AnyChain",
@@ -75,7 +75,7 @@ __all__ = [
     "SigmoidAlphaBar",
     "SigmoidBeta",
     "SignalStep",
-    "Spacing",
+    "TimestepSpacing",
     "ZeroTerminalSNR",
     "log_snr",
     "rates_of_log_snr",

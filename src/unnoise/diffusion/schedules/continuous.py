@@ -1,24 +1,27 @@
-"""The continuous schedules of the book and of the score-based papers: an angle, or an integral of beta."""
+"""Continuous schedules: cosine, offset cosine, linear beta (VP) and rectified flow."""
 
 import math
 from dataclasses import dataclass
 
 import torch
 
-from unnoise.diffusion.schedules.rates import RatePair
-from unnoise.diffusion.tensors import Rates
+from unnoise.diffusion.tensors import RatePair, Rates
 from unnoise.utils.errors import require
 
 
 @dataclass(frozen=True)
 class OffsetCosine:
-    r"""The angle grows linearly between two offsets (Keras DDIM example; Improved DDPM, 2102.09672, eq. 17).
+    r"""Offset cosine schedule (Keras DDIM example; after Improved DDPM, 2102.09672, eq. 17).
 
         theta(t) = acos(max) + t (acos(min) - acos(max)),    signal = cos(theta),    noise = sin(theta)
 
-    `min_signal_rate` keeps the division by the signal rate possible at t = 1; lower values give more
-    saturated pictures. `max_signal_rate` below 1 leaves noise in the last step, which the last prediction
-    must still remove: at 0.95 pictures come out with less contrast than the data.
+    The angle theta grows linearly. A `min_signal_rate` above 0 allows dividing by the signal rate at t = 1;
+    lower values give more saturated pictures. A `max_signal_rate` below 1 leaves noise at t = 0, which the last
+    prediction must remove at once: at 0.95 the pictures have less contrast than the data.
+
+    Args:
+        min_signal_rate: the signal rate at t = 1.
+        max_signal_rate: the signal rate at t = 0.
 
     Raises:
         UnnoiseError: unless 0 < min_signal_rate < max_signal_rate <= 1.
@@ -44,10 +47,12 @@ class OffsetCosine:
 
 @dataclass(frozen=True)
 class Cosine:
-    """signal = cos(pi t / 2), noise = sin(pi t / 2) (Generative Deep Learning, 2nd edition, chapter 8).
+    """Cosine schedule (Generative Deep Learning, 2nd edition, chapter 8).
 
-    It reaches signal 0 at t = 1, where a network that predicts the noise can't tell the image
-    (x_0 = (x_t - noise * eps) / 0): `Diffusion` refuses that pair.
+        signal = cos(pi t / 2),    noise = sin(pi t / 2)
+
+    The signal is 0 at t = 1, where the image does not follow from a predicted noise,
+    x_0 = (x_t - noise * eps) / 0: `Denoiser` raises an error for this schedule with noise prediction.
     """
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
@@ -58,12 +63,15 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Linear:
-    r"""The noise is added at a rate that grows linearly (Score SDE, 2011.13456, eq. 33, VP).
+    r"""Linear beta schedule in continuous time, variance preserving (Score SDE, 2011.13456, eq. 33).
 
         beta(t) = min_beta + t (max_beta - min_beta),    signal^2 = exp(-\int_0^t beta)
 
-    The limit of the discrete betas 1e-4 ... 0.02 in 1,000 steps. The book multiplies (1 - beta) along the
-    batch, which makes an image's noise depend on its neighbours; the integral does not.
+    The limit of the discrete betas 1e-4 ... 0.02 in 1,000 steps. (The book multiplies 1 - beta along the batch,
+    so that the noise of an image depends on the others in the batch; the integral does not.)
+
+    Args:
+        min_beta, max_beta: beta at t = 0 and at t = 1.
 
     Raises:
         UnnoiseError: unless 0 < min_beta <= max_beta.
@@ -88,12 +96,14 @@ class Linear:
 
 @dataclass(frozen=True)
 class RectifiedFlow:
-    r"""The straight line x_t = (1 - t) x_0 + t eps, brought to unit variance (2209.03003, eq. 1; 2210.02747).
+    r"""Rectified flow schedule, scaled to unit variance (2209.03003, eq. 1; flow matching, 2210.02747).
+
+        x_t = ((1 - t) x_0 + t eps) / r
 
         r = sqrt((1 - t)^2 + t^2),    signal = (1 - t) / r,    noise = t / r
 
-    Dividing by r changes neither the picture nor the noise in it, only the scale at which the network sees
-    both: flow matching is velocity prediction along this schedule (`Objective(predicts="flow")`).
+    Dividing by r changes only the scale of the network's input. Flow matching is velocity prediction on this
+    schedule (`Objective(predicts="flow")`).
     """
 
     def __call__(self, diffusion_times: Rates) -> RatePair:

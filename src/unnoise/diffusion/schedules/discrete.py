@@ -1,10 +1,10 @@
-r"""The discrete chain is the same equation on a table: T steps, each of which mixes in a little noise.
+r"""Discrete schedules: the beta tables of DDPM (linear, quadratic, sigmoid, cosine), zero terminal SNR.
 
     x_k = sqrt(1 - beta_k) x_{k-1} + sqrt(beta_k) eps          (DDPM, 2006.11239, eq. 2)
     signal_rate_k^2 = alpha_bar_k = prod_{i <= k} (1 - beta_i),    noise_rate_k^2 = 1 - alpha_bar_k
 
-Steps are counted 0 ... T - 1 as in the paper's code; step k is the diffusion time (k + 1) / T, and time 0 is
-the clean image. Tables are built in float64, since a product of a thousand factors in float32 is not.
+Timesteps are counted 0 ... T - 1 as in the paper's code; timestep k is the diffusion time (k + 1) / T, and time
+0 is the clean image. Tables are computed in float64: a product of a thousand float32 factors is not accurate.
 """
 
 from abc import ABC, abstractmethod
@@ -16,24 +16,24 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from unnoise.diffusion.schedules.rates import RatePair, log_snr
-from unnoise.diffusion.tensors import Rates, in_float64
+from unnoise.diffusion.tensors import RatePair, Rates, in_float64, log_snr
 from unnoise.utils.errors import require
 
-Spacing = Literal["trailing", "leading", "linspace"]
+TimestepSpacing = Literal["trailing", "leading", "linspace"]
 MOST_TIMESTEPS = 1_000_000
 _ROUNDING = 1e-3
-"""A time may miss its step's by this fraction of a step: k / T has no exact float32."""
+"""A time counts as that of a timestep up to this fraction of 1 / T, as k / T is rounded in float32."""
 
 
 @dataclass(frozen=True)
 class DiscreteSchedule(ABC):
-    """T noise levels in a table; everything else follows from `alphas_cumprod`.
-
-    Abstract: its members differ in the table.
+    """Abstract discrete schedule of T noise levels, given by `alphas_cumprod`.
 
     Args:
         num_timesteps: T, at least 2.
+
+    Raises:
+        UnnoiseError: for another number of timesteps, or a beta outside (0, 1].
     """
 
     num_timesteps: int = 1000
@@ -49,32 +49,32 @@ class DiscreteSchedule(ABC):
             bool((falling < 0).all())
             and float(self.alphas_cumprod[-1]) >= 0
             and float(self.alphas_cumprod[0]) < 1,
-            f"{self} does not add noise in every step: its betas must lie between 0 and 1.",
+            f"{self} does not add noise in every timestep: all betas must be above 0 and at most 1.",
         )
 
     @property
     @abstractmethod
     def alphas_cumprod(self) -> Float64[Tensor, " T"]:
-        """alpha_bar_0 ... alpha_bar_{T-1}, the signal powers, falling."""
+        """The signal powers alpha_bar_0 ... alpha_bar_{T-1}, falling."""
 
     @property
     def betas(self) -> Float64[Tensor, " T"]:
-        """beta_k = 1 - alpha_bar_k / alpha_bar_{k-1}, with alpha_bar_{-1} = 1."""
+        """The variances beta_k = 1 - alpha_bar_k / alpha_bar_{k-1}, with alpha_bar_{-1} = 1."""
         return 1 - self.alphas_cumprod / self._powers[:-1]
 
     @cached_property
     def _powers(self) -> Float64[Tensor, " steps"]:
-        """The signal powers of the T + 1 times 0, 1 / T, ..., 1."""
+        """The signal powers at the T + 1 times 0, 1 / T, ..., 1."""
         return torch.cat([torch.ones(1, dtype=torch.float64), self.alphas_cumprod])
 
     @cached_property
     def _borders(self) -> Float64[Tensor, " borders"]:
-        """Minus the log-SNR halfway between neighbouring steps, rising."""
+        """Minus the log-SNR halfway between neighbouring timesteps, rising."""
         rising = (-self.alphas_cumprod).log1p() - self.alphas_cumprod.log()
         return (rising[1:] + rising[:-1]) / 2
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
-        """The rates of the step that each time (B, 1, 1, 1) belongs to: k for k / T < t <= (k + 1) / T."""
+        """The rates of the timestep of each time (B, 1, 1, 1): k for k / T < t <= (k + 1) / T."""
         steps = torch.ceil(in_float64(diffusion_times) * self.num_timesteps - _ROUNDING).long()
         powers = self._powers.to(steps.device)[steps.clamp(0, self.num_timesteps)]
         noise_rates, signal_rates = (
@@ -83,15 +83,15 @@ class DiscreteSchedule(ABC):
         return RatePair(noise_rates, signal_rates)
 
     def timesteps_of(self, noise_rates: Rates, signal_rates: Rates) -> Rates:
-        """The step 0 ... T - 1 whose log-SNR is nearest, as float: what a DDPM's network is told."""
+        """The timestep 0 ... T - 1 nearest in log-SNR, as a float: the condition of a DDPM network."""
         wanted = -in_float64(log_snr(noise_rates, signal_rates))
         steps = torch.searchsorted(self._borders.to(wanted.device), wanted, right=True)
         return steps.to(noise_rates.dtype).to(noise_rates.device)
 
-    def timesteps(self, num_steps: int, spacing: Spacing = "trailing") -> Int64[Tensor, " steps"]:
-        """Which of the T steps a sampler of fewer steps takes, falling (2305.08891, table 2).
+    def timesteps(self, num_steps: int, spacing: TimestepSpacing = "trailing") -> Int64[Tensor, " steps"]:
+        """The timesteps that a sampler of fewer steps takes, falling (2305.08891, table 2).
 
-        trailing: round(T, T - T / K, ...) - 1, from the last step on: the only one that starts in noise.
+        trailing: round(T, T - T / K, ...) - 1; it starts at pure noise, timestep T - 1.
         leading: (K - 1) T // K, ..., T // K, 0. linspace: round(linspace(T - 1, 0)).
 
         Raises:
@@ -100,7 +100,7 @@ class DiscreteSchedule(ABC):
         total = self.num_timesteps
         require(
             1 <= num_steps <= total,
-            f"A chain of {total} timesteps is sampled in 1 to {total} steps, but got {num_steps}.",
+            f"A schedule of {total} timesteps is sampled in 1 to {total} steps, but got {num_steps}.",
         )
         count = torch.arange(num_steps, dtype=torch.float64)
         match spacing:
@@ -111,20 +111,20 @@ class DiscreteSchedule(ABC):
             case "linspace":
                 return torch.linspace(0, total - 1, num_steps, dtype=torch.float64).round().long().flip(0)
 
-    def times(self, num_steps: int, spacing: Spacing = "trailing") -> Float64[Tensor, " grid"]:
-        """The same as diffusion times, with 0 at the end: what a sampler takes as its grid."""
+    def times(self, num_steps: int, spacing: TimestepSpacing = "trailing") -> Float64[Tensor, " grid"]:
+        """The same as diffusion times, with 0 at the end: the `times` of a sampler."""
         chosen = (self.timesteps(num_steps, spacing).double() + 1) / self.num_timesteps
         return torch.cat([chosen, torch.zeros(1, dtype=torch.float64)])
 
 
 @dataclass(frozen=True)
 class BetaSchedule(DiscreteSchedule):
-    """A chain that is told its betas between a first and a last one.
+    """Abstract discrete schedule given by its betas, from a first to a last one.
 
     Args:
-        first_beta, last_beta: of a chain of 1,000 steps.
-        rescale: multiplies the betas by 1000 / T, so that any T ends in noise. Without it, T = 200 leaves 36 %
-            of the image at the last step (signal rate 0.3636), while sampling starts from none.
+        first_beta, last_beta: for 1,000 timesteps.
+        rescale: multiplies the betas by 1000 / T, so that every T ends in noise. Without it, T = 200 leaves a
+            signal rate of 0.3636 at the last timestep, while sampling starts without signal.
 
     Raises:
         UnnoiseError: unless 0 < first_beta <= last_beta and every (rescaled) beta is below 1.
@@ -150,11 +150,11 @@ class BetaSchedule(DiscreteSchedule):
 
     @abstractmethod
     def _unscaled(self) -> Float64[Tensor, " T"]:
-        """The betas as of a chain of 1,000 steps."""
+        """The betas before they are multiplied by 1000 / T."""
 
     @cached_property
     def alphas_cumprod(self) -> Float64[Tensor, " T"]:
-        """The product of (1 - beta)."""
+        """The cumulative product of 1 - beta."""
         return (1 - self._unscaled() * self._scale).cumprod(0)
 
     def _line(self, first: float, last: float) -> Float64[Tensor, " T"]:
@@ -163,7 +163,7 @@ class BetaSchedule(DiscreteSchedule):
 
 @dataclass(frozen=True)
 class LinearBeta(BetaSchedule):
-    """The betas are a straight line (DDPM, 2006.11239, section 4)."""
+    """Linear beta schedule (DDPM, 2006.11239, section 4)."""
 
     def _unscaled(self) -> Float64[Tensor, " T"]:
         return self._line(self.first_beta, self.last_beta)
@@ -171,7 +171,7 @@ class LinearBeta(BetaSchedule):
 
 @dataclass(frozen=True)
 class QuadraticBeta(BetaSchedule):
-    """The square roots of the betas are a straight line (`scaled_linear` elsewhere; 2112.10752)."""
+    """Quadratic beta schedule, linear in sqrt(beta) (2112.10752; `scaled_linear` in diffusers)."""
 
     def _unscaled(self) -> Float64[Tensor, " T"]:
         return self._line(self.first_beta**0.5, self.last_beta**0.5).square()
@@ -179,7 +179,7 @@ class QuadraticBeta(BetaSchedule):
 
 @dataclass(frozen=True)
 class SigmoidBeta(BetaSchedule):
-    """The betas rise along a sigmoid, from -6 to 6 (GeoDiff, 2203.02923)."""
+    """Sigmoid beta schedule: the betas rise along a sigmoid from -6 to 6 (GeoDiff, 2203.02923)."""
 
     def _unscaled(self) -> Float64[Tensor, " T"]:
         return self.first_beta + (self.last_beta - self.first_beta) * self._line(-6, 6).sigmoid()
@@ -187,10 +187,10 @@ class SigmoidBeta(BetaSchedule):
 
 @dataclass(frozen=True)
 class AlphaBarSchedule(DiscreteSchedule):
-    """A chain that is told alpha_bar as a function of time: it needs no rescaling, whatever T is.
+    """Abstract discrete schedule given by alpha_bar as a function of time; it ends in noise for every T.
 
     Args:
-        smallest_beta, largest_beta: the betas are clipped to these, or the last one would be 1.
+        smallest_beta, largest_beta: the betas are clipped to this range; without it the last one would be 1.
 
     Raises:
         UnnoiseError: unless 0 <= smallest_beta < largest_beta <= 1.
@@ -209,11 +209,11 @@ class AlphaBarSchedule(DiscreteSchedule):
 
     @abstractmethod
     def _alpha_bar(self, times: Float64[Tensor, " steps"]) -> Float64[Tensor, " steps"]:
-        """Up to a factor: only ratios are used."""
+        """alpha_bar(t), up to a constant factor: only ratios are used."""
 
     @cached_property
     def alphas_cumprod(self) -> Float64[Tensor, " T"]:
-        """The product of (1 - the clipped beta)."""
+        """The cumulative product of 1 - the clipped beta."""
         times = torch.arange(self.num_timesteps + 1, dtype=torch.float64) / self.num_timesteps
         powers = self._alpha_bar(times)
         betas = (1 - powers[1:] / powers[:-1]).clamp(self.smallest_beta, self.largest_beta)
@@ -222,7 +222,7 @@ class AlphaBarSchedule(DiscreteSchedule):
 
 @dataclass(frozen=True)
 class CosineBeta(AlphaBarSchedule):
-    """alpha_bar(t) = cos^2(pi / 2 (t + s) / (1 + s)) (Improved DDPM, 2102.09672, eq. 17)."""
+    """Cosine schedule: alpha_bar(t) = cos^2(pi / 2 (t + s) / (1 + s)) (Improved DDPM, 2102.09672, eq. 17)."""
 
     offset: float = 0.008
 
@@ -236,7 +236,7 @@ class CosineBeta(AlphaBarSchedule):
 
 @dataclass(frozen=True)
 class SigmoidAlphaBar(AlphaBarSchedule):
-    """alpha_bar(t) falls along a sigmoid from `start` to `end`, at temperature tau (2212.11972)."""
+    """Sigmoid schedule: alpha_bar(t) along a sigmoid from `start` to `end`, temperature tau (2212.11972)."""
 
     start: float = -3.0
     end: float = 3.0
@@ -262,15 +262,15 @@ AnyChain = LinearBeta | QuadraticBeta | SigmoidBeta | CosineBeta | SigmoidAlphaB
 
 @dataclass(frozen=True)
 class ZeroTerminalSNR(DiscreteSchedule):
-    """Another chain, stretched until no signal is left at its last step (2305.08891, algorithm 1).
+    """Zero terminal SNR: another discrete schedule, rescaled to no signal at its end (2305.08891, algorithm 1).
 
         signal' = (signal - signal_{T-1}) signal_0 / (signal_0 - signal_{T-1})
 
-    The first step stays. At the last one the image can't be told from predicted noise: predict the velocity
-    or the image.
+    The first timestep is unchanged. At the last one the image does not follow from a predicted noise: predict
+    the velocity or the image.
 
     Args:
-        base: whose table is stretched; `num_timesteps` follows it.
+        base: the schedule whose table is rescaled; `num_timesteps` is its own.
     """
 
     base: AnyChain = LinearBeta()
@@ -281,7 +281,7 @@ class ZeroTerminalSNR(DiscreteSchedule):
 
     @cached_property
     def alphas_cumprod(self) -> Float64[Tensor, " T"]:
-        """The stretched table; its last entry is 0."""
+        """The rescaled table; its last entry is 0."""
         signal = self.base.alphas_cumprod.sqrt()
         first, last = signal[0], signal[-1]
         return ((signal - last) * (first / (first - last))).square()

@@ -1,4 +1,4 @@
-"""A family of schedules that are told at which log-SNR to start and to end, and differ in the way between."""
+"""Continuous schedules between two log-SNRs: linear in the log-SNR, the noise power, its logarithm, ..."""
 
 import math
 from abc import ABC, abstractmethod
@@ -6,28 +6,30 @@ from dataclasses import dataclass
 
 import torch
 
-from unnoise.diffusion.schedules.rates import RatePair, rates_of_log_snr
-from unnoise.diffusion.tensors import Rates
+from unnoise.diffusion.tensors import RatePair, Rates, rates_of_log_snr
 from unnoise.utils.errors import require
 
 
 def _of_log_noise_power(log_power: Rates) -> RatePair:
-    """From log p; 1 - p by expm1, or its last digits would be lost where p is nearly 1."""
+    """The rates for a noise power p, from log p; 1 - p by expm1, which is accurate where p is near 1."""
     return RatePair((log_power / 2).exp(), (-torch.expm1(log_power)).sqrt())
 
 
 def _of_log_signal_power(log_power: Rates) -> RatePair:
-    """From log (1 - p)."""
+    """The rates for a noise power p, from log (1 - p)."""
     return RatePair((-torch.expm1(log_power)).sqrt(), (log_power / 2).exp())
 
 
 @dataclass(frozen=True)
 class LogSNRSchedule(ABC):
-    """The family that is told where to start and end, as log-SNR (clear-diffusion-keras).
+    """Abstract schedule from one log-SNR at t = 0 to another at t = 1 (clear-diffusion-keras).
 
         noise power at the ends: p_0 = 1 / (1 + e^start), p_1 = 1 / (1 + e^end);    noise = sqrt(p(t))
 
-    Abstract: its members differ only in how p(t) goes from p_0 to p_1.
+    The members differ only in p(t) between p_0 and p_1.
+
+    Args:
+        start_log_snr, end_log_snr: at t = 0 and at t = 1.
 
     Raises:
         UnnoiseError: unless 30 >= start_log_snr > end_log_snr >= -30.
@@ -48,17 +50,17 @@ class LogSNRSchedule(ABC):
         """Returns (sqrt p, sqrt(1 - p)), each (B, 1, 1, 1)."""
 
     def log_noise_powers(self) -> tuple[float, float]:
-        """(log p_0, log p_1)."""
+        """The logarithms of the noise power at both ends, (log p_0, log p_1)."""
         return -math.log1p(math.exp(self.start_log_snr)), -math.log1p(math.exp(self.end_log_snr))
 
     def log_signal_powers(self) -> tuple[float, float]:
-        """(log (1 - p_0), log (1 - p_1))."""
+        """The logarithms of the signal power at both ends, (log (1 - p_0), log (1 - p_1))."""
         return -math.log1p(math.exp(-self.start_log_snr)), -math.log1p(math.exp(-self.end_log_snr))
 
 
 @dataclass(frozen=True)
 class LinearPower(LogSNRSchedule):
-    """A straight line in the noise power: p(t) = p_0 + t (p_1 - p_0)."""
+    """Schedule linear in the noise power: p(t) = p_0 + t (p_1 - p_0)."""
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
         """Returns (sqrt p, sqrt(1 - p)), each (B, 1, 1, 1)."""
@@ -71,7 +73,7 @@ class LinearPower(LogSNRSchedule):
 
 @dataclass(frozen=True)
 class CosinePower(LogSNRSchedule):
-    """A straight line in the angle asin(sqrt p): the offset cosine, told by its log-SNR."""
+    """Schedule linear in the angle asin(sqrt p): the offset cosine, given by its log-SNR at both ends."""
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
         """Returns (sin, cos) of the angle, each (B, 1, 1, 1)."""
@@ -84,7 +86,7 @@ class CosinePower(LogSNRSchedule):
 
 @dataclass(frozen=True)
 class LogSNRLinear(LogSNRSchedule):
-    """A straight line in the log-SNR itself (VDM, 2107.00630, section 3)."""
+    """Schedule linear in the log-SNR (VDM, 2107.00630, section 3)."""
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
         """Returns the rates of (1 - t) start + t end, each (B, 1, 1, 1)."""
@@ -94,7 +96,7 @@ class LogSNRLinear(LogSNRSchedule):
 
 @dataclass(frozen=True)
 class LogNoise(LogSNRSchedule):
-    """A straight line in the log of the noise power: p(t) = p_0 (p_1 / p_0)^t."""
+    """Schedule linear in the log noise power: p(t) = p_0 (p_1 / p_0)^t."""
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
         """Returns (sqrt p, sqrt(1 - p)), each (B, 1, 1, 1)."""
@@ -104,7 +106,7 @@ class LogNoise(LogSNRSchedule):
 
 @dataclass(frozen=True)
 class LogSignal(LogSNRSchedule):
-    """A straight line in the log of the signal power: p(t) = 1 - (1 - p_0) ((1 - p_1) / (1 - p_0))^t."""
+    """Schedule linear in the log signal power: p(t) = 1 - (1 - p_0) ((1 - p_1) / (1 - p_0))^t."""
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
         """Returns (sqrt p, sqrt(1 - p)), each (B, 1, 1, 1)."""
@@ -114,7 +116,7 @@ class LogSignal(LogSNRSchedule):
 
 @dataclass(frozen=True)
 class NoiseStep(LogSNRSchedule):
-    """The log of the noise power is a parabola in 1 - t: p(t) = p_1 (p_0 / p_1)^((1 - t)^2)."""
+    """Schedule quadratic in 1 - t in the log noise power: p(t) = p_1 (p_0 / p_1)^((1 - t)^2)."""
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
         """Returns (sqrt p, sqrt(1 - p)), each (B, 1, 1, 1)."""
@@ -124,7 +126,7 @@ class NoiseStep(LogSNRSchedule):
 
 @dataclass(frozen=True)
 class SignalStep(LogSNRSchedule):
-    """The log of the signal power is a parabola in t: p(t) = 1 - (1 - p_0) ((1 - p_1) / (1 - p_0))^(t^2)."""
+    """Schedule quadratic in t in the log signal power: p(t) = 1 - (1 - p_0) ((1 - p_1) / (1 - p_0))^(t^2)."""
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
         """Returns (sqrt p, sqrt(1 - p)), each (B, 1, 1, 1)."""

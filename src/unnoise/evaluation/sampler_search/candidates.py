@@ -1,11 +1,11 @@
 """Ways to sample are compared at the same price: as many steps as so many calls of the network pay for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from unnoise.diffusion.samplers import Spacing
-from unnoise.diffusion.samplers.sampling import SamplerName, Sampling
+from unnoise.diffusion.sampler_names import SamplerName, Spacing
+from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import DiscreteSchedule, Schedule
 from unnoise.utils.errors import UnnoiseError, require
 
@@ -13,9 +13,6 @@ CALLS = (4, 6, 8, 10, 20, 50)
 """Network calls a picture."""
 
 SPACINGS: tuple[Spacing, ...] = ("uniform", "log_snr", "karras")
-
-SAME: Mapping[SamplerName, SamplerName] = {"euler": "ddim", "second_order": "heun"}
-"""Names whose walks are those of another: nothing is gained by walking twice."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +34,8 @@ class Candidate:
 
 
 def all_samplers() -> tuple[SamplerName, ...]:
-    """Every sampler's name, but for those in `SAME`."""
-    return tuple(name for name in get_args(SamplerName) if name not in SAME)
+    """The name of every sampler."""
+    return get_args(SamplerName)
 
 
 def candidate(

@@ -1,4 +1,4 @@
-"""One call draws the picture; what it got wrong is drowned in fresh noise and drawn again."""
+"""Multistep consistency sampler (Song et al., 2303.01469)."""
 
 from collections.abc import Callable, Iterator
 
@@ -18,22 +18,22 @@ def consistency(
     times: Times | None = None,
     draw_noises: Callable[[], Images] | None = None,
 ) -> Iterator[Prediction]:
-    r"""Multistep consistency sampling (2303.01469, algorithm 1), on t = 1, 1 - 1/K, ..., 1/K.
+    r"""Multistep consistency sampler (2303.01469, algorithm 1), by default at the times 1, 1 - 1/K, ..., 1/K.
 
         x_{t'} = alpha' x_0 + sigma' z,      z ~ N(0, 1)
 
-    where x_0 is what `denoise` sees in x_t, and the paper's epsilon, the level where its function ends, is 0.
-    With K = 1 the picture is what is seen in pure noise. A consistency model jumps to the end of the
-    probability flow and has the right spread in any number of steps. A plain denoiser gives the mean of all
-    that x_t may have been, whose variance is lower: for data N(mu, s^2), and x_t with the right spread, by the
-    factor alpha^2 s^2 / (alpha^2 s^2 + sigma^2) at the last level of the grid.
+    where x_0 is predicted by `denoise` from x_t; the paper's smallest noise level epsilon is 0 here. One call
+    of `denoise` a step; with K = 1 the result is the prediction from pure noise. A consistency model maps x_t
+    to the end of the probability flow, and its samples have the variance of the data for every K. A plain
+    denoiser predicts the mean of the possible x_0, so that the variance is too low: for data N(mu, s^2) by the
+    factor alpha^2 s^2 / (alpha^2 s^2 + sigma^2) at the last noise level of the grid.
 
     Args:
-        denoise, num_steps, schedule, times, draw_noises: as for `samplers.ddim`.
-        noises: (B, C, H, W), N(0, 1): taken as they are for x at t = 1.
+        denoise, noises, num_steps, schedule, times, draw_noises: as for `ddim`.
 
     Yields:
-        `Prediction(noises, images)`, K times, as `denoise` gave it; the images of the last are the result.
+        `Prediction(noises, images)`, each (B, C, H, W), K times, as `denoise` returned it. The images of the
+        last are the result.
 
     Raises:
         UnnoiseError: for num_steps < 1.
