@@ -11,7 +11,7 @@ from torch import nn
 import unnoise
 from helpers.oracles import Gaussian, column
 from unnoise import Diffusion, Normalizer
-from unnoise.diffusion.noise_levels import LogNormal
+from unnoise.diffusion.noise_levels import DrawnLevels, LogNormal
 from unnoise.diffusion.objectives import Objective
 from unnoise.diffusion.schedules import Cosine, LogSNRLinear, OffsetCosine
 from unnoise.diffusion.tensors import mix
@@ -60,7 +60,7 @@ def calls(diffusion: Diffusion) -> list:
 def test_what_the_network_is_told(condition, expected):
     diffusion = spied(condition=condition)
     rates = OffsetCosine()(column(0, 1))
-    diffusion.denoise(torch.randn(2, *SHAPE), *rates)
+    diffusion.denoiser.denoise(torch.randn(2, *SHAPE), *rates)
     ((_, told, _, _),) = calls(diffusion)
     torch.testing.assert_close(told.flatten(), torch.tensor(expected), atol=1e-5, rtol=1e-5)
 
@@ -69,7 +69,7 @@ def test_what_the_network_is_told(condition, expected):
 def test_the_book_tells_the_variance_in_training_and_in_sampling():
     diffusion = spied()
     diffusion.train_step(images())
-    diffusion.generate(2, 5)
+    diffusion.ema.generate(2, 5)
     told_in_training = calls(diffusion)[0][1]
     told_in_sampling = torch.stack([call[1][0] for call in calls(diffusion.ema)]).flatten()
     low, high = 0.0975 - 1e-6, 0.9996 + 1e-6
@@ -84,7 +84,7 @@ def test_denoise_is_the_equation():
     with torch.no_grad():
         diffusion.network.weight.fill_(0.3)
     noisy_images, rates = torch.randn(7, *SHAPE), OffsetCosine()(torch.rand(7, 1, 1, 1))
-    prediction = diffusion.denoise(noisy_images, *rates)
+    prediction = diffusion.denoiser.denoise(noisy_images, *rates)
     by_hand = (noisy_images - rates.noise_rates * 0.3 * noisy_images) / rates.signal_rates
     torch.testing.assert_close(prediction.noises, 0.3 * noisy_images)
     torch.testing.assert_close(prediction.images, by_hand)
@@ -100,10 +100,10 @@ def test_injected_noises_and_times_reproduce_the_loss():
         nn.init.normal_(diffusion.network.head.weight, std=0.1)
     x = diffusion.normalizer.normalize(images())
     noises, rates = torch.randn(8, *SHAPE), OffsetCosine()(torch.rand(8, 1, 1, 1))
-    result = diffusion.losses(x, noises, *rates)
+    result = diffusion.denoiser.losses(x, noises, *rates)
     output = diffusion.network(rates.signal_rates * x + rates.noise_rates * noises, rates.noise_rates**2)
-    torch.testing.assert_close(result.loss, (noises - output).abs().mean())
-    torch.testing.assert_close(result.noise_loss, result.loss)
+    torch.testing.assert_close(result.losses, (noises - output).abs().mean(dim=(1, 2, 3)))
+    torch.testing.assert_close(result.noise_loss, result.losses.mean())
     guess = (rates.signal_rates * x + rates.noise_rates * (noises - output)) / rates.signal_rates
     torch.testing.assert_close(result.image_loss, (x - guess).abs().mean(), rtol=1e-4, atol=1e-5)
 
@@ -133,8 +133,8 @@ def test_training_uses_the_network_and_everything_else_its_average():
     assert len(calls(diffusion)) == 1
     assert len(calls(diffusion.ema)) == 0
     diffusion.test_step(images())
-    diffusion.generate(3, 4)
-    diffusion.interpolate(diffusion.noises([0, 1])(), 3, 2)
+    diffusion.ema.generate(3, 4)
+    list(diffusion.ema.reverse_diffusion(torch.randn(1, *SHAPE), 2))
     assert len(calls(diffusion)) == 1
     assert len(calls(diffusion.ema)) == 1 + 4 + 2
     assert not any(training or gradients for _, _, training, gradients in calls(diffusion.ema))
@@ -156,13 +156,12 @@ def test_the_network_is_called_in_one_place():
 def test_only_the_network_learns():
     diffusion = Diffusion(UNet(2, (8, 16), 1), SHAPE)
     assert not isinstance(diffusion, nn.Module)
-    held = {id(p) for group in diffusion.optimizer.param_groups for p in group["params"]}
+    held = {id(p) for group in diffusion.weights.optimizer.param_groups for p in group["params"]}
     assert held == {id(p) for p in diffusion.network.parameters()}
-    averaged = list(diffusion.average.network.parameters())
+    averaged = list(diffusion.weights.average.network.parameters())
     assert not held & {id(p) for p in averaged}
     assert not any(p.requires_grad for p in averaged)
-    with pytest.raises(RuntimeError, match="follows the trained one"):
-        diffusion.ema.train_step(images())
+    assert not hasattr(diffusion.ema, "train_step")  # the average follows the network
 
 
 @pytest.mark.row("M1", "T4")
@@ -171,7 +170,7 @@ def test_a_step_moves_the_network_and_then_the_average():
     diffusion.train_step(images())
     moved = diffusion.network.weight.item()
     assert moved != 1.0
-    assert diffusion.average.network.weight.item() == pytest.approx(0.9 + 0.1 * moved)
+    assert diffusion.weights.average.network.weight.item() == pytest.approx(0.9 + 0.1 * moved)
     before = diffusion.network.weight.item()
     diffusion.test_step(images())
     assert diffusion.network.weight.item() == before
@@ -180,8 +179,8 @@ def test_a_step_moves_the_network_and_then_the_average():
 @pytest.mark.row("T5")
 def test_the_books_optimiser():
     diffusion = spied()
-    assert isinstance(diffusion.optimizer, torch.optim.AdamW)
-    group = diffusion.optimizer.param_groups[0]
+    assert isinstance(diffusion.weights.optimizer, torch.optim.AdamW)
+    group = diffusion.weights.optimizer.param_groups[0]
     assert (group["lr"], group["weight_decay"], group["betas"]) == (1e-3, 1e-4, (0.9, 0.999))
 
 
@@ -194,7 +193,7 @@ def test_every_optimiser_finds_the_best_linear_denoiser(name, kind):
 
     class OneLevel:
         def draw(self, count, schedule, generator):
-            return OffsetCosine()(torch.full((count, 1, 1, 1), 0.5))
+            return DrawnLevels(*OffsetCosine()(torch.full((count, 1, 1, 1), 0.5)))
 
     diffusion = Diffusion(
         Spy(),
@@ -203,9 +202,9 @@ def test_every_optimiser_finds_the_best_linear_denoiser(name, kind):
         noise_levels=OneLevel(),
         optimizer=OptimizerConfig(name=name, learning_rate=1e-2, weight_decay=0.0, decay="linear"),
     )
-    assert isinstance(diffusion.optimizer, kind)
+    assert isinstance(diffusion.weights.optimizer, kind)
     for step in range(300):
-        diffusion.set_learning_rate(diffusion.optimizer_config.learning_rate_at(step / 300))
+        diffusion.weights.set_learning_rate(diffusion.weights.config.learning_rate_at(step / 300))
         diffusion.train_step(torch.randn(64, 1, 8, 8))
     assert diffusion.network.weight.item() == pytest.approx(0.8041105, abs=0.03)
 
@@ -230,16 +229,16 @@ def test_initial_noises_are_used_as_they_are_and_must_match():
     diffusion = spied()
     noises = torch.randn(3, *SHAPE)
     assert torch.equal(
-        diffusion.generate(initial_noises=noises, num_steps=2),
-        diffusion.generate(3, 2, initial_noises=noises),
+        diffusion.ema.generate(initial_noises=noises, num_steps=2),
+        diffusion.ema.generate(3, 2, initial_noises=noises),
     )
     assert torch.equal(calls(diffusion.ema)[0][0], noises)
-    with pytest.raises(UnnoiseError, match="2 images were asked for, but there are 3 initial noises"):
-        diffusion.generate(2, initial_noises=noises)
-    with pytest.raises(UnnoiseError, match="Initial noises are"):
-        diffusion.generate(initial_noises=torch.randn(3, 2, 4, 4))
+    with pytest.raises(UnnoiseError, match=r"have the shape \(2, 2, 6, 5\) here, but got \(3, 2, 6, 5\)"):
+        diffusion.ema.generate(2, initial_noises=noises)
+    with pytest.raises(UnnoiseError, match=r"but got \(3, 2, 4, 4\)"):
+        diffusion.ema.generate(initial_noises=torch.randn(3, 2, 4, 4))
     with pytest.raises(UnnoiseError, match="At least 1 image"):
-        diffusion.generate(0)
+        diffusion.ema.generate(0)
 
 
 @pytest.mark.row("X4")
@@ -247,11 +246,13 @@ def test_initial_noises_are_used_as_they_are_and_must_match():
 def test_a_seed_is_the_same_picture_at_any_batch_size(eta):
     diffusion = Diffusion(UNet(2, (8, 16), 1), SHAPE)
     with torch.no_grad():
-        nn.init.normal_(diffusion.average.network.head.weight, std=0.05)
-    at_once = diffusion.generate(5, 4, seed=10, eta=eta)
-    in_pairs = diffusion.generate(5, 4, seed=10, eta=eta, batch_size=2)
+        nn.init.normal_(diffusion.weights.average.network.head.weight, std=0.05)
+    at_once = diffusion.ema.generate(5, 4, seed=10, eta=eta)
+    in_pairs = diffusion.ema.generate(5, 4, seed=10, eta=eta, batch_size=2)
     torch.testing.assert_close(at_once, in_pairs, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(diffusion.generate(1, 4, seed=13, eta=eta)[0], at_once[3], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        diffusion.ema.generate(1, 4, seed=13, eta=eta)[0], at_once[3], atol=1e-5, rtol=1e-5
+    )
     assert not torch.allclose(at_once[0], at_once[1])
     assert at_once.min() >= 0
     assert at_once.max() <= 1
@@ -261,9 +262,9 @@ def test_a_seed_is_the_same_picture_at_any_batch_size(eta):
 def test_given_noises_are_not_drawn_again_on_the_way():
     """With eta > 0 the first draw of a seed must not come a second time, or noise would be added to itself."""
     diffusion = Diffusion(UNet(2, (8, 16), 1), SHAPE)
-    start = diffusion.noises(range(2))()
-    given = diffusion.generate(initial_noises=start, num_steps=3, eta=1.0)
-    torch.testing.assert_close(given, diffusion.generate(2, 3, eta=1.0), atol=1e-5, rtol=1e-5)
+    start = diffusion.ema.noises(range(2))()
+    given = diffusion.ema.generate(initial_noises=start, num_steps=3, eta=1.0)
+    torch.testing.assert_close(given, diffusion.ema.generate(2, 3, eta=1.0), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.row("J2")
@@ -283,18 +284,18 @@ def test_the_same_picture_on_another_device():
 @pytest.mark.row("X8", "N5")
 def test_a_trajectory_starts_at_the_noise_and_ends_at_the_picture():
     diffusion = spied(normalizer=Normalizer((0.5,), (0.05,)))  # so small that nothing is clipped
-    noises = diffusion.noises([4, 5])()
-    steps = diffusion.trajectory(noises, 3)
+    noises = diffusion.ema.noises([4, 5])()
+    steps = diffusion.ema.trajectory(noises, 3)
     assert steps.shape == (4, 2, *SHAPE)
     torch.testing.assert_close(steps[0], diffusion.normalizer.denormalize(noises), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(steps[-1], diffusion.generate(2, 3, seed=4), atol=1e-6, rtol=0)
+    torch.testing.assert_close(steps[-1], diffusion.ema.generate(2, 3, seed=4), atol=1e-6, rtol=0)
     entered = torch.stack([call[0] for call in calls(diffusion.ema)][:3])
     torch.testing.assert_close(steps[:3], diffusion.normalizer.denormalize(entered), atol=1e-5, rtol=1e-5)
 
 
 def test_reverse_diffusion_is_an_iterator_of_predictions():
     diffusion = spied()
-    predictions = list(diffusion.reverse_diffusion(torch.randn(2, *SHAPE), 6))
+    predictions = list(diffusion.ema.reverse_diffusion(torch.randn(2, *SHAPE), 6))
     assert len(predictions) == 6
     assert len(calls(diffusion.ema)) == 6
     assert not calls(diffusion)
@@ -303,10 +304,10 @@ def test_reverse_diffusion_is_an_iterator_of_predictions():
 
 @pytest.mark.row("S3")
 def test_a_schedule_without_signal_is_refused_where_it_would_divide_by_zero():
-    with pytest.raises(UnnoiseError, match="can't start where there is almost no signal, as Cosine does"):
+    with pytest.raises(UnnoiseError, match="Cosine starts sampling with almost no signal"):
         spied(schedule=Cosine())
     diffusion = spied(schedule=Cosine(), objective=Objective("velocity", "velocity", "l2"))
-    assert torch.isfinite(diffusion.generate(2, 3)).all()
+    assert torch.isfinite(diffusion.ema.generate(2, 3)).all()
 
 
 @pytest.mark.parametrize(
@@ -338,7 +339,7 @@ def test_bfloat16_is_only_the_networks_arithmetic():
         nn.init.normal_(network.head.weight, std=0.1)
     exact, rough = (Diffusion(network, SHAPE, precision=p) for p in ("float32", "bfloat16"))
     noisy_images, rates = torch.randn(4, *SHAPE), OffsetCosine()(torch.rand(4, 1, 1, 1))
-    predictions = [diffusion.denoise(noisy_images, *rates).noises for diffusion in (exact, rough)]
+    predictions = [diffusion.denoiser.denoise(noisy_images, *rates).noises for diffusion in (exact, rough)]
     assert predictions[1].dtype == torch.float32
     assert not torch.equal(*predictions)
     torch.testing.assert_close(*predictions, atol=0.05, rtol=0.05)
@@ -368,7 +369,7 @@ def test_an_exact_network_samples_the_data_through_every_objective():
             schedule=schedule,
             objective=objective,
             normalizer=Normalizer((0.5,), (0.1,)),
-        ).generate(200, 50)
+        ).ema.generate(200, 50)
         for objective in (Objective("noise"), Objective("image"), Objective("velocity"))
     ]
     for picture in pictures:

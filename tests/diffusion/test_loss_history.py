@@ -5,8 +5,8 @@ import torch
 
 from helpers.oracles import column
 from unnoise import Diffusion
-from unnoise.diffusion.loss_history import LossHistory
-from unnoise.diffusion.noise_levels import LossAware
+from unnoise.diffusion.noise_levels import LossAware, LossHistory
+from unnoise.diffusion.schedules import OffsetCosine
 from unnoise.networks import UNet
 from unnoise.utils.errors import UnnoiseError
 
@@ -40,7 +40,9 @@ def test_the_oldest_loss_is_forgotten_first():
 def test_draws_follow_the_probabilities_and_their_weights_undo_them():
     """E[w f(t)] is the plain mean over uniform times, for any f: here exactly 2.5, whatever is drawn."""
     generator = torch.Generator().manual_seed(0)
-    times, weights = filled().draw(20_000, generator)
+    levels = filled().draw(20_000, OffsetCosine(), generator)
+    times, weights = levels.times, levels.weights
+    torch.testing.assert_close(levels.noise_rates, OffsetCosine()(times).noise_rates)
     slices = (times.flatten() * 4).long()
     shares = torch.bincount(slices, minlength=4) / 20_000
     assert shares.tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4], abs=0.015)

@@ -7,12 +7,12 @@ import torch
 from scipy import stats
 
 from unnoise.diffusion.noise_levels import LogNormal, UniformPower, UniformTimes, uniform
-from unnoise.diffusion.schedules import OffsetCosine, log_snr
+from unnoise.diffusion.schedules import OffsetCosine, RatePair, log_snr
 from unnoise.utils.errors import UnnoiseError
 
 
 def draw(levels, count=20_000):
-    return levels.draw(count, OffsetCosine(), torch.Generator().manual_seed(0))
+    return RatePair(*levels.draw(count, OffsetCosine(), torch.Generator().manual_seed(0))[:2])
 
 
 @pytest.mark.row("T1")

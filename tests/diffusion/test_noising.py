@@ -10,7 +10,8 @@ from helpers.oracles import Gaussian
 from unnoise import Diffusion, Normalizer
 from unnoise.diffusion.conditioning import Abilities
 from unnoise.diffusion.learned_variance import variance_loss
-from unnoise.diffusion.noising import Corruption
+from unnoise.diffusion.noise_levels import UniformTimes
+from unnoise.diffusion.noising import Noising
 from unnoise.diffusion.objectives import Objective
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import LinearBeta, OffsetCosine
@@ -24,18 +25,20 @@ IMAGES = torch.rand(16, 2, 8, 8, generator=torch.Generator().manual_seed(5))
 CLASSES = torch.arange(16) % 3
 
 
-def drawn(corruption, classes=None, network=None, seed=0, *, training=True):
+def drawn(noising, classes=None, network=None, seed=0, *, training=True):
     generator = torch.Generator().manual_seed(seed)
     images = torch.zeros(4000, 2, 2, 2)
     abilities = Abilities(network or nn.Identity())
-    return corruption.draw(images, classes, OffsetCosine(), abilities, generator, training=training)
+    return noising.draw(
+        images, classes, UniformTimes(), OffsetCosine(), abilities, generator, training=training
+    )
 
 
 @pytest.mark.row("L3")
 def test_offset_noise_is_shared_by_a_channel_and_changes_nothing_of_the_callers():
     """Of noise with std 1 and 4 pixels a channel mean has variance 1/4; an offset of 0.5 adds 1/4."""
     for strength, variance in ((0.0, 0.25), (0.5, 0.5)):
-        means = drawn(Corruption(offset_noise=strength)).noises.mean(dim=(2, 3))
+        means = drawn(Noising(offset_noise=strength)).noises.mean(dim=(2, 3))
         assert means.var().item() == pytest.approx(variance, abs=5 * variance * math.sqrt(2 / 8000))
     given = IMAGES.clone()
     diffusion = Diffusion(UNet(2, (8, 8), 1), (2, 8, 8), offset_noise=0.1)
@@ -47,27 +50,27 @@ def test_offset_noise_is_shared_by_a_channel_and_changes_nothing_of_the_callers(
 def test_classes_are_hidden_sometimes_and_only_in_training():
     network = UNet(2, (8, 8), 1, num_classes=3)
     classes = torch.arange(4000) % 3
-    told = drawn(Corruption(class_dropout=0.2), classes, network).classes
+    told = drawn(Noising(class_dropout=0.2), classes, network).classes
     hidden = told == 3
     assert hidden.float().mean().item() == pytest.approx(0.2, abs=4 * math.sqrt(0.16 / 4000))
     assert torch.equal(told[~hidden], classes[~hidden])
-    assert torch.equal(drawn(Corruption(class_dropout=0.2), classes, network, training=False).classes, classes)
-    assert drawn(Corruption(), classes).classes is None  # this network knows none
+    assert torch.equal(drawn(Noising(class_dropout=0.2), classes, network, training=False).classes, classes)
+    assert drawn(Noising(), classes).classes is None  # this network knows none
 
 
 @pytest.mark.row("L4")
 def test_every_other_step_looks_twice_and_every_test_does():
     network = UNet(2, (8, 8), 1, self_conditioning=True)
-    looks = [drawn(Corruption(), network=network, seed=seed).self_condition for seed in range(60)]
+    looks = [drawn(Noising(), network=network, seed=seed).self_condition for seed in range(60)]
     assert 18 < sum(looks) < 42
-    assert all(drawn(Corruption(), network=network, seed=k, training=False).self_condition for k in range(5))
-    assert not drawn(Corruption()).self_condition
+    assert all(drawn(Noising(), network=network, seed=k, training=False).self_condition for k in range(5))
+    assert not drawn(Noising()).self_condition
 
 
 @pytest.mark.parametrize("choices", [{"class_dropout": 1.5}, {"offset_noise": -0.1}])
 def test_values_are_checked(choices):
     with pytest.raises(UnnoiseError, match="but got"):
-        Corruption(**choices)
+        Noising(**choices)
 
 
 @pytest.mark.row("L10")
@@ -132,7 +135,7 @@ def test_a_network_of_every_ability_learns_and_draws(abilities):
     sampling = Sampling(sampler="ancestral", num_steps=4, clip="static")
     if abilities.get("learned_variance"):
         sampling = Sampling(sampler="ancestral", num_steps=4, variance="learned")
-    pictures = diffusion.generate(3, sampling=sampling, classes=None if classes is None else classes[:3])
+    pictures = diffusion.ema.generate(3, sampling=sampling, classes=None if classes is None else classes[:3])
     assert pictures.shape == (3, 2, 8, 8)
     assert torch.isfinite(pictures).all()
 
@@ -156,7 +159,7 @@ def test_uncertainty_is_the_logarithm_of_the_loss_where_it_is_best():
     noises = 0.5 * torch.ones(16, 2, 8, 8)
     rates = OffsetCosine()(torch.full((16, 1, 1, 1), 0.5))
     network.u.data.fill_(math.log(0.25))
-    loss = diffusion.losses(IMAGES, noises, *rates).loss
+    loss = diffusion.denoiser.losses(IMAGES, noises, *rates).losses.mean()
     loss.backward()
     assert loss.item() == pytest.approx(1 + math.log(0.25), abs=1e-6)
     assert network.u.grad.item() == pytest.approx(0, abs=1e-6)
@@ -180,8 +183,8 @@ def test_a_class_that_is_learned_is_drawn():
     for _ in range(200):
         diffusion.train_step(shades, classes)
     drawn_classes = torch.tensor([0, 1, 0, 1, 0, 1])
-    means = diffusion.generate(6, 10, classes=drawn_classes).mean(dim=(1, 2, 3))
+    means = diffusion.ema.generate(6, 10, classes=drawn_classes).mean(dim=(1, 2, 3))
     assert (means[0::2] < 0.4).all()
     assert (means[1::2] > 0.6).all()
-    with pytest.raises(UnnoiseError, match="knows no classes"):
-        Diffusion(UNet(1, (8, 8), 1), (1, 8, 8)).generate(1, 1, classes=torch.tensor([0]))
+    with pytest.raises(UnnoiseError, match="was trained without classes"):
+        Diffusion(UNet(1, (8, 8), 1), (1, 8, 8)).ema.generate(1, 1, classes=torch.tensor([0]))

@@ -120,5 +120,5 @@ def test_bad_statistics_and_shapes_are_refused():
         Normalizer((0.0,), (0.0,))
     with pytest.raises(UnnoiseError, match="at least one image"):
         Normalizer.fit([])
-    with pytest.raises(UnnoiseError, match="made for 3 channels, but the images have 2"):
+    with pytest.raises(UnnoiseError, match="has 3 channels, but the images have 2"):
         Normalizer.imagenet().normalize(torch.rand(1, 2, 4, 4))

@@ -105,9 +105,9 @@ def samples_of_a_training(parts: Split, steps: int) -> torch.Tensor:
         ema=EMAConfig(decay=0.97),
     )
     for step in range(steps):
-        diffusion.set_learning_rate(0.02 * (1 - step / steps))
+        diffusion.weights.set_learning_rate(0.02 * (1 - step / steps))
         diffusion.train_step(images.take(random.choice(parts.training, 128)))
-    return torch.from_numpy(pictures.to_bytes(diffusion.generate(128, 40, eta=1.0))).permute(0, 3, 1, 2)
+    return torch.from_numpy(pictures.to_bytes(diffusion.ema.generate(128, 40, eta=1.0))).permute(0, 3, 1, 2)
 
 
 @pytest.mark.slow

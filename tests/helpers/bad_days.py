@@ -18,7 +18,7 @@ from unnoise.diffusion.diffusion import Diffusion
 from unnoise.runs.checkpoint import Run
 from unnoise.utils import files
 from unnoise.utils.tensor_files import read_tensors, write_tensors
-from unnoise.utils.timers import Interval
+from unnoise.utils.timers import BudgetTimer
 
 GO_ON = ("train", "digits", "--out", "run", "--device", "cpu", "--resume", "--steps", "6")
 
@@ -91,7 +91,7 @@ def wrong_number(kind: str) -> Callable[[Place], None]:
         step, calls = Diffusion.train_step, itertools.count(1)
 
         def faulty(diffusion: Diffusion, *arguments: object, **options: object):
-            weight = next(diffusion.average.source.parameters())
+            weight = next(diffusion.weights.average.source.parameters())
             kept = weight.detach().clone()
             if next(calls) == 2:
                 if kind == "loss":
@@ -113,7 +113,7 @@ def wrong_number(kind: str) -> Callable[[Place], None]:
 def full_disk(place: Place) -> None:
     """Three files in a row can't be written, while there is another save at each step."""
     load("digits")  # what is in the cache by now needs no room
-    place.patches.setattr(Interval, "due", lambda *_: True)
+    place.patches.setattr(BudgetTimer, "due", lambda *_: True)
     flush, calls = os.fsync, itertools.count(1)
 
     def full(opened: int) -> None:

@@ -12,23 +12,23 @@ from pathlib import Path
 import torch
 
 from helpers.runs import digits, start
-from unnoise.runs.compiling import compile_in_place
+from unnoise.runs.compiling import compile_training
 from unnoise.training.profiling import counting
-from unnoise.utils.roofline import FlopCounter
+from unnoise.utils.device_speed import FlopCounter
 
 SMALLEST = ("network.widths=[8]", 'network.attention=["none"]')
 """Each kernel is compiled by itself, which takes seconds."""
 
 
 def main(backend: str) -> None:
-    compile_for_real, graphs = torch.nn.Module.compile, []
+    compile_for_real, graphs = torch.compile, []
     if backend == "aot_eager":
-        torch.nn.Module.compile = lambda module: compile_for_real(module, backend=backend)
+        torch.compile = lambda module: compile_for_real(module, backend=backend)
     pictures = digits().take(range(16))
     with tempfile.TemporaryDirectory() as folder:
         config = start(Path(folder) / "r", recipe_changes=SMALLEST).config
     plain, faster = config.build(), config.build()
-    seconds = compile_in_place(faster, pictures)
+    seconds = compile_training(faster, pictures)
     calls = torch._dynamo.utils.counters["stats"]
     graphs.append(calls["unique_graphs"])
     losses = []
@@ -49,8 +49,8 @@ def main(backend: str) -> None:
         "flops": counted,
         "graphs": graphs,
         "still compiled": any(event.key == "CompiledFunction" for event in recorder.key_averages()),
-        "keys": [sorted(each.network.state_dict()) for each in (plain, faster)],
-        "averaged": [sorted(each.average.network.state_dict()) for each in (plain, faster)],
+        "keys": [sorted(each.weights.average.source.state_dict()) for each in (plain, faster)],
+        "averaged": [sorted(each.ema.network.state_dict()) for each in (plain, faster)],
     }
     print(json.dumps(found))  # noqa: T201
 

@@ -32,9 +32,9 @@ def main(folder: str) -> None:
     images = digits()
     losses = [step.result.loss.item() for step in train(run, images)]
     diffusion = held["diffusion"]
-    average = {f"ema.{name}": tensor.numpy() for name, tensor in diffusion.average.network.state_dict().items()}
+    average = {f"ema.{name}": tensor.numpy() for name, tensor in diffusion.ema.network.state_dict().items()}
     # The gradients of the last step are still there.
-    trained = diffusion.average.source.named_parameters()
+    trained = diffusion.weights.average.source.named_parameters()
     gradients = {f"grad.{name}": p.grad.numpy() for name, p in trained if p.grad is not None}
     training = split(len(images), run.config.data.held_out, run.config.seed).training
     rank, count = processes.process_index, processes.num_processes

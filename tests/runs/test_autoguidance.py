@@ -130,15 +130,16 @@ def network(seed: int, **settings) -> UNet:
 
 
 def test_a_smaller_network_guides_a_larger_one():
-    strong, weak = Diffusion(network(0), (1, 8, 8)), Diffusion(network(1, patch_size=2), (1, 8, 8))
+    strong = Diffusion(network(0), (1, 8, 8)).ema
+    weak = Diffusion(network(1, patch_size=2), (1, 8, 8)).ema
     noises, rates = torch.randn(3, 1, 8, 8), SCHEDULE(column(0.4, 0.4, 0.4))
     guided = guided_by(strong, weak, Guidance(scale=1.5))
     with torch.no_grad():
-        found = guided.denoiser(Sampling())(noises, *rates).images
-        better, worse = (each.ema.denoise(noises, *rates).images for each in (strong, weak))
+        found = guided.guided_denoise(Sampling())(noises, *rates).images
+        better, worse = (each.denoise(noises, *rates).images for each in (strong, weak))
     torch.testing.assert_close(found, worse + 1.5 * (better - worse))
     assert not torch.allclose(better, worse, atol=1e-2)
-    assert strong.weaker is None  # which stays as it was
+    assert strong.autoguidance is None  # which stays as it was
     plain, same = (each.generate(3, 4, seed=5) for each in (strong, guided_by(strong, weak, Guidance())))
     assert torch.equal(plain, same)
     led = guided.generate(3, 4, seed=5)
@@ -147,14 +148,14 @@ def test_a_smaller_network_guides_a_larger_one():
 
 
 def test_memories_of_the_two_are_their_own():
-    strong, weak = (Diffusion(network(seed, self_conditioning=True), (1, 8, 8)) for seed in (0, 1))
+    strong, weak = (Diffusion(network(seed, self_conditioning=True), (1, 8, 8)).ema for seed in (0, 1))
     guided, noises = guided_by(strong, weak, Guidance(scale=2.0)), torch.randn(2, 1, 8, 8)
     first = last(guided.reverse_diffusion(noises, 4)).images
     assert torch.equal(first, last(guided.reverse_diffusion(noises, 4)).images)  # nothing is left of a walk
-    better, worse = (each.ask(None) for each in (strong, weak))
+    better, worse = (each.denoise_for(None) for each in (strong, weak))
     rates = SCHEDULE(column(0.4, 0.4))
     with torch.no_grad():
-        denoise = guided.denoiser(Sampling())
+        denoise = guided.guided_denoise(Sampling())
         for _ in range(3):
             expected = [each(noises, *rates).images for each in (better, worse)]
             torch.testing.assert_close(denoise(noises, *rates).images, 2 * expected[0] - expected[1])
@@ -176,7 +177,7 @@ def test_memories_of_the_two_are_their_own():
 )
 def test_what_can_not_guide(weak, message):
     with pytest.raises(UnnoiseError, match=message):
-        guided_by(Diffusion(network(0), (1, 8, 8)), weak(), Guidance(scale=2.0))
+        guided_by(Diffusion(network(0), (1, 8, 8)).ema, weak().ema, Guidance(scale=2.0))
 
 
 # --- runs ---------------------------------------------------------------------------------------------------
@@ -219,8 +220,8 @@ def test_a_run_is_led_away_from_its_past(run):
     assert weak.name == "its own average at step 2 (sigma_rel 0.1)"
     noises, rates = torch.randn(3, 1, 8, 8), SCHEDULE(column(0.4, 0.4, 0.4))
     with torch.no_grad():
-        found = guided_by(strong, weak.diffusion, Guidance(scale=3.0)).denoiser(Sampling())(noises, *rates)
-        better, worse = (each.ema.denoise(noises, *rates).images for each in (strong, weak.diffusion))
+        found = guided_by(strong, weak.denoiser, Guidance(scale=3.0)).guided_denoise(Sampling())(noises, *rates)
+        better, worse = (each.denoise(noises, *rates).images for each in (strong, weak.denoiser))
     torch.testing.assert_close(found.images, worse + 3 * (better - worse))
     assert not torch.equal(better, worse)
 

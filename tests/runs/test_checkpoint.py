@@ -50,7 +50,7 @@ def test_everything_comes_back(run):
         diffusion.train_step(digits().take(np.arange(16)))
     run.save(diffusion, Progress(7, 112, 3.5))
     assert run.restore(again) == Progress(7, 112, 3.5)
-    assert again.average.steps == diffusion.average.steps
+    assert again.average.steps == diffusion.weights.average.steps
     for name in ("network", "average"):
         left, right = (
             (d.network if name == "network" else d.average.network).state_dict() for d in (diffusion, again)
@@ -197,7 +197,7 @@ def test_a_failed_save_leaves_the_old_state_and_no_rubbish(run, monkeypatch, mom
         monkeypatch.setattr(files.os, "fsync", fail)
     else:
         monkeypatch.setattr(files.Path, "replace", fail)
-    with pytest.raises(UnnoiseError, match="No space left on device"):
+    with pytest.raises(UnnoiseError, match="no space left on device"):
         run.save(diffusion, Progress(9, 144, 1.0))
     monkeypatch.undo()
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before

@@ -16,7 +16,7 @@ from helpers.oracles import last
 from helpers.runs import digits, start
 from unnoise.cli import run
 from unnoise.runs import compiling
-from unnoise.runs.compiling import compile_in_place
+from unnoise.runs.compiling import compile_training
 from unnoise.training.loop import train
 
 TINY = ["network.widths=[8,16]", 'network.attention=["none","none"]']
@@ -33,14 +33,16 @@ def calls(monkeypatch):
     """Stands in for the compiler: the network's own call, counted."""
     batches = []
 
-    def compiler(module):
-        def faster(noisy_images, *told, **more):
+    class Compiled(torch.nn.Module):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def forward(self, noisy_images, *told, **more):
             batches.append(len(noisy_images))
-            return module._call_impl(noisy_images, *told, **more)
+            return self.network(noisy_images, *told, **more)
 
-        module._compiled_call_impl = faster
-
-    monkeypatch.setattr(torch.nn.Module, "compile", compiler)
+    monkeypatch.setattr(torch, "compile", Compiled)
     return batches
 
 
@@ -71,13 +73,13 @@ def test_a_rehearsal_changes_nothing(tmp_path, changes):
     diffusion = start(tmp_path / "r", recipe_changes=changes).config.build()
     before = {name: value.clone() for name, value in diffusion.network.state_dict().items()}
     numbers = torch.get_rng_state()
-    diffusion.rehearse(digits().take(range(5)), accumulate=2)
+    compiling.rehearse(diffusion, digits().take(range(5)), accumulate=2)
     assert torch.equal(torch.get_rng_state(), numbers)
     after = diffusion.network.state_dict()
     assert after.keys() == before.keys()
     assert all(torch.equal(after[name], value) for name, value in before.items())
     assert all(parameter.grad is None for parameter in diffusion.network.parameters())
-    assert diffusion.average.steps == 0
+    assert diffusion.weights.average.steps == 0
 
 
 def test_a_run_goes_on_with_and_without(tmp_path, calls):
@@ -94,29 +96,31 @@ def test_a_run_goes_on_with_and_without(tmp_path, calls):
 
 
 def test_what_cannot_be_compiled_trains_as_it_is_after_one_sentence(tmp_path, monkeypatch):
-    def compiler(module):
-        def fails(*_told, **_more):
+    class Failing(torch.nn.Module):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def forward(self, *_told, **_more):
             raise OSError("No working C++ compiler found\nand much more")
 
-        module._compiled_call_impl = fails
-
-    monkeypatch.setattr(torch.nn.Module, "compile", compiler)
+    monkeypatch.setattr(torch, "compile", Failing)
     plain, other = (start(tmp_path / name, 3) for name in ("plain", "other"))
-    with pytest.warns(UserWarning, match=r"can't be compiled here \(OSError: No working C") as told:
+    with pytest.warns(UserWarning, match=r"cannot be compiled here \(OSError: No working C") as told:
         found = losses(other, pytest.fail)
     (warning,) = told
     assert str(warning.message).endswith(
-        "compiler found), and it trains as it is: install a C++ compiler, or leave --compile out."
+        "compiler found). Training goes on without. Install a C++ compiler, or leave --compile out."
     )
     assert found == losses(plain)
 
 
 def test_what_was_compiled_is_kept_beside_the_pictures_unless_told_elsewhere(tmp_path, calls, monkeypatch):
     diffusion = start(tmp_path / "r").config.build()
-    compile_in_place(diffusion, digits().take(range(4)))
+    compile_training(diffusion, digits().take(range(4)))
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "cache" / "compiled")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "elsewhere")
-    compiling._keep_what_is_compiled()
+    compile_training(diffusion, digits().take(range(4)))
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
 
 

@@ -16,7 +16,7 @@ from unnoise.runs.config import Budget
 from unnoise.runs.plan import Wishes, chosen_preset, plan, resumed
 from unnoise.runs.presets import ABOUT, OURS, PRESETS, recipe
 from unnoise.runs.sizing import FITTING, IMAGES_A_MINUTE, WORTH, choose
-from unnoise.utils.roofline import flops, roof
+from unnoise.utils.device_speed import count_flops, peak_gflops
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +139,7 @@ def test_what_is_counted_without_computing_is_what_is_computed(name):
     config = recipe(name, 3, 16, 24).network
     network = build(config).eval()
     with torch.no_grad():
-        done = flops(lambda: network(torch.zeros(1, 3, 16, 24), torch.zeros(1, 1, 1, 1)))
+        done = count_flops(lambda: network(torch.zeros(1, 3, 16, 24), torch.zeros(1, 1, 1, 1)))
     found = costs.size_of(config, 16, 24)
     assert found.gigaflops == done / 1e9
     assert found.parameters == sum(weight.numel() for weight in network.parameters())
@@ -147,9 +147,9 @@ def test_what_is_counted_without_computing_is_what_is_computed(name):
 
 def test_a_product_of_matrices_is_counted_and_timed():
     left = torch.randn(8, 16)
-    assert flops(lambda: torch.mm(left, left.T)) == 2 * 8 * 16 * 8
-    assert roof(turns=1) > 0.1
-    assert roof(dtype=torch.bfloat16, turns=1) > 0.1
+    assert count_flops(lambda: torch.mm(left, left.T)) == 2 * 8 * 16 * 8
+    assert peak_gflops(repetitions=1) > 0.1
+    assert peak_gflops(dtype=torch.bfloat16, repetitions=1) > 0.1
 
 
 def test_measurements_there_and_back():

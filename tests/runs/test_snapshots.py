@@ -25,7 +25,7 @@ from unnoise.training.loop import train
 from unnoise.training.recorder import Recorder
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.tensor_files import read_tensors
-from unnoise.utils.timers import Shares
+from unnoise.utils.timers import Milestones
 
 
 @pytest.fixture(autouse=True)
@@ -108,10 +108,10 @@ def test_a_budget_for_nothing_is_refused_before_training(tmp_path):
 
 
 def test_equal_shares_of_the_budget():
-    shares = Shares(5, 0.0)
+    shares = Milestones(5, 0.0)
     assert [step for step in range(1, 11) if shares.due(step / 10)] == [2, 4, 6, 8, 10]
-    assert not Shares(5, 0.4).due(0.5)  # resumed
-    assert Shares(8, 0.0).due(1.0)
+    assert not Milestones(5, 0.4).due(0.5)  # resumed
+    assert Milestones(8, 0.0).due(1.0)
 
 
 # --- along a run --------------------------------------------------------------------------------------------

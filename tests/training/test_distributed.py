@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from helpers.runs import digits, start
 from unnoise.data.batches import Batches, split
 from unnoise.diffusion.noise_levels import LossAware
-from unnoise.diffusion.noising import Corruption
-from unnoise.diffusion.processes import Part
+from unnoise.diffusion.noising import Noising
+from unnoise.optim.process_group import BatchPart
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
 from unnoise.training.loop import steps, train
@@ -163,18 +163,16 @@ def test_pieces_of_a_batch_make_the_same_step(tmp_path, changes, accumulate):
 @pytest.mark.parametrize("levels", [LossAware(4, 2), None])
 def test_each_part_of_a_batch_has_its_part_of_the_numbers(tmp_path, levels):
     run = begun(tmp_path / "run", 1, 'noise_levels={"kind": "LogNormal"}', "offset_noise=0.2")
-    diffusion, corruption = run.config.build(), run.config.recipe
-    images = torch.rand(12, 1, 8, 8)
-    chosen = Corruption(noise_levels=levels or corruption.noise_levels, offset_noise=0.2)
+    denoiser, images = run.config.denoiser(), torch.rand(12, 1, 8, 8)
+    noising, chosen = Noising(offset_noise=0.2), levels or run.config.recipe.noise_levels
 
     def drawn(some, part):
         generator = torch.Generator().manual_seed(3)
-        return chosen.draw(
-            some, None, diffusion.schedule, diffusion.abilities, generator, training=True, part=part
-        )
+        more = {"training": True, "part": part}
+        return noising.draw(some, None, chosen, denoiser.schedule, denoiser.abilities, generator, **more)
 
     whole = drawn(images, None)
-    parts = [drawn(images[first : first + 4], Part(first, 12)) for first in (0, 4, 8)]
+    parts = [drawn(images[first : first + 4], BatchPart(first, 12)) for first in (0, 4, 8)]
     for field in ("noises", "noise_rates", "signal_rates"):
         assert torch.equal(torch.cat([getattr(part, field) for part in parts]), getattr(whole, field))
 

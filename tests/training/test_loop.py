@@ -16,8 +16,7 @@ from safetensors.torch import load_file
 from helpers.runs import digits, start
 from unnoise.data import load
 from unnoise.data.batches import Batches, split
-from unnoise.diffusion.denoiser import StepResult
-from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.diffusion import Diffusion, StepResult
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
 from unnoise.runs.history import read_history
@@ -26,7 +25,7 @@ from unnoise.training import loop as training
 from unnoise.training import recorder as recording
 from unnoise.training.loop import choose_device, steps, train
 from unnoise.utils.errors import UnnoiseError
-from unnoise.utils.timers import Interval
+from unnoise.utils.timers import BudgetTimer
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def same(left, right) -> bool:
 
 @pytest.mark.row("T8")
 def test_a_run_leaves_everything_in_its_folder(tmp_path, images, monkeypatch):
-    monkeypatch.setattr(Interval, "due", lambda *_: False)  # only the end reports, however slow the machine
+    monkeypatch.setattr(BudgetTimer, "due", lambda *_: False)  # only the end reports, however slow the machine
     run = start(tmp_path / "run", steps=5)
     yielded = list(train(run, images))
     assert [step.progress.step for step in yielded] == [1, 2, 3, 4, 5]
@@ -117,11 +116,11 @@ def test_a_larger_budget_goes_on(tmp_path, images):
 
 def test_only_the_last_two_states_are_kept(tmp_path, images, monkeypatch):
 
-    class Always(Interval):
+    class Always(BudgetTimer):
         def due(self, spent: float, seconds: float) -> bool:
             return True
 
-    monkeypatch.setattr(recording, "Interval", Always)
+    monkeypatch.setattr(recording, "BudgetTimer", Always)
     run = start(tmp_path / "run", 4)
     list(train(run, images))
     assert [path.stem for path in run.states()] == ["0000000004", "0000000003"]
@@ -265,7 +264,7 @@ def test_held_out_pictures_are_the_same_in_one_order_at_every_look(tmp_path, ima
         return loss
 
     monkeypatch.setattr(recording, "held_out_loss", spy)
-    monkeypatch.setattr(Interval, "due", lambda *_: True)
+    monkeypatch.setattr(BudgetTimer, "due", lambda *_: True)
     run = start(tmp_path / "run", 4)
     run = run.with_config(replace(run.config, data=replace(run.config.data, flip=True, held_out=64)))
     list(itertools.islice(train(run, images), 2))
@@ -276,7 +275,7 @@ def test_held_out_pictures_are_the_same_in_one_order_at_every_look(tmp_path, ima
 
 
 def test_intervals():
-    interval = Interval(0.0, 0.0, fraction=0.1, shortest=20.0, longest=600.0)
+    interval = BudgetTimer(0.0, 0.0, fraction=0.1, shortest=20.0, longest=600.0)
     assert not interval.due(0.5, 19.0)  # too soon, whatever the fraction
     assert interval.due(0.5, 21.0)
     assert not interval.due(0.55, 100.0)
@@ -287,12 +286,12 @@ def test_intervals():
 @pytest.mark.parametrize("seconds", [0.1, 3.0, 15.0])
 def test_looks_take_at_most_their_share_and_the_first_comes_early(minutes, seconds):
     """Simulated: a run of so many minutes whose looks take so many seconds, asked twice a second."""
-    interval, now, looks = Interval(0.0, 0.0, share=recording.LOOKING_SHARE), 0.0, []
+    interval, now, looks = BudgetTimer(0.0, 0.0, share=recording.LOOKING_SHARE), 0.0, []
     while now < 60 * minutes:
         now += 0.5
         if interval.due(now / (60 * minutes), now):
             looks.append(now)
-            interval.paid(seconds)
+            interval.record(seconds)
             now += seconds
     assert looks[0] == max(20, 6 * minutes)
     assert all(then - before >= seconds / recording.LOOKING_SHARE for before, then in itertools.pairwise(looks))
@@ -300,7 +299,7 @@ def test_looks_take_at_most_their_share_and_the_first_comes_early(minutes, secon
 
 
 def test_sheets_on_the_way_take_a_third_of_the_steps_and_the_last_one_all(tmp_path, images, monkeypatch):
-    monkeypatch.setattr(Interval, "due", lambda *_: True)
+    monkeypatch.setattr(BudgetTimer, "due", lambda *_: True)
     asked = []
 
     def spy(_self, num_images, *, sampling, **_options):
@@ -316,7 +315,7 @@ def test_sheets_on_the_way_take_a_third_of_the_steps_and_the_last_one_all(tmp_pa
 
 
 def test_losses_are_written_with_each_state_without_waiting_for_pictures(tmp_path, images, monkeypatch):
-    monkeypatch.setattr(Interval, "due", lambda interval, *_: interval.share != recording.LOOKING_SHARE)
+    monkeypatch.setattr(BudgetTimer, "due", lambda interval, *_: interval.share != recording.LOOKING_SHARE)
     run = start(tmp_path / "run", 9)
     list(itertools.islice(train(run, images), 3))
     assert not list(run.samples.glob("*.png"))
@@ -369,7 +368,7 @@ def test_two_processes_train_one_run(tmp_path):
 
 def test_a_request_to_stop_does_not_wait_for_pictures(tmp_path, images, monkeypatch):
     """A sheet may take minutes to draw, and who asks a machine back waits for seconds."""
-    monkeypatch.setattr(Interval, "due", lambda *_: True)
+    monkeypatch.setattr(BudgetTimer, "due", lambda *_: True)
     asked, calls, walk = [False], [], Diffusion.reverse_diffusion
 
     def interrupted(*arguments, **options):

@@ -17,13 +17,13 @@ from unnoise.data.batches import Batches, split
 from unnoise.training import profiling
 from unnoise.training.loop import train
 from unnoise.training.profiling import Profile, StepProfiler, kind_of, taken_apart
-from unnoise.utils.kernels import KINDS, RANGES
-from unnoise.utils.roofline import flops
+from unnoise.utils.device_speed import OPERATOR_KINDS, PROFILER_RANGES
+from unnoise.utils.device_speed import count_flops
 
 
 @pytest.fixture(autouse=True)
 def _quick_roof(monkeypatch):
-    monkeypatch.setattr(profiling, "roof", lambda *_: 100.0)
+    monkeypatch.setattr(profiling, "peak_gflops", lambda *_: 100.0)
 
 
 def watcher(folder, found) -> StepProfiler:
@@ -57,7 +57,7 @@ def test_a_run_that_was_looked_at_is_the_run_that_was_not(tmp_path):
     assert 0 < profile.data < 1
     assert profile.speed == pytest.approx(profile.gigaflops / profile.milliseconds * 1e3)
     assert profile.roof_share == profile.speed / 100
-    kinds = {*RANGES, "optimiser", "convolutions, forward", "convolutions, backward", "norms", "copies"}
+    kinds = {*PROFILER_RANGES, "optimiser", "convolutions, forward", "convolutions, backward", "norms", "copies"}
     assert kinds <= profile.kinds.keys()
     assert list(profile.kinds.values()) == sorted(profile.kinds.values(), reverse=True)
 
@@ -70,7 +70,7 @@ def test_a_run_that_was_looked_at_is_the_run_that_was_not(tmp_path):
     batches = Batches(digits(), split(len(digits()), config.data.held_out, config.seed).training, 16, 0)
     diffusion = config.build()
     with FlopCounterMode(display=False) as counter:
-        work = flops(lambda: diffusion.train_step(batches[1]))
+        work = count_flops(lambda: diffusion.train_step(batches[1]))
     assert profile.gigaflops == work / 1e9
     assert work == counter.get_total_flops()
 
@@ -127,7 +127,7 @@ def test_operators_have_kinds(name, kind):
 
 
 def test_every_kind_of_the_benchmarks_is_a_kind_here():
-    for kind, names in KINDS.items():
+    for kind, names in OPERATOR_KINDS.items():
         assert all(kind_of(f"aten::{name}").startswith(kind) for name in names)
 
 
@@ -151,7 +151,7 @@ class Event:
 
 def test_only_what_happened_in_a_step_counts_and_a_part_of_a_step_counts_whole():
     step = Event("unnoise: step", Span(10, 20), 1.0)
-    update = Event(RANGES["averages"], Span(11, 12), 2.0, cpu_parent=step)
+    update = Event(PROFILER_RANGES["averages"], Span(11, 12), 2.0, cpu_parent=step)
     moved = Event("Optimizer.step#Muon.step", Span(13, 14), 4.0, cpu_parent=step)
     events = [
         step,

@@ -14,12 +14,12 @@ _NAMED = 10
 
 def announce(images: "ImageSet", run: "Run", device: str) -> None:
     """What was read and what was left out, what will be trained, and what the data doctor minds."""
-    from unnoise.utils.files import writable
+    from unnoise.utils.files import atomic_write
 
     for skipped in images.skipped[:_NAMED]:
         say(f"Skipped {skipped.name}: {skipped.reason}")
     if images.skipped:
-        with writable(run.path / "skipped.txt") as file:
+        with atomic_write(run.path / "skipped.txt") as file:
             file.write_text("".join(f"{one.name}: {one.reason}\n" for one in images.skipped), "utf-8")
     if len(images.skipped) > _NAMED:
         left = count(len(images.skipped) - _NAMED, "file")

@@ -14,10 +14,9 @@ from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
     from unnoise.data import Settings
-    from unnoise.diffusion.diffusion import Diffusion
-    from unnoise.diffusion.editing import Sampler
+    from unnoise.diffusion.denoiser import Denoiser
     from unnoise.diffusion.samplers import Times
-    from unnoise.diffusion.samplers.sampling import Sampling
+    from unnoise.diffusion.samplers.sampling import Sampler, Sampling
     from unnoise.diffusion.schedules import Schedule
     from unnoise.diffusion.seeds import SeededNoises
     from unnoise.diffusion.tensors import Classes, Denoise, Images, Pixels, Prediction, Rates
@@ -54,7 +53,7 @@ class Editor:
     """A run, opened to do something with real pictures."""
 
     run: "Run"
-    diffusion: "Diffusion"
+    denoiser: "Denoiser"
     sampling: "Sampling"
 
     @classmethod
@@ -77,7 +76,7 @@ class Editor:
     @property
     def schedule(self) -> "Schedule":
         """The run's."""
-        return self.diffusion.schedule
+        return self.denoiser.schedule
 
     @property
     def num_steps(self) -> int:
@@ -99,7 +98,7 @@ class Editor:
 
     def denoise(self, classes: "Classes | None") -> "Denoise":
         """The averaged network, which sees the same noisy images always alike."""
-        return self.diffusion.denoiser(self.sampling, classes, memory=False)
+        return self.denoiser.guided_denoise(self.sampling, classes, self_conditioning=False)
 
     def of_class(self, label: str | None) -> "Denoise":
         """The same for any number of images of one class, or of none."""
@@ -118,21 +117,19 @@ class Editor:
         from unnoise.diffusion.seeds import SeededNoises
 
         seeds = range(seed, seed + number)
-        return SeededNoises(seeds, shape or self.diffusion.image_shape, self.diffusion.device)
+        return SeededNoises(seeds, shape or self.denoiser.image_shape, self.denoiser.device)
 
     def sampler(self, draw_noises: "Callable[[], Images]") -> "Sampler":
         """The run's way to sample, for any grid of times."""
-        from unnoise.diffusion.samplers.sampling import SOLVERS
-
-        return partial(SOLVERS[self.sampling.sampler].of(self.sampling), draw_noises=draw_noises)
+        return partial(self.sampling.bound_sampler(), draw_noises=draw_noises)
 
     def normalized(self, pixels: "Pixels") -> "Images":
         """What the network takes."""
-        return self.diffusion.normalizer.normalize(pixels.to(self.diffusion.device))
+        return self.denoiser.normalizer.normalize(pixels.to(self.denoiser.device))
 
     def shown(self, images: "Images") -> "Images":
         """Back in [0, 1], on the CPU."""
-        return self.diffusion.normalizer.denormalize(images).cpu()
+        return self.denoiser.normalizer.denormalize(images).cpu()
 
     def given(
         self, paths: Sequence[Path], held_out: int, seed: int, settings: "Settings | None" = None
@@ -210,7 +207,7 @@ def check_places(sheet: Path, save: Path | None) -> Path:
         UnnoiseError: for a sheet that is no .png, results that are neither .npz nor a folder, or a place that
             can't be written.
     """
-    from unnoise.pictures.png import require_suffix
+    from unnoise.utils.files import require_suffix
     from unnoise.utils.files import check_writable
 
     require_suffix(sheet, ".png")
@@ -253,7 +250,7 @@ def save_results(save: Path | None, names: Sequence[str], images: "Images", **mo
     from PIL import Image
 
     from unnoise import pictures
-    from unnoise.utils.files import writable
+    from unnoise.utils.files import atomic_write
 
     arrays = pictures.to_bytes(images)
     others: dict[str, Any] = {name: values.cpu().numpy() for name, values in more.items()}
@@ -263,7 +260,7 @@ def save_results(save: Path | None, names: Sequence[str], images: "Images", **mo
             picture = Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
             pictures.save_png(picture, save / f"{name}.png")
     else:
-        with writable(save) as file:
+        with atomic_write(save) as file:
             np.savez_compressed(file, **others)
     result("saved", save)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from unnoise.data import ImageSet
     from unnoise.data.batches import Split
-    from unnoise.diffusion.diffusion import Diffusion
+    from unnoise.diffusion.denoiser import Denoiser
     from unnoise.diffusion.samplers.sampling import Sampling
     from unnoise.diffusion.tensors import Pixels
     from unnoise.evaluation import Compared, Panel, Stopwatch
@@ -71,16 +71,16 @@ def evaluate_all(path: Path, source: str | None, wanted: Wanted, device: str) ->
     watch = evaluation.Stopwatch(wanted.minutes)
     check_writable(path / "evaluation.json")
     evaluation.read_evaluation(run)  # refuses a damaged one now
-    diffusion = run.load(choose_device(device))
+    denoiser = run.load(choose_device(device))
     images = _with_classes(run, run_pictures(run, source))
-    real = _real(run, images, wanted, watch, diffusion)
+    real = _real(run, images, wanted, watch, denoiser)
     with Stop("Scoring what was drawn") as stop:
-        drawn = _draw(run, diffusion, sampling, real, wanted, watch, stop)
+        drawn = _draw(run, denoiser, sampling, real, wanted, watch, stop)
         _sheet(run, drawn)
         _score(run, sampling, real, drawn, wanted, stop)
         _memory(run, real, drawn)
         _colours(run, real, drawn)
-        _bits(run, diffusion, real, wanted, watch, stop)
+        _bits(run, denoiser, real, wanted, watch, stop)
     result("evaluation", path / "evaluation.json")
 
 
@@ -96,7 +96,7 @@ def _with_classes(run: "Run", images: "ImageSet") -> "ImageSet":
         return images
 
 
-def _real(run: "Run", images: "ImageSet", wanted: Wanted, watch: "Stopwatch", diffusion: "Diffusion") -> Real:
+def _real(run: "Run", images: "ImageSet", wanted: Wanted, watch: "Stopwatch", denoiser: "Denoiser") -> Real:
     """Chooses the extractor and the real pictures, and takes their features."""
     from unnoise import evaluation
     from unnoise.evaluation.features import choose, reference_features
@@ -109,7 +109,7 @@ def _real(run: "Run", images: "ImageSet", wanted: Wanted, watch: "Stopwatch", di
             images,
             known,
             weights=wanted.weights,
-            device=diffusion.device,
+            device=denoiser.device,
             progress=lambda done: shown.show(done, "the extractor learns these pictures"),
         )
         shown.show(1.0, extractor.name)
@@ -124,7 +124,7 @@ def _real(run: "Run", images: "ImageSet", wanted: Wanted, watch: "Stopwatch", di
 
 def _draw(
     run: "Run",
-    diffusion: "Diffusion",
+    denoiser: "Denoiser",
     sampling: "Sampling",
     real: Real,
     wanted: Wanted,
@@ -137,7 +137,7 @@ def _draw(
     from unnoise import evaluation
 
     drawing = evaluation.draw(
-        diffusion,
+        denoiser,
         sampling,
         watch,
         classes=evaluation.classes_like(run.config, real.images, real.panel.training, wanted.seed),
@@ -218,7 +218,7 @@ def _colours(run: "Run", real: Real, drawn: Drawn) -> None:
 
 
 def _bits(
-    run: "Run", diffusion: "Diffusion", real: Real, wanted: Wanted, watch: "Stopwatch", stop: Stop
+    run: "Run", denoiser: "Denoiser", real: Real, wanted: Wanted, watch: "Stopwatch", stop: Stop
 ) -> None:
     """With the minutes that are left; of one batch at least."""
     if stop.asked:
@@ -229,4 +229,4 @@ def _bits(
         )
         return
     bits = wanted.bits
-    measure_bits(run, diffusion, real.images, bits, lambda: 1.0 if stop.asked else watch.spent())
+    measure_bits(run, denoiser, real.images, bits, lambda: 1.0 if stop.asked else watch.spent())

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from unnoise.data import ImageSet
-    from unnoise.diffusion.diffusion import Diffusion
+    from unnoise.diffusion.denoiser import Denoiser
     from unnoise.evaluation import Measured
     from unnoise.runs.checkpoint import Run
 
@@ -38,30 +38,30 @@ def evaluate_bits(path: Path, source: str | None, bits: Bits, device: str, *, bo
 
     run = Run.open(path)
     check_writable(path / "evaluation.json")
-    diffusion = run.load(choose_device(device))
+    denoiser = run.load(choose_device(device))
     images = run_pictures(run, source)
     if bound:
-        measure_bits(run, diffusion, images, bits)
+        measure_bits(run, denoiser, images, bits)
     if flow:
         indices = evaluation.judges(run.config, images, bits.num_images, bits.seed)
         shared = {"seed": bits.seed, "batch_size": bits.batch_size}
         facts = {"source": images.source, "seed": bits.seed}
-        measured = evaluation.measure_flow(diffusion, images, indices, **shared)
+        measured = evaluation.measure_flow(denoiser, images, indices, **shared)
         _finish(run, "ode_bits_per_dim", _watch(measured, "Flowing", "flow", lambda: 0.0), facts)
     result("evaluation", path / "evaluation.json")
 
 
 def measure_bits(
-    run: "Run", diffusion: "Diffusion", images: "ImageSet", bits: Bits, spent: Callable[[], float] = lambda: 0.0
+    run: "Run", denoiser: "Denoiser", images: "ImageSet", bits: Bits, spent: Callable[[], float] = lambda: 0.0
 ) -> None:
     """The bound; stops early, with the pictures it has, once 1 of its time is spent."""
     from unnoise import evaluation
 
     indices = evaluation.judges(run.config, images, bits.num_images, bits.seed)
-    steps = evaluation.default_steps(diffusion) if bits.num_steps is None else bits.num_steps
+    steps = evaluation.default_steps(denoiser) if bits.num_steps is None else bits.num_steps
     shared = {"seed": bits.seed, "batch_size": bits.batch_size}
     chain = {"num_steps": steps, "num_terms": bits.num_terms}
-    measured = evaluation.measure_bound(diffusion, images, indices, **chain, **shared)
+    measured = evaluation.measure_bound(denoiser, images, indices, **chain, **shared)
     facts = {"source": images.source, "seed": bits.seed, **chain}
     _finish(run, "bits_per_dim", _watch(measured, "Bounding", "total", spent), facts)
 

@@ -9,7 +9,7 @@ from unnoise.utils.errors import UnnoiseError
 
 if TYPE_CHECKING:
     from unnoise.data import ImageSet
-    from unnoise.diffusion.diffusion import Diffusion
+    from unnoise.diffusion.denoiser import Denoiser
     from unnoise.diffusion.guidance import Guidance
     from unnoise.runs.checkpoint import Run
     from unnoise.runs.config import RunConfig
@@ -78,38 +78,38 @@ def load(
     *,
     compile_for: int | None = None,
     best: bool = False,
-) -> "Diffusion":
+) -> "Denoiser":
     """The run's diffusion; with autoguidance of this scale, elsewhere as `guidance`; compiled for such batches.
 
     Says what a person would want to know of it.
     """
     from unnoise.training.loop import choose_device
 
-    diffusion = run.load(choose_device(device), best=best)
+    denoiser = run.load(choose_device(device), best=best)
     weaker = None
     if autoguidance is not None:
         from unnoise.runs.autoguidance import guided_by, weaker_of
 
         guidance = replace(guidance, scale=autoguidance)
-        weaker = weaker_of(run, weak, diffusion.device)
+        weaker = weaker_of(run, weak, denoiser.device)
         say(f"Autoguidance {autoguidance:g}, away from {weaker.name}.")
-        diffusion = guided_by(diffusion, weaker.diffusion, guidance)
+        denoiser = guided_by(denoiser, weaker.denoiser, guidance)
     elif weak is not None:
         say("--weak has no effect here: it belongs to --autoguidance.")
     if compile_for is not None:
-        diffusion = _compiled(diffusion, compile_for)
+        denoiser = _compiled(denoiser, compile_for)
         if weaker is not None and autoguidance != 1:
-            diffusion = guided_by(diffusion, _compiled(weaker.diffusion, compile_for), guidance)
-    return diffusion
+            denoiser = guided_by(denoiser, _compiled(weaker.denoiser, compile_for), guidance)
+    return denoiser
 
 
-def _compiled(diffusion: "Diffusion", num_images: int) -> "Diffusion":
+def _compiled(denoiser: "Denoiser", num_images: int) -> "Denoiser":
     """The diffusion with its network compiled; where that can't be, as it is, and says why."""
     from unnoise.runs.compiling import compiled
 
     say("Compiling the network: this takes a minute or more.")
     try:
-        return compiled(diffusion, num_images)
+        return compiled(denoiser, num_images)
     except UnnoiseError as error:
         say(f"{error} Going on without.")
-        return diffusion
+        return denoiser

@@ -70,7 +70,7 @@ def save_redrawn(
     draw = editor.noises(seed, number)
     strength = STRENGTH if beginning.strength is None else beginning.strength
     walk = editing.redraw(
-        editor.denoise(None if classes is None else classes.to(editor.diffusion.device)),
+        editor.denoise(None if classes is None else classes.to(editor.denoiser.device)),
         editor.normalized(pixels).repeat(versions, 1, 1, 1),
         draw(),
         strength,

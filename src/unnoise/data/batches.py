@@ -9,8 +9,8 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unnoise.diffusion.processes import Part
 from unnoise.diffusion.tensors import Pixels
+from unnoise.optim.process_group import BatchPart
 from unnoise.utils.errors import require
 
 Indices = NDArray[np.int64]
@@ -101,7 +101,7 @@ class Batches:
         self.batch_size = batch_size
         self.seed = seed
         self.flip = flip
-        self.part = Part(rank * batch_size // processes, batch_size)
+        self.part = BatchPart(rank * batch_size // processes, batch_size)
         self._slice = slice(self.part.first, (rank + 1) * batch_size // processes)
         self._orders: dict[int, Indices] = {}
 

@@ -1,7 +1,11 @@
-"""What a network is told of the noise level: one number for each image, computed from its two rates."""
+"""Noise conditioning: the number that tells a network how noisy each image is.
 
-from typing import Literal
+Also which optional inputs and outputs a network has, and which combinations of choices contradict each other.
+"""
 
+from typing import Literal, get_args
+
+import torch
 from torch import nn
 
 from unnoise.diffusion.schedules import DiscreteSchedule, Schedule, log_snr
@@ -11,23 +15,12 @@ from unnoise.utils.errors import UnnoiseError, require
 Condition = Literal["variance", "rate", "log_snr", "timestep"]
 
 
-def require_condition(condition: Condition, schedule: Schedule) -> None:
-    """Raises `UnnoiseError` for a name that is none, or timesteps of a schedule without steps."""
-    names = ("variance", "rate", "log_snr", "timestep")
-    require(condition in names, f"A network is told one of {', '.join(names)}, but got {condition!r}.")
-    require(
-        condition != "timestep" or isinstance(schedule, DiscreteSchedule),
-        f"{type(schedule).__name__} has no timesteps to tell the network: take LinearBeta or another discrete "
-        "schedule, or condition on the log_snr.",
-    )
-
-
 def conditions(kind: Condition, noise_rates: Rates, signal_rates: Rates, schedule: Schedule) -> Rates:
-    """The numbers for `network(noisy_images, conditions)`, (B, 1, 1, 1).
+    """Conditions for `network(noisy_images, conditions)`, (B, 1, 1, 1), computed from the rates (B, 1, 1, 1).
 
-    variance: noise_rate^2, the book's. rate: noise_rate. log_snr: from [20, -20] to [0, 1], the best where the
-    noise gets small and the variance no longer moves. timestep: 0 ... T - 1, DDPM's; from the rates, so that
-    one `denoise` serves every sampler.
+    variance: noise_rate^2 (Keras DDIM). rate: noise_rate. log_snr: the log-SNR, mapped from [20, -20] to [0,
+    1]; best at small noise, where the variance hardly changes. timestep: 0 ... T - 1 (DDPM, 2006.11239), found
+    from the rates, so that one `denoise` serves every sampler.
     """
     match kind:
         case "variance":
@@ -38,12 +31,12 @@ def conditions(kind: Condition, noise_rates: Rates, signal_rates: Rates, schedul
             return (0.5 - log_snr(noise_rates, signal_rates) / 40).clamp(0, 1)
         case "timestep":
             if not isinstance(schedule, DiscreteSchedule):
-                raise UnnoiseError("Only a discrete schedule has timesteps.")
+                raise UnnoiseError("Only a discrete schedule has timesteps. Condition on the log_snr instead.")
             return schedule.timesteps_of(noise_rates, signal_rates)
 
 
 class Abilities:
-    """What a network can be told and can tell beyond the plain one; read from its `config`, if it has any."""
+    """Optional inputs and outputs of a network, read from its `config` if it has one."""
 
     def __init__(self, network: nn.Module) -> None:
         config = getattr(network, "config", None)
@@ -52,3 +45,25 @@ class Abilities:
         self.learned_variance: bool = getattr(config, "learned_variance", False)
         self.uncertainty: bool = getattr(config, "uncertainty", False)
         self.dropout: bool = getattr(config, "dropout", 0.0) > 0
+
+
+def require_compatible(condition: Condition, abilities: Abilities, schedule: Schedule, predicts: str) -> None:
+    """Raises `UnnoiseError` where a schedule does not suit the network, its condition or its prediction."""
+    kind, names = type(schedule).__name__, get_args(Condition)
+    require(condition in names, f"The condition is one of {', '.join(names)}, but got {condition!r}.")
+    discrete = isinstance(schedule, DiscreteSchedule)
+    require(
+        discrete or condition != "timestep",
+        f"{kind} has no timesteps to condition on. Use LinearBeta or another discrete schedule, or condition "
+        "on the log_snr.",
+    )
+    require(
+        discrete or not abilities.learned_variance,
+        f"A learned variance needs a discrete schedule, but got {kind}. Use LinearBeta, for example.",
+    )
+    _, last_signal = schedule(torch.ones(1, 1, 1, 1))
+    require(
+        predicts != "noise" or float(last_signal) > 1e-5,
+        f"{kind} starts sampling with almost no signal, where a network that predicts the noise cannot recover "
+        "the image. Predict the velocity, or use OffsetCosine.",
+    )

@@ -1,47 +1,73 @@
-r"""The one denoise: a network, and what it takes to separate a noisy image into its noises and its image.
+r"""The one `denoise`: a network with the schedule, objective and normaliser that give its output a meaning.
 
-noisy_images = signal_rates * images + noise_rates * noises          signal_rates^2 + noise_rates^2 = 1
+    x_t = \alpha_t x_0 + \sigma_t \epsilon,        \alpha_t^2 + \sigma_t^2 = 1
+
+in code: noisy_images = signal_rates * images + noise_rates * noises (DDPM, 2006.11239, eq. 4). Training
+compares the prediction with the noises and images that were mixed; sampling starts from noises alone and calls
+`denoise` step by step. Nothing else in unnoise calls the network.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
 from torch import nn
 
-from unnoise.diffusion.conditioning import Abilities, Condition, conditions, require_condition
+from unnoise.diffusion.conditioning import Abilities, Condition, conditions, require_compatible
+from unnoise.diffusion.guidance import Autoguidance
 from unnoise.diffusion.learned_variance import variance_loss
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.objectives import Objective
+from unnoise.diffusion.samplers.sampling import Sampling, self_conditioned
 from unnoise.diffusion.schedules import DiscreteSchedule, Schedule
-from unnoise.diffusion.tensors import Classes, Images, PerImage, Prediction, Rates, Scalar, mix
+from unnoise.diffusion.seeds import SeededNoises
+from unnoise.diffusion.tensors import (
+    Classes,
+    Denoise,
+    Images,
+    PerImage,
+    Prediction,
+    Rates,
+    Scalar,
+    Trajectory,
+    mix,
+)
 from unnoise.utils.errors import require
 
 Precision = Literal["float32", "bfloat16"]
 
 
-class StepResult(NamedTuple):
-    """What one step measured; scalars on the device, so that reading them is what waits for it."""
-
-    loss: Scalar
-    noise_loss: Scalar
-    image_loss: Scalar
-    gradient_norm: Scalar | None = None
-    """Of a training step, before clipping; not finite where the loss or the gradient of any process is not."""
-
-
-class ImageLosses(NamedTuple):
-    """The loss of each image, (B,), and the mean errors that `StepResult` tells of."""
+class Losses(NamedTuple):
+    """Training loss of each image, (B,), and two mean absolute errors without gradient."""
 
     losses: PerImage
     noise_loss: Scalar
+    """mean |noises - predicted noises|."""
     image_loss: Scalar
+    """mean |images - predicted images|, of normalised images."""
 
 
 class Denoiser:
-    """A network with its normalizer, schedule and objective: it can look at noisy images, and be judged.
+    """A network that denoises, and everything that can be done with it but training.
 
-    Args as for `Diffusion`, which can also learn and generate.
+    A plain class, not an `nn.Module`: only the network has weights. `Diffusion` holds two of them, one over the
+    network that learns and one, `Diffusion.ema`, over its moving average.
+
+    Args:
+        network: (noisy_images, conditions) -> images.
+        image_shape: (channels, height, width) of an image.
+        normalizer: between pixels in [0, 1] and what the network sees.
+        schedule: diffusion time -> (noise_rates, signal_rates).
+        objective: what the network predicts, and what the loss compares.
+        condition: how the network is told the noise level; see `conditioning.conditions`.
+        device: where the network is put.
+        precision: of the network's arithmetic (autocast); weights and losses are float32.
+        autoguidance: a weaker denoiser to be guided away from when sampling (2406.02507).
+
+    Raises:
+        UnnoiseError: for a network that predicts the noise where the schedule starts sampling without any
+            signal, a learned variance without a discrete schedule, or timesteps without one.
     """
 
     def __init__(
@@ -52,9 +78,10 @@ class Denoiser:
         normalizer: Normalizer,
         schedule: Schedule,
         objective: Objective,
-        condition: Condition,
-        device: torch.device | str,
-        precision: Precision,
+        condition: Condition = "variance",
+        device: torch.device | str = "cpu",
+        precision: Precision = "float32",
+        autoguidance: Autoguidance | None = None,
     ) -> None:
         self.device = torch.device(device)
         # Convolutions are faster with the channels last, on CPUs as on GPUs.
@@ -66,21 +93,21 @@ class Denoiser:
         self.objective = objective
         self.condition = condition
         self.precision = precision
-        self._refuse_contradictions()
+        self.autoguidance = autoguidance
+        require_compatible(condition, self.abilities, schedule, objective.predicts)
 
-    def _refuse_contradictions(self) -> None:
-        kind = type(self.schedule).__name__
-        require_condition(self.condition, self.schedule)
-        require(
-            not self.abilities.learned_variance or isinstance(self.schedule, DiscreteSchedule),
-            f"A learned variance is of the steps of a chain, and {kind} has none: take LinearBeta or another "
-            "discrete schedule.",
-        )
-        _, last_signal = self.schedule(torch.ones(1, 1, 1, 1))
-        require(
-            self.objective.predicts != "noise" or float(last_signal) > 1e-5,
-            f"A network that predicts the noise can't start where there is almost no signal, as {kind} does: "
-            "predict the velocity, or take OffsetCosine.",
+    def over(self, network: nn.Module, *, autoguidance: Autoguidance | None = None) -> "Denoiser":
+        """The same settings over another network: a moving average, or a compiled copy."""
+        return Denoiser(
+            network,
+            self.image_shape,
+            normalizer=self.normalizer,
+            schedule=self.schedule,
+            objective=self.objective,
+            condition=self.condition,
+            device=self.device,
+            precision=self.precision,
+            autoguidance=autoguidance or self.autoguidance,
         )
 
     def denoise(
@@ -92,13 +119,13 @@ class Denoiser:
         classes: Classes | None = None,
         previous_images: Images | None = None,
     ) -> Prediction:
-        """Separates noisy images into their noises and their images, by one call of the network.
+        """Separates noisy images into noises and images by one call of the network.
 
         Args:
             noisy_images: (B, C, H, W), normalised.
             noise_rates, signal_rates: (B, 1, 1, 1).
-            classes: (B,), for a network that knows classes; None is no class.
-            previous_images: what was predicted the step before, for a network that looks at it.
+            classes: (B,), for a class-conditional network; None for no class.
+            previous_images: the images predicted in the step before, for a self-conditioned network.
 
         Returns:
             `Prediction(noises, images)` with signal_rates * images + noise_rates * noises = noisy_images.
@@ -117,7 +144,7 @@ class Denoiser:
         prediction = self.objective.separate(output, noisy_images, noise_rates, signal_rates)
         return prediction._replace(variances=variances, uncertainties=uncertainties)
 
-    def image_losses(
+    def losses(
         self,
         images: Images,
         noises: Images,
@@ -126,12 +153,15 @@ class Denoiser:
         *,
         classes: Classes | None = None,
         self_condition: bool = False,
-    ) -> ImageLosses:
-        """Mixes normalised images with noises, denoises, and compares: the body of both steps below.
+    ) -> Losses:
+        """Training losses: mixes images with noises, denoises, and compares.
 
-        All of (B, C, H, W) and (B, 1, 1, 1). Besides the objective's loss, the mean absolute errors of the
-        noises and of the images, without gradient. With `self_condition` the network looks twice, and the
-        second time at what it saw first (2208.04202, section 3.2).
+        Args:
+            images, noises: (B, C, H, W), normalised.
+            noise_rates, signal_rates: (B, 1, 1, 1).
+            classes: (B,), as for `denoise`.
+            self_condition: first predicts without gradient, then again with that prediction as an input (analog
+                bits, 2208.04202, section 3.2).
         """
         noisy_images = mix(images, noises, noise_rates, signal_rates)
         denoise = partial(self.denoise, noisy_images, noise_rates, signal_rates, classes=classes)
@@ -146,24 +176,123 @@ class Denoiser:
         if prediction.uncertainties is not None:  # EDM2, 2312.02696, eq. 21
             losses = losses * (-prediction.uncertainties).exp() + prediction.uncertainties
         with torch.no_grad():
-            noise_loss, image_loss = (
-                (left - right).abs().mean()
-                for left, right in ((prediction.noises, noises), (prediction.images, images))
-            )
-        return ImageLosses(losses, noise_loss, image_loss)
+            noise_loss = (prediction.noises - noises).abs().mean()
+            image_loss = (prediction.images - images).abs().mean()
+        return Losses(losses, noise_loss, image_loss)
 
-    def losses(
-        self,
-        images: Images,
-        noises: Images,
-        noise_rates: Rates,
-        signal_rates: Rates,
-        *,
-        classes: Classes | None = None,
-        self_condition: bool = False,
-    ) -> StepResult:
-        """The means of `image_losses`."""
-        losses, *errors = self.image_losses(
-            images, noises, noise_rates, signal_rates, classes=classes, self_condition=self_condition
+    def noises(self, seeds: Sequence[int]) -> SeededNoises:
+        """The noises of the images with these seeds, one random generator for each."""
+        return SeededNoises(seeds, self.image_shape, self.device)
+
+    def denoise_for(self, classes: Classes | None, *, self_conditioning: bool = True) -> Denoise:
+        """`denoise` for these classes, which a self-conditioned network gets its own last prediction with.
+
+        It then remembers one walk: make another for the next.
+        """
+        denoise = partial(self.denoise, classes=classes)
+        return self_conditioned(denoise) if self_conditioning and self.abilities.self_conditioning else denoise
+
+    def guided_denoise(
+        self, sampling: Sampling, classes: Classes | None = None, *, self_conditioning: bool = True
+    ) -> Denoise:
+        """`denoise` as samplers call it: with guidance, clipping and self-conditioning.
+
+        Args:
+            sampling: guidance and clipping.
+            classes: (B,), or None.
+            self_conditioning: without it, equal noisy images always give equal predictions, as walks that go
+                back and forth need.
+
+        Raises:
+            UnnoiseError: for classes that the network does not know.
+        """
+        require(
+            classes is None or self.abilities.num_classes > 0,
+            "This network was trained without classes. Leave the classes out, or train it with labels.",
         )
-        return StepResult(losses.mean(), *errors)
+        black = torch.zeros(1, self.image_shape[0], 1, 1)
+        bounds = (self.normalizer.normalize(black), self.normalizer.normalize(black + 1))
+        denoise_for = partial(self.denoise_for, self_conditioning=self_conditioning)
+        return sampling.guided_denoise(denoise_for, classes, bounds, self.autoguidance)
+
+    def reverse_diffusion(
+        self,
+        noises: Images,
+        num_steps: int = 20,
+        *,
+        eta: float = 0.0,
+        sampling: Sampling | None = None,
+        classes: Classes | None = None,
+        draw_noises: Callable[[], Images] | None = None,
+    ) -> Iterator[Prediction]:
+        """The reverse process from noises (B, C, H, W) to images: one `Prediction` (normalised) a step.
+
+        DDIM (2010.02502) with `num_steps` and `eta`, or whatever `sampling` says instead. `draw_noises` gives
+        the fresh noise of samplers that need it.
+        """
+        sampling = sampling or Sampling(num_steps=num_steps, eta=eta)
+        return sampling.walk(self.guided_denoise(sampling, classes), noises, self.schedule, draw_noises)
+
+    def generate(
+        self,
+        num_images: int | None = None,
+        num_steps: int = 20,
+        seed: int = 0,
+        *,
+        initial_noises: Images | None = None,
+        eta: float = 0.0,
+        sampling: Sampling | None = None,
+        classes: Classes | None = None,
+        batch_size: int = 64,
+        each_step: Callable[[], None] = lambda: None,
+    ) -> Images:
+        """Generates images in [0, 1]: (num_images, C, H, W).
+
+        Image i has the seed `seed + i`, whatever the batch size. `initial_noises`, where given, are used as
+        they are instead. `sampling`, where given, replaces num_steps and eta. `each_step` is called after each
+        step of each batch; an exception from it ends the work.
+
+        Raises:
+            UnnoiseError: for fewer than 1 image, or initial_noises of another number or shape.
+        """
+        if initial_noises is not None:
+            shape = tuple(initial_noises.shape)
+            num_images = len(initial_noises) if num_images is None else num_images
+            wanted = (num_images, *self.image_shape)
+            require(shape == wanted, f"Initial noises have the shape {wanted} here, but got {shape}.")
+        num_images = 1 if num_images is None else num_images
+        require(num_images >= 1, f"At least 1 image can be generated, but {num_images} were asked for.")
+        sampling = sampling or Sampling(num_steps=num_steps, eta=eta)
+        pictures = []
+        for first in range(0, num_images, batch_size):
+            draw = self.noises(range(seed + first, seed + min(first + batch_size, num_images)))
+            start = draw()  # drawn in any case, so that no later draw can repeat the start
+            if initial_noises is not None:
+                start = initial_noises[first : first + batch_size].to(self.device)
+            some = None if classes is None else classes[first : first + batch_size].to(self.device)
+            walk = self.reverse_diffusion(start, sampling=sampling, classes=some, draw_noises=draw)
+            for prediction in walk:
+                images = prediction.images
+                each_step()
+            pictures.append(self.normalizer.denormalize(images))
+        return torch.cat(pictures)
+
+    def trajectory(
+        self,
+        noises: Images,
+        num_steps: int = 20,
+        *,
+        sampling: Sampling | None = None,
+        classes: Classes | None = None,
+        draw_noises: Callable[[], Images] | None = None,
+    ) -> Trajectory:
+        """The noisy images at every step, and the result, in [0, 1]: (num_steps + 1, B, C, H, W).
+
+        Arguments as for `reverse_diffusion`. A noisy image is mixed again from the prediction made of it.
+        """
+        sampling, steps = sampling or Sampling(num_steps=num_steps), []
+        walk = self.reverse_diffusion(noises, sampling=sampling, classes=classes, draw_noises=draw_noises)
+        for prediction, *rates in zip(walk, *sampling.grid(self.schedule), strict=False):
+            noise_rates, signal_rates = (rate.to(noises).expand(len(noises), 1, 1, 1) for rate in rates)
+            steps.append(mix(prediction.images, prediction.noises, noise_rates, signal_rates))
+        return self.normalizer.denormalize(torch.stack([*steps, prediction.images]))

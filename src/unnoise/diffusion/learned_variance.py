@@ -1,10 +1,10 @@
-r"""The loss that teaches a network its variance, beside the one that teaches it the image.
+r"""Loss of a learned variance: the variational term of Improved DDPM's hybrid loss.
 
     L_hybrid = L_simple + 0.001 L_vlb,    L_vlb = T E_k KL(q(x_{k-1} | x_k, x_0) || p(x_{k-1} | x_k))
                                                             (Improved DDPM, 2102.09672, eq. 16)
 
-The mean inside L_vlb is held fixed, so that it moves the variance alone. The last step of sampling adds no
-noise, so its variance has nothing to learn.
+The mean inside L_vlb has no gradient, so this loss trains the variance alone. The last step of sampling adds no
+noise, so its variance is not trained.
 """
 
 import math
@@ -23,7 +23,9 @@ def variance_loss(
     prediction: Prediction, images: Images, noise_rates: Rates, signal_rates: Rates, schedule: DiscreteSchedule
 ) -> PerImage:
     """0.001 T KL in bits per dimension of each image, (B,), for the true `images` (B, C, H, W)."""
-    require(prediction.variances is not None, "This network has learned no variance.")
+    require(
+        prediction.variances is not None, "This network predicts no variance. Build it with learned_variance."
+    )
     assert prediction.variances is not None
     steps = in_float64(schedule.timesteps_of(noise_rates, signal_rates))
     now, before = (schedule((steps + one) / schedule.num_timesteps) for one in (1, 0))

@@ -1,36 +1,49 @@
-r"""In training every image gets its own random noise level; this is how the levels are spread.
+r"""Distribution of noise levels in training: uniform, log-normal, or importance-sampled by the loss.
 
-The schedule of sampling and the levels of training are two choices: a run may train on a log-normal spread
-and sample along a cosine.
+Independent of the schedule that samplers walk along: a run may train on log-normal noise levels and sample
+along a cosine.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from unnoise.diffusion.schedules import RatePair, Schedule, rates_of_log_snr
-from unnoise.diffusion.tensors import Rates
+from unnoise.diffusion.schedules import Schedule, rates_of_log_snr
+from unnoise.diffusion.tensors import PerImage, Rates
 from unnoise.utils.errors import require
 
 _MOST = 10_000
 """Slices, and losses in each, that `LossAware` may remember."""
 
 
+class DrawnLevels(NamedTuple):
+    """Noise levels of a batch, one for each image, on the generator's device."""
+
+    noise_rates: Rates
+    signal_rates: Rates
+    times: Rates | None = None
+    """Diffusion times, where they are importance-sampled,"""
+    weights: PerImage | None = None
+    """and then the weight of each loss, 1 / (K p_k)."""
+
+
 @runtime_checkable
 class NoiseLevels(Protocol):
-    """Draws the rates of a batch."""
+    """A distribution of noise levels."""
 
-    def draw(self, count: int, schedule: Schedule, generator: torch.Generator) -> RatePair:
-        """Returns (noise_rates, signal_rates), each (count, 1, 1, 1), on the generator's device."""
+    def draw(self, count: int, schedule: Schedule, generator: torch.Generator) -> DrawnLevels:
+        """Draws the levels of `count` images: rates of shape (count, 1, 1, 1), on the generator's device."""
         ...
 
 
 def uniform(count: int, generator: torch.Generator, *, stratified: bool) -> Rates:
-    """`count` numbers uniform in [0, 1), as (count, 1, 1, 1).
+    """Uniform random numbers in [0, 1), (count, 1, 1, 1).
 
-    Stratified: one in each of `count` equal slices. Every number is still uniform, but the batch covers
+    Stratified: one number in each of `count` equal slices. Each number is still uniform, but a batch covers
     [0, 1] evenly, which makes its loss less noisy (VDM, 2107.00630, appendix I.1).
     """
     numbers = torch.rand(count, 1, 1, 1, generator=generator, device=generator.device)
@@ -42,33 +55,34 @@ def uniform(count: int, generator: torch.Generator, *, stratified: bool) -> Rate
 
 @dataclass(frozen=True)
 class UniformTimes:
-    """t ~ U[0, 1), one for each image, through the schedule (Keras DDIM; DDPM, 2006.11239, algorithm 1)."""
+    """Uniform diffusion times, t ~ U[0, 1), through the schedule (DDPM, 2006.11239, algorithm 1)."""
 
     stratified: bool = False
 
-    def draw(self, count: int, schedule: Schedule, generator: torch.Generator) -> RatePair:
+    def draw(self, count: int, schedule: Schedule, generator: torch.Generator) -> DrawnLevels:
         """Returns schedule(t)."""
-        return RatePair(*schedule(uniform(count, generator, stratified=self.stratified)))
+        return DrawnLevels(*schedule(uniform(count, generator, stratified=self.stratified)))
 
 
 @dataclass(frozen=True)
 class UniformPower:
-    """The noise power sigma^2 ~ U[0, 1), whatever the schedule of sampling (clear-diffusion-keras)."""
+    """Uniform noise power, sigma^2 ~ U[0, 1), independent of the schedule (clear-diffusion-keras)."""
 
     stratified: bool = False
 
-    def draw(self, count: int, schedule: Schedule, generator: torch.Generator) -> RatePair:
+    def draw(self, count: int, schedule: Schedule, generator: torch.Generator) -> DrawnLevels:
         """Returns (sqrt p, sqrt(1 - p)); the schedule is not used."""
         power = uniform(count, generator, stratified=self.stratified)
-        return RatePair(power.sqrt(), (1 - power).sqrt())
+        return DrawnLevels(power.sqrt(), (1 - power).sqrt())
 
 
 @dataclass(frozen=True)
 class LogNormal:
-    r"""log(noise / signal) ~ N(mean, std^2), whatever the schedule of sampling (EDM, 2206.00364, table 1).
+    r"""Log-normal noise levels, log(noise / signal) ~ N(mean, std^2) (EDM, 2206.00364, table 1).
 
-    Training effort goes to the middle levels, where the picture is decided. EDM's ln(sigma) ~ N(-1.2, 1.2^2)
-    with data of standard deviation 0.5 is mean = -1.2 - ln 0.5 = -0.5 for data of unit variance.
+    Independent of the schedule. Training concentrates on middle levels, where the picture takes shape. EDM's
+    ln(sigma) ~ N(-1.2, 1.2^2) with data of standard deviation 0.5 is mean = -1.2 - ln 0.5 = -0.5 for data of
+    unit variance.
 
     Raises:
         UnnoiseError: unless std > 0.
@@ -79,26 +93,26 @@ class LogNormal:
     stratified: bool = True
 
     def __post_init__(self) -> None:
-        require(self.std > 0, f"LogNormal's std is above 0, but got {self.std}: take 1.2 if in doubt.")
+        require(self.std > 0, f"LogNormal's std is above 0, but got {self.std}. Try 1.2.")
 
-    def draw(self, count: int, schedule: Schedule, generator: torch.Generator) -> RatePair:
+    def draw(self, count: int, schedule: Schedule, generator: torch.Generator) -> DrawnLevels:
         """Returns the rates of the drawn log-SNRs; the schedule is not used."""
         numbers = uniform(count, generator, stratified=self.stratified)
         normal = math.sqrt(2) * torch.erfinv((2 * numbers - 1).clamp(-1 + 2**-23, 1 - 2**-23))
-        return rates_of_log_snr(-2 * (self.mean + self.std * normal))
+        return DrawnLevels(*rates_of_log_snr(-2 * (self.mean + self.std * normal)))
 
 
 @dataclass(frozen=True)
 class LossAware:
-    """Times are importance-sampled by the losses seen there; see `loss_history`, which keeps them.
+    """Times importance-sampled by their loss (Improved DDPM, 2102.09672, section 3.3); see `LossHistory`.
 
     Args:
-        num_slices: K, into which the times from 0 to 1 are divided.
-        memory: how many losses are remembered of each.
-        uniform: this part of all draws is uniform, so that no slice is forgotten.
+        num_slices: K, the number of equal slices that the times from 0 to 1 are divided into.
+        memory: how many losses are remembered of each slice.
+        uniform: the fraction of draws that stays uniform, so that no slice is forgotten.
 
     Raises:
-        UnnoiseError: for fewer than 1 slice or loss, or a part outside [0, 1].
+        UnnoiseError: for fewer than 1 slice or loss, or a fraction outside [0, 1].
     """
 
     num_slices: int = 64
@@ -108,14 +122,60 @@ class LossAware:
     def __post_init__(self) -> None:
         require(
             1 <= self.num_slices <= _MOST and 1 <= self.memory <= _MOST and 0 <= self.uniform <= 1,
-            f"LossAware needs at least 1 slice and 1 loss, at most {_MOST:,} of either, and uniform from 0 to "
-            f"1, but got {self.num_slices}, {self.memory} and {self.uniform:g}: take 64, 10 and 0.001.",
+            f"LossAware needs 1 to {_MOST:,} slices, 1 to {_MOST:,} losses in each, and a uniform part from "
+            f"0 to 1, but got {self.num_slices}, {self.memory} and {self.uniform:g}. Try 64, 10 and 0.001.",
         )
 
-    def draw(self, count: int, schedule: Schedule, generator: torch.Generator) -> RatePair:
-        """Uniform times, through the schedule: what is tested with, and drawn before anything is known."""
-        return RatePair(*schedule(uniform(count, generator, stratified=True)))
+    def draw(self, count: int, schedule: Schedule, generator: torch.Generator) -> DrawnLevels:
+        """Uniform times, through the schedule: for testing. Training draws from a `LossHistory`."""
+        return DrawnLevels(*schedule(uniform(count, generator, stratified=True)))
+
+
+class LossHistory(nn.Module):
+    r"""Importance sampling of times by the losses seen so far: the training side of `LossAware`.
+
+        p_k ~ sqrt(E[L_k^2]),    loss = L_k / (K p_k)                   (Improved DDPM, 2102.09672, eq. 18)
+
+    This p has the least variance of all that give the same expected loss. It holds the last losses in each of K
+    equal slices of time. A module only for its `state_dict`, which a run stores.
+    """
+
+    losses: Tensor
+    counts: Tensor
+
+    def __init__(self, levels: LossAware) -> None:
+        super().__init__()
+        self.levels = levels
+        self.register_buffer("losses", torch.zeros(levels.num_slices, levels.memory))
+        self.register_buffer("counts", torch.zeros(levels.num_slices, dtype=torch.int64))
+
+    def probabilities(self) -> Float[Tensor, " slices"]:
+        """The probability of each slice; equal until each has a full memory."""
+        slices, floor = self.levels.num_slices, self.levels.uniform
+        even = torch.full((slices,), 1 / slices)
+        if int(self.counts.min()) < self.levels.memory:
+            return even
+        wanted = self.losses.square().mean(1).sqrt()
+        return torch.lerp(wanted / wanted.sum().clamp(min=1e-12), even, floor)
+
+    def draw(self, count: int, schedule: Schedule, generator: torch.Generator) -> DrawnLevels:
+        """Draws times by their probabilities, with the weights of their losses."""
+        probabilities = self.probabilities().to(generator.device)
+        chosen = torch.multinomial(probabilities, count, replacement=True, generator=generator)
+        inside = torch.rand(count, generator=generator, device=generator.device)
+        times = ((chosen + inside) / self.levels.num_slices).view(-1, 1, 1, 1)
+        weights = 1 / (self.levels.num_slices * probabilities[chosen])
+        return DrawnLevels(*schedule(times), times, weights)
+
+    def record(self, times: PerImage | Rates, losses: PerImage) -> None:
+        """Stores the unweighted losses at these times in place of the oldest; ignores those not finite."""
+        slices = (times.flatten() * self.levels.num_slices).long().clamp(0, self.levels.num_slices - 1).cpu()
+        for place, loss in zip(slices.tolist(), losses.detach().float().cpu().tolist(), strict=True):
+            if not math.isfinite(loss):
+                continue
+            self.losses[place, int(self.counts[place]) % self.levels.memory] = loss
+            self.counts[place] += 1
 
 
 AnyNoiseLevels = UniformTimes | UniformPower | LogNormal | LossAware
-"""Every spread that a run's config.json can name."""
+"""Every distribution of noise levels that a run's config.json can name."""

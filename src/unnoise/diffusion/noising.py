@@ -1,21 +1,25 @@
-"""Training corrupts pictures on purpose: noise of a random level, and now and then a hidden class."""
+"""Noising: every random choice of a training step but dropout.
+
+For each image of a batch: its noise level, its noises, and whether its class is hidden (classifier-free
+guidance, 2207.12598); for the whole batch, whether a self-conditioned network predicts twice.
+"""
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from unnoise.diffusion.conditioning import Abilities
-from unnoise.diffusion.noise_levels import NoiseLevels, UniformTimes
-from unnoise.diffusion.processes import Part
+from unnoise.diffusion.noise_levels import NoiseLevels
 from unnoise.diffusion.schedules import Schedule
 from unnoise.diffusion.tensors import Classes, Images, PerImage, Rates
+from unnoise.optim.process_group import BatchPart
 from unnoise.utils.errors import require
 
 
-class Corrupted(NamedTuple):
-    """Normalised images, and everything that `Denoiser.losses` takes besides."""
+class NoisedBatch(NamedTuple):
+    """Normalised images, (B, C, H, W), and what they are to be mixed with."""
 
     images: Images
     noises: Images
@@ -24,52 +28,42 @@ class Corrupted(NamedTuple):
     classes: Classes | None
     self_condition: bool
     times: Rates | None = None
-    """Where they were drawn by importance: then each loss counts by its weight."""
+    """The diffusion times, where they were drawn by importance: then each loss has a weight."""
     weights: PerImage | None = None
 
-    def split(self, count: int) -> list["Corrupted"]:
-        """The same in at most so many pieces of about equal size."""
-        whole = len(self.images)
-        borders = [whole * piece // count for piece in range(count + 1)]
+    def split(self, count: int) -> list["NoisedBatch"]:
+        """The batch in at most `count` pieces of about equal size, for gradient accumulation."""
+        size = len(self.images)
+        borders = [size * piece // count for piece in range(count + 1)]
         return [self._piece(slice(*border)) for border in pairwise(borders) if border[0] < border[1]]
 
-    def _piece(self, some: slice) -> "Corrupted":
-        def cut(values: torch.Tensor | None) -> torch.Tensor | None:
-            return None if values is None else values[some]
-
-        return Corrupted(
-            self.images[some],
-            self.noises[some],
-            self.noise_rates[some],
-            self.signal_rates[some],
-            cut(self.classes),
-            self.self_condition,
-            cut(self.times),
-            cut(self.weights),
-        )
+    def _piece(self, some: slice) -> "NoisedBatch":
+        tensors: dict[str, Any] = {
+            name: value[some] for name, value in self._asdict().items() if isinstance(value, torch.Tensor)
+        }
+        return self._replace(**tensors)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Corruption:
-    """What is random in a training step.
+class Noising:
+    """How images are noised in training.
 
     Args:
-        noise_levels: how the noise levels are spread.
-        offset_noise: adds so much noise that is the same all over a channel, so that pictures may become darker
-            or lighter than the average (0 for none, 0.1 for some; crosslabs.org, 2023).
-        class_dropout: how often the class is hidden, so that the network learns to do without (2207.12598).
+        offset_noise: strength of additional noise that is constant over a channel, so that samples can become
+            darker or lighter than the average (0 for none; 0.1 is usual; crosslabs.org, 2023).
+        class_dropout: probability that a class is hidden (2207.12598).
 
     Raises:
         UnnoiseError: for values outside their range.
     """
 
-    noise_levels: NoiseLevels = UniformTimes()
     offset_noise: float = 0.0
     class_dropout: float = 0.1
 
     def __post_init__(self) -> None:
         require(
-            0 <= self.class_dropout <= 1, f"class_dropout goes from 0 to 1, but got {self.class_dropout:g}."
+            0 <= self.class_dropout <= 1,
+            f"class_dropout is a probability from 0 to 1, but got {self.class_dropout:g}.",
         )
         require(self.offset_noise >= 0, f"offset_noise is at least 0, but got {self.offset_noise:g}.")
 
@@ -77,28 +71,28 @@ class Corruption:
         self,
         images: Images,
         classes: Classes | None,
+        levels: NoiseLevels,
         schedule: Schedule,
         abilities: Abilities,
         generator: torch.Generator,
         *,
         training: bool,
-        part: Part | None = None,
-    ) -> Corrupted:
-        """The random numbers of a step for normalised images (B, C, H, W); on the images' device.
+        part: BatchPart | None = None,
+    ) -> NoisedBatch:
+        """Draws the random numbers of a step for normalised images (B, C, H, W), on the images' device.
 
-        When testing, no class is hidden, and a network that can look twice always does. Where the images are
-        part of a batch that several share, each draws the numbers of all of it and keeps its own: so the batch
-        is the same, however many share it.
+        When testing, no class is hidden, and a self-conditioned network always predicts twice. Where several
+        processes share a batch, each draws the numbers of all of it and keeps those of its own `part`, so the
+        batch does not depend on the number of processes.
         """
         where = generator.device
-        part = part or Part(0, len(images))
-        whole, mine = part.whole, part.places(len(images))
-        rates = self.noise_levels.draw(whole, schedule, generator)
+        whole = part.whole if part else len(images)
+        mine = part.places(len(images)) if part else slice(None)
+        noise_rates, signal_rates, times, weights = levels.draw(whole, schedule, generator)
         noises = torch.randn((whole, *images.shape[1:]), generator=generator, device=where)[mine]
         if self.offset_noise:
             shared = torch.randn(whole, images.shape[1], 1, 1, generator=generator, device=where)[mine]
             noises = noises + self.offset_noise * shared
-        noise_rates, signal_rates = (rate[mine].to(images.device) for rate in rates)
         told = classes if abilities.num_classes else None
         if told is not None:
             told = told.to(images.device)
@@ -108,4 +102,13 @@ class Corruption:
         twice = abilities.self_conditioning and (
             not training or bool(torch.rand((), generator=generator, device=where) < 0.5)
         )
-        return Corrupted(images, noises.to(images.device), noise_rates, signal_rates, told, twice)
+        return NoisedBatch(
+            images,
+            noises.to(images.device),
+            noise_rates[mine].to(images.device),
+            signal_rates[mine].to(images.device),
+            told,
+            twice,
+            None if times is None else times[mine],
+            None if weights is None else weights[mine].to(images.device),
+        )

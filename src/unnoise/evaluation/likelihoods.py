@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from unnoise.data.batches import Indices, Pictures
-from unnoise.diffusion.diffusion import Diffusion
-from unnoise.diffusion.posteriors import Nats, Weights, like, log_variance_between
+from unnoise.diffusion.denoiser import Denoiser
+from unnoise.diffusion.posteriors import Nats, PosteriorWeights, like, log_variance_between
 from unnoise.diffusion.seeds import SeededNoises
 from unnoise.diffusion.tensors import Pixels, Prediction
 from unnoise.evaluation.likelihood import (
@@ -48,13 +48,13 @@ class Measured(NamedTuple):
     bits: dict[str, Tensor]
 
 
-def default_steps(diffusion: Diffusion) -> int:
+def default_steps(denoiser: Denoiser) -> int:
     """The T of a table of noise levels, else 1000."""
-    return int(getattr(diffusion.schedule, "num_timesteps", 1000))
+    return int(getattr(denoiser.schedule, "num_timesteps", 1000))
 
 
 def measure_bound(
-    diffusion: Diffusion,
+    denoiser: Denoiser,
     pictures: Pictures,
     indices: Indices,
     *,
@@ -76,7 +76,7 @@ def measure_bound(
     Yields:
         after each call of the network.
     """
-    model, parts = diffusion.ema, list[dict[str, Tensor]]()
+    model, parts = denoiser, list[dict[str, Tensor]]()
     steps = len(noise_ladder(model.schedule, num_steps).times) - 1
     terms_each = 2 + (steps if num_terms is None else min(num_terms, steps))
     for images, draw, before in _batches(model, pictures, indices, seed, batch_size):
@@ -101,7 +101,7 @@ def measure_bound(
         yield Measured((before + len(images)) / len(indices), _joined(parts))
 
 
-def _learned(prediction: Prediction, weights: Weights) -> Tensor:
+def _learned(prediction: Prediction, weights: PosteriorWeights) -> Tensor:
     assert prediction.variances is not None, "only asked of networks that have learned them"
     small, large = (
         like(variance, prediction.images) for variance in (weights.small_variance, weights.large_variance)
@@ -110,13 +110,13 @@ def _learned(prediction: Prediction, weights: Weights) -> Tensor:
 
 
 def measure_flow(
-    diffusion: Diffusion, pictures: Pictures, indices: Indices, *, seed: int = 0, batch_size: int = 64
+    denoiser: Denoiser, pictures: Pictures, indices: Indices, *, seed: int = 0, batch_size: int = 64
 ) -> Iterator[Measured]:
     """The likelihood of the probability flow of these pictures, uniformly dequantised, under the name flow.
 
     Arguments as for `measure_bound`; yields after each step of the flow.
     """
-    model, parts = diffusion.ema, list[dict[str, Tensor]]()
+    model, parts = denoiser, list[dict[str, Tensor]]()
     volume = grey_level_volume(model.normalizer, model.image_shape)
     for images, draw, before in _batches(model, pictures, indices, seed, batch_size):
         uniforms = torch.special.ndtr(draw())  # a normal number through its own distribution is uniform
@@ -132,7 +132,7 @@ def measure_flow(
 
 
 def _batches(
-    model: Diffusion, pictures: Pictures, indices: Indices, seed: int, batch_size: int
+    model: Denoiser, pictures: Pictures, indices: Indices, seed: int, batch_size: int
 ) -> Iterator[tuple[Pixels, SeededNoises, int]]:
     """Pictures, their random numbers, and how many came before."""
     require(batch_size >= 1, f"The batch size is at least 1, but got {batch_size}.")

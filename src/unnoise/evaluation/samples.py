@@ -9,7 +9,7 @@ import torch
 from unnoise import pictures
 from unnoise.data import ImageSet
 from unnoise.data.batches import Indices
-from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.tensors import Classes, Pixels
 from unnoise.evaluation.budget import FOR_SAMPLES, Stopwatch
@@ -37,7 +37,7 @@ def classes_like(config: RunConfig, images: ImageSet, indices: Indices, seed: in
 
 
 def draw(
-    diffusion: Diffusion,
+    denoiser: Denoiser,
     sampling: Sampling,
     watch: Stopwatch,
     *,
@@ -69,7 +69,7 @@ def draw(
     drawn = 0
     while drawn < least or (drawn < most and watch.spent() < FOR_SAMPLES):
         places = range(drawn, min(drawn + batch_size, most))
-        made = diffusion.generate(
+        made = denoiser.generate(
             len(places),
             seed=seed + drawn,
             sampling=sampling,

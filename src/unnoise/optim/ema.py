@@ -1,9 +1,9 @@
-r"""The averaged network is what one samples from; this is the one place where ema-pytorch is set up.
+r"""Exponential moving average of the weights (EMA), by the library ema-pytorch.
 
     ema <- d ema + (1 - d) network,    after every step, over all weights and batch statistics
 
-ema-pytorch's defaults copy for 100 steps and then average every tenth, so short runs merely copy, and it
-saves the network twice. Here it averages from the first step on, starting from an exact copy.
+The averaged network is what samples are drawn with. ema-pytorch's defaults copy the weights for 100 steps, then
+average at every tenth, and save the network twice. Here it averages from the first step on, from an exact copy.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _MOST_PROFILES = 16
 
 @dataclass(frozen=True, kw_only=True)
 class EMAConfig:
-    r"""How long the memory of the average is.
+    r"""Settings of the moving average: its decay, and which further averages are stored.
 
     Args:
         decay: d, the largest decay. Half-life: ln 2 / (1 - d) steps.
@@ -47,25 +47,25 @@ class EMAConfig:
     megabytes: float = 1000.0
 
     def __post_init__(self) -> None:
-        require(0 <= self.decay < 1, f"The EMA's decay is from 0 to below 1, but got {self.decay}: try 0.999.")
+        require(0 <= self.decay < 1, f"The EMA's decay is from 0 to below 1, but got {self.decay}. Try 0.999.")
         require(
             self.warmup is None or self.warmup > 0,
-            f"The EMA's warmup is above 0, or none at all, but got {self.warmup}: try 16.",
+            f"The EMA's warmup is above 0, or null for none, but got {self.warmup}. Try 16.",
         )
         for sigma_rel in self.profiles:
             require_sigma_rel(sigma_rel)
         require(
             len(set(self.profiles)) == len(self.profiles) <= _MOST_PROFILES,
-            f"Each of the EMA's profiles is stored once, and there are at most {_MOST_PROFILES}, but got "
-            f"{self.profiles}: leave some out.",
+            f"The EMA's profiles are at most {_MOST_PROFILES} different widths, but got {self.profiles}. Leave "
+            "some out.",
         )
         for name in ("profile_every", "snapshots", "megabytes"):
             value = getattr(self, name)
-            require(value > 0, f"The EMA's {name} is above 0, but got {value:g}: leave it out.")
+            require(value > 0, f"The EMA's {name} is above 0, but got {value:g}. Leave it out for the default.")
 
 
 class MovingAverage:
-    """A network's exponential moving average: `update()` after each step, `network` to sample from.
+    """Exponential moving average of a network: `update()` after each step, `network` to sample from.
 
     The average starts as an exact copy, is always in eval mode, and never asks for gradients. Integer buffers
     (BatchNorm's counter) can't be averaged and are copied.
@@ -85,28 +85,19 @@ class MovingAverage:
         )
         self._ema.initted.fill_(True)  # it was copied just now
         self._ema.step = self._ema.step.double()  # or the decay would be rounded to float32
-        self._ema.ema_model.requires_grad_(False).eval()
-
-    @property
-    def network(self) -> nn.Module:
+        self.network: nn.Module = self._ema.ema_model.requires_grad_(False).eval()
         """The averaged network."""
-        averaged: nn.Module = self._ema.ema_model
-        return averaged
-
-    @property
-    def source(self) -> nn.Module:
+        self.source = network
         """The network that is averaged, bare of whatever a distributed run wraps around it."""
-        trained: nn.Module = self._ema.model
-        return trained
 
     @property
     def decay(self) -> float:
-        """The decay that the last update used."""
+        """The decay of the last update."""
         return float(self._ema.get_current_decay())
 
     @property
     def steps(self) -> int:
-        """How many updates there were: what, besides the weights, a run must keep."""
+        """Number of updates so far, which a run stores beside the weights."""
         return int(self._ema.step)
 
     @steps.setter

@@ -1,16 +1,16 @@
-"""A run guides itself: it leads away from what it was earlier, or from a smaller run on the same pictures.
+"""Autoguidance (Karras et al., 2024, 2406.02507): guiding a run by a weaker version of itself.
 
-Both make the same mistakes, the weaker one more of them, so that the difference points away from mistakes
-(2406.02507). It takes no classes.
+The weaker version is an average from earlier in its training, or a smaller run on the same pictures. Both make
+the same errors, the weaker one larger ones, so the difference of their predictions points away from errors. It
+needs no classes.
 """
 
-import copy
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.guidance import Autoguidance, Guidance
 from unnoise.optim.power_ema import Profile
 from unnoise.runs.checkpoint import Run
@@ -18,48 +18,47 @@ from unnoise.runs.snapshots import Snapshots
 from unnoise.utils.errors import UnnoiseError, require
 
 SHARE = 0.25
-"""Of the run's steps: an average from there on is weak enough to differ, and good enough to err alike."""
+"""By default the weaker average is the first after this fraction of a run's steps: worse, but similar."""
 
 
 class Weak(NamedTuple):
-    """A weaker diffusion, and what it is in words."""
+    """A weaker denoiser, and its description for people."""
 
-    diffusion: Diffusion
+    denoiser: Denoiser
     name: str
 
 
-def guided_by(diffusion: Diffusion, weak: Diffusion, guidance: Guidance) -> Diffusion:
-    """The same diffusion, led away from what `weak` sees, wherever it generates; see `guidance`.
+def guided_by(denoiser: Denoiser, weak: Denoiser, guidance: Guidance) -> Denoiser:
+    """The same denoiser, guided away from the predictions of `weak` when it samples; see `guidance`.
 
-    `weak` may have another network, schedule and objective: it is asked at the same noise levels.
+    `weak` may have another network, schedule and objective: both predict at the same noise levels.
 
     Raises:
         UnnoiseError: when its images have another shape, another normalisation or other classes.
     """
-    mine, its = tuple(diffusion.image_shape), tuple(weak.image_shape)
+    mine, its = tuple(denoiser.image_shape), tuple(weak.image_shape)
     require(
         its == mine,
         f"The weaker network draws images of (channels, height, width) {its}, but this one {mine}: take a run "
         "on the same pictures.",
     )
     require(
-        weak.normalizer == diffusion.normalizer,
-        f"The weaker network normalises images by {weak.normalizer}, but this one by {diffusion.normalizer}: "
+        weak.normalizer == denoiser.normalizer,
+        f"The weaker network normalises images by {weak.normalizer}, but this one by {denoiser.normalizer}: "
         "take a run on the same pictures.",
     )
     classes = weak.abilities.num_classes
     require(
-        classes in (0, diffusion.abilities.num_classes),
-        f"The weaker network knows {classes} classes, but this one {diffusion.abilities.num_classes}: "
+        classes in (0, denoiser.abilities.num_classes),
+        f"The weaker network knows {classes} classes, but this one {denoiser.abilities.num_classes}: "
         "take one that knows the same, or none.",
     )
-    guided = copy.copy(diffusion)
-    guided.weaker = Autoguidance(weak.ask if classes else lambda _: weak.ask(None), guidance)
-    return guided
+    weak_denoise_for = weak.denoise_for if classes else lambda _: weak.denoise_for(None)
+    return denoiser.over(denoiser.network, autoguidance=Autoguidance(weak_denoise_for, guidance))
 
 
 def weaker_of(run: Run, weak: str | None = None, device: torch.device | str = "cpu") -> Weak:
-    """What `run` can be led away from.
+    """The weaker denoiser that a run can be guided by.
 
     Args:
         run: with its own averages on the way, see `Snapshots`.

@@ -22,12 +22,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.runs.config import RunConfig
 from unnoise.utils import json_text
 from unnoise.utils.errors import UnnoiseError, require
-from unnoise.utils.files import writable
-from unnoise.utils.pickles import require_finite, require_run
+from unnoise.utils.files import atomic_write
+from unnoise.runs.checks import require_finite_weights, require_run
 from unnoise.utils.tensor_files import read_tensors, write_tensors
 
 _KEPT_STATES = 2
@@ -83,7 +84,7 @@ class Run:
 
     def with_config(self, config: RunConfig) -> "Run":
         """The same run with another config.json."""
-        with writable(self.path / "config.json") as file:
+        with atomic_write(self.path / "config.json") as file:
             file.write_text(config.to_json(), encoding="utf-8")
         return Run(self.path, config)
 
@@ -98,8 +99,8 @@ class Run:
 
     def load(
         self, device: torch.device | str = "cpu", weights: Path | None = None, *, best: bool = False
-    ) -> Diffusion:
-        """The diffusion model with its averaged weights, or those of another file: ready to generate.
+    ) -> Denoiser:
+        """Loads the denoiser with its averaged weights, or those of another file: ready to sample from.
 
         Args:
             device: where to.
@@ -113,32 +114,31 @@ class Run:
             not best or file.is_file(),
             f"{self.path} has no best.safetensors: its samples were not judged yet; leave --best out.",
         )
-        diffusion = self.config.build(device)
+        denoiser = self.config.denoiser(device)
         path = weights or file
         tensors, _ = read_tensors(path)
-        require_finite(tensors, path)
-        for network in (diffusion.average.network, diffusion.average.source):
-            _fill(network, tensors, path)
-        return diffusion
+        require_finite_weights(tensors, path)
+        _fill(denoiser.network, tensors, path)
+        return denoiser
 
     def save(self, diffusion: Diffusion, progress: Progress) -> None:
         """Writes the averaged weights, then the state to resume from, and drops all but the last two states.
 
         In this order, so that a run whose last state is there has everything.
         """
-        average = diffusion.average
-        assert diffusion.optimizer is not None, "the averaged view has nothing to resume"
+        weights = diffusion.weights
+        average = weights.average
         tensors = {
             **_prefixed("network", average.source.state_dict()),
             **_prefixed("average", average.network.state_dict()),
-            **_prefixed("profiles", diffusion.profiles.networks.state_dict()),
+            **_prefixed("profiles", weights.profiles.networks.state_dict()),
             **_prefixed("levels", diffusion.loss_history.state_dict() if diffusion.loss_history else {}),
-            **_prefixed("optimizer", _flat_optimizer(diffusion.optimizer)),
+            **_prefixed("optimizer", _flat_optimizer(weights.optimizer)),
         }
         facts = {
             **progress._asdict(),
             "average_steps": average.steps,
-            "processes": diffusion.processes.count,
+            "processes": weights.group.size if weights.group else 1,
         }
         folder = self.path / "training"
         path = folder / f"{progress.step:010d}.safetensors"
@@ -173,7 +173,7 @@ class Run:
 
 def _restore(diffusion: Diffusion, path: Path) -> Progress:
     tensors, facts = read_tensors(path)
-    assert diffusion.optimizer is not None, "the averaged view has nothing to resume"
+    weights = diffusion.weights
     try:
         progress = Progress(int(facts["step"]), int(facts["images"]), float(facts["seconds"]))
         average_steps = int(facts["average_steps"])
@@ -181,13 +181,13 @@ def _restore(diffusion: Diffusion, path: Path) -> Progress:
             raise ValueError("a number is negative or not finite")  # noqa: TRY301
     except (KeyError, ValueError) as error:
         raise UnnoiseError(f"{path} does not say how far the run had come ({error}).") from None
-    _fill(diffusion.average.source, _under("network", tensors), path)
-    _fill(diffusion.average.network, _under("average", tensors), path)
-    _fill(diffusion.profiles.networks, _under("profiles", tensors), path)
+    _fill(weights.average.source, _under("network", tensors), path)
+    _fill(weights.average.network, _under("average", tensors), path)
+    _fill(weights.profiles.networks, _under("profiles", tensors), path)
     if diffusion.loss_history is not None:
         _fill(diffusion.loss_history, _under("levels", tensors), path)
-    _fill_optimizer(diffusion.optimizer, _under("optimizer", tensors), path)
-    diffusion.average.steps = diffusion.profiles.steps = average_steps
+    _fill_optimizer(weights.optimizer, _under("optimizer", tensors), path)
+    weights.average.steps = weights.profiles.steps = average_steps
     return progress
 
 

@@ -1,6 +1,5 @@
-"""A compiled network computes the same faster, after a wait for the compiler that many pictures repay."""
+"""Compilation of networks by torch.compile: faster calls, after a wait of minutes that is paid once."""
 
-import copy
 import os
 import time
 import warnings
@@ -8,75 +7,102 @@ import warnings
 import torch
 
 from unnoise.data.cache.cache import default_cache
+from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
-from unnoise.diffusion.processes import Part
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.tensors import Classes, Pixels
+from unnoise.optim.process_group import BatchPart
 from unnoise.utils.errors import UnnoiseError
 
 _PLACE = "TORCHINDUCTOR_CACHE_DIR"
 
 
-def compiled(diffusion: Diffusion, num_images: int = 64) -> Diffusion:
-    """The same diffusion over its averaged network, compiled (torch.compile): it generates, and can't train.
+def compiled(denoiser: Denoiser, num_images: int = 64) -> Denoiser:
+    """The same denoiser over its compiled network.
 
     The network is called once now, on a batch of `num_images`; other sizes are compiled when they come.
 
     Raises:
-        UnnoiseError: where that can't be done, such as for want of a C++ compiler.
+        UnnoiseError: where that fails, for want of a C++ compiler for example.
     """
-    _keep_what_is_compiled()
-    faster = copy.copy(diffusion.ema)
-    noises = torch.zeros(num_images, *faster.image_shape, device=faster.device)
-    time = torch.full((num_images, 1, 1, 1), 0.5, device=faster.device)
+    _set_cache_folder()
+    noises = torch.zeros(num_images, *denoiser.image_shape, device=denoiser.device)
+    middle = torch.full((num_images, 1, 1, 1), 0.5, device=denoiser.device)
     classes: Classes | None = None
-    if faster.abilities.num_classes:
-        classes = torch.zeros(num_images, dtype=torch.long, device=faster.device)
+    if denoiser.abilities.num_classes:
+        classes = torch.zeros(num_images, dtype=torch.long, device=denoiser.device)
     try:
-        faster.network = torch.compile(faster.network)  # type: ignore[assignment]
+        faster = denoiser.over(torch.compile(denoiser.network))  # type: ignore[arg-type]
         with torch.no_grad():
-            faster.denoiser(Sampling(), classes)(noises, *faster.schedule(time))
+            faster.guided_denoise(Sampling(), classes)(noises, *faster.schedule(middle))
     except Exception as error:  # the compilers raise errors of many kinds
-        raise UnnoiseError(f"{_reason(error)}: install a C++ compiler, or leave --compile out.") from error
+        raise UnnoiseError(f"{_reason(error)} Install a C++ compiler, or leave --compile out.") from error
     return faster
 
 
-def compile_in_place(
+def compile_training(
     diffusion: Diffusion,
     images: Pixels,
     classes: Classes | None = None,
     *,
-    part: Part | None = None,
+    part: BatchPart | None = None,
     accumulate: int = 1,
 ) -> float | None:
-    """Lets a diffusion train over its compiled network; the seconds that took, or None where it can't be done.
+    """Compiles the network that learns; returns the seconds it took, or None where it failed, with a warning.
 
-    The module stays the one it was, under its own names: only its call is another. So states, averages and the
-    optimiser know nothing of it. What can't be compiled is left as it was, with a warning.
+    The compiled module shares the weights of the network, so states, averages and the optimiser are not
+    affected.
 
     Args:
-        diffusion: whose network is compiled, for batches like
-        images, classes, part, accumulate: those of a `train_step`; nothing is learned from them.
+        diffusion: whose network is compiled.
+        images, classes, part, accumulate: as for `Diffusion.train_step`, for batches of this size; nothing is
+            learned from them.
     """
-    _keep_what_is_compiled()
-    network, started = diffusion.network, time.perf_counter()
+    _set_cache_folder()
+    denoiser, started = diffusion.denoiser, time.perf_counter()
+    network = denoiser.network
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the compilers' own advice
-            network.compile()
-            diffusion.rehearse(images, classes, part=part, accumulate=accumulate)
+            denoiser.network = torch.compile(network)  # type: ignore[assignment]
+            rehearse(diffusion, images, classes, part=part, accumulate=accumulate)
     except Exception as error:  # noqa: BLE001 (the compilers raise errors of many kinds)
-        network._compiled_call_impl = None
+        denoiser.network = network
         warnings.warn(
-            f"{_reason(error)}, and it trains as it is: install a C++ compiler, or leave --compile out.",
+            f"{_reason(error)} Training goes on without. Install a C++ compiler, or leave --compile out.",
             stacklevel=2,
         )
         return None
     return time.perf_counter() - started
 
 
-def _keep_what_is_compiled() -> None:
-    """The next process finds it where unnoise keeps all that can be made again, unless told another place."""
+def rehearse(
+    diffusion: Diffusion,
+    images: Pixels,
+    classes: Classes | None = None,
+    *,
+    part: BatchPart | None = None,
+    accumulate: int = 1,
+) -> None:
+    """Runs the forward and backward pass of a training step, and leaves everything as it was."""
+    network = diffusion.denoiser.network
+    weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    kept = [buffer.clone() for buffer in network.buffers()]
+    generator = torch.Generator(diffusion.denoiser.device).manual_seed(0)
+    network.train()
+    batch = diffusion.noised(images, classes, generator, part=part)
+    sizes = {len(piece.images): piece for piece in batch.split(accumulate)}
+    try:
+        for piece in sizes.values():
+            loss, _ = diffusion.losses(piece, generator, part)
+            torch.autograd.grad(loss, weights, allow_unused=True)
+    finally:
+        for buffer, value in zip(network.buffers(), kept, strict=True):
+            buffer.copy_(value)
+
+
+def _set_cache_folder() -> None:
+    """Keeps compiled code in unnoise's cache folder, unless another is set, for the next process."""
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
     # PyTorch itself fills this in, with a folder for temporary files, once parts of it are loaded.
@@ -86,4 +112,4 @@ def _keep_what_is_compiled() -> None:
 
 def _reason(error: Exception) -> str:
     first = str(error).strip().splitlines() or [""]
-    return f"The network can't be compiled here ({type(error).__name__}: {first[0]})"
+    return f"The network cannot be compiled here ({type(error).__name__}: {first[0]})."

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import nn
 
 from unnoise.data.settings import LARGEST_SIDE
 from unnoise.diffusion.conditioning import Condition
-from unnoise.diffusion.denoiser import Precision
+from unnoise.diffusion.denoiser import Denoiser, Precision
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.noise_levels import AnyNoiseLevels, UniformTimes
 from unnoise.diffusion.normalizer import Normalizer
@@ -180,13 +181,10 @@ class RunConfig:
         )
 
     def build(self, device: torch.device | str = "cpu") -> Diffusion:
-        """A `Diffusion` as this run's was at its first step: the seed decides the initial weights."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            network = build(self.recipe.network)
+        """Builds the `Diffusion` of this run as it was before its first step: the seed decides the weights."""
         recipe = self.recipe
         return Diffusion(
-            network,
+            self._network(),
             self.data.image_shape,
             normalizer=self.normalizer,
             schedule=recipe.schedule,
@@ -200,6 +198,24 @@ class RunConfig:
             device=device,
             precision=self.precision,
         )
+
+    def denoiser(self, device: torch.device | str = "cpu") -> Denoiser:
+        """Builds the `Denoiser` of this run, in eval mode, for weights that are loaded into its network."""
+        return Denoiser(
+            self._network().eval().requires_grad_(False),
+            self.data.image_shape,
+            normalizer=self.normalizer,
+            schedule=self.recipe.schedule,
+            objective=self.recipe.objective,
+            condition=self.recipe.condition,
+            device=device,
+            precision=self.precision,
+        )
+
+    def _network(self) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return build(self.recipe.network)
 
     def classes(self, places: Sequence[int], wanted: Sequence[str] = ()) -> Classes | None:
         """The class of each picture: the wanted ones in turn, or all in turn; None where there are none.

@@ -1,4 +1,4 @@
-"""Of several processes the first decides and writes, and all of them train and draw."""
+"""Distributed training by Accelerate: rank 0 decides and writes, all ranks train and draw samples."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,62 +14,62 @@ from unnoise.diffusion.tensors import Images, Scalar
 from unnoise.utils.errors import UnnoiseError
 
 _WHOLE = 1_000_000_000
-"""Fractions travel in billionths: float32 would round what is nearly spent up to spent."""
+"""Fractions are sent in billionths: float32 would round a budget that is nearly spent up to spent."""
 
 _END, _AGAIN = -1, -2
-"""What the first process says at the end of a stretch, in place of a fraction; -2 - 2 n asks for n pictures,
-and one less for n fine ones."""
+"""What rank 0 sends in place of a fraction at the end of a stretch. -2 - 2 n asks for n samples, one less for n
+samples with all steps."""
 
 
-class Together:
-    """The processes of one training run, by Accelerate; see `processes.Processes`."""
+class AccelerateGroup:
+    """The processes of one training run, by Accelerate; see `process_group.ProcessGroup`."""
 
-    def __init__(self, accelerator: Accelerator, hold: Callable[[], AbstractContextManager[object]]) -> None:
+    def __init__(self, accelerator: Accelerator, no_sync: Callable[[], AbstractContextManager[object]]) -> None:
         self._accelerator = accelerator
-        self._hold = hold
+        self._no_sync = no_sync
 
     @property
-    def count(self) -> int:
-        """How many there are."""
+    def size(self) -> int:
+        """Number of processes."""
         return int(self._accelerator.num_processes)
 
     def backward(self, loss: Scalar) -> None:
-        """Adds the gradients of a loss, averaged over the processes."""
+        """Adds the gradients of the loss, averaged over the processes unless inside `no_sync`."""
         self._accelerator.backward(loss)
 
-    def hold(self) -> AbstractContextManager[object]:
-        """Inside, gradients are added up in each process, and not averaged yet."""
-        return self._hold()
+    def no_sync(self) -> AbstractContextManager[object]:
+        """Inside, gradients are added up within each process, and not averaged yet."""
+        return self._no_sync()
 
     def mean(self, values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """The mean over the processes, the same in each."""
+        """All-reduce: the mean over the processes, the same in each."""
         reduced: Tensor = self._accelerator.reduce(values, "mean")
         return reduced
 
     def gather(self, values: Float[Tensor, " part"]) -> Float[Tensor, " whole"]:
-        """The values of all processes in their order, the same in each."""
+        """All-gather: the values of all processes in order of rank, the same in each."""
         gathered: Tensor = self._accelerator.gather(values.to(self._accelerator.device))
         return gathered
 
 
 def distribute(diffusion: Diffusion, accelerator: Accelerator) -> None:
-    """Lets Accelerate wrap the network and the optimiser; one process notices nothing."""
-    network = accelerator.prepare_model(diffusion.network, device_placement=False)
-    diffusion.network = network
-    diffusion.optimizer = accelerator.prepare_optimizer(diffusion.optimizer, device_placement=False)
+    """Wraps network and optimiser by Accelerate, where there are several processes."""
+    network = accelerator.prepare_model(diffusion.denoiser.network, device_placement=False)
+    diffusion.denoiser.network, weights = network, diffusion.weights
+    weights.optimizer = accelerator.prepare_optimizer(weights.optimizer, device_placement=False)
     if accelerator.num_processes > 1:
-        diffusion.processes = Together(accelerator, network.no_sync)
+        weights.group = AccelerateGroup(accelerator, network.no_sync)
 
 
-class Team:
-    """In one stretch of training the first process's clock and wishes count for all, or others would wait.
+class Coordinator:
+    """Keeps the ranks of a run in step: rank 0 decides, the others follow.
 
-    Before each step all meet: the first tells how much of the budget is spent, or that pictures are to be drawn
-    together first. Each draws the pictures of its own seeds, so that the sheet is the same for any number.
+    Before each step rank 0 broadcasts the fraction of the budget that is spent, or that all ranks are to draw
+    samples first. Each rank draws the samples of its own seeds, so a sheet does not depend on their number.
 
     Args:
-        accelerator: knows the processes.
-        draw: the pictures of these places, (B, C, H, W), and whether they are to be fine.
+        accelerator: the processes.
+        draw: (places of the sheet, whether to draw with all steps) -> samples, (B, C, H, W).
     """
 
     def __init__(self, accelerator: Accelerator, draw: Callable[[range, bool], Images]) -> None:
@@ -79,53 +79,53 @@ class Team:
 
     @property
     def alone(self) -> bool:
-        """Whether there is one process only."""
+        """Whether there is only one process."""
         return bool(self._accelerator.num_processes == 1)
 
     def spent(self, fraction: Callable[[], float]) -> float:
-        """The fraction of the budget, as the first process finds it; draws along until it is told."""
+        """The fraction of the budget as rank 0 measures it; other ranks draw samples until they receive it."""
         if self.alone:
             return fraction()
         if self._accelerator.is_main_process:
-            return self._tell(int(min(1.0, fraction()) * _WHOLE)) / _WHOLE
+            return self._broadcast(int(min(1.0, fraction()) * _WHOLE)) / _WHOLE
         return self._follow()
 
     def pictures(self, count: int, fine: bool) -> Images:
-        """The first `count` pictures, drawn by all; called in the first process."""
+        """The first `count` samples of the sheet, drawn by all ranks; called on rank 0."""
         if self.alone:
             return self._draw(range(count), fine)
-        self._tell(_AGAIN - 2 * count - fine)
+        self._broadcast(_AGAIN - 2 * count - fine)
         return self._drawn(count, fine)
 
     def end(self, *, again: bool) -> bool:
-        """Lets the others go, to train on from an older state or for good; called in the first process."""
+        """Ends this stretch on all ranks, to go on from an older state or for good; called on rank 0."""
         if not self.alone:
-            self._tell(_AGAIN if again else _END)
+            self._broadcast(_AGAIN if again else _END)
         self._ended, self._again = True, again
         return again
 
-    def __enter__(self) -> "Team":
-        """In the first process, around all that it does with the others."""
+    def __enter__(self) -> "Coordinator":
+        """On rank 0, around everything that it does with the other ranks."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # After any other error the others wait in the midst of a step: their launcher ends them.
+        # After any other error the other ranks wait within a step: their launcher ends them.
         if not self._ended and (kind is None or issubclass(kind, GeneratorExit | UnnoiseError)):
             self.end(again=False)
 
     def stay(self) -> bool:
-        """Draws along until the first process ends, and returns whether to go on from an older state."""
+        """On other ranks: draws samples until rank 0 ends; returns whether to go on from an older state."""
         while not self._ended:
             self._follow()
         return self._again
 
     def _follow(self) -> float:
-        while (told := self._tell(0)) < _AGAIN:
+        while (told := self._broadcast(0)) < _AGAIN:
             self._drawn(*divmod(_AGAIN - told, 2))
         self._ended, self._again = told < 0, told == _AGAIN
         return 1.0 if self._ended else told / _WHOLE
 
-    def _tell(self, number: int) -> int:
+    def _broadcast(self, number: int) -> int:
         return int(broadcast(torch.tensor(number, device=self._accelerator.device)))
 
     def _drawn(self, count: int, fine: int) -> Images:

@@ -17,16 +17,16 @@ from unnoise.data.batches import Ahead, Batches, Split, split
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.evaluation.features import KnownPictures
 from unnoise.runs.checkpoint import Progress, Run
-from unnoise.runs.compiling import compile_in_place
+from unnoise.runs.compiling import compile_training
 from unnoise.runs.config import Budget, RunConfig
-from unnoise.training.distributed import Team, distribute
+from unnoise.training.distributed import Coordinator, distribute
 from unnoise.training.guards import Changes, Fault, Guards, read_events
 from unnoise.training.monitoring import Monitor
 from unnoise.training.previews import SAMPLE_SEEDS, Batch, Interrupted, draw_samples
 from unnoise.training.recorder import Recorder, TrainStep
-from unnoise.utils import malloc as heap
+from unnoise.utils import malloc
 from unnoise.utils.errors import UnnoiseError
-from unnoise.utils.kernels import RANGES
+from unnoise.utils.device_speed import PROFILER_RANGES
 from unnoise.utils.tensor_files import read_facts
 
 _TESTED_PICTURES = 256
@@ -72,12 +72,12 @@ def steps(
     """
     spent = spent or (lambda now: budget.spent(*now))
     started = time.monotonic() - progress.seconds
-    with Ahead(batches, diffusion.device) as ahead:
+    with Ahead(batches, diffusion.denoiser.device) as ahead:
         while (fraction := spent(progress)) < 1:
-            learning_rate = diffusion.optimizer_config.learning_rate_at(fraction)
-            diffusion.set_learning_rate(learning_rate)
+            learning_rate = diffusion.weights.config.learning_rate_at(fraction)
+            diffusion.weights.set_learning_rate(learning_rate)
             diffusion.generator.manual_seed(_seed_of(seed, progress.step))
-            with record_function(RANGES["data"]):
+            with record_function(PROFILER_RANGES["data"]):
                 pictures, classes = ahead(progress.step)
             result = diffusion.train_step(pictures, classes, part=batches.part, accumulate=accumulate)
             seen = progress.images + batches.batch_size
@@ -100,7 +100,7 @@ def train(
     """Trains a run from where its folder is to the end of its budget, and keeps the folder up to date.
 
     Closing the iterator early saves; a later call goes on from there. On a CPU the process keeps its memory
-    from now on (see `heap`).
+    from now on (see `malloc`).
 
     Args:
         run, pictures, device: what, on what, where.
@@ -117,7 +117,7 @@ def train(
     """
     accelerator = _accelerator(device)
     if accelerator.device.type == "cpu":
-        heap.keep()
+        malloc.keep_freed_memory()
     parts = split(len(pictures), run.config.data.held_out, run.config.seed)
     guards = Guards(run, pictures, parts.training) if accelerator.is_main_process else None
     accelerator.wait_for_everyone()  # the first may have tidied up
@@ -145,26 +145,29 @@ def _stretch(
     monitor = None if guards is None else Monitor(run, diffusion, pictures, parts, progress)
 
     def check() -> None:
-        if stop() and team.alone:
+        if stop() and coordinator.alone:
             raise Interrupted
 
     def spent(now: Progress) -> float:
         converged = config.until_converged and monitor is not None and monitor.verdict is not None
-        return team.spent(lambda: 1.0 if converged or stop() else config.budget.spent(*now))
+        return coordinator.spent(lambda: 1.0 if converged or stop() else config.budget.spent(*now))
 
-    team = Team(accelerator, partial(draw_samples, diffusion, config, each_step=check))
+    coordinator = Coordinator(accelerator, partial(draw_samples, diffusion.ema, config, each_step=check))
     seed, accumulate = changes.seed(config.seed), config.accumulate
     iterator = steps(diffusion, batches, config.budget, progress, seed=seed, accumulate=accumulate, spent=spent)
     if guards is None:
         yield from iterator
-        return team.stay()
-    draw = partial(team.pictures, len(SAMPLE_SEEDS))
-    with team, Recorder(run, diffusion, _tested(batches, parts), progress, monitor, guards, draw) as recorder:
+        return coordinator.stay()
+    draw = partial(coordinator.pictures, len(SAMPLE_SEEDS))
+    with (
+        coordinator,
+        Recorder(run, diffusion, _tested(batches, parts), progress, monitor, guards, draw) as recorder,
+    ):
         try:
             yield from recorder.record(watch(iterator))
         except Fault as fault:
             guards.go_back(fault, recorder.progress)
-            return team.end(again=True)
+            return coordinator.end(again=True)
     return False
 
 
@@ -175,7 +178,7 @@ def _batches(config: RunConfig, pictures: KnownPictures, parts: Split, accelerat
 
 
 def _compile(batches: Batches, accumulate: int, told: Callable[[float], object], diffusion: Diffusion) -> None:
-    seconds = compile_in_place(
+    seconds = compile_training(
         diffusion, batches[0], batches.classes(0), part=batches.part, accumulate=accumulate
     )
     if seconds is not None:
@@ -216,14 +219,14 @@ def _accelerator(device: torch.device | str) -> Accelerator:
 
 def _tell_of_other_processes(run: Run, diffusion: Diffusion) -> None:
     """Says what can't be the same where other processes go on than those that saved."""
-    states, now = run.states(), diffusion.processes.count
+    states, now = run.states(), (diffusion.weights.group.size if diffusion.weights.group else 1)
     before = read_facts(states[0]).get("processes", str(now)) if states else str(now)
     if before == str(now):
         return
     inexact = ["sums are rounded in another order"]
-    if diffusion.abilities.dropout:
+    if diffusion.denoiser.abilities.dropout:
         inexact.append("dropout draws other numbers")
-    if any(buffer.is_floating_point() for buffer in diffusion.average.source.buffers()):
+    if any(buffer.is_floating_point() for buffer in diffusion.weights.average.source.buffers()):
         inexact.append("each process has batch statistics of its own part")
     warnings.warn(
         f"This run was trained by {before} process(es) until now, and goes on with {now}: the batches, their "

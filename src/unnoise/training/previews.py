@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import torch
 
+from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.tensors import Images, SomeClasses, SomePixels
 from unnoise.runs.config import RunConfig
@@ -24,7 +25,7 @@ _COARSE, _FEWEST_STEPS = 3, 20
 
 
 def draw_samples(
-    diffusion: Diffusion,
+    denoiser: Denoiser,
     config: RunConfig,
     places: range,
     fine: bool = True,
@@ -41,14 +42,14 @@ def draw_samples(
     if not fine:
         steps = min(sampling.num_steps, max(_FEWEST_STEPS, sampling.num_steps // _COARSE))
         sampling = replace(sampling, num_steps=steps)
-    return diffusion.generate(len(places), seed=seed, sampling=sampling, classes=classes, each_step=each_step)
+    return denoiser.generate(len(places), seed=seed, sampling=sampling, classes=classes, each_step=each_step)
 
 
 def held_out_loss(diffusion: Diffusion, held_out: Sequence[Batch]) -> float | None:
     """The averaged network's loss on these batches, with the same noises each time; None without pictures."""
     if not held_out:
         return None
-    generator = torch.Generator(diffusion.device).manual_seed(0)
+    generator = torch.Generator(diffusion.ema.device).manual_seed(0)
     total = sum(
         float(diffusion.test_step(*batch, generator=generator).loss) * len(batch[0]) for batch in held_out
     )

@@ -12,13 +12,13 @@ import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from unnoise.diffusion.denoiser import Precision
-from unnoise.utils import kernels
-from unnoise.utils.kernels import RANGES
-from unnoise.utils.roofline import FlopCounter, finish, roof
+from unnoise.utils import device_speed
+from unnoise.utils.device_speed import PROFILER_RANGES
+from unnoise.utils.device_speed import FlopCounter, synchronize, peak_gflops
 
 Step = TypeVar("Step")
 
-DATA, OPTIMISER, COMPILED, REST = RANGES["data"], "optimiser", "compiled kernels", "Python and the rest"
+DATA, OPTIMISER, COMPILED, REST = PROFILER_RANGES["data"], "optimiser", "compiled kernels", "Python and the rest"
 _FORWARD = "convolutions, forward"
 _COMPILED = ("triton_", "cpp_fused", "CompiledFunction", "Torch-Compiled", "CompiledFxGraph")
 _STEP = "unnoise: step"
@@ -100,7 +100,7 @@ class StepProfiler:
                 with counting(counter) if self.taken == counted else nullcontext(), record_function(_STEP):
                     step = next(passing, None)
                     if self.taken in (counted, self.needed - 1):
-                        finish(self.device)
+                        synchronize(self.device)
                 if step is None:
                     return
                 timed += (time.perf_counter() - started) * (counted < self.taken <= recorded)
@@ -117,7 +117,7 @@ class StepProfiler:
 
     def _waited(self) -> float:
         started = time.perf_counter()
-        finish(self.device)
+        synchronize(self.device)
         return time.perf_counter() - started
 
     def _recorder(self) -> profile:
@@ -140,7 +140,7 @@ class StepProfiler:
             idle=None if self.device.type == "cpu" else max(0.0, 1 - busy / wall),
             data=data / wall,
             gigaflops=work / 1e9,
-            roof=roof(self.device, dtype),
+            roof=peak_gflops(self.device, dtype),
             trace=self._written(recorder),
         )
 
@@ -187,7 +187,7 @@ def kind_of(name: str) -> str:
     """The kind of kernel of an operator of this name."""
     if any(mark in name for mark in _COMPILED):
         return COMPILED
-    kind = kernels.kind_of(name)
+    kind = device_speed.operator_kind(name)
     return {"convolutions": _FORWARD, "rest": REST}.get(kind, kind)
 
 
@@ -195,7 +195,7 @@ def _range_of(event: Any) -> str | None:  # noqa: ANN401 (PyTorch's FunctionEven
     """The part of a step that an operator belongs to as a whole, whatever it computes."""
     inside = event
     while inside is not None:
-        for kind, name in RANGES.items():
+        for kind, name in PROFILER_RANGES.items():
             if inside.name == name:
                 return kind
         if inside.name.startswith("Optimizer."):

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from unnoise import pictures
-from unnoise.diffusion.denoiser import StepResult
-from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.diffusion import Diffusion, StepResult
 from unnoise.diffusion.tensors import Images
 from unnoise.runs.checkpoint import Progress, Run
 from unnoise.runs.history import Row, read_history
@@ -21,9 +20,9 @@ from unnoise.training.event_log import event_log
 from unnoise.training.guards import Fault, Guards, found_now, require_finite
 from unnoise.training.monitoring import Monitor, Quality
 from unnoise.training.previews import SAMPLE_SEEDS, Batch, Interrupted, draw_samples, held_out_loss
-from unnoise.utils.files import WriteError, sweep
+from unnoise.utils.files import WriteError, remove_temporary_files
 from unnoise.utils.tables import write_table
-from unnoise.utils.timers import Interval, Shares
+from unnoise.utils.timers import BudgetTimer, Milestones
 
 Result = TypeVar("Result")
 
@@ -77,10 +76,12 @@ class Recorder:
         self.guards = guards
         self.history = [row for row in read_history(run.path / "history.csv") if row.step <= progress.step]
         for folder in (run.path, run.path / "training", run.path / "ema", run.samples):
-            sweep(folder)
+            remove_temporary_files(folder)
         ema = run.config.recipe.ema
         self.snapshots = Snapshots(run.path / "ema", ema.snapshots, ema.megabytes)
-        self.snapshots.room(diffusion.profiles)  # refuses a budget that is too small now, not after an hour
+        self.snapshots.room(
+            diffusion.weights.profiles
+        )  # refuses a budget that is too small now, not after an hour
         self.snapshots.forget_after(progress.step)
         self._results: list[StepResult] = []
         self._learning_rate = 0.0
@@ -99,10 +100,10 @@ class Recorder:
             Fault: when something went wrong; nothing is saved then.
         """
         spent, seconds = self.run.config.budget.spent(*self.progress), self.progress.seconds
-        reporting = Interval(spent, seconds, fraction=0, shortest=1.0)
-        saving = Interval(spent, seconds, share=SAVING_SHARE)
-        looking = Interval(spent, seconds, share=LOOKING_SHARE)
-        storing = Shares(self.snapshots.count, spent)
+        reporting = BudgetTimer(spent, seconds, fraction=0, shortest=1.0)
+        saving = BudgetTimer(spent, seconds, share=SAVING_SHARE)
+        looking = BudgetTimer(spent, seconds, share=LOOKING_SHARE)
+        storing = Milestones(self.snapshots.count, spent)
         step = None
         try:
             for step in steps:
@@ -169,15 +170,15 @@ class Recorder:
             left = f"what was saved at step {kept[0]:,} stays" if kept else "nothing was saved yet"
             raise WriteError(f"{error} Then --resume goes on; {left}.") from error
 
-    def _save_and_look(self, step: TrainStep, saving: Interval, looking: Interval | None) -> TrainStep:
+    def _save_and_look(self, step: TrainStep, saving: BudgetTimer, looking: BudgetTimer | None) -> TrainStep:
         started = time.monotonic()
         self._try(self.save)
         self._try(self.write)
         saved = time.monotonic()
-        saving.paid(saved - started)
+        saving.record(saved - started)
         if looking is not None:  # the weights are safe by now, whatever goes wrong with a picture
             step = self._look(step, fine=False)
-            looking.paid(time.monotonic() - saved)
+            looking.record(time.monotonic() - saved)
         return step
 
     def _save_and_look_at_last(self, step: TrainStep) -> TrainStep:
@@ -207,12 +208,12 @@ class Recorder:
         Raises:
             Fault: when a weight is not a finite number; what is stored already stays.
         """
-        if self.diffusion.profiles.sigma_rels:
+        if self.diffusion.weights.profiles.sigma_rels:
             self._require_finite()
-            self.snapshots.write(self.diffusion.profiles)
+            self.snapshots.write(self.diffusion.weights.profiles)
 
     def _require_finite(self) -> None:
-        average, step = self.diffusion.average, self.progress.step
+        average, step = self.diffusion.weights.average, self.progress.step
         tensors = [*average.source.parameters(), *average.network.parameters(), *average.network.buffers()]
         if not bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all()):
             raise Fault("non-finite weights", "A weight became nan", step=step, good=step - 1)
@@ -263,7 +264,7 @@ class Recorder:
     def _drawn(self, fine: bool) -> Images:
         if self._draw is not None:
             return self._draw(fine)
-        return draw_samples(self.diffusion, self.run.config, range(len(SAMPLE_SEEDS)), fine=fine)
+        return draw_samples(self.diffusion.ema, self.run.config, range(len(SAMPLE_SEEDS)), fine=fine)
 
     @property
     def _sheet(self) -> Path:

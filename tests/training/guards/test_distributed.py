@@ -24,24 +24,24 @@ from unnoise.training.loop import train
 state, path = PartialState(cpu=True), Path(sys.argv[1])
 with state.main_process_first():
     run = start(path, 5) if state.is_main_process else Run.open(path)
-losses, train_step, left = Diffusion.image_losses, Diffusion.train_step, [True]
+losses, train_step, left = Diffusion.losses, Diffusion.train_step, [True]
 
 def no_number(diffusion, *some, **more):  # in the middle, and only in the second process
-    found = losses(diffusion, *some, **more)
-    if diffusion.average.steps == 2 and torch.is_grad_enabled() and state.process_index == 1 and left:
+    loss, found = losses(diffusion, *some, **more)
+    if diffusion.weights.average.steps == 2 and torch.is_grad_enabled() and state.process_index == 1 and left:
         left.clear()
-        return found._replace(losses=found.losses * math.nan)
-    return found
+        return loss * math.nan, found
+    return loss, found
 
 def infinite(diffusion, *some, **more):  # at the very end, and only in the first
     result = train_step(diffusion, *some, **more)
-    if diffusion.average.steps == 5 and state.process_index == 0 and left:
+    if diffusion.weights.average.steps == 5 and state.process_index == 0 and left:
         left.clear()
         with torch.no_grad():
-            next(diffusion.average.network.parameters()).fill_(math.inf)
+            next(diffusion.weights.average.network.parameters()).fill_(math.inf)
     return result
 
-Diffusion.image_losses, Diffusion.train_step = no_number, infinite
+Diffusion.losses, Diffusion.train_step = no_number, infinite
 steps = [step.progress.step for step in train(run, digits(), "cpu")]
 (path / f"steps-{state.process_index}").write_text(" ".join(map(str, steps)))
 state.destroy_process_group()

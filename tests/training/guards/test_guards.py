@@ -18,7 +18,7 @@ from unnoise.training import recorder as recording
 from unnoise.training.guards import EVENTS, Changes, Event, Fault, Guards, read_events, spikes
 from unnoise.training.loop import steps, train
 from unnoise.training.monitoring import Monitor
-from unnoise.training.recorder import Interval, TrainStep, read_history
+from unnoise.training.recorder import BudgetTimer, TrainStep, read_history
 from unnoise.utils.errors import UnnoiseError
 
 STEPS = 24
@@ -34,7 +34,7 @@ def saves(monkeypatch) -> set[int]:
     """The steps after which a state is saved, and samples are looked at; losses are reported after each."""
     chosen: set[int] = set()
     monkeypatch.setattr(
-        Interval, "due", lambda interval, spent, _: interval.fraction == 0 or round(spent * STEPS) in chosen
+        BudgetTimer, "due", lambda interval, spent, _: interval.fraction == 0 or round(spent * STEPS) in chosen
     )
     monkeypatch.setattr(Monitor, "due", lambda *_: False)
     return chosen
@@ -42,20 +42,20 @@ def saves(monkeypatch) -> set[int]:
 
 def inject(monkeypatch, step: int, where: str, *, times: int = 1, only=lambda _: True) -> None:
     """Lets the loss of a training step, or the gradient behind it, be no number, so many times."""
-    losses, left = Diffusion.image_losses, iter(range(times))
+    losses, left = Diffusion.losses, iter(range(times))
 
     def spoilt(diffusion, *some, **more):
-        found = losses(diffusion, *some, **more)
-        if diffusion.average.steps != step - 1 or not torch.is_grad_enabled() or not only(diffusion):
-            return found
+        loss, found = losses(diffusion, *some, **more)
+        if diffusion.weights.average.steps != step - 1 or not torch.is_grad_enabled() or not only(diffusion):
+            return loss, found
         if next(left, None) is None:
-            return found
+            return loss, found
         if where == "loss":
-            return found._replace(losses=found.losses * math.nan)
-        found.losses.register_hook(lambda gradient: gradient * math.inf)
-        return found
+            return loss * math.nan, found
+        loss.register_hook(lambda gradient: gradient * math.inf)
+        return loss, found
 
-    monkeypatch.setattr(Diffusion, "image_losses", spoilt)
+    monkeypatch.setattr(Diffusion, "losses", spoilt)
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
@@ -150,7 +150,7 @@ def test_before_anything_was_saved_it_starts_again(tmp_path, images, monkeypatch
 @pytest.mark.usefixtures("saves")
 def test_in_bfloat16_it_goes_on_in_float32(tmp_path, images, monkeypatch):
     run = begun(tmp_path / "run", images, 2, precision="bfloat16")
-    inject(monkeypatch, 4, "loss", times=99, only=lambda diffusion: diffusion.precision == "bfloat16")
+    inject(monkeypatch, 4, "loss", times=99, only=lambda diffusion: diffusion.denoiser.precision == "bfloat16")
     done = warned("going on from step 2 with float32 instead of bfloat16", run, images, 4)
     (event,) = read_events(run.path)
     assert (event.precision, event.learning_rate_factor) == ("float32", 1.0)
@@ -159,7 +159,7 @@ def test_in_bfloat16_it_goes_on_in_float32(tmp_path, images, monkeypatch):
     assert some(run, images, 1)[0].progress.step == 6
     diffusion = run.config.build()
     Changes.of(read_events(run.path)).apply(diffusion, Progress())
-    assert diffusion.precision == "float32"
+    assert diffusion.denoiser.precision == diffusion.ema.precision == "float32"
 
 
 @pytest.mark.usefixtures("saves")
@@ -197,7 +197,7 @@ def test_a_loss_that_rises_and_stays_is_undone(tmp_path, images, monkeypatch, sa
     monkeypatch.setattr(spikes, "_USUAL", 12)
 
     def spoilt(diffusion, *some, **more):
-        if diffusion.average.steps == 21 and next(left, None):
+        if diffusion.weights.average.steps == 21 and next(left, None):
             with torch.no_grad():
                 last = list(diffusion.network.parameters())[-2]
                 last.mul_(300.0)
@@ -236,7 +236,7 @@ def test_samples_that_turn_bad_are_undone(tmp_path, images, monkeypatch, saves, 
     real = images.take(np.arange(36)).float() / 255
 
     def generate(diffusion, *_, **__):
-        return PICTURES[fault](real) if diffusion.average.steps == 9 and next(left, None) else real
+        return PICTURES[fault](real) if diffusion.weights.average.steps == 9 and next(left, None) else real
 
     monkeypatch.setattr(Diffusion, "generate", generate)
     done = warned(f"^{SENTENCES[fault]} .*at step 9: going on from step 6 with 0.5", run, images, 11)
@@ -257,9 +257,9 @@ def test_a_fault_found_at_the_very_end_is_undone_too(tmp_path, images, monkeypat
 
     def spoilt(diffusion, *some, **more):
         result = train_step(diffusion, *some, **more)
-        if diffusion.average.steps == 4 and next(left, None):
+        if diffusion.weights.average.steps == 4 and next(left, None):
             with torch.no_grad():
-                next(diffusion.average.network.parameters()).fill_(math.inf)
+                next(diffusion.weights.average.network.parameters()).fill_(math.inf)
         return result
 
     monkeypatch.setattr(Diffusion, "train_step", spoilt)
@@ -272,7 +272,7 @@ def test_closing_at_a_fault_saves_nothing_and_remembers(tmp_path, images, monkey
     run = begun(tmp_path / "run", images, 2)
     inject(monkeypatch, 4, "loss")
     monkeypatch.setattr(recording, "found_now", lambda _: False)  # as on a device that is asked seldom
-    monkeypatch.setattr(Interval, "due", lambda *_: False)
+    monkeypatch.setattr(BudgetTimer, "due", lambda *_: False)
     iterator = train(run, images)
     assert [next(iterator).progress.step for _ in range(2)] == [3, 4]
     with pytest.warns(UserWarning, match="^The loss became nan at step 4: going on from step 2"):
@@ -312,7 +312,7 @@ def test_a_colour_shift_that_stays_is_told_in_the_end_and_the_run_goes_on(tmp_pa
 def test_a_healthy_run_has_no_events(tmp_path, images, monkeypatch):
     """With a report after each step and a look after each fourth; a warning would be an error."""
     monkeypatch.setattr(
-        Interval, "due", lambda interval, spent, _: interval.fraction == 0 or round(spent * 40) % 4 == 0
+        BudgetTimer, "due", lambda interval, spent, _: interval.fraction == 0 or round(spent * 40) % 4 == 0
     )
     monkeypatch.setattr(recording.Recorder, "write", lambda _: None)
     run = start(tmp_path / "run", 40)

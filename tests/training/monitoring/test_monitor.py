@@ -19,7 +19,7 @@ from unnoise.training.monitoring import (
     Monitor,
     Point,
     Quality,
-    Thrift,
+    TimeShare,
     best,
     best_step,
     converged,
@@ -101,12 +101,12 @@ def test_the_stop_comes_within_a_quarter_of_the_best_step(turn, seed):
 @pytest.mark.parametrize("share", [monitor.SHARE, monitor.SHARE_TO_STOP])
 def test_watching_takes_at_most_its_share(share):
     """Simulated: each measure takes 3 to 9 seconds, of which the first was guessed too short."""
-    thrift, rng, now, spent = Thrift(share), np.random.default_rng(0), 0.0, 0.0
+    thrift, rng, now, spent = TimeShare(share), np.random.default_rng(0), 0.0, 0.0
     for _ in range(20_000):
         now += 0.5
         if thrift.affordable(now, guess=1.0):
             seconds = float(rng.uniform(3, 9))
-            thrift.paid(seconds)
+            thrift.record(seconds)
             now, spent = now + seconds, spent + seconds
     assert 0.9 * share < spent / now <= 1.01 * share
 
@@ -130,30 +130,30 @@ def test_the_loss_at_each_level_is_that_of_test_step(tmp_path):
     run, images = start(tmp_path / "run"), digits()
     model = run.config.build()
     taken = images.take(range(32))
-    rows = level_losses(model, taken, None, step=7)
+    rows = level_losses(model.ema, taken, None, step=7)
     assert [row.step for row in rows] == [7] * len(rows)
     log_snrs = [row.log_snr for row in rows]
     assert log_snrs == sorted(log_snrs, reverse=True)
-    again = level_losses(model, taken, None, step=7)
+    again = level_losses(model.ema, taken, None, step=7)
     assert again == rows  # the same noises each time
     noises = torch.randn(32, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     rates = model.schedule(column(0.5 / len(rows)).double())
     expected = model.ema.losses(
         model.normalizer.normalize(taken), noises, *(rate.float().expand(32, 1, 1, 1) for rate in rates)
     )
-    assert rows[0].loss == pytest.approx(float(expected.loss), rel=1e-5)
+    assert rows[0].loss == pytest.approx(float(expected.losses.mean()), rel=1e-5)
 
 
 def test_quick_samples_are_the_same_each_time_and_leave_no_trace(tmp_path):
     run = start(tmp_path / "run")
     model = run.config.build()
     state = torch.get_rng_state()
-    first, second = (quality.quick_samples(model, run.config) for _ in range(2))
+    first, second = (quality.quick_samples(model.ema, run.config) for _ in range(2))
     assert torch.equal(first, second)
     assert first.shape == (quality.NUM_SAMPLES, 1, 8, 8)
     assert torch.equal(torch.get_rng_state(), state)
-    alone = model.generate(
-        initial_noises=model.noises(range(quality.FIRST_SEED, quality.FIRST_SEED + 2))(), num_steps=400
+    alone = model.ema.generate(
+        initial_noises=model.ema.noises(range(quality.FIRST_SEED, quality.FIRST_SEED + 2))(), num_steps=400
     )
     coarse = (first[:2].float() / 255 - alone).abs().mean()
     assert coarse < 0.1  # ten calls come near to what the flow leads to
@@ -180,7 +180,7 @@ def test_a_run_keeps_its_quality_and_its_best_weights(judged):
     assert {row.step for row in levels} == {2, 4, 6}
     tensors, facts = read_tensors(run.path / "best.safetensors")
     assert int(facts["step"]) == best_step(rows) == min(rows, key=lambda row: row.kid).step
-    loaded = run.load(best=True).average.network.state_dict()
+    loaded = run.load(best=True).network.state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in tensors.items())
     for name in ("quality.png", "noise_levels.png"):
         with Image.open(run.path / name) as chart:
@@ -196,7 +196,7 @@ def test_watching_changes_nothing_in_what_is_learned(judged, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(monitor.Monitor, "due", lambda *_: False)
         list(train(other, images))
-    left, right = (one.load().average.network.state_dict() for one in (run, other))
+    left, right = (one.load().network.state_dict() for one in (run, other))
     assert all(torch.equal(left[name], right[name]) for name in left)
     assert not (other.path / "quality.csv").exists()
 

@@ -11,7 +11,7 @@ from unnoise.utils.errors import require
 from unnoise.utils.text import printable
 
 if TYPE_CHECKING:
-    from unnoise.reports import Folder
+    from unnoise.reports import RunFolder
 
 
 def compare(
@@ -40,34 +40,34 @@ def compare(
     from unnoise.training.loop import choose_device
 
     path, chosen = check_page(out, *runs), choose_device(device)
-    folders, drawn = [reports.Folder.read(run) for run in runs], []
+    folders, drawn = [reports.RunFolder.read(run) for run in runs], []
     with Bar("Generating", len(folders)) as shown:
         for folder in folders:
-            drawn.append(reports.draw(folder, seeds, num_steps, chosen))
+            drawn.append(reports.sample_seeds(folder, seeds, num_steps, chosen))
             shown.advance(1)
     reports.save_page(reports.compare(folders, drawn), path)
     _print(folders)
     result("comparison", path)
 
 
-def _print(folders: "Sequence[Folder]") -> None:
+def _print(folders: "Sequence[RunFolder]") -> None:
     """The table of the page, with intervals behind their numbers."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from unnoise.reports import measures, names_of
-    from unnoise.reports.comparability import why_losses_differ, why_scores_differ
+    from unnoise.reports import comparison_rows, names_of
+    from unnoise.reports.comparability import why_not_compare_losses, why_not_compare_scores
 
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for name in names_of(folders):
         table.add_column(Text(printable(name)), justify="right")
-    for row in measures(folders):
+    for row in comparison_rows(folders):
         cells = [f"{cell.text} ({cell.beneath})" if cell.beneath else cell.text for cell in row.cells]
         styles = ["bold" if cell.best else "" for cell in row.cells]
         table.add_row(*map(Text, map(printable, (row.name, *cells)), ("", *styles)))
     Console(highlight=False).print(table)
-    for sentence in (why_scores_differ(folders), why_losses_differ(folders)):
+    for sentence in (why_not_compare_scores(folders), why_not_compare_losses(folders)):
         if sentence:
             say(sentence)

@@ -31,13 +31,13 @@ def demo(out: Path = Path("demo"), minutes: float = 2.3, seed: int = 0, device: 
     from unnoise.runs.config import Budget
     from unnoise.runs.plan import Wishes
     from unnoise.training.loop import choose_device
-    from unnoise.utils.files import writable
+    from unnoise.utils.files import atomic_write
 
     path, marker = out / "run", out / "README.txt"
     if (path / "config.json").exists():
         require(marker.exists(), f"{path} holds a run that no demo made, so it stays: name another --out.")
         Run.open(path).remove()
-    with writable(marker) as file:
+    with atomic_write(marker) as file:
         file.write_text(_MARKER)
     # At twice their 8 x 8 pixels the same digits are far easier to read, and patches cost nothing more.
     wishes = Wishes(size=(16, 16), seed=seed, budget=Budget(unit="minutes", amount=minutes))

@@ -3,19 +3,20 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 from tyro.conf import Positional, arg
 
 from unnoise.cli.console import Bar, result, say
 from unnoise.cli.loading import load, opened_run
 from unnoise.cli.redrawing import Beginning, save_redrawn
+from unnoise.diffusion import sampler_names
 from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from unnoise.diffusion.diffusion import Diffusion
+    from unnoise.diffusion.denoiser import Denoiser
     from unnoise.diffusion.samplers.sampling import Sampling
     from unnoise.diffusion.tensors import Images, Trajectory
     from unnoise.runs.config import RunConfig
@@ -25,27 +26,10 @@ Value = TypeVar("Value")
 Own: TypeAlias = Annotated[Value | None, arg(metavar="N", help_behavior_hint="(default: the preset's)")]
 Steps: TypeAlias = Annotated[int | None, arg(metavar="K", help_behavior_hint="(default: the preset's)")]
 _OWN = arg(help_behavior_hint="(default: the preset's)")
-_Sampler: TypeAlias = Literal[
-    "ddim",
-    "ancestral",
-    "euler",
-    "heun",
-    "dpmpp_2m",
-    "dpmpp_3m",
-    "dpmpp_2m_sde",
-    "dpmpp_3m_sde",
-    "adams",
-    "ipndm",
-    "unipc",
-    "deis",
-    "second_order",
-    "consistency",
-]  # sampling.SamplerName, which is not to be imported for --help
-_Spacing: TypeAlias = Literal["uniform", "trailing", "leading", "linspace", "log_snr", "karras"]
-Sampler: TypeAlias = Annotated[_Sampler | None, _OWN]
-Spacing: TypeAlias = Annotated[_Spacing | None, _OWN]
-Variance: TypeAlias = Annotated[Literal["small", "large", "learned"] | None, _OWN]
-Clip: TypeAlias = Annotated[Literal["none", "static", "dynamic"] | None, _OWN]
+Sampler: TypeAlias = Annotated[sampler_names.SamplerName | None, _OWN]
+Spacing: TypeAlias = Annotated[sampler_names.Spacing | None, _OWN]
+Variance: TypeAlias = Annotated[sampler_names.Variance | None, _OWN]
+Clip: TypeAlias = Annotated[sampler_names.Clip | None, _OWN]
 Number: TypeAlias = Annotated[
     int | None, arg(metavar="N", help_behavior_hint="(default: 36; of each picture of --from 5)")
 ]
@@ -88,7 +72,7 @@ def generate(
         run: The folder that unnoise train made.
         num_images: How many pictures.
         num_steps: Steps from noise to picture; more is finer and slower. Each calls the network once, and
-            twice with heun and second_order.
+            twice with heun.
         eta: Fresh noise on the way, from 0 (none: the start decides all) to 1.
         seed: Of the first picture; the next has the next seed. A seed gives the same picture each time.
         out: A .png (one sheet), a .gif or .mp4 (the reverse process), an .npz (array images, uint8,
@@ -102,9 +86,9 @@ def generate(
             rescale hold for it too.
         weak: What autoguidance leads away from: a step whose average the run stored, or the folder of a smaller
             run on the same pictures.
-        sampler: ddim and euler are of first order; dpmpp_2m, dpmpp_3m (DPM-Solver++), unipc, deis, adams,
-            ipndm, heun and second_order of higher, for fewer steps; ancestral (the chain of DDPM), consistency
-            and the sde ones draw fresh noise in every step. unnoise solve finds the best.
+        sampler: ddim is of first order; dpmpp_2m, dpmpp_3m (DPM-Solver++), unipc, deis, adams, ipndm and heun
+            are of higher order and need fewer steps; ancestral (DDPM), consistency and the sde ones add noise
+            in every step. unnoise solve finds the best.
         spacing: How the steps are spread: uniform in time; log_snr evenly in the logarithm of the noise;
             karras closer where it is small. The others choose among the timesteps of a chain.
         variance: Of the ancestral chain's fresh noise; learned needs a network that learned it.
@@ -129,8 +113,8 @@ def generate(
     seeds = _seeds(seed, num_images)
     check_out(path)
     batch = min(len(seeds), _BATCH) if compiled else None
-    diffusion = load(opened, device, sampling.guidance, autoguidance, weak, compile_for=batch, best=best)
-    save_new(Drawing(diffusion, opened.config, sampling, labels), seeds, path)
+    denoiser = load(opened, device, sampling.guidance, autoguidance, weak, compile_for=batch, best=best)
+    save_new(Drawing(denoiser, opened.config, sampling, labels), seeds, path)
 
 
 def _seeds(first: int, num_images: int | None) -> range:
@@ -177,7 +161,7 @@ def chosen_sampling(
 class Drawing:
     """What is drawn with, and how."""
 
-    diffusion: "Diffusion"
+    denoiser: "Denoiser"
     config: "RunConfig"
     sampling: "Sampling"
     labels: tuple[str, ...] = ()
@@ -185,13 +169,13 @@ class Drawing:
     def images(self, seeds: Sequence[int]) -> "Images":
         """The pictures of these seeds, on the CPU."""
         classes = self.config.classes(seeds, self.labels)
-        drawn = self.diffusion.generate(len(seeds), seed=seeds[0], sampling=self.sampling, classes=classes)
+        drawn = self.denoiser.generate(len(seeds), seed=seeds[0], sampling=self.sampling, classes=classes)
         return drawn.cpu()
 
     def trajectory(self, seeds: Sequence[int]) -> "Trajectory":
         """How they come about."""
-        draw, classes = self.diffusion.noises(seeds), self.config.classes(seeds, self.labels)
-        shown = self.diffusion.trajectory(draw(), sampling=self.sampling, classes=classes, draw_noises=draw)
+        draw, classes = self.denoiser.noises(seeds), self.config.classes(seeds, self.labels)
+        shown = self.denoiser.trajectory(draw(), sampling=self.sampling, classes=classes, draw_noises=draw)
         return shown.cpu()
 
 
@@ -206,7 +190,7 @@ def check_out(path: Path) -> None:
     Raises:
         UnnoiseError: for a name that says nothing of its kind, or a place that can't be written.
     """
-    from unnoise.pictures.videos import require_video
+    from unnoise.pictures.animations import require_video
     from unnoise.utils.files import check_writable
 
     if path.is_dir() or not path.suffix:
@@ -236,7 +220,7 @@ def save_images(drawing: Drawing, seeds: range, path: Path) -> None:
     import torch
 
     from unnoise import pictures
-    from unnoise.utils.files import writable
+    from unnoise.utils.files import atomic_write
 
     kept: list[Any] = []
     sheet = path.suffix.lower() == ".png" and not path.is_dir()
@@ -252,7 +236,7 @@ def save_images(drawing: Drawing, seeds: range, path: Path) -> None:
     if sheet:
         pictures.save_png(pictures.grid(torch.cat(kept)), path)
     elif array:
-        with writable(path) as file:
+        with atomic_write(path) as file:
             np.savez_compressed(file, images=np.concatenate(kept))
 
 

@@ -77,7 +77,7 @@ def info(
 
 def _check(path: Path | None) -> None:
     """A sheet that can't be drawn is refused before the pictures are looked at."""
-    from unnoise.pictures.png import require_suffix
+    from unnoise.utils.files import require_suffix
     from unnoise.utils.files import check_writable
 
     if path is not None:
@@ -99,10 +99,10 @@ def _show(checkup: "Checkup", sheet: Path | None) -> None:
 
 def _names_a_run(path: Path) -> bool:
     """Also where somebody names a file of a run, or a pickle: what is said of it is said in one place."""
-    from unnoise.utils.pickles import PICKLES, pickle_in
+    from unnoise.utils.pickles import PICKLE_SUFFIXES, pickle_kind
 
-    inside = path.name in {"config.json", "model.safetensors"} or path.suffix.lower() in PICKLES
-    return (path / "config.json").exists() or (path.is_file() and (inside or pickle_in(path) is not None))
+    inside = path.name in {"config.json", "model.safetensors"} or path.suffix.lower() in PICKLE_SUFFIXES
+    return (path / "config.json").exists() or (path.is_file() and (inside or pickle_kind(path) is not None))
 
 
 def _show_run(path: Path, sheet: Path | None) -> None:

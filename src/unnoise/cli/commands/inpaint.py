@@ -68,7 +68,7 @@ def inpaint(
     walk = editing.inpaint(
         editor.of_class(label),
         editor.normalized(pixels),
-        known.expand(len(names), -1, -1, -1).to(editor.diffusion.device),
+        known.expand(len(names), -1, -1, -1).to(editor.denoiser.device),
         draw(),
         editor.num_steps,
         editor.schedule,

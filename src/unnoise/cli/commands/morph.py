@@ -42,7 +42,7 @@ def morph(
         out: A .gif or .mp4.
         device: auto, cpu, cuda, cuda:1 or mps.
     """
-    from unnoise.pictures.png import require_suffix
+    from unnoise.utils.files import require_suffix
     from unnoise.runs.checkpoint import Run
     from unnoise.training.loop import choose_device
 
@@ -54,11 +54,11 @@ def morph(
         editor = Editor.open(run, num_steps, device, inverts=True)
         save_way(editor, editor.given(images, held_out, 0), frames, label, target)
     else:
-        diffusion = opened.load(choose_device(device))
+        denoiser = opened.load(choose_device(device))
         own = opened.config.recipe.sampling
         sampling = replace(own, num_steps=own.num_steps if num_steps is None else num_steps)
         save_morph(
-            Drawing(diffusion, opened.config, sampling, (label,) if label else ()), seeds, frames, target
+            Drawing(denoiser, opened.config, sampling, (label,) if label else ()), seeds, frames, target
         )
     result("morph", target)
 
@@ -110,14 +110,14 @@ def save_morph(drawing: Drawing, seeds: tuple[int, ...], frames: int, out: Path)
     from unnoise import pictures
     from unnoise.diffusion.interpolation import path
 
-    diffusion, config = drawing.diffusion, drawing.config
+    denoiser, config = drawing.denoiser, drawing.config
     sampling = replace(drawing.sampling, eta=0.0)
     if not sampling.deterministic:
         sampling = replace(sampling, sampler="ddim")
-    noises = path(diffusion.noises(seeds)(), frames, closed=True)
+    noises = path(denoiser.noises(seeds)(), frames, closed=True)
     classes = config.classes([0] * frames, drawing.labels)  # one and the same all the way
     parts = [
-        diffusion.generate(
+        denoiser.generate(
             initial_noises=noises[list(batch)],
             sampling=sampling,
             classes=None if classes is None else classes[: len(batch)],

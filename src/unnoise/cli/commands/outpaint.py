@@ -64,7 +64,7 @@ def outpaint(
     sheet = check_places(out or run / "outpainted.png", save)
     names, pixels = editor.given(images, held_out, seed)
     placed, known = editing.on_canvas(pixels.float() / 255, canvas)
-    draw = editor.noises(seed, len(names), (editor.diffusion.image_shape[0], *canvas))
+    draw = editor.noises(seed, len(names), (editor.denoiser.image_shape[0], *canvas))
     walk = editing.outpaint(
         editor.of_class(label),
         editor.normalized(pixels),
@@ -87,7 +87,7 @@ def chosen_canvas(editor: Editor, size: str | None) -> tuple[int, int]:
     """(height, width): what was asked for, or twice as wide as the pictures."""
     from unnoise.diffusion.editing import require_larger
 
-    _, height, width = editor.diffusion.image_shape
+    _, height, width = editor.denoiser.image_shape
     canvas = parse_size(size) or (height, 2 * width)
     require_larger(canvas, (height, width))
     require(max(canvas) <= 4096, f"A canvas has at most 4096 pixels a side, but got {canvas[0]}x{canvas[1]}.")

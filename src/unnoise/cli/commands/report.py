@@ -26,5 +26,5 @@ def report(
     from unnoise.cli.pages import check_page
 
     path = check_page(out or run / "report.html", run)
-    reports.save_page(reports.report(reports.Folder.read(run)), path)
+    reports.save_page(reports.report(reports.RunFolder.read(run)), path)
     result("report", path)

@@ -77,7 +77,7 @@ def restore(
     before = pixels.float() / 255
     left = (255 * loss.shown(before)).round() / 255 if whole else before
     draw = editor.noises(seed, len(names))
-    measured, std = loss.measured(left).to(editor.diffusion.device), noise / loss.scale
+    measured, std = loss.measured(left).to(editor.denoiser.device), noise / loss.scale
     denoise = editing.conditioned(
         editor.of_class(label), loss.normalized, measured, measured_std=std, num_solves=num_solves
     )
@@ -130,8 +130,8 @@ class Loss:
         """
         from unnoise.diffusion.editing import LUMA, Blur, Downsample, Grey
 
-        channels, height, width = editor.diffusion.image_shape
-        own, normalizer = editor.settings, editor.diffusion.normalizer
+        channels, height, width = editor.denoiser.image_shape
+        own, normalizer = editor.settings, editor.denoiser.normalizer
         means, stds = (
             values * channels if len(values) == 1 else values for values in (normalizer.mean, normalizer.std)
         )

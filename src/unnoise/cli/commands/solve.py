@@ -15,9 +15,8 @@ from unnoise.utils.text import printable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from unnoise.diffusion.diffusion import Diffusion
-    from unnoise.diffusion.samplers import Spacing
-    from unnoise.diffusion.samplers.sampling import SamplerName
+    from unnoise.diffusion.denoiser import Denoiser
+    from unnoise.diffusion.sampler_names import SamplerName, Spacing
     from unnoise.evaluation.features import Extractor
     from unnoise.evaluation.sampler_search import Asked, Choice, Trial
     from unnoise.runs.checkpoint import Run
@@ -49,7 +48,7 @@ def solve(
     """Tries samplers on a run, and makes the best one its own: what unnoise generate does from then on.
 
     A long walk is the reference. Then samplers draw the same seeds at the same price in calls of the network;
-    heun and second_order take two a step. Prints a table, and leaves RUN/solve.json, RUN/solve/errors.png and
+    heun takes two a step. Prints a table, and leaves RUN/solve.json, RUN/solve/errors.png and
     RUN/solve/side_by_side.png.
 
     Args:
@@ -81,10 +80,10 @@ def solve(
     require(num_samples is None or num_samples >= 2, f"At least 2 samples are compared, but got {num_samples}.")
     check_writable(run / "solve.json")
     watch = Watch(time.monotonic(), 60 * minutes)
-    diffusion = opened.load(choose_device(device))
-    judge = _judge(opened, source, extractor, seed, diffusion)
-    number = num_samples or _affordable(opened, diffusion, asked, watch)
-    trials = _try_all(opened, diffusion, judge, asked, number, seed, watch)
+    denoiser = opened.load(choose_device(device))
+    judge = _judge(opened, source, extractor, seed, denoiser)
+    number = num_samples or _affordable(opened, denoiser, asked, watch)
+    trials = _try_all(opened, denoiser, judge, asked, number, seed, watch)
     _finish(opened, judge, number, seed, trials, keep=keep)
 
 
@@ -104,7 +103,7 @@ class Watch(NamedTuple):
 
 
 def _asked(samplers: Sequence[str], spacings: Sequence[str], calls: Sequence[int]) -> "Asked":
-    from unnoise.diffusion.samplers.sampling import SamplerName
+    from unnoise.diffusion.sampler_names import SamplerName
     from unnoise.evaluation.sampler_search import SPACINGS, Asked, all_samplers
 
     for what, names, allowed in (
@@ -128,7 +127,7 @@ class Judge(NamedTuple):
     words: str
 
 
-def _judge(run: "Run", source: str | None, name: str, seed: int, diffusion: "Diffusion") -> Judge:
+def _judge(run: "Run", source: str | None, name: str, seed: int, denoiser: "Denoiser") -> Judge:
     from unnoise.evaluation import sampler_search as solving
     from unnoise.evaluation.features import choose, reference_features
 
@@ -139,7 +138,7 @@ def _judge(run: "Run", source: str | None, name: str, seed: int, diffusion: "Dif
             name,
             images,
             real.training,
-            device=diffusion.device,
+            device=denoiser.device,
             progress=lambda done: shown.show(done / 2, "the extractor learns these pictures"),
         )
         shown.show(0.5, extractor.name)
@@ -150,7 +149,7 @@ def _judge(run: "Run", source: str | None, name: str, seed: int, diffusion: "Dif
     return Judge(extractor, features, real.words)
 
 
-def _affordable(run: "Run", diffusion: "Diffusion", asked: "Asked", watch: Watch) -> int:
+def _affordable(run: "Run", denoiser: "Denoiser", asked: "Asked", watch: Watch) -> int:
     """By the time of a few calls."""
     from unnoise.diffusion.samplers.sampling import Sampling
     from unnoise.evaluation import sampler_search as solving
@@ -158,29 +157,29 @@ def _affordable(run: "Run", diffusion: "Diffusion", asked: "Asked", watch: Watch
     classes = run.config.classes(range(32))
     for _ in range(2):  # the first call also makes room
         started = time.monotonic()
-        diffusion.generate(32, sampling=Sampling(num_steps=2), classes=classes)
+        denoiser.generate(32, sampling=Sampling(num_steps=2), classes=classes)
         pace = (time.monotonic() - started) / 64
-    own, schedule = run.config.recipe.sampling, diffusion.schedule
+    own, schedule = run.config.recipe.sampling, denoiser.schedule
     looks = len(solving.candidates(own, schedule, asked.samplers, asked.spacings, [8]))
     calls = solving.LONG_CALLS + own.calls(schedule) + 8 * looks
     return solving.affordable(pace, watch.seconds * (1 - min(watch.spent(), 0.9)), calls)
 
 
 def _try_all(
-    run: "Run", diffusion: "Diffusion", judge: Judge, asked: "Asked", number: int, seed: int, watch: Watch
+    run: "Run", denoiser: "Denoiser", judge: Judge, asked: "Asked", number: int, seed: int, watch: Watch
 ) -> "list[Trial]":
     """As many as there is time for; Ctrl-C goes on with what there is."""
     from unnoise.evaluation import sampler_search as solving
 
     found: list[Trial] = []
-    classes, schedule = run.config.classes(range(seed, seed + number)), diffusion.schedule
+    classes, schedule = run.config.classes(range(seed, seed + number)), denoiser.schedule
     with Bar("Solving", 1.0) as shown:
 
         def show(_: int) -> None:
             latest = f"tried {found[-1].candidate.name}, {count(found[-1].taken, 'call')}" if found else ""
             shown.show(min(watch.spent(), 1.0), latest or "the long walk")
 
-        draw = solving.drawing(diffusion, classes, number, seed=seed, progress=show)
+        draw = solving.drawing(denoiser, classes, number, seed=seed, progress=show)
         bench = solving.Bench(draw, solving.seen_by(judge.extractor), judge.references, schedule)
         try:
             for trial in solving.solve(bench, run.config.recipe.sampling, asked, watch.fits):

@@ -11,7 +11,7 @@ from unnoise.runs.checkpoint import Run
 from unnoise.runs.conversion import plain, structured
 from unnoise.utils import json_text
 from unnoise.utils.errors import require
-from unnoise.utils.files import writable
+from unnoise.utils.files import atomic_write
 
 
 def write(run: Run, facts: dict[str, object], trials: Sequence[Trial], choice: Choice | None) -> None:
@@ -20,7 +20,7 @@ def write(run: Run, facts: dict[str, object], trials: Sequence[Trial], choice: C
     if choice is not None:
         found |= {"rule": RULE, "reached": choice.reached, "chosen": _plain(choice.trial)}
     found["before"] = plain(run.config.recipe.sampling)
-    with writable(run.path / "solve.json") as file:
+    with atomic_write(run.path / "solve.json") as file:
         file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 

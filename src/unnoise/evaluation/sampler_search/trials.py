@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unnoise.diffusion.diffusion import Diffusion
-from unnoise.diffusion.samplers import Spacing
-from unnoise.diffusion.samplers.sampling import SamplerName, Sampling
+from unnoise.diffusion.denoiser import Denoiser
+from unnoise.diffusion.sampler_names import SamplerName, Spacing
+from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import DiscreteSchedule, Schedule
 from unnoise.diffusion.tensors import Classes, Images
 from unnoise.evaluation.features import Extractor
@@ -162,7 +162,7 @@ def ranked(everything: Sequence[Candidate], looks: Sequence[Trial]) -> list[Cand
 
 
 def drawing(
-    diffusion: Diffusion,
+    denoiser: Denoiser,
     classes: Classes | None,
     num_samples: int,
     *,
@@ -173,11 +173,11 @@ def drawing(
     """The `draw` of a `Bench`: picture i has the seed `seed + i`; `progress` is told calls times pictures."""
 
     def draw(sampling: Sampling) -> Images:
-        parts, calls = [], sampling.calls(diffusion.schedule)
+        parts, calls = [], sampling.calls(denoiser.schedule)
         for first in range(0, num_samples, batch_size):
             count = min(batch_size, num_samples - first)
             some = None if classes is None else classes[first : first + count]
-            parts.append(diffusion.generate(count, seed=seed + first, sampling=sampling, classes=some).cpu())
+            parts.append(denoiser.generate(count, seed=seed + first, sampling=sampling, classes=some).cpu())
             progress(calls * count)
         return torch.cat(parts)
 

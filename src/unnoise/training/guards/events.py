@@ -73,11 +73,11 @@ class Changes:
 
     def apply(self, diffusion: Diffusion, restored: Progress) -> Progress:
         """Before its next step; returns how far the run has come, where it was restored to this."""
-        config = diffusion.optimizer_config
+        config = diffusion.weights.config
         rate = config.learning_rate * self.learning_rate_factor
-        diffusion.optimizer_config = replace(config, learning_rate=rate)
+        diffusion.weights.config = replace(config, learning_rate=rate)
         if self.in_float32:
-            diffusion.precision = "float32"
+            diffusion.set_precision("float32")
         return restored._replace(seconds=max(restored.seconds, self.seconds))
 
     def precision(self, configured: Precision) -> Precision:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
-from unnoise.diffusion.denoiser import StepResult
+from unnoise.diffusion.diffusion import StepResult
 from unnoise.training.guards.faults import Fault
 
 

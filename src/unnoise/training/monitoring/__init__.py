@@ -16,7 +16,7 @@ from unnoise.training.monitoring.monitor import (
     verdict,
 )
 from unnoise.training.monitoring.sample_quality import Quality
-from unnoise.utils.thrift import Thrift
+from unnoise.utils.timers import TimeShare
 
 __all__ = [
     "BEST",
@@ -29,7 +29,7 @@ __all__ = [
     "Monitor",
     "Point",
     "Quality",
-    "Thrift",
+    "TimeShare",
     "best",
     "best_step",
     "converged",

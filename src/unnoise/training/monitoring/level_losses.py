@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.schedules import log_snr
 from unnoise.diffusion.tensors import SomeClasses, SomePixels
 from unnoise.pictures.charts import COLOURS, FAINT, painted
@@ -31,13 +31,12 @@ class LevelLoss(NamedTuple):
 
 @torch.no_grad()
 def level_losses(
-    diffusion: Diffusion, images: SomePixels, classes: SomeClasses | None, step: int
+    model: Denoiser, images: SomePixels, classes: SomeClasses | None, step: int
 ) -> list[LevelLoss]:
     """The objective's loss of the averaged network on these pictures (N, C, H, W), at each of LEVELS levels.
 
     The noises are the same each time, so that what changes from step to step is the network.
     """
-    model = diffusion.ema
     normalized = model.normalizer.normalize(images.to(model.device))
     told = classes.to(model.device) if classes is not None and model.abilities.num_classes else None
     generator = torch.Generator().manual_seed(0)
@@ -47,7 +46,7 @@ def level_losses(
         rates = model.schedule(time)
         noises = torch.randn(normalized.shape, generator=generator).to(model.device)
         noise_rates, signal_rates = (rate.float().to(model.device) for rate in rates)
-        found = model.image_losses(normalized, noises, noise_rates, signal_rates, classes=told)
+        found = model.losses(normalized, noises, noise_rates, signal_rates, classes=told)
         losses.append(LevelLoss(step, float(log_snr(*rates)[0]), float(found.losses.mean())))
     return losses
 

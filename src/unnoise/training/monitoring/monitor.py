@@ -23,7 +23,7 @@ from unnoise.training.monitoring.sample_quality import (
 )
 from unnoise.utils.tables import read_table, write_table
 from unnoise.utils.tensor_files import write_tensors
-from unnoise.utils.thrift import Thrift
+from unnoise.utils.timers import TimeShare
 
 _TESTED = 16
 """Held-out pictures whose loss is measured level by level."""
@@ -66,7 +66,7 @@ class Monitor:
         """One sentence where nothing improves any more, else None."""
         self.samples: Pixels | None = None
         """That were judged last."""
-        self._thrift = Thrift(SHARE_TO_STOP if run.config.until_converged else SHARE)
+        self._thrift = TimeShare(SHARE_TO_STOP if run.config.until_converged else SHARE)
         self._since = progress.seconds
         self._judge: Judge | None = None
 
@@ -83,23 +83,23 @@ class Monitor:
         """Measures now, keeps the weights where they are the best so far, and writes the tables."""
         started = time.monotonic()
         if self._judge is None:
-            seed, device = self.run.config.seed, self.diffusion.device
+            seed, device = self.run.config.seed, self.diffusion.ema.device
             self._judge = Judge.of(self.pictures, self.parts, seed=seed, device=device)
-        self.samples = quick_samples(self.diffusion, self.run.config)
+        self.samples = quick_samples(self.diffusion.ema, self.run.config)
         found = self._judge(self.samples, *progress)
         tested = self.parts.held_out[:_TESTED]
         classes = Batches(self.pictures, tested, 1, 0).classes_at(tested)
-        levels = level_losses(self.diffusion, self.pictures.take(tested), classes, progress.step)
+        levels = level_losses(self.diffusion.ema, self.pictures.take(tested), classes, progress.step)
         if best_step([*self.rows, found]) == progress.step:
             facts = {"step": str(found.step), "kid": repr(found.kid), "extractor": found.extractor}
-            write_tensors(self.run.path / BEST, self.diffusion.average.network.state_dict(), facts)
+            write_tensors(self.run.path / BEST, self.diffusion.ema.network.state_dict(), facts)
         # Only now: a best step whose weights could not be written must not be told of.
         self.rows.append(found)
         self.levels += levels
         self.verdict = verdict(self.rows, self.levels)
         write_table(self.run.path / TABLE, Quality, self.rows)
         write_table(self.run.path / LEVELS, LevelLoss, self.levels)
-        self._thrift.paid(time.monotonic() - started)
+        self._thrift.record(time.monotonic() - started)
         return found
 
     def draw(self) -> None:

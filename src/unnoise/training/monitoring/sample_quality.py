@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from unnoise.data.batches import Indices, Split
 from unnoise.diffusion import samplers
-from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.tensors import Pixels, SomePixels
 from unnoise.evaluation.features import Extractor, KnownPictures, choose, features_of, lite0
 from unnoise.evaluation.metrics import copying, kernel_interval
@@ -104,22 +104,22 @@ FEWEST_HELD_OUT = 10
 """Samples are judged by pictures that were held out; fewer say nothing."""
 
 
-def quick_samples(diffusion: Diffusion, config: RunConfig, batch_size: int = 64) -> Pixels:
+def quick_samples(denoiser: Denoiser, config: RunConfig, batch_size: int = 64) -> Pixels:
     """NUM_SAMPLES pictures of the averaged network in CALLS calls each, uint8 (N, C, H, W)."""
     sampling = replace(config.recipe.sampling, num_steps=CALLS)
     made = []
     for first in range(0, NUM_SAMPLES, batch_size):
         seeds = range(FIRST_SEED + first, FIRST_SEED + min(first + batch_size, NUM_SAMPLES))
         classes = config.classes([seed - FIRST_SEED for seed in seeds])
-        told = None if classes is None else classes.to(diffusion.device)
-        denoise = diffusion.denoiser(sampling, told)
-        noises = diffusion.noises(seeds)()
-        walk = samplers.multistep(
-            denoise, noises, CALLS, diffusion.schedule, times=sampling.times(diffusion.schedule)
+        told = None if classes is None else classes.to(denoiser.device)
+        denoise = denoiser.guided_denoise(sampling, told)
+        noises = denoiser.noises(seeds)()
+        walk = samplers.adams_bashforth(
+            denoise, noises, CALLS, denoiser.schedule, times=sampling.times(denoiser.schedule)
         )
         for prediction in walk:
             images = prediction.images
-        made.append(to_bytes(diffusion.normalizer.denormalize(images)))
+        made.append(to_bytes(denoiser.normalizer.denormalize(images)))
     return torch.from_numpy(np.concatenate(made)).permute(0, 3, 1, 2).contiguous()
 
 
