@@ -209,12 +209,11 @@ def test_an_interrupt_saves_and_says_how_to_go_on():
         "4",
     ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not list(Path("r/log").glob("*")) and time.monotonic() < deadline:
+    while not list(Path("r/log").glob("*")):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.1)  # until the run has begun; the assertions below don't depend on how long it ran
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate()
     assert process.returncode == 0, err
     assert "with --resume goes on" in err
     assert "run: r" in out

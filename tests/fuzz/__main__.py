@@ -20,10 +20,11 @@ def main() -> int:
     asked = argparse.ArgumentParser(prog="fuzz", description=__doc__)
     asked.add_argument("targets", nargs="*", metavar="TARGET")
     asked.add_argument("--seconds", type=int, default=60)
+    asked.add_argument("--runs", type=int, help="as many inputs instead, however long each of them takes")
     asked.add_argument("--one", help=argparse.SUPPRESS)
     given = asked.parse_args()
     if given.one:
-        return _fuzz(given.one, given.seconds)
+        return _fuzz(given.one, given.seconds, given.runs)
     from fuzz.targets import TARGETS
 
     known = [*TARGETS, "all"]
@@ -31,14 +32,18 @@ def main() -> int:
         if name not in known:
             asked.error(f"there is no target {name!r}: choose from {', '.join(known)}")
     for name in given.targets or TARGETS:
-        print(f"fuzz {name} for {given.seconds} s", flush=True)
-        own = [sys.executable, "-m", "fuzz", "--one", name, "--seconds", str(given.seconds)]
+        amount = ["--seconds", str(given.seconds)] if given.runs is None else ["--runs", str(given.runs)]
+        print(
+            f"fuzz {name} for {given.runs or given.seconds} {'s' if given.runs is None else 'inputs'}",
+            flush=True,
+        )
+        own = [sys.executable, "-m", "fuzz", "--one", name, *amount]
         if subprocess.run(own, check=False).returncode:
             return 1
     return 0
 
 
-def _fuzz(name: str, seconds: int) -> int:
+def _fuzz(name: str, seconds: int, runs: int | None) -> int:
     """Never returns where all goes well: libFuzzer ends the process with 0."""
     import atheris
 
@@ -58,7 +63,8 @@ def _fuzz(name: str, seconds: int) -> int:
     corpus.mkdir()
     for number, data in enumerate(target.seeds()):
         (corpus / f"{number:02d}").write_bytes(data)
-    limits = f"-max_total_time={seconds}", f"-rss_limit_mb={MEGABYTES}", f"-timeout={LONGEST}"
+    timed = [f"-max_total_time={seconds}", f"-timeout={LONGEST}"]
+    limits = f"-rss_limit_mb={MEGABYTES}", *(timed if runs is None else [f"-runs={runs}", "-timeout=0"])
     options = "-seed=1", "-max_len=4096", "-print_final_stats=1", "-verbosity=0"
     atheris.Setup([sys.argv[0], *limits, *options, f"-artifact_prefix={folder}/", str(corpus)], target.read)
     atheris.Fuzz()

@@ -3,9 +3,11 @@
 Children are forked from a server that has imported everything, so that sixty of them take seconds.
 """
 
+import faulthandler
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -25,14 +27,16 @@ _IMPORTED = (
 
 
 class Aim(NamedTuple):
-    """Death at the n-th time that something is done to a file."""
+    """Death, or another signal, at the n-th time that something is done. How fast it is makes no difference."""
 
     what: str
-    """`half` of a file of tensors is written; `flush` or `name`, of a file; `sweep`, the removal of one; or
-    `twice`, two Ctrl-C in a training step."""
+    """`half` of a file of tensors is written; `flush` or `name`, of a file; `sweep`, the removal of one;
+    `twice`, two Ctrl-C in a training step; or `call`, of any function, while signals are answered."""
     count: int
-    after: bool
+    after: bool = False
     """Once it is done, or just before."""
+    number: int = signal.SIGKILL
+    """What a `call` is answered with."""
 
 
 def server() -> ForkServerContext:
@@ -61,18 +65,20 @@ def _train(folder: str, aim: Aim | None, quota: int) -> None:
     from unnoise.cli import run
     from unnoise.training import loop as training
     from unnoise.training import recorder as recording
-    from unnoise.utils.timers import Interval
+    from unnoise.utils.timers import BudgetTimer
 
     torch.set_num_threads(1)
     os.dup2(os.open(f"{folder}.err", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    Interval.due = lambda *_: True  # saves after every step
+    faulthandler.dump_traceback_later(120, repeat=True)  # fails nothing: it tells where a child waits for ever
+    BudgetTimer.due = lambda *_: True  # saves after every step
     # Pictures take longer than all else, and have a test of their own.
     blank = pictures.grid(torch.zeros(1, 1, 8, 8))
     recording.pictures.loss_curve = lambda _: blank
     recording.SAMPLE_SEEDS = training.SAMPLE_SEEDS = range(2)
-    _tell_when_ready(Path(f"{folder}.ready"))
-    if aim is not None:
+    if aim is not None and aim.what == "call":
+        _count_calls(aim, calls_file(folder))
+    elif aim is not None:
         _die(aim)
     if quota:
         _fill_up(quota)
@@ -84,18 +90,38 @@ def _train(folder: str, aim: Aim | None, quota: int) -> None:
     os._exit(run(["train", SOURCE, "--out", folder, "--device", "cpu", *more, *resume]))
 
 
-def _tell_when_ready(file: Path) -> None:
-    """Makes a file once signals are answered."""
+def calls_file(folder: str | Path) -> Path:
+    """Where a child that was given a `call` writes how many functions it had called at the end."""
+    return Path(f"{folder}.calls")
+
+
+def _count_calls(aim: Aim, told: Path) -> None:
+    """Sends the process a signal at the n-th call, of those that its first thread makes while it would answer.
+
+    Before, in the first tenths of a second, and after, when all is saved, a process just ends.
+    """
     from unnoise.cli.stopping import Stop
 
-    enter = Stop.__enter__
+    enter, leave, seen = Stop.__enter__, Stop.__exit__, [0]
+
+    def called(_frame: object, event: str, _: object) -> None:
+        if event not in {"call", "c_call"}:
+            return
+        seen[0] += 1
+        if seen[0] == aim.count:
+            os.kill(os.getpid(), aim.number)
 
     def entered(stop: Stop) -> Stop:
         result = enter(stop)
-        file.touch()
+        sys.setprofile(called)
         return result
 
-    Stop.__enter__ = entered
+    def left(stop: Stop, *raised: object) -> bool:
+        sys.setprofile(None)
+        told.write_text(str(seen[0]))
+        return leave(stop, *raised)
+
+    Stop.__enter__, Stop.__exit__ = entered, left
 
 
 def _die(aim: Aim) -> None:

@@ -12,7 +12,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -31,8 +30,6 @@ from unnoise.training.loop import train
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 MODULES = tuple(f"helpers.bad_{name}" for name in ("days", "sources", "pictures", "options", "runs"))
-SECONDS = 60
-"""A case that takes longer, as one that waits for a pipe would, fails."""
 
 HEAD = """\
 # What goes wrong, and what unnoise says
@@ -150,7 +147,7 @@ def said_by(arguments: list[str]) -> tuple[int, list[str]]:
 
 @contextlib.contextmanager
 def place(trained: Path) -> Iterator[Place]:
-    """A folder of its own, for one case, with a limit of time."""
+    """A folder of its own, for one case."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as outer:
         folder = Path(outer).resolve() / "here"
@@ -161,19 +158,11 @@ def place(trained: Path) -> Iterator[Place]:
         made.patches.setattr(
             limits, "memory", lambda: 16_000_000_000
         )  # as the page has to say the same anywhere
-        handler = signal.signal(signal.SIGALRM, _too_long)
-        signal.alarm(SECONDS)
         try:
             yield made
         finally:
-            signal.alarm(0)
-            signal.signal(signal.SIGALRM, handler)
             made.patches.undo()
             os.chdir(before)
-
-
-def _too_long(*_: object) -> None:
-    raise TimeoutError(f"this took more than {SECONDS} s")
 
 
 def a_run(folder: Path) -> Path:

@@ -55,17 +55,16 @@ def test_a_rewritten_config_is_a_config_or_a_sentence():
 
 
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed")
-def test_libfuzzer_finds_nothing_in_a_few_seconds():
+def test_libfuzzer_finds_nothing_in_a_few_inputs():
     paths = os.pathsep.join(["src", "tests", *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, "-m", "fuzz", "all", "--seconds", "6"],
+        [sys.executable, "-m", "fuzz", "all", "--runs", "2000"],
         capture_output=True,
         text=True,
         check=False,
         cwd=Path(__file__).parents[2],
         env={**os.environ, "PYTHONPATH": paths},
-        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     executed = re.search(r"number_of_executed_units: (\d+)", done.stderr)
-    assert int(executed[1]) > 100
+    assert int(executed[1]) >= 2000

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from helpers import reliability
-from helpers.killed import SOURCE, STEPS, Aim, begin, server
+from helpers.killed import SOURCE, STEPS, Aim, begin, calls_file, server
 from unnoise.utils.tensor_files import read_tensors
 
 KILLS = 60
@@ -66,16 +65,14 @@ def weights(files: dict[str, tuple[bytes, dict[str, str]]]) -> list[tuple[bytes,
 
 @pytest.fixture(scope="module")
 def unharmed(place, children):
-    """The run that was never killed, and how long it took."""
+    """The run that was never killed, and how many functions it called."""
     run = place / "unharmed"
-    children.Process(target=str).start()  # the server imports everything for the first child
-    child = begin(children, run)
-    started = time.monotonic()
+    child = begin(children, run, Aim("call", 0))
     child.join()
     assert child.exitcode == 0, run.with_suffix(".err").read_text()
     files = files_of(run)
     assert len(files) > 2
-    return files, time.monotonic() - started
+    return files, int(calls_file(run).read_text())
 
 
 def finished(children, run: Path) -> dict[str, tuple[bytes, dict[str, str]]]:
@@ -88,26 +85,24 @@ def finished(children, run: Path) -> dict[str, tuple[bytes, dict[str, str]]]:
 @pytest.mark.slow
 @pytest.mark.row("L8")
 def test_killed_at_sixty_moments(place, children, unharmed):
-    """At random times, and in the midst of writing: files half written, flushed or not, named or not."""
-    expected, duration = unharmed
+    """At random calls of functions, and in the midst of writing: half written, flushed or not, named or not."""
+    expected, calls = unharmed
     numbers = np.random.default_rng(7)
     aims, late, different = iter(AIMED), 0, []
     killed = 0
     while killed < KILLS:
-        run, aim = place / f"killed-{killed}", next(aims, None)
-        moment = numbers.uniform(0, duration)
+        run = place / f"killed-{killed}"
+        aim = next(aims, None) or Aim("call", int(numbers.integers(1, calls + 1)))
         child = begin(children, run, aim)
-        child.join(None if aim else moment)
-        child.kill()
         child.join()
-        if child.exitcode == 0:  # it came too late
+        if child.exitcode == 0:  # it made fewer calls than the first one, which found nothing in the cache
             late += 1
             assert late <= KILLS, aim
         else:
             assert child.exitcode == -signal.SIGKILL, run.with_suffix(".err").read_text()
             killed += 1
         if finished(children, run) != expected:
-            different.append(aim or moment)
+            different.append(aim)
         shutil.rmtree(run)
     told = f"{killed} kills, {len(AIMED)} of them aimed at files, {len(different)} differences"
     print(told)  # noqa: T201
@@ -118,21 +113,16 @@ def test_killed_at_sixty_moments(place, children, unharmed):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_signals_save_and_exit_with_0(place, children, unharmed, number):
-    expected, duration = unharmed
-    for place_in_time, moment in enumerate(np.random.default_rng(int(number)).uniform(0, duration, 4)):
-        run = place / f"signal-{number}-{place_in_time}"
-        ready = run.with_suffix(".ready")
-        child = begin(children, run)
-        while not ready.exists():  # before, in the first tenths of a second, a process just ends
-            assert child.is_alive()
-            time.sleep(0.005)
-        child.join(moment)
-        if child.is_alive():
-            os.kill(child.pid, number)
-        asked = time.monotonic()
-        child.join(30)
-        assert time.monotonic() - asked < 30
-        assert child.exitcode == 0, run.with_suffix(".err").read_text()
+    """At random calls of functions, from the first that can be answered on."""
+    expected, calls = unharmed
+    for count in np.random.default_rng(int(number)).integers(1, calls + 1, 4):
+        run = place / f"signal-{number}-{count}"
+        child = begin(children, run, Aim("call", int(count), number=number))
+        child.join()
+        told = run.with_suffix(".err").read_text()
+        assert child.exitcode == 0, told
+        if int(calls_file(run).read_text()) >= count:
+            assert "Finishing this step and saving" in told or "Stopped before the first step" in told
         assert finished(children, run) == expected
 
 
@@ -141,7 +131,7 @@ def test_a_second_interrupt_ends_at_once(place, children, unharmed):
     """In the midst of a step: nothing is saved any more, and nothing that was saved is lost."""
     expected, _ = unharmed
     run = place / "impatient"
-    child = begin(children, run, Aim("twice", 4, after=False))
+    child = begin(children, run, Aim("twice", 4))
     child.join()
     assert child.exitcode == 130
     told = run.with_suffix(".err").read_text()

@@ -29,10 +29,10 @@ class Stop:
             signal.signal(number, self._ask)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, *_: object) -> bool:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        early = kind is KeyboardInterrupt and self.asked and not self.patient
+        early = self.asked and not self.patient and _interrupted(error)
         if early:
             say("Stopped before the first step: nothing was trained, and nothing is lost.")
         return early
@@ -49,6 +49,13 @@ class Stop:
         self.asked = True
         again = "; press Ctrl-C again to stop at once" if number == signal.SIGINT else ""
         say(f"{self.then}{again}.")
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether it is an interruption, or came of one: what is interrupted may fail to tidy up."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _end_now() -> None:

@@ -64,7 +64,7 @@ def test_two_processes_go_back_together(tmp_path):
     paths = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     done = subprocess.run(
-        [sys.executable, *command], env=environment, capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert (path / "steps-0").read_text() == "1 2 1 2 3 4 1 2 3 4 5"
