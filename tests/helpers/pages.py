@@ -1,14 +1,14 @@
-"""What a browser would make of a page, as far as tests have to know."""
+"""Parser of an HTML page for tests: its elements, attributes, text and table rows."""
 
 import re
 from html.parser import HTMLParser
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
-CLOSED = {"line", "path", "circle"}  # of SVG, written <line/>
+CLOSED = {"path", "use"}  # elements of SVG, written <path />
 
 
 class Seen(HTMLParser):
-    """The elements of a page with their attributes, its text, and whether every element is closed in order."""
+    """Elements of a page with their attributes, and its text; fails where an element is not closed in order."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Seen(HTMLParser):
 
 
 def rows(page: str) -> list[list[str]]:
-    """The cells of every row of every table, as words."""
+    """The text of every cell, by rows, of all tables of a page."""
     found = []
     for row in re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL):
         cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)

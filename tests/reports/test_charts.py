@@ -1,150 +1,171 @@
-"""A chart's pixels are where its numbers say, and a page holds its charts twice: for desks and for phones."""
+"""Charts of a page: points lie where their numbers are, colours come from the page, ids and names are safe."""
 
 import math
 import re
+from itertools import pairwise
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 
-from unnoise.reports.charts import Line, Panel, draw, path_through, thinned
-from unnoise.reports.figures import between, duration, number, percent, time_unit
+from unnoise.reports.charts import Line, Plot, svg
+from unnoise.reports.number_text import between, duration, number, percent, time_unit
 from unnoise.reports.page import Chart, Page, render
-from unnoise.reports.scales import Scale, fitted
-from unnoise.utils.errors import UnnoiseError
+
+CURVE, LABEL = "fill: none; stroke: var(--series-", "fill: var(--series-"
 
 
-def points_of(path: str) -> np.ndarray:
-    """The places of M1 2L3 4."""
-    return np.array([pair.split() for pair in re.findall(r"[ML]([^MLZ]+)", path)], dtype=float)
+def drawn(*lines: Line, size=(900, 340), **settings) -> ET.Element:
+    text = svg(Plot("x", "y", lines, **settings), *size, "a chart", "chart-1")
+    return ET.fromstring(text)  # noqa: S314
 
 
-def test_a_scale_is_the_line_through_its_ends():
-    scale = Scale(2.0, 10.0, 300.0, 100.0)
-    assert [scale.place(value) for value in (2, 4, 10)] == [300, 250, 100]
-    scale = Scale(0.01, 100.0, 0.0, 400.0, logarithmic=True)
-    assert [scale.place(10.0**power) for power in (-2, -1, 0, 2)] == pytest.approx([0, 100, 200, 400])
+def points_of(path: ET.Element) -> np.ndarray:
+    """The points (x, y) of a path, in the units of the viewBox."""
+    return np.array([pair.split() for pair in re.findall("[ML]([^MLCz]+)", path.get("d"))], dtype=float)
 
 
-@pytest.mark.parametrize("low", [-3.2, 0.0, 1e-5, 700.0])
-@pytest.mark.parametrize("length", [1e-6, 0.03, 1.0, 47.0, 8e5])
-@pytest.mark.parametrize("most", [3, 6])
-def test_ticks_are_round_inside_and_not_too_many(low, length, most):
-    scale = Scale(low, low + length, 0, 1)
-    ticks = scale.ticks(most)
-    steps = np.diff(ticks)
-    assert 1 <= len(ticks) <= most + 1
-    assert low - 1e-9 * length <= min(ticks)
-    assert max(ticks) <= low + length * (1 + 1e-9)
-    if len(steps):
-        mantissa = steps[0] / 10.0 ** math.floor(math.log10(steps[0] * (1 + 1e-6)))
-        assert min(abs(mantissa - round_one) for round_one in (1, 2, 5)) < 1e-3
-        assert steps == pytest.approx(steps[0], rel=1e-3)
+def paths(chart: ET.Element, style: str) -> list[np.ndarray]:
+    return [points_of(path) for path in chart.iter("path") if style in path.get("style", "")]
 
 
-def test_logarithmic_ticks():
-    assert Scale(0.008, 0.6, 0, 1, logarithmic=True).ticks(7) == pytest.approx(
-        [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
-    )
-    decades = Scale(1e-6, 1e6, 0, 1, logarithmic=True).ticks(4)
-    assert decades == pytest.approx([10.0**power for power in (-6, -2, 2, 6)], rel=1e-9)
+def dots(chart: ET.Element, style: str = "stroke: var(--paper)") -> np.ndarray:
+    found = [use for use in chart.iter("use") if style in use.get("style", "")]
+    return np.array([[use.get("x"), use.get("y")] for use in found], dtype=float)
 
 
-def test_the_axis_is_logarithmic_where_the_numbers_ask_for_it():
-    assert fitted([0.01, 1.0], 0, 1, log=True).logarithmic
-    assert not fitted([0.2, 1.0], 0, 1, log=True).logarithmic
-    assert not fitted([-0.01, 1.0], 0, 1, log=True).logarithmic
-    assert not fitted([0.01, 1.0], 0, 1).logarithmic
-    alone = fitted([3.0], 0, 100)
-    assert alone.place(3.0) == 50
-    for low, high in ((1.0, 1.0), (2.0, 1.0), (0.0, math.inf)):
-        with pytest.raises(UnnoiseError, match="lower to a higher"):
-            Scale(low, high, 0, 1)
-    with pytest.raises(UnnoiseError, match="above 0"):
-        Scale(0.0, 1.0, 0, 1, logarithmic=True)
+def texts(chart: ET.Element, style: str = "") -> list[str]:
+    return [text.text for text in chart.iter("text") if style in text.get("style", "")]
 
 
-@pytest.mark.parametrize("size", [(900.0, 340.0), (340.0, 280.0)])
+def through(values, numbers, places, logarithmic):
+    """The places of values on the axis through these ticks: a scale worked out from the ticks alone."""
+    f = np.log if logarithmic else np.asarray
+    slope = (places[-1] - places[0]) / (f(numbers)[-1] - f(numbers)[0])
+    return places[0] + slope * (f(values) - f(numbers)[0])
+
+
+@pytest.mark.parametrize("size", [(900, 340), (340, 280)])
 @pytest.mark.parametrize("high", [0.9, 30.0])
-def test_curves_lie_where_their_numbers_are(size, high):
-    """The map from data to pixels, worked out again from the ticks alone, gives back every point."""
+def test_points_and_intervals_lie_where_the_ticks_put_them(size, high):
     random = np.random.default_rng(0)
     xs, ys = np.sort(random.uniform(0, 5000, 40)), random.uniform(0.3, high, 40)
     band = tuple((float(y) * 0.8, float(y) * 1.3) for y in ys)
     points = tuple(zip(xs.tolist(), ys.tolist(), strict=True))
-    line = Line("one", points, dots=True, band=band)
-    drawn = draw(Panel("x", "y", (line,), x_text="{:.6g}".format, y_text="{:.6g}".format), *size)
+    chart = drawn(Line("one", points, dots=True, band=band), size=size, x_text="{:.6g}".format)
+    x_ticks = dots(chart, "fill: var(--muted)")[:, 0]
+    y_ticks = np.array([path[0, 1] for path in paths(chart, "var(--grid)")])
+    x_numbers = [float(text) for text in texts(chart, "text-anchor: middle")]
+    y_numbers = [float(text) for text in texts(chart, "text-anchor: end")[1:]]  # after the axis' title
+    assert min(len(x_ticks), len(y_ticks)) >= 2
     logarithmic = high > 10
-    (curve,) = drawn.curves
+    x_wanted = through(xs, x_numbers, x_ticks, False)
 
-    def through(ticks, values, log):
-        """The line through the first and the last tick: an oracle that knows no scale."""
-        f = np.log if log else np.asarray
-        numbers, places = f([float(tick.text) for tick in ticks]), [tick.place for tick in ticks]
-        slope = (places[-1] - places[0]) / (numbers[-1] - numbers[0])
-        return places[0] + slope * (f(values) - numbers[0])
+    def heights(values):
+        return through(values, y_numbers, y_ticks, logarithmic)
 
-    x_wanted, y_wanted = through(drawn.x_ticks, xs, False), through(drawn.y_ticks, ys, logarithmic)
-    np.testing.assert_allclose(points_of(curve.path), np.stack([x_wanted, y_wanted], 1), atol=0.0051)
-    np.testing.assert_allclose([dot[:2] for dot in curve.dots], np.stack([x_wanted, y_wanted], 1), atol=1e-6)
-    around = points_of(curve.band)
-    np.testing.assert_allclose(around[:40, 1], through(drawn.y_ticks, 0.8 * ys, logarithmic), atol=0.0051)
-    np.testing.assert_allclose(around[:39:-1, 1], through(drawn.y_ticks, 1.3 * ys, logarithmic), atol=0.0051)
-    inside = points_of(curve.path)
-    assert inside[:, 0].min() == pytest.approx(drawn.left, abs=0.01)
-    assert inside[:, 0].max() == pytest.approx(drawn.right, abs=0.01)
-    assert drawn.top < around[:, 1].min()
-    assert around[:, 1].max() < drawn.bottom
-    (label,) = drawn.labels
-    assert (label.text, label.value) == ("one", f"{points[-1][1]:.6g}")
+    (curve,) = paths(chart, CURVE)
+    wanted = np.stack([x_wanted, heights(ys)], 1)
+    np.testing.assert_allclose(curve, wanted, atol=1e-3)
+    np.testing.assert_allclose(dots(chart), wanted, atol=1e-3)
+    (use,) = [use for use in chart.iter("use") if "fill-opacity" in use.get("style", "")]
+    (outline,) = [path for path in chart.iter("path") if f"#{path.get('id')}" == use.get("href")]
+    around = points_of(outline) + np.array([use.get("x"), use.get("y")], dtype=float)
+    for ends in (0.8 * ys, 1.3 * ys):
+        for x, y in zip(x_wanted, heights(ends), strict=True):
+            assert np.abs(around - (x, y)).max(axis=1).min() < 1e-3
+    assert texts(chart, LABEL) == ["one", number(points[-1][1])]
 
 
-def test_what_is_not_finite_is_left_out():
-    line = Line("loss", ((0, 1.0), (1, math.nan), (2, 3.0), (3, math.inf)), band=((0.5, 2),) * 4, ringed=2)
-    drawn = draw(Panel("x", "y", (line, Line("none", ((0, math.nan),)))), 900, 340)
-    (curve,) = drawn.curves
-    assert len(points_of(curve.path)) == 2
-    assert len(points_of(curve.band)) == 4
-    assert draw(Panel("x", "y", (Line("none", ((0.0, math.nan),)),)), 900, 340) is None
-    dotted = draw(Panel("x", "y", (Line("a", ((0, 1), (1, 2), (2, 3)), dots=True, ringed=1),)), 900, 340)
-    assert [dot.ringed for dot in dotted.curves[0].dots] == [False, True, False]
-    (alone,) = draw(Panel("x", "y", (Line("a", ((5.0, 1.0),)),)), 900, 340).curves
-    assert len(alone.dots) == 1
+@pytest.mark.parametrize(
+    ("ys", "logarithmic"),
+    [((0.01, 0.05, 1.0), True), ((0.2, 0.5, 1.0), False), ((-0.01, 0.5, 1.0), False)],
+)
+def test_the_vertical_axis_is_logarithmic_above_a_factor_of_ten(ys, logarithmic):
+    chart = drawn(Line("", tuple(enumerate(ys))))
+    heights = [path[0, 1] for path in paths(chart, "var(--grid)")]
+    steps = [later / earlier for earlier, later in pairwise(np.diff(heights))]
+    numbers = [float(text) for text in texts(chart, "text-anchor: end")[1:]]
+    even = np.allclose(steps, 1.0, atol=1e-3)
+    assert even != logarithmic
+    assert all(number > 0 for number in numbers) or not logarithmic
 
 
-def test_labels_keep_apart():
-    lines = tuple(Line(f"run {n}", ((0, 1.0), (1, 0.5 + 0.001 * n)), series=n) for n in range(5))
-    labels = draw(Panel("x", "y", (*lines, Line("high", ((0, 1), (1, 2))))), 440, 300).labels
-    heights = sorted(label.y for label in labels)
-    assert min(np.diff(heights)) > 30
-    order = sorted(labels, key=lambda label: -label.y)
-    assert [label.text for label in order] == [f"run {n}" for n in range(5)] + ["high"]
-    long = draw(Panel("x", "y", (Line("a" * 80, ((0, 1), (1, 2))),)), 340, 280)
-    assert long.labels[0].text == "a" * 10 + "…"
-    assert long.right - long.left > 150
+def test_a_chart_begins_at_zero_only_where_asked():
+    line = Line("", ((100.0, 1.0), (200.0, 2.0)))
+    assert "0" in texts(drawn(line, from_zero=True), "text-anchor: middle")
+    assert "0" not in texts(drawn(line), "text-anchor: middle")
 
 
-def test_thinning_keeps_the_ends_and_the_extremes():
-    heights = np.random.default_rng(1).normal(size=10_000)
-    kept = thinned(heights.tolist(), 400)
-    assert len(kept) <= 402
-    assert kept == sorted(kept)
-    assert {0, 9_999, int(heights.argmin()), int(heights.argmax())} <= set(kept)
-    assert thinned([1.0, 2.0, 3.0]) == [0, 1, 2]
-    assert path_through([(1, 2), (3.14159, 4)]) == "M1.00 2.00L3.14 4.00"
+def test_points_that_are_not_finite_are_left_out():
+    line = Line("loss", ((0, 1.0), (1, math.nan), (2, 3.0), (3, math.inf)), band=((0.5, 4.0),) * 4)
+    chart = drawn(line, Line("none", ((0, math.nan),)))
+    (curve,) = paths(chart, CURVE)
+    assert len(curve) == 2
+    assert texts(chart, LABEL) == ["loss", "3"]
 
 
-def test_a_chart_is_there_for_desks_and_for_phones():
-    panel = Panel("images seen", "loss", (Line("a", ((0, 1.0), (1, 2.0))),))
-    single, pair = Chart("Loss", (panel,), "Loss of a."), Chart("Both", (panel, panel), "Both of a.")
-    assert [(size, drawn.width) for size, drawn in single.drawn] == [("wide", 900), ("narrow", 340)]
-    assert [size for size, _ in pair.drawn] == ["wide", "narrow"] * 2
+def test_a_single_point_is_a_dot_and_a_ring_is_drawn_over_it():
+    (dot,) = dots(drawn(Line("a", ((5.0, 1.0),))))
+    assert np.isfinite(dot).all()
+    chart = drawn(Line("a", ((0, 1), (1, 2), (2, 3)), dots=True, ringed=(1, 2)))
+    (ring,) = dots(chart, "fill: var(--paper)")
+    assert ring == pytest.approx(dots(chart)[1])
+
+
+@pytest.mark.parametrize("runs", [2, 5, 12])
+def test_names_at_the_curves_ends_do_not_overlap(runs):
+    lines = [Line(f"run {n}", ((0, 1.0), (1, 0.5 + 0.001 * n))) for n in range(runs)]
+    chart = drawn(*lines, size=(340, 280))
+    labels = sorted(
+        float(text.get("transform").split()[1].rstrip(")"))
+        for text in chart.iter("text")
+        if LABEL in text.get("style", "")
+    )
+    assert len(labels) == 2 * runs
+    assert min(np.diff(labels)) > 8.5  # the size of their letters
+    assert labels[-1] <= float(chart.get("viewBox").split()[3])
+
+
+def test_a_long_name_is_shortened_so_that_the_curve_keeps_its_room():
+    chart = drawn(Line("a" * 80, ((0, 1), (1, 2))), size=(340, 280))
+    assert "a" * 10 + "…" in texts(chart)
+    (curve,) = paths(chart, CURVE)
+    assert np.ptp(curve[:, 0]) > 0.4 * float(chart.get("viewBox").split()[2])
+
+
+@pytest.mark.parametrize("name", ["<b>&", "$x^2$", "a\\$b", "\x1b[31m", "实验 🙂", "#0072b2"])
+def test_a_name_is_shown_letter_by_letter(name):
+    chart = drawn(Line(name, ((0, 1), (1, 2))))
+    assert texts(chart, LABEL)[0] == name.replace("\x1b", "\\x1b")
+    assert "<b>" not in ET.tostring(chart, encoding="unicode")
+
+
+def test_every_colour_is_a_variable_of_the_page():
+    lines = [Line(f"{n}", ((0, 1.0), (1, 0.5 + n)), n, "pale" if n else "strong") for n in range(9)]
+    text = svg(Plot("x", "y", tuple(lines)), 900, 340, "a chart", "one")
+    css = render(Page("t", "l", ()))
+    used = set(re.findall(r"var\((--[\w-]+)\)", text))
+    assert {"--ink", "--grid", "--muted", "--series-1", "--series-8"} <= used
+    assert not re.search(r"#[0-9a-fA-F]{3,8}\b", text)
+    light, dark = css.split("prefers-color-scheme: dark")
+    assert all(f"{name}:" in part for name in used for part in (light, dark))
+
+
+def test_the_same_plot_gives_the_same_text_and_no_two_charts_share_an_id():
+    plot = Plot("images seen", "loss", (Line("a", ((0, 1.0), (1, 2.0)), dots=True),))
+    assert svg(plot, 340, 280, "t", "a") == svg(plot, 340, 280, "t", "a")
+    single, pair = Chart("Loss", (plot,), "Loss of a."), Chart("Both", (plot, plot), "Both of a.")
     html = render(Page("t", "l", (single, pair)))
     assert html.count("<svg") == 6
-    ids = re.findall(r'id="(part-[^"]+)"', html)
-    assert len(set(ids)) == len(ids) == 6
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(set(ids)) == len(ids) >= 12
+    assert set(re.findall(r'href="#([^"]+)"', html)) | set(re.findall('labelledby="([^"]+)"', html)) <= set(ids)
+    assert [name for name, _ in single.drawings("a")] == ["wide", "narrow"]
+    assert [name for name, _ in pair.drawings("a")] == ["wide", "narrow"] * 2
 
 
-def test_numbers_are_written_with_the_digits_that_can_be_believed():
+def test_numbers_are_written_to_four_digits_and_intervals_to_two_of_their_half_width():
     cases = {
         0.0123449: "0.01234",
         1234567: "1,234,567",
@@ -161,5 +182,8 @@ def test_numbers_are_written_with_the_digits_that_can_be_believed():
     assert between(None, 1.0) == between(math.nan, 1.0) == ""
     assert between(0.5, 0.5) == "0.50 to 0.50"
     assert percent(0.0321) == "3.21 %"
+
+
+def test_times_are_written_in_the_unit_that_suits_their_length():
     assert [duration(seconds) for seconds in (59.7, 600, 9000)] == ["60 s", "10.0 min", "2.5 h"]
     assert [time_unit(seconds)[0] for seconds in (60, 600, 20_000)] == ["seconds", "minutes", "hours"]

@@ -1,4 +1,4 @@
-"""A page needs nothing but itself, escapes whatever it is told, and its numbers are those of the files."""
+"""Report and comparison pages: self-contained, escaped, with the numbers of the run's files."""
 
 import csv
 import json
@@ -18,10 +18,10 @@ from helpers.pages import Seen, rows
 from helpers.runs import digits, start
 from unnoise import __version__, reports
 from unnoise.cli import run as command_line
-from unnoise.reports.comparability import why_losses_differ, why_scores_differ
+from unnoise.reports.comparability import why_not_compare_losses, why_not_compare_scores
+from unnoise.reports.curves import quality_chart
 from unnoise.reports.page import Code, Heading, Text
-from unnoise.reports.records import QualityRow, best_of
-from unnoise.reports.settings import changed, command, differences, readable
+from unnoise.reports.settings import changed_settings, differences, shortened, train_command
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget, RunConfig
 from unnoise.runs.plan import Wishes, plan
@@ -63,9 +63,9 @@ def refused(capsys, *arguments: object) -> str:
 
 
 QUALITY = [
-    (10, 160, 5.5, 0.4321, 0.4011, 0.4655, 0.0123, "lite0"),
-    (20, 320, 11.0, 0.0771, 0.0605, 0.0912, 0.0234, "lite0"),
-    (30, 480, 16.5, 0.0912, 0.0745, 0.1072, 0.0345, "lite0"),
+    (10, 160, 5.5, 0.4321, 0.4011, 0.4655, 0.0123, 0.48, "lite0"),
+    (20, 320, 11.0, 0.0771, 0.0605, 0.0912, 0.0234, 0.49, "lite0"),
+    (30, 480, 16.5, 0.0912, 0.0745, 0.1072, 0.0345, 0.51, "lite0"),
 ]
 LEVELS = [(step, snr, 0.3 + 0.01 * snr + 1 / step) for step in (10, 30) for snr in (-4.0, 0.0, 4.0)]
 EVALUATION = {
@@ -123,7 +123,7 @@ EVALUATION = {
 def write(run: Path, evaluation=EVALUATION, quality=QUALITY, levels=LEVELS) -> None:
     """All that may stand in a run's folder."""
     tables = {
-        "quality.csv": ("step,images,seconds,kid,low,high,copied,extractor", quality),
+        "quality.csv": ("step,images,seconds,kid,low,high,copied,nearer,extractor", quality),
         "noise_levels.csv": ("step,log_snr,loss", levels),
     }
     for name, (titles, lines) in tables.items():
@@ -136,11 +136,11 @@ def write(run: Path, evaluation=EVALUATION, quality=QUALITY, levels=LEVELS) -> N
 
 
 def page_of(run: Path) -> str:
-    return reports.render(reports.report(reports.Folder.read(run)))
+    return reports.render(reports.report(reports.RunFolder.read(run)))
 
 
 def pages(run: Path, other: Path) -> list[str]:
-    folders = [reports.Folder.read(run), reports.Folder.read(other)]
+    folders = [reports.RunFolder.read(run), reports.RunFolder.read(other)]
     drawn = [torch.rand(3, 1, 8, 8), torch.rand(3, 3, 12, 20)]
     return [reports.render(reports.compare(folders, drawn)), page_of(run)]
 
@@ -177,7 +177,7 @@ def test_both_schemes_colour_the_same_things():
     light, dark = css.split("@media screen and (prefers-color-scheme: dark)")
     names = [{word for word in part.split() if word.startswith("--")} for part in (light, dark.split("* {")[0])]
     assert names[0] == names[1]
-    assert {"--ink:", "--paper:", "--grid:", *(f"--s{n}:" for n in range(8))} <= names[0]
+    assert {"--ink:", "--paper:", "--grid:", *(f"--series-{n}:" for n in range(1, 9))} <= names[0]
 
 
 def test_the_templates_are_shipped():
@@ -200,39 +200,39 @@ def test_numbers_on_the_page_are_those_of_the_files(run):
     assert ["in features", "3.2 % 2.20 to 4.10 %", "0.507 0.480 to 0.530"] in found
     assert ["in pixels", "4.1 % 3.0 to 5.0 %", "0.512"] in found
     assert ["grey", "0.2911", "0.3053", "0.3402", "0.3768", "0.018"] in found
-    for step, images, seconds, kid, _, _, copied, _ in QUALITY:
+    for step, images, seconds, kid, _, _, copied, _, _ in QUALITY:
         (line,) = [row for row in found if row[:2] == [str(step), str(images)]]
         assert line[2:4] == [f"{seconds:.0f} s", f"{kid:.4g}"]
         assert line[5] == f"{100 * copied:.3g} %"
     seen = Seen(html)
-    history = reports.Folder.read(run).history
+    history = reports.RunFolder.read(run).history
     loss = [row.held_out_loss for row in history if row.held_out_loss is not None][-1]
     assert f"Held-out loss {loss:.4g}, measured once" in seen.text
-    assert "KID-lite0 in training 0.0771 at its best, after 20 steps; 0.0912 at the end" in seen.text
+    assert "KID-lite0 during training 0.0771 at its best, after 20 steps; 0.0912 at the end" in seen.text
     assert "which may be chance" in seen.text  # 0.0771 lies in 0.0745 to 0.1072
     assert "No sign of copying: 3 % of the samples." in seen.text
     assert "step 30" in seen.text
     assert f"{LEVELS[-1][2]:.4g}" in seen.text
     assert "samples 1,024 split held-out extractor lite0 resize to 64 x 64 eta 1" in seen.text
-    assert "Not measured" not in seen.text
+    assert "Not measured yet" not in seen.text
     tones = [item["class"] for item in seen.all("li")]
     assert tones == ["good", "plain", "plain", "good", "plain"]
 
 
 def test_what_is_missing_is_left_out_and_named_with_its_remedy(run):
     text = Seen(page_of(run)).text
-    assert "Scores, bits/dim, whether it copies, colours: unnoise evaluate mine" in text
-    assert "unnoise train digits --out mine --resume --steps 6" in text
+    assert "Measure scores, bits/dim, copies, colours: unnoise evaluate mine" in text
+    assert "loss at each noise level: unnoise train digits --out mine --resume --steps 6" in text
     titles = [
-        part.text for part in reports.report(reports.Folder.read(run)).sections if isinstance(part, Heading)
+        part.text for part in reports.report(reports.RunFolder.read(run)).sections if isinstance(part, Heading)
     ]
-    assert titles == ["Samples", "Training", "Not measured", "How it was made"]
+    assert titles == ["Samples", "Training", "Not measured yet", "How it was trained"]
     for name in ("history.csv", "samples", "model.safetensors"):
         path = run / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     text = Seen(page_of(run)).text
     assert "not trained yet" in text
-    assert "Loss, samples on the way, KID in training, loss at each noise level" in text
+    assert "Train longer to measure loss, samples, KID during training, loss at each noise level:" in text
     for part in EVALUATION:
         write(run, {part: EVALUATION[part]}, [], [])
         assert "unnoise evaluate mine" in Seen(page_of(run)).text
@@ -241,7 +241,7 @@ def test_what_is_missing_is_left_out_and_named_with_its_remedy(run):
         "memorisation": {},
         "colours": {"verdict": "!"},
     }
-    write(run, sparse, [(1, 2, 3, -0.001, "", "", "", "")], [])
+    write(run, sparse, [(1, 2, 3, -0.001, -0.002, 0.001, 0.0, 0.5, "learned")], [])
     assert ["FID lower is better", "3.5", "–"] in rows(page_of(run))
 
 
@@ -323,18 +323,18 @@ def test_the_command_of_a_report_makes_the_same_config(capsys):
 
     images = load("digits", size=(16, 16), fit="pad", background=(1, 2, 255))
     wanted = plan(images, Wishes(changes=tuple(changes), **wishes))
-    assert {change.partition("=")[0] for change in changed(wanted)} == {
+    assert {change.partition("=")[0] for change in changed_settings(wanted)} == {
         *("objective.loss", "network.widths", "schedule", "offset_noise")
     }
-    words = shlex.split(command(wanted).replace("\\\n", " "))
+    words = shlex.split(train_command(wanted).replace("\\\n", " "))
     assert words[:3] == ["unnoise", "train", "digits"]
     capsys.readouterr()
     ok(*words[1:], "--dry-run")
     assert json.loads(capsys.readouterr().out) == json.loads(wanted.to_json())
-    assert max(map(len, command(config()).splitlines())) < 50
-    assert changed(config()) == []
+    assert max(map(len, train_command(config()).splitlines())) < 50
+    assert changed_settings(config()) == []
     unknown = replace(wanted, preset="of tomorrow")
-    assert "--set" not in command(unknown)
+    assert "--set" not in train_command(unknown)
 
 
 def test_only_the_paths_that_differ_are_named():
@@ -349,23 +349,23 @@ def test_only_the_paths_that_differ_are_named():
         for path in unlike
     )
     assert differences([first, first]) == {}
-    assert readable(["[0.30971280802279927, 300.0]", None, "ab" * 16]) == ["[0.309713, 300]", None, "abababab"]
-    assert readable(["0.12345678", "0.12345679"]) == ["0.12345678", "0.12345679"]
-    assert readable(["0.1.2", "v1"]) == ["0.1.2", "v1"]
+    assert shortened(["[0.30971280802279927, 300.0]", None, "ab" * 16]) == ["[0.309713, 300]", None, "abababab"]
+    assert shortened(["0.12345678", "0.12345679"]) == ["0.12345678", "0.12345679"]
+    assert shortened(["0.1.2", "v1"]) == ["0.1.2", "v1"]
 
 
-def folder(name: str, facts: dict, config: RunConfig) -> reports.Folder:
+def folder(name: str, facts: dict, config: RunConfig) -> reports.RunFolder:
     evaluation = json.loads(json.dumps(EVALUATION))
     evaluation["quality"]["facts"] |= facts
     path = Path(name)
     Run.create(path, config)
     write(path, evaluation)
-    return reports.Folder.read(path)
+    return reports.RunFolder.read(path)
 
 
 def test_scores_are_compared_only_where_all_else_was_the_same():
     first = folder("a", {}, config())
-    assert why_scores_differ([first, folder("b", {"steps": 10}, config())]) == ""
+    assert why_not_compare_scores([first, folder("b", {"steps": 10}, config())]) == ""
     cases = {
         "c": ({"extractor": "learned"}, "extractor (lite0, learned)"),
         "d": ({"split": "all"}, "split (held-out, all)"),
@@ -374,33 +374,37 @@ def test_scores_are_compared_only_where_all_else_was_the_same():
         "g": ({"fingerprint": "other"}, "real pictures"),
     }
     for name, (facts, reason) in cases.items():
-        sentence = why_scores_differ([first, folder(name, facts, config())])
-        assert sentence == f"These scores can't be compared, since they differ in {reason}."
+        sentence = why_not_compare_scores([first, folder(name, facts, config())])
+        assert sentence == f"The scores can't be compared: they differ in {reason}."
     other = replace(config(), data=replace(config().data, fingerprint="0"))
-    assert "real pictures" in why_scores_differ([first, folder("h", {}, other)])
+    assert "real pictures" in why_not_compare_scores([first, folder("h", {}, other)])
     both = folder("i", {"split": "all", "samples": 50}, config())
-    cells = {row.name: [cell.best for cell in row.cells] for row in reports.measures([first, both])}
+    cells = {row.name: [cell.best for cell in row.cells] for row in reports.comparison_rows([first, both])}
     assert cells["KID-lite0"] == [False, False]
     worse = [{"name": "KID-lite0", "value": 0.5}, {"name": "recall", "value": 0.9, "better": "higher"}]
     write(Path("b"), {**EVALUATION, "quality": {**EVALUATION["quality"], "scores": worse}})
     cells = {
         row.name: [cell.best for cell in row.cells]
-        for row in reports.measures([first, reports.Folder.read(Path("b"))])
+        for row in reports.comparison_rows([first, reports.RunFolder.read(Path("b"))])
     }
     assert (cells["KID-lite0"], cells["recall"]) == ([True, False], [False, True])
     near = [{"name": "KID-lite0", "value": 0.02, "low": 0.0162, "high": 0.03}]
     write(Path("b"), {**EVALUATION, "quality": {**EVALUATION["quality"], "scores": near}})
     (kid,) = [
-        row for row in reports.measures([first, reports.Folder.read(Path("b"))]) if row.name == "KID-lite0"
+        row
+        for row in reports.comparison_rows([first, reports.RunFolder.read(Path("b"))])
+        if row.name == "KID-lite0"
     ]
     assert not any(cell.best for cell in kid.cells)  # 0.0071 to 0.0163 meets 0.0162 to 0.03
 
 
 def test_losses_are_compared_only_under_the_same_loss():
     first = folder("a", {}, config())
-    assert why_losses_differ([first, folder("b", {}, config("network.widths=[8, 16]"))]) == ""
-    assert "recipe.objective.loss" in why_losses_differ([first, folder("c", {}, config("objective.loss=l1"))])
-    assert "other pictures" in why_losses_differ([first, folder("d", {}, replace(config(), seed=3))])
+    assert why_not_compare_losses([first, folder("b", {}, config("network.widths=[8, 16]"))]) == ""
+    assert "recipe.objective.loss" in why_not_compare_losses(
+        [first, folder("c", {}, config("objective.loss=l1"))]
+    )
+    assert "other pictures" in why_not_compare_losses([first, folder("d", {}, replace(config(), seed=3))])
 
 
 # --- the command line ----------------------------------------------------------------------------------------
@@ -419,7 +423,7 @@ def test_report_on_the_command_line(run, capsys):
     assert "There is no run at" in refused(capsys, "report", "nowhere")
     assert "an .html file" in refused(capsys, "report", run, "--out", "page.pdf")
     Path("file").write_text("")
-    assert "refuses" in refused(capsys, "report", run, "--out", "file/page.html")
+    assert "Cannot write" in refused(capsys, "report", run, "--out", "file/page.html")
 
 
 def test_compare_on_the_command_line(run, capsys):
@@ -442,7 +446,7 @@ def test_compare_on_the_command_line(run, capsys):
     found, seen = rows(html), Seen(html)
     assert ["images seen", "48", "8"] in found
     assert "images seen 48 8" in " ".join(printed.out.split())
-    parameters = [f"{reports.Folder.read(Path(path)).parameters:,}" for path in (run, "colourful")]
+    parameters = [f"{reports.RunFolder.read(Path(path)).parameters:,}" for path in (run, "colourful")]
     assert ["parameters", *parameters] in found
     assert ["KID-lite0", "0.01172 0.0071 to 0.0163", "–"] in found
     assert ["data.channels", "1", "3"] in found
@@ -458,10 +462,10 @@ def test_the_pictures_of_a_comparison_are_those_of_generate(run):
     ok("generate", run, "--num-images", 2, "--num-steps", 2, "--out", "two.npz")
     with np.load("two.npz") as archive:
         wanted = archive["images"]
-    drawn = reports.draw(reports.Folder.read(run), 2, 2, "cpu")
+    drawn = reports.sample_seeds(reports.RunFolder.read(run), 2, 2, "cpu")
     assert ((drawn.permute(0, 2, 3, 1).numpy() * 255).round() == wanted).all()
     with pytest.raises(UnnoiseError, match="at least 1 seed"):
-        reports.draw(reports.Folder.read(run), 0, None, "cpu")
+        reports.sample_seeds(reports.RunFolder.read(run), 0, None, "cpu")
 
 
 def test_compare_refuses_in_one_sentence(run, capsys):
@@ -477,20 +481,23 @@ def test_compare_refuses_in_one_sentence(run, capsys):
 def test_runs_of_one_name_are_told_apart(run):
     for parent in ("a", "b"):
         shutil.copytree(run, Path(parent) / "run")
-    read = [reports.Folder.read(Path(path)) for path in ("a/run", "b/run", "mine")]
+    read = [reports.RunFolder.read(Path(path)) for path in ("a/run", "b/run", "mine")]
     assert reports.names_of(read[1:]) == ["run", "mine"]
     assert reports.names_of(read[:2]) == ["a/run", "b/run"]
     assert reports.names_of([read[0], read[0]]) == ["run (1)", "run (2)"]
     page = reports.compare(read[:2], [torch.rand(1, 1, 8, 8)] * 2)
     assert page.title == "a/run · b/run"
-    assert [part.text for part in page.sections if isinstance(part, Text)][-1].startswith("Nothing")
+    assert [part.text for part in page.sections if isinstance(part, Text)][-1].startswith("None: ")
     assert not any(isinstance(part, Code) for part in page.sections)
 
 
-def test_copies_are_never_ringed_as_the_best():
-    rows = [
-        QualityRow(step, 64 * step, 1.0 * step, kid, None, None, copied, None, "lite0")
-        for step, kid, copied in ((1, 3.0, 0.0), (2, 2.0, None), (3, 1.0, 0.5))
-    ]
-    assert best_of(rows).step == 2
-    assert best_of(rows[2:]).step == 3
+def test_samples_that_are_copies_are_never_ringed_as_the_best(run):
+    def ringed(shares: tuple[float, ...]) -> tuple[float, float]:
+        quality = [(n, 64 * n, n, 3.0 - n, 0, 3, share, 0.5, "lite0") for n, share in enumerate(shares)]
+        write(run, quality=quality)
+        (line,) = quality_chart(reports.RunFolder.read(run)).plots[0].lines
+        return line.ringed
+
+    assert ringed((0.0, 0.0, 0.0)) == (128, 1.0)
+    assert ringed((0.0, 0.0, 0.5)) == (64, 2.0)
+    assert ringed((0.5, 0.5, 0.5)) == (128, 1.0)

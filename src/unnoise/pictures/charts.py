@@ -1,6 +1,7 @@
 """A chart is quiet: thin lines, few ticks, names written beside the curves in their own colours."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -54,16 +55,26 @@ STYLE: dict[str, Any] = {
 }
 
 
+@contextmanager
+def house_style(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Settings of matplotlib for every chart of unnoise, and further ones, while a `with` block runs.
+
+    They start from matplotlib's defaults, so that a person's own matplotlibrc has no effect.
+    """
+    from matplotlib import rc_context, rcParamsDefault
+
+    # The backend is left out: it is theirs to choose, and no chart here needs one.
+    defaults: Any = {name: value for name, value in rcParamsDefault.items() if name != "backend"}
+    with rc_context(defaults | STYLE | dict(settings or {})):
+        yield
+
+
 def painted(draw: "Callable[[Figure], None]", inches: tuple[float, float]) -> Image.Image:
     """Calls `draw` with an empty figure in the house style and returns it as an RGB picture."""
-    from matplotlib import rc_context, rcParamsDefault
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    # From the defaults up: the person's own matplotlibrc changes nothing here, nor is it changed. The backend
-    # is theirs to choose, and this function needs none.
-    house: Any = {name: value for name, value in rcParamsDefault.items() if name != "backend"} | STYLE
-    with rc_context(house):
+    with house_style():
         figure = Figure(figsize=inches, dpi=DOTS_PER_INCH, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         draw(figure)

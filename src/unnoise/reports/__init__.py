@@ -1,19 +1,19 @@
-"""A page tells all about one run, or holds several side by side: one file that needs nothing but itself."""
+"""HTML reports: one page about a run, or one page that compares several runs."""
 
-from unnoise.reports.comparison import Measure, compare, draw, measures, names_of
-from unnoise.reports.folders import Folder
+from unnoise.reports.comparison import ComparisonRow, compare, comparison_rows, names_of, sample_seeds
 from unnoise.reports.page import Page, render, save_page
 from unnoise.reports.report import report
+from unnoise.reports.run_folder import RunFolder
 
 __all__ = [
-    "Folder",
-    "Measure",
+    "ComparisonRow",
     "Page",
+    "RunFolder",
     "compare",
-    "draw",
-    "measures",
+    "comparison_rows",
     "names_of",
     "render",
     "report",
+    "sample_seeds",
     "save_page",
 ]

@@ -1,201 +1,201 @@
-"""A chart in a page is vectors in the page's own colours: light on dark, dark on light, sharp at any size."""
+"""Line charts as SVG for a page: drawn by matplotlib, coloured by the page's style sheet."""
 
+import io
 import math
+import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from xml.etree import ElementTree as ET
 
-from unnoise.pictures.charts import spread_apart
-from unnoise.reports.figures import number
-from unnoise.reports.scales import Scale, fitted
+import numpy as np
+from jaxtyping import Float
 
+from unnoise.pictures.charts import COLOURS, FAINT, INK, RULE, Label, house_style, name_at_the_end
+from unnoise.pictures.loss_curves import scale_losses
+from unnoise.reports.number_text import number
+from unnoise.utils.text import printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Point: TypeAlias = tuple[float, float]
 Weight: TypeAlias = Literal["strong", "plain", "pale"]
 
-SERIES = 8
-"""So many colours of curves has the page's style sheet; further curves begin again."""
-
-_LETTER = 6.7  # pixels of a letter in a label, about
-_LINE = 15.0  # pixels from one line of a label to the next
-_MOST_POINTS = 400
+# The style sheet says what these are on a light and on a dark screen. The seventh colour of a curve is the ink.
+_VARIABLES = {colour: f"var(--series-{place})" for place, colour in enumerate(COLOURS, start=1)} | {
+    INK: "var(--ink)",
+    FAINT: "var(--muted)",
+    RULE: "var(--grid)",
+    "#ffffff": "var(--paper)",
+}
+_PIXELS_PER_INCH = 100  # so that 9 points are 12.5 pixels
+_LABEL = 36  # pixels of height that a curve's name and value take
+_WIDTHS: dict[Weight, float] = {"strong": 2.0, "plain": 1.4, "pale": 0.8}  # in points
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve through (x, y), and an interval (low, high) at each of its points where these are known.
+    """A curve through (x, y), with its confidence interval where that is known.
 
     Args:
         name: written at its end, with its last value; a curve without a name has no label.
-        points: (x, y); what is not finite is left out.
-        series: which colour.
-        weight: strong is what matters, pale lies behind.
-        dots: each point is a measurement on its own.
-        band: (low, high) at each point, or None.
-        ringed: the number of the point that is marked.
+        points: (x, y); points that are not finite are left out.
+        series: number of its colour; the colours repeat after the last one.
+        weight: strong for the curve that matters, pale for curves behind it.
+        dots: each point is marked by a dot.
+        band: (low, high) of the interval at each point; none where unknown.
+        ringed: a point that gets a ring.
     """
 
     name: str
-    points: tuple[tuple[float, float], ...]
+    points: tuple[Point, ...]
     series: int = 0
     weight: Weight = "plain"
     dots: bool = False
-    band: tuple[tuple[float, float] | None, ...] = ()
-    ringed: int | None = None
+    band: tuple[Point, ...] = ()
+    ringed: Point | None = None
 
 
 @dataclass(frozen=True)
-class Panel:
-    """Curves over one pair of axes, each with its unit in its title."""
+class Plot:
+    """Curves over one pair of axes.
+
+    Args:
+        x_title: quantity and unit of the horizontal axis.
+        y_title: the same of the vertical axis, which is logarithmic where positive values span more than a
+            factor of ten.
+        lines: the curves.
+        x_text: writes the numbers of the horizontal axis.
+        from_zero: the horizontal axis begins at 0.
+    """
 
     x_title: str
     y_title: str
     lines: tuple[Line, ...]
     x_text: Callable[[float], str] = number
-    y_text: Callable[[float], str] = number
     from_zero: bool = False
-    """The horizontal axis begins at 0, as time does."""
-    log: bool = True
-    """The vertical axis may be logarithmic, where the numbers ask for it."""
 
 
-class Tick(NamedTuple):
-    """A place on an axis, in pixels, and what is written there."""
+def svg(plot: Plot, width: int, height: int, title: str, identifier: str) -> str:
+    """An <svg> element to put into an HTML page, with colours, font and width left to the page.
 
-    place: float
-    text: str
+    The same plot always gives the same text.
 
-
-class Dot(NamedTuple):
-    """A measurement, in pixels."""
-
-    x: float
-    y: float
-    ringed: bool
-
-
-class Curve(NamedTuple):
-    """A line in pixels: the d of its path, that of its band, its dots, and its label."""
-
-    series: int
-    weight: Weight
-    path: str
-    band: str
-    dots: list[Dot]
-
-
-class EndLabel(NamedTuple):
-    """What stands beside a curve's end: its name, its last value, and where the name's line is, in pixels."""
-
-    text: str
-    value: str
-    y: float
-    series: int
-    weight: Weight
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A panel in pixels, as the template writes it down."""
-
-    width: float
-    height: float
-    left: float
-    top: float
-    right: float
-    bottom: float
-    x_ticks: list[Tick]
-    y_ticks: list[Tick]
-    x_title: str
-    y_title: str
-    curves: list[Curve]
-    labels: list[EndLabel]
-
-
-def draw(panel: Panel, width: float, height: float) -> Drawn | None:
-    """Lays a panel out on so many pixels; None where there is nothing finite to draw."""
-    lines = [line for line in map(_finite, panel.lines) if line.points]
-    if not lines:
-        return None
-    xs = [x for line in lines for x, _ in line.points]
-    ys = [y for line in lines for _, y in line.points]
-    ys += [y for line in lines for pair in line.band if pair for y in pair]
-    top, bottom = 30.0, height - 44.0
-    vertical = fitted(ys, bottom, top, margin=0.05, log=panel.log)
-    y_ticks = [Tick(vertical.place(tick), panel.y_text(tick)) for tick in vertical.ticks(int(height / 48))]
-    left = 12.0 + _LETTER * max((len(tick.text) for tick in y_ticks), default=1)
-    names = [(_shortened(line.name, width), panel.y_text(line.points[-1][1])) for line in lines if line.name]
-    room = _LETTER * max((len(text) for pair in names for text in pair), default=0)
-    right = width - 16.0 - room
-    horizontal = fitted([0.0, *xs] if panel.from_zero else xs, left, right)
-    x_ticks = [
-        Tick(horizontal.place(tick), panel.x_text(tick)) for tick in horizontal.ticks(int((right - left) / 56))
-    ]
-    return Drawn(  # in the order of its fields
-        *(width, height, left, top, right, bottom, x_ticks, y_ticks, panel.x_title, panel.y_title),
-        curves=[_curve(line, horizontal, vertical) for line in lines],
-        labels=_labels(lines, names, vertical),
-    )
-
-
-def _finite(line: Line) -> Line:
-    kept = [place for place, point in enumerate(line.points) if all(map(math.isfinite, point))]
-    band = tuple(_known(line.band[place]) for place in kept) if line.band else ()
-    ringed = kept.index(line.ringed) if line.ringed in kept else None
-    points = tuple(line.points[place] for place in kept)
-    return Line(line.name, points, line.series, line.weight, line.dots, band, ringed)
-
-
-def _known(pair: tuple[float, float] | None) -> tuple[float, float] | None:
-    return pair if pair is not None and all(map(math.isfinite, pair)) else None
-
-
-def _curve(line: Line, horizontal: Scale, vertical: Scale) -> Curve:
-    def place(x: float, y: float) -> tuple[float, float]:
-        return horizontal.place(x), vertical.place(y)
-
-    spots = [place(x, y) for x, y in line.points]
-    known = [(x, pair) for (x, _), pair in zip(line.points, line.band, strict=False) if pair is not None]
-    around = [place(x, low) for x, (low, _) in known] + [place(x, high) for x, (_, high) in reversed(known)]
-    alone = line.dots or len(spots) == 1  # a line through a single point is invisible
-    return Curve(
-        line.series % SERIES,
-        line.weight,
-        path_through([spots[kept] for kept in thinned([y for _, y in spots])]),
-        path_through(around) + "Z" if len(known) > 1 else "",
-        [Dot(x, y, number == line.ringed) for number, (x, y) in enumerate(spots)] if alone else [],
-    )
-
-
-def path_through(spots: Sequence[tuple[float, float]]) -> str:
-    """The d of an SVG path: `M1 2L3 4`, to a hundredth of a pixel."""
-    return "".join(f"{'L' if place else 'M'}{x:.2f} {y:.2f}" for place, (x, y) in enumerate(spots))
-
-
-def thinned(heights: Sequence[float], most: int = _MOST_POINTS) -> list[int]:
-    """Which points show the same curve: of each of `most` / 2 equal stretches the lowest and the highest.
-
-    The first and the last one stay, and all do where there are no more than `most`.
+    Args:
+        plot: the curves; one of them at least has a finite point.
+        width: in CSS pixels at which its letters have the size of the page's.
+        height: likewise; more where the curves' names need it.
+        title: what the chart shows, for screen readers.
+        identifier: an id that nothing else on the page has; all ids inside begin with it.
     """
-    if len(heights) <= most:
-        return list(range(len(heights)))
-    stretches, kept = most // 2, {0, len(heights) - 1}
-    for stretch in range(stretches):
-        inside = range(stretch * len(heights) // stretches, (stretch + 1) * len(heights) // stretches)
-        kept |= {min(inside, key=heights.__getitem__), max(inside, key=heights.__getitem__)}
-    return sorted(kept)
+    packed = io.BytesIO()
+    settings = {"svg.fonttype": "none", "svg.hashsalt": "unnoise", "text.parse_math": False}
+    with house_style(settings), warnings.catch_warnings():
+        # Letters that matplotlib's font lacks: the page's font writes them.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure_of(plot, width, height).savefig(packed, format="svg", transparent=True)
+    root = ET.fromstring(packed.getvalue())  # noqa: S314 (of matplotlib's own making)
+    _adapt(root, identifier)
+    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-labelledby": identifier}
+    named = ET.Element("title", {"id": identifier})
+    named.text = printable(title)
+    root.insert(0, named)
+    return ET.tostring(root, encoding="unicode")
 
 
-def _shortened(name: str, width: float) -> str:
-    most = max(10, int(width / 30))
-    return name if len(name) <= most else name[: most - 1] + "…"
+def figure_of(plot: Plot, width: int, height: int) -> "Figure":
+    """The matplotlib figure of a plot, for screens of 100 pixels an inch."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    named = sum(bool(line.name) for line in plot.lines)
+    inches = width / _PIXELS_PER_INCH, max(height, 80 + _LABEL * named) / _PIXELS_PER_INCH
+    figure = Figure(figsize=inches, layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(plot.y_title, fontsize=9.0)
+    axes.set_xlabel(plot.x_title, loc="right")
+    axes.grid(visible=False, axis="x")
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0.0)
+    axes.margins(x=0.0)
+    tables = [(line, table) for line in plot.lines if len(table := _finite(line))]
+    for line, table in tables:
+        _draw(axes, line, table)
+    if plot.from_zero:
+        axes.set_xlim(left=0.0)
+    heights = np.concatenate([table[:, 1:].ravel() for _, table in tables])
+    axes.xaxis.set_major_locator(MaxNLocator(max(2, width // 90)))
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(lambda value, _: plot.x_text(round(value, 12)))
+    axes.yaxis.set_major_formatter(lambda value, _: number(round(value, 12)))
+    scale_losses(axes, heights[np.isfinite(heights)])
+    _name(axes, tables, max(10, width // 30), _LABEL / (inches[1] * _PIXELS_PER_INCH - 75))
+    return figure
 
 
-def _labels(lines: Sequence[Line], names: Sequence[tuple[str, str]], vertical: Scale) -> list[EndLabel]:
-    """The labels at the curves' ends, moved as little as keeps them apart."""
-    named = [line for line in lines if line.name]
-    length = vertical.start - vertical.end
-    heights = [(vertical.start - vertical.place(line.points[-1][1])) / length for line in named]
-    apart = spread_apart(heights, 2.3 * _LINE / length)
-    return [
-        EndLabel(text, value, vertical.start - height * length, line.series % SERIES, line.weight)
-        for line, (text, value), height in zip(named, names, apart, strict=True)
-    ]
+def _finite(line: Line) -> Float[np.ndarray, "points 4"]:
+    """x, y, low, high of each finite point; low and high are nan where unknown."""
+    unknown = (math.nan, math.nan)
+    rows = [(*point, *(band or unknown)) for point, band in zip_longest(line.points, line.band)]
+    table = np.array(rows, dtype=np.float64).reshape(-1, 4)
+    return table[np.isfinite(table[:, :2]).all(axis=1)]
+
+
+def _draw(axes: "Axes", line: Line, table: Float[np.ndarray, "points 4"]) -> None:
+    x, y, low, high = table.T
+    colour = COLOURS[line.series % len(COLOURS)]
+    dot: dict[str, Any] = {"marker": "o", "markeredgecolor": "white", "markeredgewidth": 0.8}
+    dotted = line.dots or len(x) == 1  # a line through a single point is invisible
+    style: dict[str, Any] = {"color": colour, "linewidth": _WIDTHS[line.weight], "clip_on": False}
+    style |= {"alpha": 0.4 if line.weight == "pale" else 1.0, "markersize": 4.5}
+    axes.plot(x, y, **style, **(dot if dotted else {}))
+    known = np.isfinite(low) & np.isfinite(high)
+    if known.any():
+        axes.fill_between(x, low, high, where=known, color=colour, alpha=0.16, linewidth=0.0)
+    if line.ringed is not None:
+        ring: dict[str, Any] = {"marker": "o", "markerfacecolor": "white", "markeredgewidth": 1.8}
+        axes.plot(*line.ringed, color=colour, clip_on=False, markersize=8.0, zorder=3.0, **ring)
+
+
+def _name(
+    axes: "Axes", tables: Sequence[tuple[Line, Float[np.ndarray, "points 4"]]], letters: int, distance: float
+) -> None:
+    """Writes each curve's name and last value at its right end."""
+    labels = []
+    for line, table in tables:
+        if line.name:
+            height = float((axes.transScale + axes.transLimits).transform(table[-1, :2])[1])
+            text = f"{_shortened(printable(line.name), letters)}\n{number(float(table[-1, 1]))}"
+            labels.append(Label(text, height, COLOURS[line.series % len(COLOURS)]))
+    name_at_the_end(axes, labels, distance)
+
+
+def _shortened(name: str, letters: int) -> str:
+    return name if len(name) <= letters else name[: letters - 1] + "…"
+
+
+def _adapt(element: ET.Element, identifier: str) -> None:
+    """Leaves colours to the page, makes ids this chart's own, and drops what only matplotlib needs."""
+    element.tag = element.tag.rpartition("}")[2]
+    element.text, element.tail = (element.text if element.tag == "text" else None), None
+    attributes = {name.rpartition("}")[2]: value for name, value in element.attrib.items()}
+    attributes.pop("clip-path", None)  # nothing is drawn outside the axes
+    if element.tag == "g":
+        attributes.pop("id", None)
+    if "id" in attributes:
+        attributes["id"] = f"{identifier}-{attributes['id']}"
+    if "href" in attributes:
+        attributes["href"] = f"#{identifier}-{attributes['href'][1:]}"
+    if "style" in attributes:
+        attributes["style"] = re.sub(
+            "#[0-9a-f]{6}", lambda found: _VARIABLES.get(found[0], found[0]), attributes["style"]
+        )
+    element.attrib = attributes
+    for child in list(element):
+        _adapt(child, identifier)
+        if child.tag in {"metadata", "style", "clipPath"} or (child.tag in {"g", "defs"} and not len(child)):
+            element.remove(child)

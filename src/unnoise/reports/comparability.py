@@ -1,13 +1,16 @@
-"""Scores can be compared where everything but the samples was the same; otherwise a sentence says why not."""
+"""Whether scores and held-out losses of several runs can be compared, and if not, why.
+
+Scores can be compared where everything but the samples was the same, such as extractor and real pictures.
+"""
 
 from collections.abc import Mapping, Sequence
 
-from unnoise.reports.folders import Folder
-from unnoise.reports.measures import fact_text
+from unnoise.reports.evaluation_tables import fact_text
+from unnoise.reports.run_folder import RunFolder
 from unnoise.reports.settings import flat
 from unnoise.runs.conversion import plain
 
-# Each condition under the names by which it may be noted.
+# Each condition, and the names that it may have in evaluation.json.
 _CONDITIONS = {
     "extractor": ("extractor",),
     "split": ("split",),
@@ -18,15 +21,15 @@ _CONDITIONS = {
 }
 _PICTURES = ("fingerprint", "reference fingerprint", "references fingerprint", "data fingerprint")
 
-# What a loss depends on, besides what was learned.
+# Settings on which a loss depends, apart from how well the network has learned.
 _LOSS = (
     *("recipe.objective.", "recipe.noise_levels.", "recipe.schedule.", "normalizer."),
     *("data.fingerprint", "data.held_out", "data.height", "data.width", "data.channels"),
 )
 
 
-def why_scores_differ(folders: Sequence[Folder]) -> str:
-    """Why the scores of these runs can't be compared, in one sentence; empty where they can be."""
+def why_not_compare_scores(folders: Sequence[RunFolder]) -> str:
+    """The reason why the scores of these runs can't be compared, as a sentence; empty where they can be."""
     scored = [folder for folder in folders if folder.evaluation.quality is not None]
     if len(scored) < 2:
         return ""
@@ -38,32 +41,30 @@ def why_scores_differ(folders: Sequence[Folder]) -> str:
     reasons = [f"{condition} ({values})" for condition, values in unlike.items()]
     if len({_fingerprint(folder) for folder in scored}) > 1:
         reasons.append("real pictures")
-    return f"These scores can't be compared, since they differ in {_listed(reasons)}." if reasons else ""
+    return f"The scores can't be compared: they differ in {_listed(reasons)}." if reasons else ""
 
 
-def why_losses_differ(folders: Sequence[Folder]) -> str:
-    """Why the held-out losses of these runs can't be compared, in one sentence; empty where they can be."""
+def why_not_compare_losses(folders: Sequence[RunFolder]) -> str:
+    """The reason why the held-out losses of these runs can't be compared; empty where they can be."""
     leaves = [flat(plain(folder.run.config)) for folder in folders]
     paths = dict.fromkeys(path for each in leaves for path in each if path.startswith(_LOSS))
     unlike = [path for path in paths if len({each.get(path) for each in leaves}) > 1]
     if unlike:
         few = [*unlike[:4], f"{len(unlike) - 4} more"] if len(unlike) > 5 else unlike
-        return f"The held-out losses can't be compared, since the runs differ in {_listed(few)}."
+        return f"The held-out losses can't be compared: the runs differ in {_listed(few)}."
     if len({folder.run.config.seed for folder in folders}) > 1:
-        return (
-            "Seeds differ, so each run held out other pictures: small differences of the losses mean nothing."
-        )
+        return "The seeds differ, so each run held out other pictures: ignore small differences of the losses."
     return ""
 
 
-def _fact(folder: Folder, names: Sequence[str]) -> str | None:
+def _fact(folder: RunFolder, names: Sequence[str]) -> str | None:
     quality = folder.evaluation.quality
     facts: Mapping[str, object] = quality.facts if quality else {}
     known = {str(name).replace("_", " ").lower(): value for name, value in facts.items()}
     return next((fact_text(known[name]) for name in names if known.get(name) is not None), None)
 
 
-def _fingerprint(folder: Folder) -> str:
+def _fingerprint(folder: RunFolder) -> str:
     return _fact(folder, _PICTURES) or folder.run.config.data.fingerprint
 
 

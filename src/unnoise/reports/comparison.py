@@ -1,4 +1,4 @@
-"""Runs beside one another: the same seeds, the same numbers, and what they were told differently."""
+"""Comparison page of several runs: samples of the same seeds, scores, curves, and differing settings."""
 
 import shlex
 from collections.abc import Sequence
@@ -10,34 +10,34 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unnoise import pictures
-from unnoise.reports.comparability import why_losses_differ, why_scores_differ
+from unnoise.reports.comparability import why_not_compare_losses, why_not_compare_scores
 from unnoise.reports.curves import compared_losses, compared_quality
-from unnoise.reports.figures import MISSING, between, count, duration, number, percent
-from unnoise.reports.folders import Folder
+from unnoise.reports.number_text import MISSING, between, count, duration, number, percent
 from unnoise.reports.page import Cell, Gallery, Heading, Page, Picture, Section, Table, Text
-from unnoise.reports.records import Interval
+from unnoise.reports.records import Estimate
 from unnoise.reports.report import described
-from unnoise.reports.settings import differences, readable
+from unnoise.reports.run_folder import RunFolder
+from unnoise.reports.settings import differences, shortened
 from unnoise.utils.errors import require
 
-SomeImages: TypeAlias = Float[Tensor, "_ _ _ _"]
-"""Pictures in [0, 1] of one run, (N, C, H, W); those of another may have another shape."""
+Samples: TypeAlias = Float[Tensor, "_ _ _ _"]
+"""Samples of one run in [0, 1], (N, C, H, W); those of another run may have another shape."""
 
-_BOLD = "Bold: the best beyond doubt, since its 95% interval meets no other."
+_BOLD = "Bold: the best, where its 95% interval overlaps no other."
 
 _TILE = 128
-"""Pixels to which small pictures are enlarged, by a whole factor."""
+"""Size in pixels to which small pictures are enlarged, by a whole factor."""
 
 
-class Measure(NamedTuple):
-    """A row of the table: its name, a cell for each run, and whether its best cell is marked."""
+class ComparisonRow(NamedTuple):
+    """Row of the comparison table: the name of a measure, and a cell for each run."""
 
     name: str
     cells: list[Cell]
 
 
-def names_of(folders: Sequence[Folder]) -> list[str]:
-    """The runs' names; where two are the same, as much of their paths as tells them apart."""
+def names_of(folders: Sequence[RunFolder]) -> list[str]:
+    """Names of the runs: their folders' names, with as much of the paths as tells them apart."""
     parts = [folder.run.path.resolve().parts for folder in folders]
     for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(each[-length:]) for each in parts]
@@ -46,31 +46,40 @@ def names_of(folders: Sequence[Folder]) -> list[str]:
     return [f"{folder.name} ({place})" for place, folder in enumerate(folders, start=1)]
 
 
-def draw(folder: Folder, count: int, num_steps: int | None, device: torch.device | str) -> SomeImages:
-    """The pictures of the seeds 0, 1, ... by the run's averaged weights, on the CPU.
+def sample_seeds(folder: RunFolder, count: int, num_steps: int | None, device: torch.device | str) -> Samples:
+    """Samples of the seeds 0, 1, ... from a run's averaged weights, moved to the CPU.
 
-    As the run samples, in its own number of steps unless another is given; classes in turn, where it knows
-    some.
+    Args:
+        folder: the run; its own sampler is used, and its classes in turn where it has some.
+        count: number of seeds.
+        num_steps: sampling steps; None for the run's own number.
+        device: where the network runs.
 
     Raises:
-        UnnoiseError: for fewer than 1 picture, or a run without weights.
+        UnnoiseError: for fewer than 1 seed, or a run without weights.
     """
-    require(count >= 1, f"Runs are compared on at least 1 seed, but {count} were asked for.")
+    require(count >= 1, f"A comparison needs at least 1 seed, but got {count}.")
     config = folder.run.config
     sampling = config.recipe.sampling
     sampling = sampling if num_steps is None else replace(sampling, num_steps=num_steps)
-    diffusion = folder.run.load(device)
-    return diffusion.generate(count, sampling=sampling, classes=config.classes(range(count))).cpu()
+    return (
+        folder.run.load(device).generate(count, sampling=sampling, classes=config.classes(range(count))).cpu()
+    )
 
 
-def compare(folders: Sequence[Folder], drawn: Sequence[SomeImages]) -> Page:
-    """The page of several runs, with the pictures that each has drawn of the same seeds."""
+def compare(folders: Sequence[RunFolder], samples: Sequence[Samples]) -> Page:
+    """The comparison page of several runs.
+
+    Args:
+        folders: the runs.
+        samples: those of each run, of the same seeds.
+    """
     names = names_of(folders)
-    scores, losses = why_scores_differ(folders), why_losses_differ(folders)
-    rows = tuple((Cell(measure.name), *measure.cells) for measure in measures(folders))
+    scores, losses = why_not_compare_scores(folders), why_not_compare_losses(folders)
+    rows = tuple((Cell(row.name), *row.cells) for row in comparison_rows(folders))
     sections: list[Section] = [
-        Heading("The same seeds"),
-        _gallery(names, drawn),
+        Heading("Samples of the same seeds"),
+        _gallery(names, samples),
         Heading("Numbers"),
         Table(("", *names), rows, caption=_BOLD),
         *(Text(sentence) for sentence in (scores, losses) if sentence),
@@ -78,25 +87,25 @@ def compare(folders: Sequence[Folder], drawn: Sequence[SomeImages]) -> Page:
     ]
     charts = [chart for chart in (compared_losses(folders, names), compared_quality(folders, names)) if chart]
     if charts:
-        sections += [Heading("On the way"), *charts]
-    sections += [Heading("What differs in config.json"), _differing(folders, names)]
+        sections += [Heading("During training"), *charts]
+    sections += [Heading("Differences in config.json"), _differing(folders, names)]
     lead = "; ".join(dict.fromkeys(described(folder) for folder in folders))
     return Page(" · ".join(names), f"{count(len(folders), 'run')}: {lead}.", tuple(sections))
 
 
-def measures(folders: Sequence[Folder]) -> list[Measure]:
-    """The rows of the table; the best of a row is marked where its numbers can be compared."""
+def comparison_rows(folders: Sequence[RunFolder]) -> list[ComparisonRow]:
+    """Rows of the comparison table; the best cell is marked in rows whose numbers can be compared."""
     lasts = [folder.last for folder in folders]
     rows = [
-        Measure("images seen", [Cell(f"{last.images:,}" if last else MISSING) for last in lasts]),
-        Measure("time", [Cell(duration(last.seconds) if last else MISSING) for last in lasts]),
-        Measure("parameters", [Cell(f"{folder.parameters:,}") for folder in folders]),
+        ComparisonRow("images seen", [Cell(f"{last.images:,}" if last else MISSING) for last in lasts]),
+        ComparisonRow("time", [Cell(duration(last.seconds) if last else MISSING) for last in lasts]),
+        ComparisonRow("parameters", [Cell(f"{folder.parameters:,}") for folder in folders]),
     ]
-    losses = [Interval(folder.held_out[-1][1]) if folder.held_out else None for folder in folders]
-    fair = not why_losses_differ(folders)
+    losses = [Estimate(folder.held_out[-1][1]) if folder.held_out else None for folder in folders]
+    fair = not why_not_compare_losses(folders)
     rows.append(_measure("held-out loss", losses, "lower" if fair else None))
     bits = [folder.evaluation.bits_per_dim.get("total") for folder in folders]
-    errors = [_within(each.mean, each.standard_error) if each else None for each in bits]
+    errors = [_normal_interval(each.mean, each.standard_error) if each else None for each in bits]
     same = len({folder.run.config.data.fingerprint for folder in folders}) == 1
     rows.append(_measure("bits/dim", errors, "lower" if same else None))
     rows += _scores(folders)
@@ -106,13 +115,13 @@ def measures(folders: Sequence[Folder]) -> list[Measure]:
     return [row for row in rows if any(cell.text != MISSING for cell in row.cells)]
 
 
-def _within(mean: float, error: float | None) -> Interval:
-    # 1.96 standard errors hold 95% of a normal distribution.
-    return Interval(mean) if error is None else Interval(mean, mean - 1.96 * error, mean + 1.96 * error)
+def _normal_interval(mean: float, error: float | None) -> Estimate:
+    # 95% of a normal distribution lie within 1.96 standard deviations.
+    return Estimate(mean) if error is None else Estimate(mean, mean - 1.96 * error, mean + 1.96 * error)
 
 
-def _scores(folders: Sequence[Folder]) -> list[Measure]:
-    fair = not why_scores_differ(folders)
+def _scores(folders: Sequence[RunFolder]) -> list[ComparisonRow]:
+    fair = not why_not_compare_scores(folders)
     known = [
         {score.name: score for score in folder.evaluation.quality.scores} if folder.evaluation.quality else {}
         for folder in folders
@@ -126,9 +135,9 @@ def _scores(folders: Sequence[Folder]) -> list[Measure]:
 
 
 def _measure(
-    name: str, values: Sequence[Interval | None], better: str | None, *, percents: bool = False
-) -> Measure:
-    """A row of numbers with their intervals; `better` says which end is marked, None marks none."""
+    name: str, values: Sequence[Estimate | None], better: str | None, *, percents: bool = False
+) -> ComparisonRow:
+    """A row of numbers with their intervals; `better` is "lower" or "higher", or None to mark no cell."""
     best = _best(values, better) if better else None
     write = percent if percents else number
     cells = [
@@ -137,11 +146,11 @@ def _measure(
         else Cell(write(value.value), between(value.low, value.high, percents=percents), place == best)
         for place, value in enumerate(values)
     ]
-    return Measure(name, cells)
+    return ComparisonRow(name, cells)
 
 
-def _best(values: Sequence[Interval | None], better: str) -> int | None:
-    """Which is better than all others beyond doubt: no other interval meets its own."""
+def _best(values: Sequence[Estimate | None], better: str) -> int | None:
+    """The number of the best value, where its interval overlaps no other; else None."""
     sign = -1.0 if better == "higher" else 1.0
     ends: list[tuple[float, float, int]] = []
     for place, value in enumerate(values):
@@ -153,10 +162,10 @@ def _best(values: Sequence[Interval | None], better: str) -> int | None:
     return ends[0][2] if clear else None
 
 
-def _gallery(names: Sequence[str], drawn: Sequence[SomeImages]) -> Gallery:
-    seeds = len(drawn[0])
+def _gallery(names: Sequence[str], samples: Sequence[Samples]) -> Gallery:
+    seeds = len(samples[0])
     rows = []
-    for name, images in zip(names, drawn, strict=True):
+    for name, images in zip(names, samples, strict=True):
         shown = images if images.shape[1] <= 4 else images[:, :3]
         scale = max(1, _TILE // max(shown.shape[2:]))
         tiles = tuple(
@@ -164,11 +173,11 @@ def _gallery(names: Sequence[str], drawn: Sequence[SomeImages]) -> Gallery:
             for seed, image in enumerate(shown)
         )
         rows.append((name, tiles))
-    caption = "Each column begins with the same noise, as far as the runs' pictures have the same size."
+    caption = "Each column starts from the same noise, for runs whose pictures have the same size."
     return Gallery(tuple(f"seed {seed}" for seed in range(seeds)), tuple(rows), caption)
 
 
-def _missing(folders: Sequence[Folder]) -> list[Section]:
+def _missing(folders: Sequence[RunFolder]) -> list[Section]:
     unmeasured = [folder for folder in folders if folder.evaluation.quality is None]
     return [
         Text(f"{folder.name} has no scores yet:", shlex.join(["unnoise", "evaluate", str(folder.run.path)]))
@@ -176,12 +185,12 @@ def _missing(folders: Sequence[Folder]) -> list[Section]:
     ]
 
 
-def _differing(folders: Sequence[Folder], names: Sequence[str]) -> Section:
+def _differing(folders: Sequence[RunFolder], names: Sequence[str]) -> Section:
     unlike = differences([folder.run.config for folder in folders])
     if not unlike:
-        return Text("Nothing: the runs were told the same.")
+        return Text("None: the runs have the same settings.")
     rows = tuple(
-        (Cell(path), *(Cell(MISSING if value is None else value) for value in readable(values)))
+        (Cell(path), *(Cell(MISSING if value is None else value) for value in shortened(values)))
         for path, values in unlike.items()
     )
     return Table(("path", *names), rows, words=frozenset(range(len(names) + 1)))

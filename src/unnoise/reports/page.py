@@ -1,4 +1,4 @@
-"""A page is a title and a list of sections; it becomes one file that needs nothing but itself."""
+"""HTML page made of sections: one file with its style, pictures and charts inside."""
 
 import base64
 import io
@@ -12,32 +12,32 @@ import jinja2
 from PIL import Image
 
 from unnoise import __version__
-from unnoise.reports.charts import Drawn, Panel, draw
-from unnoise.utils.files import writable
+from unnoise.reports.charts import Plot, svg
+from unnoise.utils.files import atomic_write
 from unnoise.utils.text import printable
 
 Tone: TypeAlias = Literal["good", "bad", "plain"]
 
 _SMALL = 480
-"""Pictures of fewer pixels than this are enlarged by a whole factor, each pixel a sharp square."""
+"""Pictures smaller than this many pixels are enlarged by a whole factor, with sharp pixels."""
 
 
 @dataclass(frozen=True)
 class Heading:
-    """Begins a part of the page, and is in its list of contents."""
+    """Heading of a part of the page, with an entry in its list of contents."""
 
     text: str
     kind: ClassVar[str] = "heading"
 
     @property
     def anchor(self) -> str:
-        """What a link to it is called."""
+        """Its id, for links."""
         return re.sub(r"[^a-z0-9]+", "-", self.text.lower()).strip("-")
 
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; `code` is what to type."""
+    """Paragraph, followed by a command to type where `code` is given."""
 
     text: str
     code: str = ""
@@ -46,7 +46,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What matters most, in a sentence under a word."""
+    """Main finding about a run: a sentence under a title, coloured by its tone."""
 
     title: str
     text: str
@@ -56,7 +56,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Verdicts beside one another."""
+    """Verdicts, side by side."""
 
     verdicts: tuple[Verdict, ...]
     kind: ClassVar[str] = "verdicts"
@@ -64,7 +64,7 @@ class Verdicts:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names and what they are."""
+    """List of names with their values."""
 
     facts: tuple[tuple[str, str], ...]
     kind: ClassVar[str] = "facts"
@@ -72,7 +72,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Cell:
-    """A value, what stands small beneath it (its interval), and whether it is the best of its row."""
+    """Cell of a table: a value, small text beneath it (its interval), and whether it is the best of its row."""
 
     text: str
     beneath: str = ""
@@ -81,12 +81,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under titles; the first column names the rows, and numbers stand at the right.
+    """Table whose first column names the rows; numbers are aligned at the right.
 
     Args:
         titles: of all columns.
         rows: as long as the titles.
-        words: the columns that hold words, not numbers.
+        words: the columns that hold words instead of numbers.
         caption: what it shows.
     """
 
@@ -99,7 +99,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture, what it shows for those who can't see it, and its caption."""
+    """Picture with a caption; `alt` describes it for screen readers."""
 
     image: Image.Image
     alt: str
@@ -108,28 +108,28 @@ class Picture:
 
     @cached_property
     def uri(self) -> str:
-        """The picture itself, as an address."""
+        """The picture as a data URI."""
         packed = io.BytesIO()
         self.image.save(packed, format="PNG", optimize=True)
         return "data:image/png;base64," + base64.b64encode(packed.getvalue()).decode("ascii")
 
     @property
     def factor(self) -> int:
-        """By how much it is enlarged on the page."""
+        """The factor by which it is enlarged on the page."""
         return max(1, _SMALL // max(self.image.size))
 
 
 @dataclass(frozen=True)
-class Beside:
-    """Pictures beside one another, where the screen is wide enough."""
+class PictureRow:
+    """Pictures side by side, where the screen is wide enough."""
 
     pictures: tuple[Picture, ...]
-    kind: ClassVar[str] = "beside"
+    kind: ClassVar[str] = "picture_row"
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Rows of pictures under common titles: seeds across, runs down; each row keeps its own size."""
+    """Grid of pictures: a row for each run, a column for each seed; each row keeps its own picture size."""
 
     titles: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Picture, ...]], ...]
@@ -139,26 +139,34 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Chart:
-    """One panel or two beside one another, with what they show in words."""
+    """One plot, or two beside one another.
+
+    Args:
+        title: of both.
+        plots: what is drawn.
+        alt: what they show, for screen readers.
+        caption: how to read them.
+    """
 
     title: str
-    panels: tuple[Panel, ...]
+    plots: tuple[Plot, ...]
     alt: str
     caption: str = ""
     kind: ClassVar[str] = "chart"
 
-    @property
-    def drawn(self) -> list[tuple[str, Drawn]]:
-        """Each panel twice: for desks and for phones, where letters must not shrink with the page."""
-        wide = (900.0, 340.0) if len(self.panels) == 1 else (440.0, 300.0)
-        sizes = {"wide": wide, "narrow": (340.0, 280.0)}
-        both = [(name, draw(panel, *size)) for panel in self.panels for name, size in sizes.items()]
-        return [(name, panel) for name, panel in both if panel is not None]
+    def drawings(self, identifier: str) -> list[tuple[str, str]]:
+        """Each plot twice, as (CSS class, SVG): for wide screens, and for phones with letters as large."""
+        wide = (900, 340) if len(self.plots) == 1 else (440, 300)
+        return [
+            (name, svg(plot, *size, title=self.alt, identifier=f"{identifier}-{name}-{number}"))
+            for number, plot in enumerate(self.plots, start=1)
+            for name, size in (("wide", wide), ("narrow", (340, 280)))
+        ]
 
 
 @dataclass(frozen=True)
 class Code:
-    """What to type, or a file's text; long lines are wrapped, or else scrolled."""
+    """Block of code; long lines are wrapped if `wraps`, else scrolled."""
 
     text: str
     wraps: bool = False
@@ -166,22 +174,22 @@ class Code:
 
 
 @dataclass(frozen=True)
-class Folded:
-    """Sections that are shown when asked for."""
+class Details:
+    """Sections that are folded away until the title is clicked."""
 
     title: str
     sections: "tuple[Section, ...]"
-    kind: ClassVar[str] = "folded"
+    kind: ClassVar[str] = "details"
 
 
 Section: TypeAlias = (
-    Heading | Text | Verdicts | Facts | Table | Picture | Beside | Gallery | Chart | Code | Folded
+    Heading | Text | Verdicts | Facts | Table | Picture | PictureRow | Gallery | Chart | Code | Details
 )
 
 
 @dataclass(frozen=True)
 class Page:
-    """A title, what stands under it, and the sections."""
+    """Title of a page, the line under it, and its sections."""
 
     title: str
     lead: str
@@ -189,22 +197,22 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """The page's HTML: no script, nothing from elsewhere, light or dark as the reader's screen is."""
+    """The HTML of a page: no script, nothing to load, light or dark as the reader's screen is set."""
     return _template().render(page=page, version=__version__)
 
 
 def save_page(page: Page, path: Path) -> None:
-    """Writes the page, whole or not at all.
+    """Writes a page to a file; one that is there stays until the new one is complete.
 
     Raises:
-        UnnoiseError: for a path that can't be written.
+        UnnoiseError: when the file can't be written.
     """
     text = render(page)
-    with writable(path) as file:
+    with atomic_write(path) as file:
         file.write_text(text, encoding="utf-8")
 
 
-def _shown(value: object) -> object:
+def _without_control_characters(value: object) -> object:
     return printable(value, lines=True) if type(value) is str else value
 
 
@@ -213,7 +221,7 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("unnoise.reports"),
         autoescape=True,
-        finalize=_shown,
+        finalize=_without_control_characters,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

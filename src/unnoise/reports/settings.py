@@ -1,4 +1,4 @@
-"""A run's config.json is a command that was typed, and two of them differ in a few paths."""
+"""Settings of a run as an `unnoise train` command, and the differences between several config.json."""
 
 import json
 import re
@@ -12,11 +12,11 @@ from unnoise.runs.presets import recipe
 from unnoise.utils.errors import UnnoiseError
 
 _WIDTH = 44
-"""Letters in a line of a command, so that it can be read on a phone."""
+"""Characters in a line of a command, so that it fits on a phone."""
 
 
-def command(config: RunConfig) -> str:
-    """What to type to train the same again: the preset, and every choice that is not the preset's."""
+def train_command(config: RunConfig) -> str:
+    """The command that trains the same again: the preset, and every setting that differs from it."""
     data, budget = config.data, config.budget
     options = [
         ["--preset", config.preset],
@@ -37,14 +37,14 @@ def command(config: RunConfig) -> str:
         options.append(["--precision", config.precision])
     if data.labels is not None:
         options.append(["--labels", data.labels])
-    changes = changed(config)
+    changes = changed_settings(config)
     if changes:
         options += [["--set", changes[0]], *([change] for change in changes[1:])]
     return _wrapped([["unnoise", "train", data.source], *options])
 
 
 def _wrapped(groups: Sequence[Sequence[str]]) -> str:
-    """The words for a shell, in lines that go on after a backslash; an option stays with its value."""
+    """A shell command in lines that end in a backslash; an option stays on a line with its value."""
     lines = [""]
     for group in map(shlex.join, groups):
         if lines[-1] and len(lines[-1]) + len(group) >= _WIDTH:
@@ -53,8 +53,8 @@ def _wrapped(groups: Sequence[Sequence[str]]) -> str:
     return " \\\n".join(lines)
 
 
-def changed(config: RunConfig) -> list[str]:
-    """Where the recipe is not the preset's, as `--set` takes it; none of a preset that this unnoise lacks."""
+def changed_settings(config: RunConfig) -> list[str]:
+    """Settings that differ from the preset, as `--set` takes them; empty for an unknown preset."""
     data = config.data
     try:
         preset = recipe(config.preset, data.channels, data.height, data.width)
@@ -78,7 +78,7 @@ def _unlike(before: object, after: object, path: str = "") -> list[tuple[str, ob
 
 
 def _word(value: object) -> str:
-    # A word stands for itself, unless JSON reads it otherwise.
+    # A word needs no quotes, unless JSON would read it as a constant.
     word = isinstance(value, str) and re.fullmatch(r"[a-z][\w-]*", value) and value not in _JSON_WORDS
     return str(value) if word else _packed(value)
 
@@ -91,7 +91,7 @@ def _packed(value: object) -> str:
 
 
 def flat(values: object, path: str = "") -> dict[str, str]:
-    """Every leaf of nested settings under its path: {"recipe.objective.loss": "l2", ...}."""
+    """Nested settings as one level, by path: {"recipe.objective.loss": "l2", ...}."""
     if isinstance(values, dict) and values:
         leaves: dict[str, str] = {}
         for name, value in values.items():
@@ -101,21 +101,21 @@ def flat(values: object, path: str = "") -> dict[str, str]:
 
 
 def differences(configs: Sequence[RunConfig]) -> dict[str, list[str | None]]:
-    """The paths of config.json at which these runs differ, with each one's value; None where one has none."""
+    """The paths at which config.json differs between runs, with each run's value, or None where it has none."""
     leaves = [flat(plain(config)) for config in configs]
     paths = list(dict.fromkeys(path for each in leaves for path in each))
     values = {path: [each.get(path) for each in leaves] for path in paths}
     return {path: each for path, each in values.items() if len(set(each)) > 1}
 
 
-def readable(values: Sequence[str | None]) -> list[str | None]:
-    """The same values, numbers to six digits and hashes to eight, as long as that tells the same apart."""
-    short = [None if value is None else _LONG.sub(_shortened, value) for value in values]
+def shortened(values: Sequence[str | None]) -> list[str | None]:
+    """Values with numbers cut to six digits and hashes to eight, unless different values would look alike."""
+    short = [None if value is None else _LONG.sub(_short, value) for value in values]
     return short if len(set(short)) == len(set(values)) else list(values)
 
 
 _LONG = re.compile(r"\b[0-9a-f]{16,}\b|-?\b\d+\.\d+(?:e-?\d+)?\b")
 
 
-def _shortened(found: re.Match[str]) -> str:
+def _short(found: re.Match[str]) -> str:
     return f"{float(found[0]):.6g}" if "." in found[0] else found[0][:8]

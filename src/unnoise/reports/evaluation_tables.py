@@ -1,18 +1,18 @@
-"""What was measured stands in tables, each number with its interval, and under it how it was got."""
+"""Tables of a run's evaluation: scores, likelihood, memorisation and colours."""
 
 from collections.abc import Mapping
 
-from unnoise.reports.figures import MISSING, between, number, percent
-from unnoise.reports.folders import Folder
+from unnoise.reports.number_text import MISSING, between, number, percent
 from unnoise.reports.page import Cell, Facts, Picture, Section, Table, Text
-from unnoise.reports.records import Bits, Colours, Interval, Memorisation, Quality
+from unnoise.reports.records import BitsPerDim, Colours, Estimate, Memorisation, SampleScores
+from unnoise.reports.run_folder import RunFolder
 
 _HASHES = ("digest", "fingerprint")
-"""Facts that only machines compare."""
+"""Facts that are not shown: only programs compare them."""
 
 
-def scores(quality: Quality | None) -> list[Section]:
-    """The table of scores, what holds for all of them, and what to beware of."""
+def scores(quality: SampleScores | None) -> list[Section]:
+    """Table of the scores, with the conditions and warnings that hold for all of them."""
     if quality is None:
         return []
     rows = tuple(
@@ -35,7 +35,7 @@ def scores(quality: Quality | None) -> list[Section]:
 
 
 def fact_text(value: object) -> str:
-    """A fact of evaluation.json as it is read."""
+    """A value of evaluation.json as text."""
     if value is None:
         return MISSING
     if isinstance(value, bool):
@@ -43,20 +43,20 @@ def fact_text(value: object) -> str:
     return number(value) if isinstance(value, int | float) else str(value)
 
 
-def likelihood(bits: Mapping[str, Bits]) -> list[Section]:
-    """The bounds in bits/dim, with standard errors."""
+def likelihood(bits: Mapping[str, BitsPerDim]) -> list[Section]:
+    """Table of the negative log-likelihood in bits/dim, with standard errors."""
     if not bits:
         return []
     rows = tuple(
         (Cell(name), Cell(number(each.mean), best=name == "total"), Cell(number(each.standard_error)))
         for name, each in bits.items()
     )
-    caption = "Bits for each number of a picture that it has not seen; lower is better."
+    caption = "Bits per value (one channel of one pixel) of held-out pictures; lower is better."
     return [Table(("", "bits/dim", "± standard error"), rows, caption=caption)]
 
 
-def memorisation(found: Memorisation | None, folder: Folder) -> list[Section]:
-    """The verdict, its numbers, and the closest pairs."""
+def memorisation(found: Memorisation | None, folder: RunFolder) -> list[Section]:
+    """The verdict on copies of training pictures, its numbers, and the closest pairs."""
     if found is None:
         return []
     parts: list[Section] = [Text(found.verdict)] if found.verdict else []
@@ -69,23 +69,23 @@ def memorisation(found: Memorisation | None, folder: Folder) -> list[Section]:
         )
         for where, pair in measured
         if pair and (pair.copied or pair.index)
-        for copied, index in [(pair.copied or Interval(), pair.index or Interval())]
+        for copied, index in [(pair.copied or Estimate(), pair.index or Estimate())]
     )
     if rows:
         caption = (
-            "Nearer: how often a sample is nearer to a training picture than an unseen picture is; "
-            "0.5 is usual, and 1 is learned by heart."
+            "Nearer: how often a sample is nearer to a training picture than a held-out picture is. "
+            "0.5 is normal; close to 1, the model has memorised its training pictures."
         )
         parts.append(Table(("", "copies", "nearer"), rows, caption=caption))
     nearest = folder.picture(found.picture) if found.picture else None
     if nearest is not None:
-        caption = "The closest pairs: each sample, and the training picture that is nearest to it."
+        caption = "The closest pairs: a sample, and the training picture nearest to it."
         parts.append(Picture(nearest, alt="Samples beside their nearest training pictures.", caption=caption))
     return parts
 
 
 def colours(found: Colours | None) -> list[Section]:
-    """The verdict, and each channel's mean and spread beside the data's."""
+    """The verdict on colours, and each channel's mean and standard deviation beside the data's."""
     if found is None:
         return []
     rows = tuple(
@@ -104,6 +104,6 @@ def colours(found: Colours | None) -> list[Section]:
         )
         for channel in found.channels
     )
-    titles = ("channel", "mean", "of the data", "spread", "of the data", "distance of histograms")
+    titles = ("channel", "mean", "mean of data", "std", "std of data", "histogram distance")
     parts: list[Section] = [Text(found.verdict)] if found.verdict else []
     return [*parts, Table(titles, rows)] if rows else parts

@@ -1,4 +1,4 @@
-"""A number on a page has as many digits as can be believed: four, and thousands are set apart."""
+"""Numbers, durations and intervals as text, with no more digits than are meaningful."""
 
 import math
 
@@ -6,7 +6,7 @@ MISSING = "–"
 
 
 def number(value: float | None) -> str:
-    """`0.01234`, `1,234`, `12.35`; a dash for what is missing or not a number."""
+    """A number to four digits: `0.01234`, `1,234`, `12.35`; a dash where it is missing or not finite."""
     if value is None or not math.isfinite(value):
         return MISSING
     if value == int(value) and abs(value) < 1e15:
@@ -16,7 +16,7 @@ def number(value: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`45 s`, `12.3 min`, `3.4 h`."""
+    """A duration: `45 s`, `12.3 min`, `3.4 h`."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 7200:
@@ -25,24 +25,24 @@ def duration(seconds: float) -> str:
 
 
 def time_unit(seconds: float) -> tuple[str, float]:
-    """The unit in which an axis up to so many seconds is read best, and how long it is in seconds."""
+    """The unit for a time axis of so many seconds, and its length in seconds."""
     if seconds < 180:
         return "seconds", 1.0
     return ("minutes", 60.0) if seconds < 10800 else ("hours", 3600.0)
 
 
 def percent(value: float | None) -> str:
-    """`4.2 %` of 0.042; a dash for what is missing."""
+    """A share as a percentage: `4.2 %` for 0.042; a dash where it is missing."""
     return MISSING if value is None or not math.isfinite(value) else f"{100 * value:.3g} %"
 
 
 def count(amount: int, noun: str) -> str:
-    """`1 step`, `60,000 steps`."""
+    """A number of things: `1 step`, `60,000 steps`."""
     return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
 
 
 def between(low: float | None, high: float | None, *, percents: bool = False) -> str:
-    """`0.0070 to 0.0163`: both ends with the digits that half their distance allows; nothing where unknown."""
+    """An interval: `0.0070 to 0.0163`, to two digits of its half width; empty where unknown."""
     if low is None or high is None or not math.isfinite(high - low):
         return ""
     low, high = (100 * end if percents else end for end in (low, high))
