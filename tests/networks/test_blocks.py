@@ -8,10 +8,9 @@ from torch.nn import functional
 from helpers.oracles import column
 from unnoise.networks.blocks import BookBlock, ResidualBlock
 from unnoise.networks.convnext import ConvNeXtBlock
-from unnoise.networks.convolutions import WeightStandardizedConv2d
 from unnoise.networks.embeddings import TimestepEmbedding
 from unnoise.networks.norms import ChannelLayerNorm, RMSNorm
-from unnoise.networks.resnet import ResNetBlock
+from unnoise.networks.resnet import ResNetBlock, WeightStandardizedConv2d
 from unnoise.utils.errors import UnnoiseError
 
 

@@ -15,8 +15,7 @@ from unnoise.diffusion.objectives import Objective
 from unnoise.networks import UNet, UNetConfig
 from unnoise.networks.attention import Attention
 from unnoise.networks.blocks import BookBlock, ResidualBlock
-from unnoise.networks.embeddings import SinusoidalEmbedding
-from unnoise.networks.modulation import Modulate
+from unnoise.networks.embeddings import Modulate, SinusoidalEmbedding
 from unnoise.networks.norms import normalization
 from unnoise.utils.errors import UnnoiseError
 

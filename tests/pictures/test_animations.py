@@ -9,7 +9,7 @@ from PIL import Image
 
 from unnoise.pictures import frames, save_animation, save_gif, save_png, save_video
 from unnoise.utils.errors import UnnoiseError
-from unnoise.utils.files import writable
+from unnoise.utils.files import atomic_write
 
 
 def grey_frames(*bytes_):
@@ -98,7 +98,7 @@ def test_animations_that_make_no_sense_are_refused(tmp_path, save):
     path = tmp_path / {save_gif: "a.gif", save_video: "a.mp4"}[save]
     with pytest.raises(UnnoiseError, match="at least one frame"):
         save([], path)
-    with pytest.raises(UnnoiseError, match="have 2, among them"):
+    with pytest.raises(UnnoiseError, match="have 2 sizes, among them"):
         save([Image.new("RGB", (2, 2), "red"), Image.new("L", (4, 2))], path)
     with pytest.raises(UnnoiseError, match="seconds"):
         save(grey_frames(0), path, seconds_per_frame=0.0)
@@ -170,7 +170,7 @@ def test_a_failure_leaves_the_older_file_and_nothing_else(tmp_path):
     path.write_text("older")
 
     def fail():
-        with writable(path) as temporary:
+        with atomic_write(path) as temporary:
             assert temporary.suffix == ".txt"
             temporary.write_text("half")
             raise KeyError
@@ -179,7 +179,7 @@ def test_a_failure_leaves_the_older_file_and_nothing_else(tmp_path):
         fail()
     assert path.read_text() == "older"
     assert list(tmp_path.iterdir()) == [path]
-    with writable(str(path)) as temporary:
+    with atomic_write(str(path)) as temporary:
         temporary.write_text("newer")
     assert path.read_text() == "newer"
     assert list(tmp_path.iterdir()) == [path]

@@ -7,55 +7,15 @@ import sys
 import matplotlib as mpl
 import numpy as np
 import pytest
-import torch
 from PIL import ImageColor
 
-from unnoise.pictures import LossPoint, loss_curve, schedule_plot
-from unnoise.pictures.charts import COLOURS, spread_apart
+from unnoise.pictures import LossPoint, loss_curve
+from unnoise.pictures.charts import spread_apart
 from unnoise.pictures.loss_curves import HELD_OUT, TRAINING, counted, smoothed
-from unnoise.pictures.schedule_plots import _evaluated
-from unnoise.utils.errors import UnnoiseError
-
-
-def cosine(times):
-    return torch.sin(times * math.pi / 2), torch.cos(times * math.pi / 2)
-
-
-def offset_cosine(times):
-    start, end = math.acos(0.95), math.acos(0.02)
-    angles = start + times * (end - start)
-    return torch.sin(angles), torch.cos(angles)
 
 
 def pixels_of(picture, colour):
     return int((np.asarray(picture) == ImageColor.getrgb(colour)).all(axis=-1).sum())
-
-
-def test_each_schedule_is_drawn_in_its_colour():
-    picture = schedule_plot({"cosine": cosine, "offset cosine": offset_cosine})
-    assert picture.mode == "RGB"
-    assert picture.width >= 900
-    assert pixels_of(picture, COLOURS[0]) > 1000
-    assert pixels_of(picture, COLOURS[1]) > 1000
-    assert pixels_of(picture, COLOURS[2]) == 0
-
-
-def test_the_log_snr_is_the_closed_form_where_it_is_finite():
-    curves = _evaluated(cosine)
-    expected = -2.0 * np.log(np.tan(curves.times[1:-1] * math.pi / 2))
-    assert curves.log_snr[1:-1] == pytest.approx(expected, abs=1e-3)
-    assert np.isnan(curves.log_snr[[0, -1]]).all()
-
-
-def test_schedules_without_a_finite_log_snr_are_drawn():
-    noise_only = schedule_plot({"noise": lambda times: (torch.ones_like(times), torch.zeros_like(times))})
-    assert pixels_of(noise_only, COLOURS[0]) > 100
-
-
-def test_a_plot_of_none_or_of_too_many_schedules_is_refused():
-    for count in (0, 9):
-        with pytest.raises(UnnoiseError, match=f"1 to 8 schedules apart, but it got {count}"):
-            schedule_plot({str(index): cosine for index in range(count)})
 
 
 def test_both_losses_are_drawn_in_their_colours():

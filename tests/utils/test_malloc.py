@@ -10,7 +10,7 @@ import pytest
 _COUNTS = """
 import json, resource, sys
 import torch
-from unnoise.utils import malloc as heap
+from unnoise.utils import malloc
 
 def new_pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -20,7 +20,7 @@ def new_pages():
 
 pages = 8 * 64 * 2**20 // resource.getpagesize()
 returned = new_pages()
-kept = heap.keep()
+kept = malloc.keep_freed_memory()
 new_pages()
 print(json.dumps([pages, returned, kept, new_pages()]))
 """
@@ -37,11 +37,11 @@ def test_memory_that_is_kept_is_not_asked_for_again():
 
 @pytest.mark.parametrize("missing", ["linux", "mallopt"])
 def test_where_it_cannot_be_asked_nothing_happens(missing, monkeypatch):
-    from unnoise.utils import malloc as heap
+    from unnoise.utils import malloc
 
     if missing == "linux":
         monkeypatch.setattr(sys, "platform", "darwin")
     else:
         monkeypatch.setattr(sys, "platform", "linux")
-        monkeypatch.setattr(heap.ctypes, "CDLL", lambda _: object())
-    assert heap.keep() is False
+        monkeypatch.setattr(malloc.ctypes, "CDLL", lambda _: object())
+    assert malloc.keep_freed_memory() is False

@@ -5,8 +5,7 @@ from torch import nn
 from torch.nn import functional
 
 from unnoise.diffusion.tensors import Features, NextFeatures
-from unnoise.networks.embeddings import Embeddings
-from unnoise.networks.modulation import Modulate, Modulation
+from unnoise.networks.embeddings import Embeddings, Modulate, Modulation
 from unnoise.networks.norms import ChannelLayerNorm
 
 

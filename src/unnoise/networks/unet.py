@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unnoise.diffusion.tensors import Classes, Features, Images, NextFeatures, Rates
-from unnoise.networks import sizes
-from unnoise.networks.embeddings import Embeddings, SinusoidalEmbedding, TimestepEmbedding
-from unnoise.networks.modulation import Modulation
+from unnoise.networks.embeddings import Embeddings, Modulation, SinusoidalEmbedding, TimestepEmbedding
 from unnoise.networks.norms import Normalization, normalization
 from unnoise.networks.published.annotated import AnnotatedConfig, AnnotatedUNet
 from unnoise.networks.published.unet2d import UNet2D, UNet2DConfig
+from unnoise.networks.resampling import crop, pad
 from unnoise.networks.stages import Level, Stage
 from unnoise.networks.unet_config import AttentionChoice, Block, UNetConfig
 from unnoise.utils.errors import require
@@ -225,7 +224,7 @@ class UNet(nn.Module):
         """
         height, width = noisy_images.shape[-2:]
         images = self._with_previous(noisy_images, previous_images)
-        images = sizes.pad(images, self.config.patch_size * 2 ** (len(self.config.widths) - 1))
+        images = pad(images, self.config.patch_size * 2 ** (len(self.config.widths) - 1))
         images = self.stem(functional.pixel_unshuffle(images, self.config.patch_size))
 
         sinusoids = self.embed(conditions)
@@ -236,7 +235,7 @@ class UNet(nn.Module):
         else:
             output = self._levels(images, embedding)
         output = functional.pixel_shuffle(self.head(self.head_norm(output)), self.config.patch_size)
-        return self._with_uncertainty(sizes.crop(output, height, width), sinusoids)
+        return self._with_uncertainty(crop(output, height, width), sinusoids)
 
     def _with_previous(self, images: Images, previous: Images | None) -> NextFeatures:
         require(

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+from unnoise.networks.embeddings import Modulation
 from unnoise.networks.limits import LARGEST, MOST_BLOCKS, MOST_CLASSES, MOST_LEVELS, require_between
-from unnoise.networks.modulation import Modulation
 from unnoise.networks.norms import Normalization
 from unnoise.utils.errors import require
 

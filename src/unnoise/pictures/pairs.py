@@ -10,8 +10,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from unnoise.diffusion.tensors import Images
-from unnoise.pictures.arrays import ShownArray, over_checkerboard, to_uint8
 from unnoise.pictures.charts import FAINT, RULE, painted
+from unnoise.pictures.pixels import ShownArray, over_checkerboard, to_uint8
 from unnoise.utils.errors import require
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageColor
 
 from unnoise.diffusion.tensors import Images, Trajectory
-from unnoise.pictures.arrays import ShownArray, over_checkerboard, to_uint8
+from unnoise.pictures.pixels import ShownArray, over_checkerboard, to_uint8
 from unnoise.utils.errors import UnnoiseError, require
 
 # Lies between black and white, so that tiles of either are told apart from the gap.

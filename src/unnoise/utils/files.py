@@ -1,4 +1,4 @@
-"""A file appears whole or not at all: it is written under a temporary name, flushed, and then renamed."""
+"""Atomic writing of files: a file appears whole or not at all."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.errors import UnnoiseError, require
 
 _TEMPORARY = re.compile(r"\.([0-9a-f]{12}(\.\w+)?|tmp\w{6})")
 
@@ -16,21 +16,21 @@ PathLike: TypeAlias = str | os.PathLike[str]
 
 
 class WriteError(UnnoiseError):
-    """The operating system refuses to write somewhere, for want of room say."""
+    """A file that the operating system refuses to write, for example because the disk is full."""
 
 
 @contextmanager
-def writable(path: PathLike) -> Iterator[Path]:
-    """Lends a temporary path beside `path`, of the same suffix; at the end of the block it becomes `path`.
+def atomic_write(path: PathLike) -> Iterator[Path]:
+    """Context manager that yields a temporary path beside `path`; at the end of the block it becomes `path`.
 
-    The parent folders are created. Whatever is raised inside the block removes the temporary file and leaves
-    an older `path` as it was.
+    The temporary file has the suffix of `path`; missing parent folders are created. An exception inside the
+    block removes the temporary file and leaves an older `path` as it was.
 
     Raises:
         WriteError: the operating system refuses to write there.
     """
     target = Path(path)
-    # Not tempfile.mkstemp: its files are readable by their owner alone, and so would the picture be.
+    # Not tempfile.mkstemp: only the owner may read its files, and so it would be with the finished one.
     temporary = target.parent / f".{secrets.token_hex(6)}{target.suffix}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -46,16 +46,16 @@ def writable(path: PathLike) -> Iterator[Path]:
         raise _refused(target, error) from error
 
 
-def sweep(folder: Path) -> None:
-    """Removes what a process left that was killed while it wrote into this folder, ours or safetensors'."""
+def remove_temporary_files(folder: Path) -> None:
+    """Removes temporary files, ours and safetensors', that a killed process left in this folder."""
     for left in folder.glob(".*"):
         if _TEMPORARY.fullmatch(left.name):
             left.unlink(missing_ok=True)
 
 
 def _flush_folder(folder: Path) -> None:
-    """Makes the new name last: until then a power cut may bring the old file back, or none."""
-    if os.name == "nt":  # where folders can't be opened, and names are flushed with their files
+    """Makes a rename survive a power cut, which could otherwise bring back the old file, or none."""
+    if os.name == "nt":  # folders can't be opened there, and names are flushed with their files
         return
     opened = os.open(folder, os.O_RDONLY)
     try:
@@ -65,14 +65,13 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _refused(target: Path, error: OSError) -> WriteError:
-    return WriteError(
-        f"A file is written where its folder allows it, but {str(target)!r} refuses "
-        f"({error.strerror or error}): choose another path, or make room there."
-    )
+    known = error.strerror
+    reason = known[:1].lower() + known[1:] if known else str(error)
+    return WriteError(f"Cannot write {target}: {reason}. Free some space or choose another path.")
 
 
 def check_writable(path: PathLike) -> None:
-    """Fails now, rather than after long work, where `path` can't be written; leaves nothing behind.
+    """Checks before long work that `path` can be written; leaves nothing behind.
 
     Raises:
         WriteError: the operating system refuses to write there.
@@ -90,3 +89,14 @@ def check_writable(path: PathLike) -> None:
             folder.rmdir()
     except OSError as error:
         raise _refused(target, error) from error
+
+
+def require_suffix(path: PathLike, *suffixes: str) -> str:
+    """The lower-case suffix of `path`; raises `UnnoiseError` unless it is one of `suffixes`."""
+    suffix = Path(path).suffix.lower()
+    name = str(Path(path).stem or "picture") + suffixes[0]
+    require(
+        suffix in suffixes,
+        f"{str(path)!r} is not a name that ends in {' or '.join(suffixes)}. Call it {name!r}, for example.",
+    )
+    return suffix

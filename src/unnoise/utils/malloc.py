@@ -1,21 +1,21 @@
-"""What one step frees, the next one takes again: between the two the memory stays with the process.
+"""Settings of glibc's malloc that keep freed memory inside the process.
 
-After a step glibc gives its memory back to Linux, which hands it out again page by page, filled with zeros:
-that takes a twentieth to a tenth of a step on a CPU. This asks it to keep what it has, so that a process stays
-as large as it was at its largest. It changes where numbers lie, and none of them.
+By default glibc returns freed memory to Linux after a training step, and Linux fills it with zeros page by page
+before it hands it out again: a twentieth to a tenth of a step on a CPU. With these settings the process keeps
+what it has freed, and stays as large as it was at its largest. No computed number changes.
 """
 
 import ctypes
 import sys
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # the names' values in glibc's malloc.h
 _NEVER = -1
-_SIZES = (2**30, 2**25)
-"""Below this a block is part of the heap that is kept: 1 GiB, or the 32 MiB that older versions allow."""
+_HEAP_BLOCK_SIZES = (2**30, 2**25)
+"""Blocks up to this size stay on the heap: 1 GiB, or the 32 MiB that older versions of glibc allow."""
 
 
-def keep() -> bool:
-    """Has this process keep its memory from now on; returns whether it can be asked to (glibc)."""
+def keep_freed_memory() -> bool:
+    """Makes this process keep the memory that it frees; returns whether its C library (glibc) can do so."""
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -23,4 +23,4 @@ def keep() -> bool:
     except (AttributeError, OSError):  # another C library
         return False
     trims = mallopt(_TRIM_THRESHOLD, _NEVER)
-    return bool(trims and any(mallopt(_MMAP_THRESHOLD, size) for size in _SIZES))
+    return bool(trims and any(mallopt(_MMAP_THRESHOLD, size) for size in _HEAP_BLOCK_SIZES))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from unnoise.utils.errors import UnnoiseError
-from unnoise.utils.files import writable
+from unnoise.utils.files import atomic_write
 
 Row = TypeVar("Row")
 _MOST = 2**63
@@ -45,7 +45,7 @@ def _value(cell: str | None, kind: Any) -> Any:  # noqa: ANN401
 
 def write_table(path: Path, row: type[Row], rows: Iterable[Row]) -> None:
     """Writes rows of named values under a header of their names."""
-    with writable(path) as file, file.open("w", newline="", encoding="utf-8") as opened:
+    with atomic_write(path) as file, file.open("w", newline="", encoding="utf-8") as opened:
         table = csv.writer(opened)
         names = list(get_type_hints(row))
         table.writerow(names)

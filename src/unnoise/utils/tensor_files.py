@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from unnoise.utils.errors import UnnoiseError, require
-from unnoise.utils.files import writable
+from unnoise.utils.files import atomic_write
 from unnoise.utils.pickles import require_no_pickle
 
 Tensors: TypeAlias = dict[str, Tensor]
@@ -27,7 +27,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
         UnnoiseError: when the operating system refuses, for want of room say; an older file stays.
     """
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with writable(path) as file:
+    with atomic_write(path) as file:
         file.touch()
         mode = file.stat().st_mode
         try:

@@ -1,17 +1,19 @@
-"""What is done along a run is done in time with its budget, but neither too often nor too seldom."""
+"""Timers that decide when recurring work is due during a long run."""
 
 from dataclasses import dataclass
 
 
 @dataclass
-class Interval:
-    """Says when something is due: each tenth of the budget, but neither too often nor too seldom.
+class BudgetTimer:
+    """Timer that is due after each tenth of the budget, within a shortest and a longest number of seconds.
 
     Args:
-        spent, seconds: where it counts from.
-        fraction: of the budget.
-        shortest, longest: in seconds, whatever the budget.
-        share: of the time that it may take at most, from the second time on; see `paid`.
+        spent: share of the budget that was spent when it last was due.
+        seconds: running time at which it last was due.
+        fraction: of the budget between two times.
+        shortest, longest: seconds between two times, whatever the budget.
+        share: of the time that the work may take at most, from the second time on; see `record`.
+        cost: seconds that the work took the last time.
     """
 
     spent: float
@@ -23,7 +25,12 @@ class Interval:
     cost: float = 0.0
 
     def due(self, spent: float, seconds: float) -> bool:
-        """Whether it is time; if so, counts anew from here."""
+        """Whether the work is due now; if so, the timer starts again from here.
+
+        Args:
+            spent: share of the budget that is spent, from 0 to 1.
+            seconds: running time.
+        """
         passed = seconds - self.seconds
         if passed < max(self.shortest, self.cost / self.share):
             return False
@@ -32,20 +39,44 @@ class Interval:
         self.spent, self.seconds = spent, seconds
         return True
 
-    def paid(self, seconds: float) -> None:
-        """It took so long: the next time waits until that is no more than its share."""
+    def record(self, seconds: float) -> None:
+        """Notes how long the work took: the next time waits until that is at most `share` of the time."""
         self.cost = seconds
 
 
 @dataclass
-class Shares:
-    """Says when another of so many equal parts of the budget is spent."""
+class Milestones:
+    """Milestones that divide a budget into `count` equal parts."""
 
     count: int
     spent: float
 
     def due(self, spent: float) -> bool:
-        """Whether one was completed since this was last asked."""
+        """Whether a milestone was passed since the last call; `spent` is a share of the budget, from 0 to 1."""
         before, now = (int(self.count * value + 1e-9) for value in (self.spent, spent))
         self.spent = spent
         return now > before
+
+
+@dataclass
+class TimeShare:
+    """Limit on optional work: all of it together takes at most a share of the running time.
+
+    Args:
+        share: of the running time, at most.
+        spent: seconds that the work has taken so far.
+        last: seconds that it took the last time; None before the first.
+    """
+
+    share: float
+    spent: float = 0.0
+    last: float | None = None
+
+    def affordable(self, elapsed: float, guess: float) -> bool:
+        """Whether the work fits into the share now; before its first time, `guess` stands for its seconds."""
+        return self.spent + (guess if self.last is None else self.last) <= self.share * elapsed
+
+    def record(self, seconds: float) -> None:
+        """Notes that the work was done once more and how long it took."""
+        self.spent += seconds
+        self.last = seconds

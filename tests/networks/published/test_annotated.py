@@ -8,10 +8,9 @@ from torch.nn import functional
 from helpers.oracles import column
 from unnoise.networks import AnnotatedConfig, AnnotatedUNet, UNet, UNetConfig, build
 from unnoise.networks.attention import Attention, LinearAttention
-from unnoise.networks.convolutions import WeightStandardizedConv2d
 from unnoise.networks.norms import ChannelLayerNorm, RMSNorm
-from unnoise.networks.published.doubling import DoubledConv2d
-from unnoise.networks.published.halving import HalvedConv2d
+from unnoise.networks.resampling import UnshuffleConv2d, UpsampleConv2d
+from unnoise.networks.resnet import WeightStandardizedConv2d
 from unnoise.utils.errors import UnnoiseError
 
 STUDIES = {
@@ -266,8 +265,8 @@ def test_a_config_builds_its_network():
 @pytest.mark.parametrize(
     ("mine", "published"),
     [
-        (HalvedConv2d(5, 7), nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(20, 7, 1))),
-        (DoubledConv2d(5, 7), nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(5, 7, 3, padding=1))),
+        (UnshuffleConv2d(5, 7), nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(20, 7, 1))),
+        (UpsampleConv2d(5, 7), nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(5, 7, 3, padding=1))),
     ],
 )
 def test_other_sizes_are_reached_by_one_convolution_instead_of_two_layers(mine, published):

@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from helpers.oracles import column
 from unnoise.diffusion.conditioning import Abilities
-from unnoise.networks import UNet, UNet2D, UNet2DConfig, build, dot_products
-from unnoise.networks.published.doubling import DoublingConv2d
+from unnoise.networks import UNet, UNet2D, UNet2DConfig, attention, build
 from unnoise.networks.published.unet2d_blocks import UNet2DAttention, UNet2DResNetBlock
+from unnoise.networks.resampling import Upsample2D
 from unnoise.runs.config import Recipe
 from unnoise.runs.conversion import plain, structured
 from unnoise.utils.errors import UnnoiseError
@@ -168,7 +168,7 @@ def test_any_height_and_width(height, width):
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 4), (5, 3)])
 def test_doubling_and_convolving_is_one_transposed_convolution(height, width):
     """To the border, with its gradients; in float64, so that nothing but rounding is left."""
-    layer = DoublingConv2d(6).double()
+    layer = Upsample2D(6).double()
     images = torch.randn(2, 6, height, width, dtype=torch.float64, requires_grad=True)
     probe = torch.randn(2, 6, 2 * height, 2 * width, dtype=torch.float64)
     doubled = layer.conv(functional.interpolate(images, scale_factor=2.0, mode="nearest"))
@@ -180,7 +180,7 @@ def test_doubling_and_convolving_is_one_transposed_convolution(height, width):
 
 
 def test_the_transposed_weight_is_the_sums_of_its_derivation():
-    layer = DoublingConv2d(5)
+    layer = Upsample2D(5)
     taps = functional.pad(layer.conv.weight, (1, 1, 1, 1))  # the tap k of each axis stands at k + 1
     sums = layer.transposed_weight()
     assert sums.shape == (5, 5, 4, 4)
@@ -193,12 +193,12 @@ def test_the_transposed_weight_is_the_sums_of_its_derivation():
         assert torch.equal(layer.transposed_weight(), sums)
 
 
-@pytest.mark.parametrize("positions", [1, 7, dot_products.FEW_POSITIONS, dot_products.FEW_POSITIONS + 1])
+@pytest.mark.parametrize("positions", [1, 7, attention.FEW_POSITIONS, attention.FEW_POSITIONS + 1])
 def test_attention_is_the_same_by_products_and_fused(positions, monkeypatch):
-    monkeypatch.setattr(dot_products, "SCORES_AT_ONCE", 3 * positions**2)  # 10 heads in 4 parts
+    monkeypatch.setattr(attention, "SCORES_AT_ONCE", 3 * positions**2)  # 10 heads in 4 parts
     given = [torch.randn(2, positions, 5, 8).transpose(1, 2).requires_grad_() for _ in range(3)]
     probe = torch.randn(2, 5, positions, 8)
-    mine, its = dot_products.attended(*given), functional.scaled_dot_product_attention(*given, scale=1.0)
+    mine, its = attention.softmax_attention(*given), functional.scaled_dot_product_attention(*given, scale=1.0)
     torch.testing.assert_close(mine, its, atol=1e-6, rtol=1e-5)
     for left, right in zip(*(torch.autograd.grad((o * probe).sum(), given) for o in (mine, its)), strict=True):
         torch.testing.assert_close(left, right, atol=1e-5, rtol=1e-4)

@@ -12,14 +12,12 @@ import torch
 from torch import nn
 
 from unnoise.diffusion.tensors import Classes, Features, Images, NextFeatures, Rates
-from unnoise.networks import sizes
 from unnoise.networks.attention import Attention, LinearAttention
 from unnoise.networks.convnext import ConvNeXtBlock
 from unnoise.networks.embeddings import Embeddings, TimestepEmbedding
 from unnoise.networks.limits import LARGEST, MOST_LEVELS, require_between
 from unnoise.networks.norms import ChannelLayerNorm, RMSNorm
-from unnoise.networks.published.doubling import DoubledConv2d
-from unnoise.networks.published.halving import HalvedConv2d
+from unnoise.networks.resampling import UnshuffleConv2d, UpsampleConv2d, crop, pad
 from unnoise.networks.resnet import ResNetBlock
 from unnoise.utils.errors import require
 
@@ -131,9 +129,9 @@ class AnnotatedUNet(nn.Module):
             previous_images is None,
             "The annotated networks take no previous images: take UNet with self_conditioning=True.",
         )
-        padded = sizes.pad(noisy_images, 2 ** (len(self.config.multipliers) - 1))
+        padded = pad(noisy_images, 2 ** (len(self.config.multipliers) - 1))
         images = self.head(self._levels(self.stem(padded), self.dense(self.embed(conditions))))
-        return sizes.crop(images, *noisy_images.shape[-2:])
+        return crop(images, *noisy_images.shape[-2:])
 
     def _levels(self, stem: Features, embedding: Embeddings) -> NextFeatures:
         two_skips, images = self.config.study != "convnext", stem
@@ -169,7 +167,7 @@ def _down(config: AnnotatedConfig) -> Iterator[AnnotatedLevel]:
         elif level == last:
             resize = nn.Conv2d(before, after, 3, padding=1)
         else:
-            resize = HalvedConv2d(before, after)
+            resize = UnshuffleConv2d(before, after)
         yield AnnotatedLevel(
             _block(config, before, width),
             _block(config, width, width),
@@ -190,7 +188,7 @@ def _up(config: AnnotatedConfig) -> Iterator[AnnotatedLevel]:
         elif level == 0:
             resize = nn.Conv2d(after, before, 3, padding=1)
         else:
-            resize = DoubledConv2d(after, before)
+            resize = UpsampleConv2d(after, before)
         yield AnnotatedLevel(
             _block(config, 2 * after if convnext else before + after, width),
             _block(config, width if convnext else before + after, width),

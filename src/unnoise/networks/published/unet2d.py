@@ -8,17 +8,15 @@ import torch
 from torch import nn
 
 from unnoise.diffusion.tensors import Classes, Features, Images, NextFeatures, Rates
-from unnoise.networks import sizes
 from unnoise.networks.embeddings import Embeddings
-from unnoise.networks.published.doubling import DoublingConv2d
 from unnoise.networks.published.unet2d_blocks import (
-    HalvingConv2d,
     TimeEmbedding,
     UNet2DAttention,
     UNet2DResNetBlock,
     normed_silu,
 )
 from unnoise.networks.published.unet2d_config import UNet2DConfig
+from unnoise.networks.resampling import Downsample2D, Upsample2D, crop, pad
 from unnoise.utils.errors import require
 
 __all__ = ["UNet2D", "UNet2DConfig"]
@@ -52,9 +50,9 @@ class UNet2DLevel(nn.Module):
         self.attentions = nn.ModuleList(attending)
         self.resnets = nn.ModuleList(blocks)
         if resize == "half":
-            self.downsamplers = nn.ModuleList([HalvingConv2d(width, config.downsample_padding)])
+            self.downsamplers = nn.ModuleList([Downsample2D(width, config.downsample_padding)])
         if resize == "double":
-            self.upsamplers = nn.ModuleList([DoublingConv2d(width)])
+            self.upsamplers = nn.ModuleList([Upsample2D(width)])
 
     def stages(self) -> Iterator[tuple[nn.Module, nn.Module | None]]:
         """Each block, and the attention that follows it."""
@@ -137,12 +135,12 @@ class UNet2D(nn.Module):
         require(
             previous_images is None, "A UNet2D takes no previous images: take UNet with self_conditioning=True."
         )
-        padded = sizes.pad(noisy_images, 2 ** (len(self.config.widths) - 1))
+        padded = pad(noisy_images, 2 ** (len(self.config.widths) - 1))
         # Attention reads rows of positions and convolutions are faster so, whatever the weights' own layout is.
         stem = self.conv_in(padded).contiguous(memory_format=torch.channels_last)
         hidden = self._levels(stem, self.time_embedding(conditions))
         images = self.conv_out(normed_silu(self.conv_norm_out, hidden))
-        return sizes.crop(images, *noisy_images.shape[-2:])
+        return crop(images, *noisy_images.shape[-2:])
 
     def _levels(self, images: Features, embedding: Embeddings) -> NextFeatures:
         skips = [images]

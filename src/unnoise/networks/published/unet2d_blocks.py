@@ -5,19 +5,15 @@ in place where it follows a convolution or a dense layer, which keep nothing of 
 """
 
 import math
-from typing import TypeAlias
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from unnoise.diffusion.tensors import Features, NextFeatures, Rates
-from unnoise.networks.dot_products import attended
+from unnoise.networks.attention import softmax_attention
 from unnoise.networks.embeddings import Embeddings
 from unnoise.networks.published.unet2d_config import UNet2DConfig
-
-Halved: TypeAlias = Float[Tensor, "batch features half_height half_width"]
 
 
 class TimeEmbedding(nn.Module):
@@ -103,20 +99,7 @@ class UNet2DAttention(nn.Module):
         weights = torch.cat([query.weight * head_dim**-0.5, key.weight, value.weight])
         biases = torch.cat([query.bias * head_dim**-0.5, key.bias, value.bias])
         together = functional.linear(rows, weights, biases).view(batch, -1, 3, self.heads, head_dim)
-        values = attended(*together.permute(2, 0, 3, 1, 4)).transpose(1, 2).reshape(batch, -1, width)
+        values = softmax_attention(*together.permute(2, 0, 3, 1, 4)).transpose(1, 2).reshape(batch, -1, width)
         mixed: Tensor = self.to_out[0](values)
         mixed += images.permute(0, 2, 3, 1).reshape(batch, -1, width)
         return mixed.view(batch, height, columns, width).permute(0, 3, 1, 2)
-
-
-class HalvingConv2d(nn.Module):
-    """A 3x3 convolution at every second row and column; without padding, zeros follow the last of them."""
-
-    def __init__(self, width: int, padding: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, stride=2, padding=padding)
-
-    def forward(self, images: Features) -> Halved:
-        """(B, width, H, W) -> (B, width, H / 2, W / 2)."""
-        halved: Halved = self.conv(images if self.conv.padding[0] else functional.pad(images, (0, 1, 0, 1)))
-        return halved

@@ -1,12 +1,14 @@
-"""A picture's number in [0, 1] becomes a byte by clamping, then rounding: it never wraps around."""
+"""8-bit pixels: from tensors to arrays, over a checkerboard, and into PNG files."""
 
 from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from unnoise.diffusion.tensors import Images
 from unnoise.utils.errors import require
+from unnoise.utils.files import PathLike, atomic_write, require_suffix
 
 PixelArray: TypeAlias = UInt8[np.ndarray, "batch height width channels"]
 """Pictures as Pillow and NumPy hold them: bytes, channels last."""
@@ -75,3 +77,14 @@ def over_checkerboard(pixels: PixelArray, cell: int) -> ShownArray:
     shown = opacity * pixels[..., :-1] + (1.0 - opacity) * board
     opaque: ShownArray = shown.round().astype(np.uint8)
     return opaque
+
+
+def save_png(image: Image.Image, path: PathLike) -> None:
+    """Writes a picture as a PNG, whole or not at all.
+
+    Raises:
+        UnnoiseError: a name that does not end in .png, or a path that cannot be written.
+    """
+    require_suffix(path, ".png")
+    with atomic_write(path) as temporary:
+        image.save(temporary, format="PNG")

@@ -1,0 +1,186 @@
+"""Speed of a device, operations of a step, and where the time of a step goes.
+
+`peak_gflops` measures what a device reaches at most, `count_flops` what a step needs, and `seconds_by_kind` how
+its time is spread over the kinds of PyTorch's operators.
+"""
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+PROFILER_RANGES = {"data": "unnoise: data", "averages": "unnoise: averages", "guards": "unnoise: guards"}
+"""Names under which a profiler shows the parts of a training step that are not PyTorch operators."""
+
+_REPETITIONS = 9
+_MATRIX_SIDES = {"cuda": 8192}
+_DEFAULT_SIDE = 2048
+
+
+def peak_gflops(
+    device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, repetitions: int = _REPETITIONS
+) -> float:
+    """GFLOP/s of a large matrix product on this device in this precision: the practical peak of its speed.
+
+    The median of several products of 2048 x 2048 matrices (CUDA: 8192 x 8192). On CUDA, float32 matrices use
+    TF32 exactly where convolutions may.
+    """
+    device = torch.device(device)
+    side = _MATRIX_SIDES.get(device.type, _DEFAULT_SIDE)
+    # A generator of its own, so that the global random state stays as it is.
+    matrix = torch.randn(side, side, generator=torch.Generator().manual_seed(0)).to(device, dtype)
+    allow_tf32 = torch.backends.cuda.matmul.allow_tf32
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
+    try:
+        # The first product allocates memory and is left out.
+        seconds = [_matmul_seconds(matrix) for _ in range(repetitions + 1)][1:]
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = allow_tf32
+    return 2 * side**3 / median(seconds) / 1e9
+
+
+def _matmul_seconds(matrix: torch.Tensor) -> float:
+    synchronize(matrix.device)
+    started = time.perf_counter()
+    torch.mm(matrix, matrix)
+    synchronize(matrix.device)
+    return time.perf_counter() - started
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits until the device has finished all of its queued work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def count_flops(step: Callable[[], object]) -> float:
+    """Floating-point operations of the matrix products and convolutions in one call of `step`."""
+    counter = FlopCounter()
+    with counter:
+        step()
+    return counter.flops
+
+
+class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Context manager that counts floating-point operations and changes no result.
+
+    PyTorch's own `FlopCounterMode` uses the same formulas, but decomposes some operators, which rounds
+    differently.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops = 0.0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,  # noqa: ANN401 (any operator)
+        _types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        """Runs the operator unchanged and adds its operations to `flops`."""
+        result = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.flops += formula(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+OPERATOR_KINDS: dict[str, tuple[str, ...]] = {
+    "convolutions": (
+        "mkldnn_convolution",
+        "_convolution",  # itself: the transposed ones
+        "convolution_overrideable",
+        "cudnn_convolution",
+        "_slow_conv2d_forward",
+        "slow_conv_transpose2d",
+        "_conv_depthwise2d",
+        "convolution",
+        "thnn_conv2d",
+        "cudnn_convolution_transpose",
+    ),
+    "convolutions, backward": (
+        "convolution_backward",
+        "convolution_backward_overrideable",
+        "_slow_conv2d_backward",
+    ),
+    "dense layers and attention": (
+        "linear",
+        "linear_backward",
+        "mkldnn_linear",
+        "addmm",
+        "mm",
+        "bmm",
+        "baddbmm",
+        "_softmax",
+        "_softmax_backward_data",
+        "_scaled_dot_product_flash_attention",
+        "_scaled_dot_product_flash_attention_backward",
+        "_scaled_dot_product_efficient_attention",
+        "_scaled_dot_product_efficient_attention_backward",
+        *("_scaled_dot_product_cudnn_attention", "_scaled_dot_product_cudnn_attention_backward"),
+        *("_flash_attention_forward", "_flash_attention_backward"),
+        *("_efficient_attention_forward", "_efficient_attention_backward"),
+    ),
+    "norms": (
+        *("native_group_norm", "native_layer_norm", "native_batch_norm", "rsqrt"),
+        *("native_group_norm_backward", "native_layer_norm_backward", "native_batch_norm_backward"),
+    ),
+    "activations and sums": (
+        *("silu", "silu_backward", "gelu", "gelu_backward", "relu", "sigmoid"),
+        *("tanh", "exp", "log", "sin", "cos"),
+        *("add", "sub", "rsub", "mul", "div", "neg"),
+        *("addcmul", "addcdiv", "pow", "square", "sqrt", "reciprocal"),
+        *("abs", "sgn", "sign", "clamp", "clamp_min", "clamp_max", "where", "masked_fill", "lerp"),
+        *("gt", "ge", "lt", "le", "eq", "ne"),
+        *("sum", "mean", "linalg_vector_norm", "norm", "amax", "max"),
+        *("mse_loss", "mse_loss_backward", "l1_loss", "smooth_l1_loss", "smooth_l1_loss_backward"),
+    ),
+    "copies": (
+        *("_to_copy", "contiguous", "cat", "copy", "clone", "fill"),
+        *("zero", "index", "index_select", "gather", "constant_pad_nd"),
+        *("upsample_nearest2d", "upsample_nearest2d_backward"),
+        *("upsample_bilinear2d", "upsample_bilinear2d_backward"),
+        *("avg_pool2d", "avg_pool2d_backward", "pixel_shuffle", "pixel_unshuffle"),
+    ),
+    "optimiser and average": (
+        *("_fused_adam", "_fused_adamw", "_fused_sgd", "Optimizer.step", "Optimizer.zero_grad"),
+        *("_foreach_mul", "_foreach_add", "_foreach_sub", "_foreach_div", "_foreach_lerp", "_foreach_copy"),
+        *("_foreach_norm", "_foreach_addcmul", "_foreach_addcdiv", "_foreach_sqrt", "_foreach_zero"),
+    ),
+    "random numbers": ("normal", "randn", "uniform", "rand", "random", "randint", "bernoulli"),
+}
+"""PyTorch operators by kind. All others count as `rest`: mostly the cost of calling operators at all."""
+
+_KIND_OF_OPERATOR = {name: kind for kind, names in OPERATOR_KINDS.items() for name in names}
+
+
+def operator_kind(event: str) -> str:
+    """The kind of an operator by its name in the profiler, such as aten::add_ or Optimizer.step#Adam.step."""
+    name = event.removeprefix("aten::").partition("#")[0]
+    for suffix in ("_for_cpu", "_for_cpu_backward"):
+        if name.endswith(suffix):
+            name = name.removesuffix(suffix) + suffix.removeprefix("_for_cpu")
+    # In-place operators end in an underscore.
+    return _KIND_OF_OPERATOR.get(name, _KIND_OF_OPERATOR.get(name.rstrip("_"), "rest"))
+
+
+def seconds_by_kind(run: Callable[[], object]) -> dict[str, float]:
+    """CPU seconds that one call of `run` spends in each kind of operator, without the operators it calls."""
+    from torch.profiler import ProfilerActivity, profile
+
+    run()  # the first call also allocates memory
+    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:
+        run()
+    spent = dict.fromkeys((*OPERATOR_KINDS, "rest"), 0.0)
+    for event in profiler.key_averages():
+        spent[operator_kind(event.key)] += event.self_cpu_time_total / 1e6
+    return spent
