@@ -1,1 +1,1 @@
-"""What unnoise claims in numbers is measured by scripts that anyone can run: python -m benchmarks.NAME."""
+"""Benchmarks: scripts that measure what the pages in docs/ say, `python -m benchmarks.NAME`."""

@@ -1,7 +1,6 @@
-"""Whatever trains on pictures for some minutes, and then draws, can be compared.
+"""Contenders of `time_to_quality`: unnoise and other libraries behind one interface.
 
-What contenders share is what is not theirs: the pictures, which come from memory in batches, the threads and
-the clock.
+All share the pictures, which come from memory in batches, the threads and the clock.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.peers import BATCH, Diffusers, Lucidrains, SmallDiffusion
+from benchmarks.other_libraries import Diffusers, Lucidrains, SmallDiffusion
 from unnoise.cli.console import say
 from unnoise.data import ImageSet
 from unnoise.data.batches import Batches
@@ -35,20 +34,20 @@ class Contender(Protocol):
     calls: int
 
     def step(self, spent: float) -> None:
-        """Trains on the next batch, once this fraction of the budget is spent."""
+        """Trains on the next batch, when this fraction of the budget is spent."""
         ...
 
     @property
     def network(self) -> nn.Module:
-        """What is trained; its parameters are counted."""
+        """The network that is trained; its parameters are counted."""
         ...
 
     def weights(self) -> Mapping[str, Tensor]:
-        """What it would draw with now."""
+        """The weights that it would sample with now."""
         ...
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:
-        """Draws with these from now on; it is not trained any further."""
+        """Samples with these weights from now on, and is not trained any further."""
         ...
 
     def draw(self, count: int, seed: int) -> Tensor:
@@ -58,7 +57,7 @@ class Contender(Protocol):
 
 @torch.no_grad()
 def sample(contender: Contender, count: int, seed: int) -> Iterator[Tensor]:
-    """Pictures in batches as bytes, (B, C, H, W): rounding meets all alike."""
+    """Pictures in batches of bytes, (B, C, H, W), rounded in the same way for all contenders."""
     with torch.random.fork_rng(devices=[]):
         for first in range(0, count, _DRAWN_AT_ONCE):
             torch.manual_seed(seed + first)
@@ -67,7 +66,7 @@ def sample(contender: Contender, count: int, seed: int) -> Iterator[Tensor]:
 
 
 class Unnoise:
-    """What `unnoise train PICTURES --minutes M [--preset NAME]` trains, by the loop it trains by."""
+    """`unnoise train PICTURES --minutes M [--preset NAME]`, by the same training loop."""
 
     def __init__(self, images: ImageSet, minutes: float, seed: int, preset: str | None = None) -> None:
         budget = Budget(unit="minutes", amount=minutes)
@@ -89,85 +88,70 @@ class Unnoise:
         )
 
     def step(self, spent: float) -> None:
-        """The learning rate follows the training's own seconds, since others train in between."""
+        """The learning rate follows the seconds of this contender, since others train in between."""
         self._spent = spent
         next(self._steps)
 
     @property
     def network(self) -> nn.Module:
-        """What is trained."""
+        """The network that is trained."""
         return self.diffusion.network
 
     def weights(self) -> Mapping[str, Tensor]:
-        """Of the average."""
-        return self.diffusion.average.network.state_dict()
+        """Averaged weights."""
+        return self.diffusion.ema.network.state_dict()
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:
-        """Into the average."""
-        self.diffusion.average.network.load_state_dict(weights)
+        """Loads averaged weights."""
+        self.diffusion.ema.network.load_state_dict(weights)
 
     def draw(self, count: int, seed: int) -> Tensor:
-        """As the preset draws."""
-        return self.diffusion.generate(count, seed=seed, sampling=self._sampling)
+        """Samples as the preset does."""
+        return self.diffusion.ema.generate(count, seed=seed, sampling=self._sampling)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A contender that may be installed or not."""
+    """A contender whose library may be installed or not.
+
+    Args:
+        title: its name in tables.
+        package: that is installed.
+        build: (images, minutes, seed) -> contender.
+    """
 
     title: str
     package: str
     build: Any
-    words: str
 
     @property
     def module(self) -> str:
-        """Under which it is imported."""
+        """The name that it is imported by."""
         return self.package.replace("-", "_")
 
     @property
     def installed(self) -> bool:
-        """Whether it is here."""
+        """Whether the package is installed."""
         return find_spec(self.module) is not None
 
     @property
     def version(self) -> str:
-        """Of the package."""
+        """Version of the package."""
         return version(self.package)
 
 
 ENTRIES: Mapping[str, Entry] = {
-    "unnoise": Entry(
-        "unnoise", "unnoise", Unnoise, "the default preset, planned for these pictures and these minutes"
-    ),
-    "lucidrains": Entry(
-        "denoising-diffusion-pytorch",
-        "denoising-diffusion-pytorch",
-        Lucidrains,
-        "`Unet(dim_mults=(1, 2, 4))` of the pictures' side, `GaussianDiffusion` and `Trainer` as they are, "
-        f"but batches of {BATCH} (16 there) and a learning rate of {Lucidrains.learning_rate:g} (1e-4 there)",
-    ),
-    "diffusers": Entry(
-        "diffusers",
-        "diffusers",
-        Diffusers,
-        "`UNet2DModel` of widths 32, 64 and 128 with attention where pictures are smallest, trained as in "
-        f"train_unconditional.py, but batches of {BATCH} (16 there) and a learning rate of "
-        f"{Diffusers.learning_rate:g} (1e-4 there), whose cosine fits these minutes",
-    ),
-    "smalldiffusion": Entry(
-        "smalldiffusion",
-        "smalldiffusion",
-        SmallDiffusion,
-        "`Scaled(Unet)` and all else as in its Fashion-MNIST example, but batches of "
-        f"{BATCH} (1,024 there, which would be a few steps), and nothing is mirrored",
-    ),
+    "unnoise": Entry("unnoise", "unnoise", Unnoise),
+    "lucidrains": Entry("denoising-diffusion-pytorch", "denoising-diffusion-pytorch", Lucidrains),
+    "diffusers": Entry("diffusers", "diffusers", Diffusers),
+    "smalldiffusion": Entry("smalldiffusion", "smalldiffusion", SmallDiffusion),
 }
+"""In the order of the tables. How each is trained is written in docs/time_to_quality.md."""
 
 
 def installed(names: Sequence[str]) -> list[str]:
-    """Those that are here; says which are not."""
+    """Those of these contenders whose library is installed; says which are not."""
     for name in names:
         if not ENTRIES[name].installed:
-            say(f"{ENTRIES[name].title} is not installed, and left out: make bench installs it.")
+            say(f"{ENTRIES[name].title} is left out, because it is not installed; `make bench` installs it.")
     return [name for name in names if ENTRIES[name].installed]

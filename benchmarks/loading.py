@@ -1,25 +1,20 @@
-"""Pictures arrive faster than anything trains on them: from files, from the cache, and from a bare disk.
+"""Speed of loading pictures: from files, from the cache and from a disk, beside torchvision and datasets.
 
     python -m benchmarks.loading [--quick]
 
 A folder of PNGs of 64 x 64 in colour, in shuffled batches of 64 uint8 tensors: by unnoise, by torchvision's
-ImageFolder with PyTorch's DataLoader, and by the `imagefolder` of Hugging Face datasets with the same. Whole
-passes over all pictures follow one another in turns (A B C A B C), so that a busy moment meets all; medians
-count. Steps of the default preset on the same pictures are taken between them. Those that are not installed are
-left out: `make bench` makes an environment with torchvision, to which `pip install datasets` adds the other.
-Writes docs/loading.md.
+ImageFolder with PyTorch's DataLoader, and by the `imagefolder` of Hugging Face datasets with the same loader.
+Whole passes over all pictures take turns with steps of the default preset on the same pictures. Libraries that
+are not installed are left out; `make bench` installs them.
 """
 
-import argparse
 import mmap
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -29,9 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.data_memory import folder_of_pictures
-from benchmarks.reports import machine, publish, table
-from unnoise.cli.console import Bar, result
+from benchmarks.random_pictures import png_folder
+from benchmarks.report import MADE, folder_for, made, option_parser, publish, table
+from benchmarks.turns import in_turns, medians
 from unnoise.data import ImageSet, load
 from unnoise.data.batches import Batches, split
 from unnoise.runs.plan import Wishes, plan
@@ -39,24 +34,23 @@ from unnoise.training.loop import choose_device
 
 BATCH, SIDE = 64, 64
 WORKERS = (0, 2)
-ENOUGH = 20
-"""A loader is never what training waits for if it is so many times as fast."""
-
-Pass = Callable[[], float]
-"""Takes all pictures once; returns the seconds it took."""
+STEP = "a step of training"
 
 
 class Way(NamedTuple):
-    """One way to get at pictures."""
+    """A way of loading pictures; `take` loads all of them once, and returns the seconds."""
 
     name: str
     decodes: bool
-    take: Pass
-    ours: bool = False
+    take: Callable[[], float]
 
 
-def timed(batches: Iterable[Tensor]) -> float:
-    """The seconds until the last batch; each has to be what was agreed on."""
+def seconds_of(batches: Iterable[Tensor]) -> float:
+    """Seconds until the last batch.
+
+    Raises:
+        RuntimeError: for a batch of another type or shape, so that all ways do the same work.
+    """
     started = time.perf_counter()
     for batch in batches:
         if batch.dtype != torch.uint8 or batch.shape[1:] != (3, SIDE, SIDE):
@@ -64,55 +58,52 @@ def timed(batches: Iterable[Tensor]) -> float:
     return time.perf_counter() - started
 
 
-def passes(images: ImageSet) -> Iterator[list[int]]:
+def batch_numbers(images: ImageSet) -> Iterator[range]:
     """The numbers of the batches of one epoch after the other."""
-    each = -(-len(images) // BATCH)
-    first = 0
+    each, first = -(-len(images) // BATCH), 0
     while True:
-        yield list(range(first, first + each))
+        yield range(first, first + each)
         first += each
 
 
 def from_files(folder: Path, place: Path) -> Way:
-    """Ours where the pictures are new: all are decoded into an empty cache, and taken from it."""
+    """Unnoise with new pictures: all are decoded into an empty cache, and read from it."""
 
     def take() -> float:
         with tempfile.TemporaryDirectory(dir=place) as cache:
             started = time.perf_counter()
             images = load(folder, cache=Path(cache))
             batches = Batches(images, np.arange(len(images)), BATCH, 0)
-            return time.perf_counter() - started + timed(batches[k] for k in next(passes(images)))
+            return time.perf_counter() - started + seconds_of(batches[k] for k in next(batch_numbers(images)))
 
-    return Way("unnoise, the first time: into the cache, and from it", True, take, ours=True)
+    return Way("unnoise, the first time: into the cache, and from it", True, take)
 
 
 def from_cache(folder: Path, cache: Path) -> Way:
-    """Ours from then on: opening the cache counts, too."""
-    numbers: list[int] = [0]
+    """Unnoise with pictures that are in the cache; opening it counts, too."""
+    epochs = batch_numbers(load(folder, cache=cache))
 
     def take() -> float:
         started = time.perf_counter()
         images = load(folder, cache=cache)
         batches = Batches(images, np.arange(len(images)), BATCH, 0)
-        each = -(-len(images) // BATCH)
-        first, numbers[0] = numbers[0], numbers[0] + each
-        return time.perf_counter() - started + timed(batches[k] for k in range(first, first + each))
+        return time.perf_counter() - started + seconds_of(batches[k] for k in next(epochs))
 
-    return Way("unnoise, from the cache", False, take, ours=True)
+    return Way("unnoise, from the cache", False, take)
 
 
-class BareDisk:
-    """Ours where nothing of the cache is in memory, as in a set that is far larger than it.
+class ColdCache:
+    """unnoise when the cache is on the disk only, as for a data set far larger than the memory.
 
-    Before each batch the system is told to forget the file, which does not count. What then is read from the
-    disk is what the system says that this process had it read.
+    Before each batch the system is told to drop the file from memory, which is not timed. The system also says
+    how much it then reads from the disk.
     """
 
     def __init__(self, folder: Path, cache: Path) -> None:
         self.images = load(folder, cache=cache)
-        self.read: list[int] = []
+        self.bytes_read: list[int] = []
         self._batches = Batches(self.images, np.arange(len(self.images)), BATCH, 0)
-        self._passes = passes(self.images)
+        self._epochs = batch_numbers(self.images)
         base: Any = self.images.pixels
         while isinstance(base, np.ndarray):
             base = base.base
@@ -122,21 +113,26 @@ class BareDisk:
     def take(self) -> float:
         """One pass."""
         seconds, before = 0.0, _bytes_read()
-        for number in next(self._passes):
-            self._forget()
-            seconds += timed(self._batches[k] for k in (number,))
-        self.read.append(_bytes_read() - before)
+        for number in next(self._epochs):
+            self._drop_from_memory()
+            seconds += seconds_of(self._batches[k] for k in (number,))
+        self.bytes_read.append(_bytes_read() - before)
         return seconds
 
-    def _forget(self) -> None:
+    def _drop_from_memory(self) -> None:
         self._mapped.madvise(mmap.MADV_DONTNEED)
         with self._path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     @property
-    def really(self) -> bool:
-        """Whether the disk was asked for as much as was taken; some file systems keep files in memory."""
-        return median(self.read) >= 0.9 * self.images.pixels.nbytes
+    def share_read(self) -> float:
+        """Bytes read from the disk in a pass, in units of the bytes of the pictures."""
+        return median(self.bytes_read) / self.images.pixels.nbytes
+
+    @property
+    def was_cold(self) -> bool:
+        """Whether the pictures did come from the disk; some file systems keep files in memory."""
+        return self.share_read >= 0.9
 
 
 def _bytes_read() -> int:
@@ -144,8 +140,8 @@ def _bytes_read() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("read_bytes"))
 
 
-def loaders(name: str, pictures: Any, collate: Callable[[Any], Tensor]) -> list[Way]:  # noqa: ANN401 (theirs)
-    """PyTorch's own way over a set of pictures, with and without processes that help."""
+def data_loaders(name: str, pictures: Any, collate: Callable[[Any], Tensor]) -> list[Way]:  # noqa: ANN401 (theirs)
+    """PyTorch's DataLoader over a set of pictures, with and without worker processes."""
     ways = []
     for workers in WORKERS:
         loader = torch.utils.data.DataLoader(
@@ -156,7 +152,7 @@ def loaders(name: str, pictures: Any, collate: Callable[[Any], Tensor]) -> list[
             persistent_workers=workers > 0,
             collate_fn=collate,
         )
-        ways.append(Way(f"{name}, {workers} workers", True, partial(timed, loader)))
+        ways.append(Way(f"{name}, {workers} workers", True, partial(seconds_of, loader)))
     return ways
 
 
@@ -166,18 +162,18 @@ def stacked(pairs: list[tuple[Tensor, int]]) -> Tensor:
 
 
 def images_of(rows: list[dict[str, Any]]) -> Tensor:
-    """The pictures of a batch of rows, which hold pictures of Pillow's."""
+    """The pictures of a batch of rows that hold Pillow images."""
     return torch.stack([torch.from_numpy(np.array(row["image"])).permute(2, 0, 1) for row in rows])
 
 
-def others(folder: Path, place: Path) -> list[Way]:
-    """What is installed beside unnoise."""
+def other_libraries(folder: Path, place: Path) -> list[Way]:
+    """The ways of the libraries that are installed."""
     ways = []
     if find_spec("torchvision"):
         from torchvision.datasets import ImageFolder
         from torchvision.transforms import PILToTensor
 
-        ways += loaders("torchvision ImageFolder", ImageFolder(folder, PILToTensor()), stacked)
+        ways += data_loaders("torchvision ImageFolder", ImageFolder(folder, PILToTensor()), stacked)
     if find_spec("datasets"):
         import datasets
 
@@ -185,108 +181,71 @@ def others(folder: Path, place: Path) -> list[Way]:
         pictures = datasets.load_dataset(
             "imagefolder", data_dir=str(folder), split="train", cache_dir=str(place / "datasets")
         )
-        ways += loaders("datasets imagefolder", pictures, images_of)
+        ways += data_loaders("datasets imagefolder", pictures, images_of)
     return ways
 
 
-class Training:
-    """Steps of the default preset on these pictures."""
+def training_step(images: ImageSet, device: torch.device) -> Callable[[], float]:
+    """A step of the default preset on these pictures; returns its seconds."""
+    config = plan(images, Wishes())
+    diffusion = config.build(device)
+    batches = Batches(images, split(len(images), config.data.held_out, 0).training, BATCH, 0)
 
-    def __init__(self, images: ImageSet, device: torch.device) -> None:
-        config = plan(images, Wishes())
-        self._diffusion = config.build(device)
-        self._batches = Batches(images, split(len(images), config.data.held_out, 0).training, BATCH, 0)
-
-    def __call__(self) -> float:
-        """The seconds of one step."""
+    def step() -> float:
         started = time.perf_counter()
-        float(self._diffusion.train_step(self._batches[0]).loss)
+        float(diffusion.train_step(batches[0]).loss)
         return time.perf_counter() - started
 
-
-def measured(ways: list[Way], step: Callable[[], float], turns: int) -> tuple[dict[str, float], float]:
-    """The median seconds of a pass in each way, and of a step; a first turn only warms up."""
-    taken: dict[str, list[float]] = {way.name: [] for way in ways}
-    steps: list[float] = []
-    with Bar("Loading", turns + 1) as shown:
-        for turn in range(turns + 1):
-            for way in ways:
-                seconds = way.take()
-                if turn:
-                    taken[way.name].append(seconds)
-            seconds = step()
-            if turn:
-                steps.append(seconds)
-            shown.advance(1)
-    return {name: median(times) for name, times in taken.items()}, median(steps)
+    return step
 
 
-def page(ways: list[Way], seconds: Mapping[str, float], count: int, step: float, device: str) -> list[str]:
-    """What was found, for so many pictures in a pass; `step` is the seconds of a step of training."""
-    training = BATCH / step
-    rows, ratios = [], []
+def speeds(ways: list[Way], seconds: Mapping[str, float], count: int) -> str:
+    """The table, for so many pictures in a pass; `seconds` are those of a pass, and of a step of training."""
+    training, rows = BATCH / seconds[STEP], []
     for way in ways:
         rate = count / seconds[way.name]
         decodes = "yes" if way.decodes else "no"
         rows.append([way.name, decodes, f"{rate:,.0f}", f"{rate / BATCH:,.1f}", f"{rate / training:,.0f}"])
-        if way.ours:
-            ratios.append(rate / training)
-    verdict = "at least" if min(ratios) >= ENOUGH else "less than"
-    return [
-        "# How fast pictures arrive",
-        f"unnoise alone delivers {min(ratios):,.0f} to {max(ratios):,.0f} times as many pictures as the "
-        f"default preset trains on ({device}, {training:,.1f} pictures a second): {verdict} {ENOUGH} times in "
-        "each way.",
-        table(["", "decodes", "pictures a second", "batches a second", "times training"], rows, (0, 1)),
-    ]
+    rows.append(["training with the default preset", "", f"{training:,.1f}", f"{training / BATCH:,.1f}", "1"])
+    return table(["", "decodes", "pictures a second", "batches a second", "times training"], rows, (0, 1))
 
 
-def told(read: BareDisk | None) -> str:
-    """What was measured with an empty memory, in words."""
-    if read is None:
-        return "The system here can't be told to forget a file, so nothing was read from a bare disk."
-    share = median(read.read) / read.images.pixels.nbytes
-    if not read.really:
-        return (
-            f"The row of the bare disk is left out: the system read only {share:.0%} of the bytes from a disk."
-        )
-    return f"From the bare disk the system read {share:.1f} times the bytes of the pictures, as they lie apart."
+def disk_note(cold: ColdCache | None) -> str:
+    """What was read from the disk, as a sentence."""
+    if cold is None:
+        return "This system cannot drop a file from memory, so reading from the disk was not measured."
+    if not cold.was_cold:
+        return f"The disk is left out: the system read only {cold.share_read:.0%} of the bytes from it."
+    return f"From the disk the system read {cold.share_read:.1f} times the bytes of the pictures."
 
 
 def main() -> None:
-    """Measures, prints the page, and writes it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few pictures and turns, to see that it works")
-    parser.add_argument("--device", default="auto", help="trains (default: auto)")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--docs", type=Path, default=Path("docs"), help="the folder to write to")
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    count, turns = (320, 1) if asked.quick else (5_000, 7)
-    device = choose_device(asked.device)
+    """Measures, and writes the table."""
+    parser = option_parser(__doc__)
+    parser.add_argument("--device", default="auto", help="of the training step (default: auto)")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    count, turns = (320, 1) if options.quick else (5_000, 7)
+    device = choose_device(options.device)
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        folder, cache = folder_of_pictures(place / "pictures", count), place / "cache"
+        folder, cache = png_folder(place / "pictures", count), place / "cache"
         ways = [from_files(folder, place), from_cache(folder, cache)]
-        bare = BareDisk(folder, cache) if Path("/proc/self/io").exists() else None
-        if bare is not None:
-            ways.append(Way("unnoise, from the cache on a bare disk", False, bare.take, ours=True))
-        ways += others(folder, place)
-        seconds, step = measured(ways, Training(load(folder, cache=cache), device), turns)
-    if bare is not None and not bare.really:
-        ways = [way for way in ways if way.take != bare.take]
-    quick = " --quick" if asked.quick else ""
-    libraries = [f"{name} {version(name)}" for name in ("torchvision", "datasets") if find_spec(name)]
-    paragraphs = [
-        *page(ways, seconds, count, step, str(device)),
-        f"{count:,} PNGs of {SIDE} x {SIDE} in colour in shuffled batches of {BATCH}, as uint8 in memory; the "
-        f"first row decodes each picture once, and opening the cache counts in the second. {told(bare)}",
-        f"```sh\npython -m benchmarks.loading{quick} --device {device} --threads {asked.threads}\n```",
-        f"{turns} turns. Measured on {datetime.now(UTC):%Y-%m-%d} on: {', '.join([machine(), *libraries])}.",
-    ]
-    print("\n\n".join(paragraphs))
-    publish(asked.docs / "loading.md", *paragraphs)
-    result("page", asked.docs / "loading.md")
+        cold = ColdCache(folder, cache) if Path("/proc/self/io").exists() else None
+        if cold is not None:
+            ways.append(Way("unnoise, from the cache on a bare disk", False, cold.take))
+        ways += other_libraries(folder, place)
+        runs = {way.name: way.take for way in ways} | {STEP: training_step(load(folder, cache=cache), device)}
+        seconds = medians(in_turns(runs, turns, "Loading"))
+    if cold is not None and not cold.was_cold:
+        ways = [way for way in ways if way.take != cold.take]
+    how = f"{count:,} PNGs of {SIDE} x {SIDE} in colour, {turns} turns. {disk_note(cold)}"
+    command = f"--device {device} --threads {options.threads}"
+    blocks = {
+        MADE: made("loading", command, how, libraries=["torchvision", "datasets"]),
+        "speed": speeds(ways, seconds, count),
+    }
+    publish("loading", __doc__, blocks, folder_for(options))
 
 
 if __name__ == "__main__":

@@ -1,96 +1,125 @@
-"""The same network with the same weights takes memory to train, here and in the library that it comes from.
+"""Peak memory of training beside the libraries that the networks come from.
 
     python -m benchmarks.memory [--quick] [--device cuda]
 
-Each library trains in processes of its own, one after the other in turns (A B A B), as its users train: whole
-steps, by the pairs of benchmarks/training_speed.py. The peak of a process is what the system counts beyond that
-of its imports, or what PyTorch has allocated on a GPU; the medians of the turns count. Needs diffusers, and for
-the second pair denoising-diffusion-pytorch: `make bench` makes an environment with both. Writes docs/memory.md.
+Each library trains the same network with the same weights in a process of its own, in turns, as its users
+train: whole steps of the pairs in training_pairs.py. The peak is what the system counts beyond that of the
+imports, or what PyTorch has allocated on a GPU. Needs diffusers, and denoising-diffusion-pytorch for the
+second pair: `make bench` installs both.
 """
 
-from collections.abc import Mapping, Sequence
+import gc
+import importlib
+from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
-from statistics import median
 from typing import NamedTuple
 
 import torch
 
-from benchmarks.children import told_by
-from benchmarks.reports import asking, folder_for, made, table, tell
-from benchmarks.training_pairs import BATCH, SIDE
-from unnoise.cli.console import Bar, count
+from benchmarks.processes import in_fresh_process, own_peak
+from benchmarks.report import MADE, folder_for, made, option_parser, publish, table
+from benchmarks.training_pairs import BATCH, SIDE, with_diffusers, with_lucidrains
+from benchmarks.turns import in_turns, medians
+from unnoise.cli.console import count
 from unnoise.training.loop import choose_device
 
-NAMES: Mapping[str, str] = {
-    "diffusers": "diffusers, UNet2DModel",
-    "lucidrains": "denoising-diffusion-pytorch 1.9.4, Unet",
+PAIRS = {"diffusers": with_diffusers, "lucidrains": with_lucidrains}
+NAMES = {"diffusers": "diffusers, UNet2DModel", "lucidrains": "denoising-diffusion-pytorch 1.9.4, Unet"}
+IMPORTS = {
+    "diffusers": ("diffusers.models.unets.unet_2d", "diffusers.schedulers", "diffusers.training_utils"),
+    "lucidrains": ("denoising_diffusion_pytorch", "ema_pytorch"),
 }
-NEEDED = {"diffusers": "diffusers", "lucidrains": "denoising_diffusion_pytorch"}
 
 
 class Peaks(NamedTuple):
-    """The MB that training one network takes at most, in each library."""
+    """Peak MB of training one network, in unnoise and in its own library."""
 
     name: str
     parameters: int
     ours: float
     theirs: float
 
-    @property
-    def ratio(self) -> float:
-        """How much of theirs ours takes."""
-        return self.ours / self.theirs
+
+def train(pair_name: str, side: str, device: str, steps: int, threads: int) -> dict[str, float]:
+    """Peak MB of training one network in this process, and its number of parameters.
+
+    Both networks of the pair are built, to have the same weights; the other one is freed before the first step.
+
+    Args:
+        pair_name: `diffusers` or `lucidrains`.
+        side: `ours` or `theirs`.
+        device, steps, threads: of the training.
+    """
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    for module in IMPORTS[pair_name]:
+        importlib.import_module(module)
+    imported = own_peak()
+    pair = PAIRS[pair_name](device)
+    parameters, step = pair.parameters, pair.ours if side == "ours" else pair.theirs
+    del pair
+    gc.collect()
+    on_gpu = torch.device(device).type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(device)
+    for _ in range(steps):
+        step()
+    peak = torch.cuda.max_memory_allocated(device) / 2**20 if on_gpu else own_peak() - imported
+    return {"peak": peak, "parameters": parameters}
 
 
 def measure(names: Sequence[str], turns: int, steps: int, device: str, threads: int) -> list[Peaks]:
     """The medians of both libraries' peaks, for each of these pairs."""
-    found = []
-    with Bar("Training", 2 * turns * len(names)) as shown:
-        for name in names:
-            taken: dict[str, list[float]] = {"ours": [], "theirs": []}
-            for _ in range(turns):
-                for side, peaks in taken.items():
-                    told = told_by("benchmarks.memory_of_one", name, side, device, steps, threads)
-                    peaks.append(told["peak"])
-                    shown.advance(1)
-            ours, theirs = map(median, taken.values())
-            found.append(Peaks(NAMES[name], int(told["parameters"]), ours, theirs))
+
+    def peak(name: str, side: str) -> float:
+        told = in_fresh_process("benchmarks.memory:train", name, side, device, steps, threads)
+        parameters[name] = int(told["parameters"])
+        return told["peak"]
+
+    found, parameters = [], dict[str, int]()
+    for name in names:
+        runs = {side: partial(peak, name, side) for side in ("ours", "theirs")}
+        peaks = medians(in_turns(runs, turns, NAMES[name], warmup=0))
+        found.append(Peaks(NAMES[name], parameters[name], peaks["ours"], peaks["theirs"]))
     return found
 
 
-def page(found: Sequence[Peaks], where: str) -> list[str]:
-    """The paragraphs of docs/memory.md, but for how it was made."""
-    told = [f"{each.ratio:.2f} times the memory of {each.name.partition(',')[0]}" for each in found]
+def peak_table(found: Sequence[Peaks]) -> str:
+    """A row for each network."""
     rows = [
-        [each.name, f"{each.parameters:,}", f"{each.ours:.0f}", f"{each.theirs:.0f}", f"{each.ratio:.2f}"]
+        [
+            each.name,
+            f"{each.parameters:,}",
+            f"{each.ours:.0f}",
+            f"{each.theirs:.0f}",
+            f"{each.ours / each.theirs:.2f}",
+        ]
         for each in found
     ]
-    return [
-        "# How much memory training takes, beside the libraries that the networks come from",
-        f"Training takes {' and '.join(told)}, for the same network with the same weights.",
-        f"Peak MB, {where}, of whole training steps of {BATCH} grey pictures of {SIDE} x {SIDE}, each library "
-        "in a process of its own, as its users train it: weights, gradients, optimiser, average, and what the "
-        "backward pass keeps.",
-        table(["network", "parameters", "ours", "theirs", "ratio"], rows),
-    ]
+    return table(["network", "parameters", "ours, MB", "theirs, MB", "ratio"], rows)
 
 
 def main() -> None:
-    """Measures, prints the page, and writes it."""
-    parser = asking(__doc__)
+    """Measures, and writes the table."""
+    parser = option_parser(__doc__)
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:1")
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    device, folder = choose_device(asked.device), folder_for(asked)
-    turns, steps = (1, 1) if asked.quick else (3, 5)
-    names = [name for name in NAMES if find_spec(NEEDED[name])]
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    device = choose_device(options.device)
+    turns, steps = (1, 1) if options.quick else (3, 5)
+    names = [name for name, modules in IMPORTS.items() if find_spec(modules[0].partition(".")[0])]
     for name in NAMES.keys() - set(names):
-        print(f"{NEEDED[name]} is not installed, and left out: make bench installs it.")
-    found = measure(names, turns, steps, str(device), asked.threads)
-    where = "as PyTorch allocates them on the GPU" if device.type == "cuda" else "beyond those of the imports"
-    options = f"--device {asked.device} --threads {asked.threads}"
-    facts = made("memory", options, f"Medians of {turns} turns, of {count(steps, 'step')}.", device)
-    tell("memory", [*page(found, where), *facts], folder)
+        print(f"{NAMES[name]} is left out, because it is not installed; `make bench` installs it.")
+    found = measure(names, turns, steps, str(device), options.threads)
+    where = "allocated by PyTorch on the GPU" if device.type == "cuda" else "beyond the imports"
+    how = (
+        f"Peak MB {where}, batches of {BATCH} grey pictures of {SIDE} x {SIDE}. Medians of {turns} turns, of "
+        f"{count(steps, 'step')}."
+    )
+    command = f"--device {options.device} --threads {options.threads}"
+    blocks = {MADE: made("memory", command, how, device), "peaks": peak_table(found)}
+    publish("memory", __doc__, blocks, folder_for(options))
 
 
 if __name__ == "__main__":

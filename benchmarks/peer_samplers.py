@@ -1,9 +1,10 @@
-"""Which of each library's own samplers draws best with what ten minutes taught it.
+"""Samplers of other libraries, compared on the networks that each library trained in ten minutes.
 
     python -m benchmarks.peer_samplers --images fashion-mnist
 
-Draws with the weights that `python -m benchmarks.time_to_quality` kept of the others, with each sampler that
-`peers` names, and has the same two networks judge. The best one is the one that the comparison uses.
+Draws with the weights of the other libraries that `python -m benchmarks.time_to_quality` has kept, by each
+sampler that other_libraries.py names, and has the same two networks judge. `time_to_quality` uses the best
+one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,9 +14,9 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.contenders import ENTRIES, installed, sample
-from benchmarks.peers import Peer
-from benchmarks.picture_judge import Judge, exam, judges
-from benchmarks.reports import asking, folder_for, made, table, tell
+from benchmarks.judges import Judge, judges, picture_set
+from benchmarks.other_libraries import OtherLibrary
+from benchmarks.report import MADE, folder_for, made, option_parser, publish, table
 from benchmarks.time_to_quality import Amounts, Job, build
 from unnoise.cli.console import Bar
 from unnoise.utils.errors import require
@@ -24,69 +25,52 @@ from unnoise.utils.tensor_files import read_tensors
 _SEED = 5_000_000
 
 
-class Found(NamedTuple):
-    """One sampler's pictures, judged."""
+class Row(NamedTuple):
+    """Distances of one sampler's pictures."""
 
     contender: str
     sampler: str
     calls: int
     distances: list[float]
-    """Frechet and kernel distances by each judge."""
+    """Fréchet and kernel distance by each judge."""
 
 
-def measure(job: Job, names: Sequence[str], seen: Sequence[Judge], count: int) -> Iterator[Found]:
-    """All samplers of these, with their weights at the end."""
+def measure(job: Job, names: Sequence[str], seen: Sequence[Judge], count: int) -> Iterator[Row]:
+    """The rows of all samplers of these libraries, with their weights after the last mark."""
     for name in names:
         path = job.file(name, job.amounts.minutes)
         require(
             path.is_file(),
-            f"{path} is missing: run python -m benchmarks.time_to_quality first, which keeps it.",
+            f"{path} is missing. Run python -m benchmarks.time_to_quality first, which writes it.",
         )
         contender = build(job, name)
-        assert isinstance(contender, Peer)
+        assert isinstance(contender, OtherLibrary)
         contender.restore(read_tensors(path)[0])
-        with Bar(f"{name}: drawing", len(contender.samplers) * count) as shown:
+        with Bar(f"{name}: drawing", len(contender.samplers) * count) as bar:
             for sampler in contender.samplers:
                 contender.use(sampler)
                 batches = []
                 for batch in sample(contender, count, _SEED):
                     batches.append(batch)
-                    shown.advance(len(batch))
+                    bar.advance(len(batch))
                 scores = [judge.score(judge.features(batches)) for judge in seen]
-                yield Found(name, sampler, contender.calls, [n for each in scores for n in (each.fd, each.kid)])
+                yield Row(name, sampler, contender.calls, [n for each in scores for n in (each.fd, each.kid)])
 
 
-def best(found: Sequence[Found]) -> dict[str, Found]:
-    """Of each contender the sampler whose pictures the first judge takes for the most real."""
-    ranked = sorted(found, key=lambda each: each.distances[0], reverse=True)
-    return {each.contender: each for each in ranked}
-
-
-def page(found: Sequence[Found], seen: Sequence[Judge], set_name: str, count: int) -> list[str]:
-    """A row a sampler."""
+def sampler_table(rows: Sequence[Row], seen: Sequence[Judge]) -> str:
+    """A row for each sampler; the best of each library by the first judge is bold."""
+    best = {row.contender: row for row in sorted(rows, key=lambda row: row.distances[0], reverse=True)}
     header = ["", "sampler", "calls", *(f"{judge.name}, {n}" for judge in seen for n in ("Fréchet", "kernel"))]
-    rows = [
+    cells = [
         [
-            ENTRIES[each.contender].title,
-            each.sampler,
-            str(each.calls),
-            *map(_text, each.distances),
+            ENTRIES[row.contender].title,
+            f"**{row.sampler}**" if row is best[row.contender] else row.sampler,
+            str(row.calls),
+            *map(_text, row.distances),
         ]
-        for each in found
+        for row in rows
     ]
-    lines = [
-        f"- {ENTRIES[name].title}: {one.sampler} ({_text(one.distances[0])})."
-        for name, one in sorted(best(found).items())
-    ]
-    return [
-        "# Samplers of other libraries",
-        f"Which of a library's own samplers draws best with what it learned of {set_name} in 10 minutes?",
-        "\n".join(lines),
-        f"Of seed 0, {count} pictures by each, judged as in [time to quality](time_to_quality.md), which draws "
-        "with the best of each, or with one of fewer calls that is as good; lower is better. The best is that "
-        "of the first column of distances.",
-        table(header, rows, texts=(0, 1)),
-    ]
+    return table(header, cells, texts=(0, 1))
 
 
 def _text(distance: float) -> str:
@@ -94,29 +78,28 @@ def _text(distance: float) -> str:
 
 
 def main() -> None:
-    """Draws, judges, and writes the page."""
-    parser = asking(__doc__)
+    """Draws, judges, and writes the table."""
+    parser = option_parser(__doc__)
     parser.add_argument("--images", default="fashion-mnist", metavar="[NAME=]SOURCE")
     parser.add_argument("--size", type=int, metavar="PIXELS", help="of pictures from a folder")
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--contenders", nargs="+", choices=[*ENTRIES][1:], default=[*ENTRIES][1:])
     parser.add_argument("--work", type=Path, default=Path("build/time_to_quality"))
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    name, _, source = asked.images.rpartition("=")
-    questions = exam(source, asked.size, name)
-    job = Job(questions, 0, Amounts(), asked.work)
-    seen, count = judges(questions, asked.work), 8 if asked.quick else asked.samples
-    found = []
-    for one in measure(job, installed(asked.contenders), seen, count):
-        found.append(one)
-        print(one, flush=True)
-    texts = page(found, seen, questions.name, count)
-    options = (
-        "" if asked.images == "fashion-mnist" else f"--images {questions.name}=PICTURES --size {asked.size}"
-    )
-    texts += made("peer_samplers", options, f"{count} pictures each.")
-    tell("peer_samplers", texts, folder_for(asked))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    name, _, source = options.images.rpartition("=")
+    pictures = picture_set(source, options.size, name)
+    job = Job(pictures, 0, Amounts(), options.work)
+    seen, count = judges(pictures, options.work), 8 if options.quick else options.samples
+    rows = []
+    for row in measure(job, installed(options.contenders), seen, count):
+        rows.append(row)
+        print(row, flush=True)
+    named = options.images != "fashion-mnist"
+    command = f"--images {pictures.name}=PICTURES --size {options.size}" if named else ""
+    how = f"{count} pictures each, of {pictures.name}, seed 0."
+    blocks = {MADE: made("peer_samplers", command, how), "distances": sampler_table(rows, seen)}
+    publish("peer_samplers", __doc__, blocks, folder_for(options))
 
 
 if __name__ == "__main__":

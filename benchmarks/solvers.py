@@ -1,11 +1,11 @@
-"""Every sampler draws from the same noises at the same price in network calls, and the pictures are judged.
+"""Comparison of samplers at the same number of network calls, with the spread over seeds.
 
     python -m benchmarks.solvers RUN --samples 256 --seeds 3
 
-A small classifier learns the run's training pictures with their classes; distances are between its features of
-samples and of the held-out pictures. Each sampler gets the grid that is best for it at 8 calls on a seed of its
-own. Every finished measurement is a line of --log, and is not made again: Ctrl-C or --minutes stop, and the
-same command goes on. Writes solvers.md and solvers.png from that file.
+A small classifier is trained on the run's training pictures and their classes; distances are between its
+features of samples and of held-out pictures. All samplers start from the same noises. Each gets the grid that
+is best for it at 8 calls on a seed of its own. A finished measurement is a line of --log and is not repeated:
+after Ctrl-C or --minutes the same command continues.
 """
 
 import argparse
@@ -13,36 +13,41 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from benchmarks.reports import machine, publish
-from benchmarks.solver_judge import Judge, judge_of
-from benchmarks.solver_page import AT, LONG, OWN, REFERENCES, Row, draw, grids_of, page
-from unnoise.cli.console import Bar, result, say
-from unnoise.diffusion.diffusion import Diffusion
+from benchmarks.classifier import load_or_train
+from benchmarks.judges import Judge, PictureSet, classifier_judge, subset
+from benchmarks.report import MADE, machine, made, publish
+from benchmarks.solver_report import AT, LONG, OWN, REAL, REFERENCES, Row, draw, grids_of, tables
+from unnoise.cli.console import Bar, count, say
+from unnoise.data import load
+from unnoise.data.batches import split
+from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.evaluation.sampler_search.candidates import CALLS, SPACINGS, all_samplers, candidates
 from unnoise.pictures import save_png
 from unnoise.pictures.charts import painted
 from unnoise.runs.checkpoint import Run
 from unnoise.utils.errors import UnnoiseError, require
-from unnoise.utils.files import writable
+from unnoise.utils.files import atomic_write
 
 TUNING = -1
-"""The seed that grids are chosen on, and one sampler is recommended by."""
+"""The seed that the grids are chosen on, and a sampler is recommended by."""
 
 _BATCH = 64
+_CLASSIFIER_STEPS = 2000
 
 
 @dataclass(frozen=True)
 class Task:
-    """One measurement that is wanted."""
+    """One measurement to be made."""
 
     solver: str
     sampling: Sampling
@@ -53,7 +58,7 @@ class Task:
     weights: str
 
     def result_in(self, rows: Sequence[Row]) -> Row | None:
-        """The row of just this measurement."""
+        """The row of this measurement, if there is one."""
         mine = (self.solver, self.sampling.spacing, self.calls, self.seed, self.samples, self.weights)
         for row in rows:
             if (row.solver, row.spacing, row.calls, row.seed, row.samples, row.weights) == mine:
@@ -62,34 +67,35 @@ class Task:
 
     @property
     def cost(self) -> int:
-        """Calls of the network, counted by pictures."""
+        """Network calls times pictures."""
         return self.taken * self.samples
 
 
 def read_rows(path: Path) -> list[Row]:
-    """What was measured before; nothing where there is no such file."""
+    """The rows of this file; none if there is no such file."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return [Row(**json.loads(line)) for line in lines]
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """One line of JSON for each: the file is always whole."""
-    with writable(path) as file:
+    """Writes one line of JSON for each row; the file is replaced as a whole."""
+    with atomic_write(path) as file:
         file.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
 
 
-def measure(task: Task, run: Run, diffusion: Diffusion, judge: Judge, shown: Callable[[float], object]) -> Row:
-    """Draws the pictures of a task and judges them; `shown` is told of the cost of each batch."""
+def measure(task: Task, run: Run, denoiser: Denoiser, judge: Judge, progress: Callable[[float], object]) -> Row:
+    """Draws the samples of a task and has them judged; `progress` gets the cost of each batch."""
     started = time.monotonic()
     first_seed, features = (task.seed - TUNING) * 1_000_000, []
     for first in range(0, task.samples, _BATCH):
         number = min(_BATCH, task.samples - first)
         seeds = range(first_seed + first, first_seed + first + number)
-        images = diffusion.generate(
+        images = denoiser.generate(
             number, seed=seeds[0], sampling=task.sampling, classes=run.config.classes(seeds), batch_size=_BATCH
         )
-        features.append(judge.features(images.cpu()))
-        shown(task.taken * number)
+        features.append(judge.see(as_bytes(images.cpu())))
+        progress(task.taken * number)
+    score = judge.score(torch.cat(features))
     return Row(
         solver=task.solver,
         spacing=task.sampling.spacing,
@@ -99,41 +105,42 @@ def measure(task: Task, run: Run, diffusion: Diffusion, judge: Judge, shown: Cal
         samples=task.samples,
         weights=task.weights,
         seconds=time.monotonic() - started,
-        **judge.distances(np.concatenate(features)),
+        kid=score.kid,
+        frechet=score.fd,
     )
 
 
 class Plan(NamedTuple):
-    """All tasks of a run: first those that choose the grids, then those of the tables, seed by seed."""
+    """All measurements of a run: first those that choose the grids, then those of the tables, seed by seed."""
 
     run: Run
-    diffusion: Diffusion
+    denoiser: Denoiser
     samples: int
     seeds: int
     calls: Sequence[int]
     weights: str
 
     def _task(self, solver: str, sampling: Sampling, calls: int, seed: int) -> Task:
-        taken = sampling.calls(self.diffusion.schedule)
+        taken = sampling.calls(self.denoiser.schedule)
         return Task(solver, sampling, calls, taken, seed, self.samples, self.weights)
 
     def tuning(self) -> list[Task]:
         """Every sampler on every grid at `AT` calls."""
         own = self.run.config.recipe.sampling
-        found = candidates(own, self.diffusion.schedule, all_samplers(), SPACINGS, [AT])
+        found = candidates(own, self.denoiser.schedule, all_samplers(), SPACINGS, [AT])
         return [self._task(one.sampling.sampler, one.sampling, AT, TUNING) for one in found]
 
     def grids(self, rows: Sequence[Row]) -> dict[str, str]:
-        """Each sampler's best, as far as it is known."""
+        """Each sampler's best grid, as far as it is known."""
         return grids_of(_done(self.tuning(), rows))
 
     def tables(self, grids: dict[str, str]) -> list[Task]:
-        """The references and every sampler on its grid; of samplers without a grid yet, the first one.
+        """The references, and every sampler on its grid, or on the first grid if its best is not known yet.
 
-        What an interrupted run leaves compares all samplers: seeds come one after another, and in each the
-        calls that matter most.
+        Seeds come one after another, and each begins with `AT` calls, so that an interrupted benchmark still
+        compares all samplers.
         """
-        own, schedule = self.run.config.recipe.sampling, self.diffusion.schedule
+        own, schedule = self.run.config.recipe.sampling, self.denoiser.schedule
         order = sorted(self.calls, key=lambda calls: (calls != AT, calls))
         tasks, found = [], candidates(own, schedule, all_samplers(), SPACINGS, order)
         for seed in range(self.seeds):
@@ -149,93 +156,139 @@ class Plan(NamedTuple):
 
 
 def measure_all(planned: Plan, judge: Judge, log: Path, minutes: float) -> list[Row]:
-    """Does what is left until the time is over; returns all rows that there are now."""
+    """Makes the missing measurements until the time is over; returns all rows."""
     rows, started = read_rows(log), time.monotonic()
     later = sum(task.cost for task in planned.tables({}))
-    with Bar("Measuring", 1.0) as shown:
+    with Bar("Measuring", 1.0) as bar:
         for part, after in ((planned.tuning, later), (lambda: planned.tables(planned.grids(rows)), 0)):
             left = [task for task in part() if task.result_in(rows) is None]
-            progress = Counter(shown, after + sum(task.cost for task in left))
+            progress = Counter(bar, after + sum(task.cost for task in left))
             for place, task in enumerate(left, start=1):
                 note = f"{task.solver}, {task.calls} calls, seed {task.seed} ({place} of {len(left)})"
-                rows.append(measure(task, planned.run, planned.diffusion, judge, partial(progress, note=note)))
+                rows.append(measure(task, planned.run, planned.denoiser, judge, partial(progress, note=note)))
                 write_rows(log, rows)
                 if time.monotonic() - started > 60 * minutes:
-                    say(f"{minutes:g} minutes are over: the same command goes on.")
+                    say(f"{minutes:g} minutes are over. The same command continues.")
                     return rows
     return rows
 
 
 class Counter:
-    """Adds up what is done, and shows it."""
+    """Adds up the cost of finished work, and shows it on a bar."""
 
-    def __init__(self, shown: Bar, total: float) -> None:
-        self.shown, self.total, self.done = shown, total, 0.0
+    def __init__(self, bar: Bar, total: float) -> None:
+        self.bar, self.total, self.done = bar, total, 0.0
 
     def __call__(self, cost: float, note: str) -> None:
-        """So much more is done."""
+        """Adds this cost."""
         self.done += cost
-        self.shown.show(self.done / self.total, note)
+        self.bar.show(self.done / self.total, note)
 
 
 def _done(tasks: Sequence[Task], rows: Sequence[Row]) -> list[Row]:
     return [row for task in tasks if (row := task.result_in(rows)) is not None]
 
 
-def write_page(planned: Plan, judge: Judge, rows: Sequence[Row], asked: argparse.Namespace) -> None:
-    """The page and its picture."""
+def as_bytes(images: Tensor) -> Tensor:
+    """Images in [0, 1] as uint8."""
+    return (images * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def pictures_of(run: Run) -> PictureSet:
+    """The run's training and held-out pictures, with their classes.
+
+    Raises:
+        UnnoiseError: if the source has other pictures by now, or fewer than 2 were held out.
+    """
+    data = run.config.data
+    images = load(
+        data.source,
+        size=(data.height, data.width),
+        channels=data.channels,
+        fit=data.fit,
+        background=data.background,
+        labels=True,
+    )
+    require(
+        images.fingerprint == data.fingerprint and data.held_out >= 2,
+        f"Samplers are compared with the held-out pictures of the run, but {data.source} has other pictures by "
+        "now, or fewer than 2 were held out.",
+    )
+    parts = split(len(images), data.held_out, run.config.seed)
+    return PictureSet(data.source, subset(images, parts.training), subset(images, parts.held_out))
+
+
+def judge_of(pictures: PictureSet, path: Path) -> Judge:
+    """The judge whose classifier is trained on these pictures and kept in this file."""
+    everything = np.arange(len(pictures.training))
+    return classifier_judge(load_or_train(pictures.training, everything, path, _CLASSIFIER_STEPS), pictures)
+
+
+def real_rows(pictures: PictureSet, judge: Judge, seeds: int, samples: int) -> list[Row]:
+    """Rows of training pictures in place of samples, the best that can be expected."""
+    rows = []
+    for seed in range(seeds):
+        chosen = np.random.default_rng(seed).permutation(len(pictures.training))[:samples]
+        score = judge.score(judge.see(pictures.training.take(chosen)))
+        rows.append(Row(REAL, "", 0, 0, seed, samples, "", kid=score.kid, frechet=score.fd, seconds=0.0))
+    return rows
+
+
+def write_page(planned: Plan, judge: Judge, rows: Sequence[Row], real: Sequence[Row], docs: Path) -> None:
+    """Writes the tables and the plot."""
     tuned = _done(planned.tuning(), rows)
     table_rows = _done(planned.tables(planned.grids(rows)), rows)
-    real = judge.real(planned.seeds, planned.samples)
     require(
         any(row.solver not in REFERENCES for row in table_rows),
-        "There is nothing to compare yet: the same command goes on.",
+        "There is nothing to compare yet. The same command continues.",
     )
+    minutes = round(sum(row.seconds for row in (*table_rows, *tuned)) / 60)
     config = planned.run.config
-    facts = (
-        f"A run of the {config.preset} preset on {config.data.source}, "
-        f"trained for {config.budget.amount:g} {config.budget.unit}"
+    how = (
+        f"A run of the {config.preset} preset on {config.data.source}, trained for {config.budget.amount:g} "
+        f"{config.budget.unit}. Features: {judge.words}. It took {count(minutes, 'minute')}."
     )
-    command = f"python -m benchmarks.solvers RUN --samples {asked.samples} --seeds {asked.seeds}"
-    date = f"{datetime.now(UTC):%Y-%m-%d}"
-    publish(asked.docs / "solvers.md", *page([*table_rows, *real], tuned, facts, command, judge.words, date))
-    save_png(painted(partial(draw, table_rows), (7.0, 4.6)), asked.docs / "solvers.png")
-    result("page", asked.docs / "solvers.md")
+    options = f"RUN --samples {planned.samples} --seeds {planned.seeds}"
+    blocks = {MADE: made("solvers", options, how), **tables([*table_rows, *real], tuned)}
+    publish("solvers", __doc__, blocks, docs)
+    save_png(painted(partial(draw, table_rows), (7.0, 4.6)), docs / "solvers.png")
 
 
-def arguments() -> argparse.Namespace:
-    """What was asked for."""
+def parsed() -> argparse.Namespace:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, metavar="RUN")
-    parser.add_argument("--samples", type=int, default=256, metavar="N", help="pictures of each seed")
+    parser.add_argument("--samples", type=int, default=256, metavar="N", help="for each seed")
     parser.add_argument("--seeds", type=int, default=3, metavar="S")
     parser.add_argument("--calls", type=int, nargs="+", default=CALLS, metavar="K")
     parser.add_argument("--minutes", type=float, default=float("inf"))
-    parser.add_argument("--log", type=Path, default=Path("runs/solvers.jsonl"), help="what is measured")
+    parser.add_argument("--log", type=Path, default=Path("runs/solvers.jsonl"), help="the measurements")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="the folder of the page")
     parser.add_argument("--device", default="cpu")
-    asked = parser.parse_args()
-    if min(asked.samples - 1, asked.seeds, *asked.calls) < 1:
+    options = parser.parse_args()
+    if min(options.samples - 1, options.seeds, *options.calls) < 1:
         parser.error("at least 2 samples, 1 seed and 1 call are needed")
-    return asked
+    return options
 
 
 def main() -> None:
-    """Measures what is missing, then writes the page of all there is."""
-    asked = arguments()
+    """Makes the missing measurements, then writes the page of all of them."""
+    options = parsed()
     say(machine())
     try:
-        run = Run.open(asked.run)
+        run = Run.open(options.run)
         weights = blake2b((run.path / "model.safetensors").read_bytes(), digest_size=6).hexdigest()
-        diffusion = run.load(asked.device)
-        planned = Plan(run, diffusion, asked.samples, asked.seeds, asked.calls, weights)
-        judge = judge_of(run, asked.log)
+        denoiser = run.load(options.device)
+        planned = Plan(run, denoiser, options.samples, options.seeds, options.calls, weights)
+        pictures = pictures_of(run)
+        judge = judge_of(pictures, options.log.with_suffix(".judge.safetensors"))
         try:
-            rows = measure_all(planned, judge, asked.log, asked.minutes)
+            rows = measure_all(planned, judge, options.log, options.minutes)
         except KeyboardInterrupt:
-            say("Stopped: the same command goes on.")
-            rows = read_rows(asked.log)
-        write_page(planned, judge, rows, asked)
+            say("Stopped. The same command continues.")
+            rows = read_rows(options.log)
+        real = real_rows(pictures, judge, options.seeds, options.samples)
+        write_page(planned, judge, rows, real, options.docs)
     except UnnoiseError as error:
         raise SystemExit(str(error)) from None
 

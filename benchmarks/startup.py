@@ -1,10 +1,9 @@
-"""A command is there when it is called: how long it takes beside Python itself, and beside `import torch`.
+"""Start-up time of commands, beside Python itself and `import torch`.
 
     python -m benchmarks.startup [--quick] [--source digits]
 
-Each command runs in a fresh process, in turns (A B C A B C), so that a busy moment meets all; the medians of
-the turns count, and the first turn, which may have to compile and to decode, does not. Training ends where its
-first step is done. Writes docs/startup.md.
+Each command runs in a fresh process, in turns. The first turn, which may have to compile and to decode, does
+not count. Training ends after its first step.
 """
 
 import os
@@ -12,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -21,22 +20,22 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.first_step import DONE
-from benchmarks.reports import asking, folder_for, made, table, tell
-from unnoise.cli.console import Bar
+from benchmarks.report import MADE, folder_for, made, option_parser, publish, table
+from benchmarks.turns import in_turns
 
 PYTHON, TORCH = '`python -c "pass"`', '`python -c "import torch"`'
 OURS = [sys.executable, "-m", "unnoise"]
 
 
 class Command(NamedTuple):
-    """What is called, and the code that it ends with."""
+    """A command, and the exit code that it must end with."""
 
     arguments: list[str]
     code: int = 0
 
 
 def commands(source: str, device: str, run: Path) -> dict[str, Command]:
-    """All that are compared, by what a reader calls them; `run` is a folder that is not there yet."""
+    """The commands that are compared, by name; `run` is a folder that does not exist yet."""
     trained = ["train", source, "--out", str(run), "--device", device]
     first_step = [sys.executable, "-m", "benchmarks.first_step", *trained]
     return {
@@ -49,71 +48,62 @@ def commands(source: str, device: str, run: Path) -> dict[str, Command]:
 
 
 def seconds(command: Command, cache: Path) -> float:
-    """From the call to the end of the process.
+    """Seconds from the call to the end of the process.
 
     Raises:
-        RuntimeError: when it ends with another code.
+        RuntimeError: when it ends with another exit code.
     """
     environment = {**os.environ, "UNNOISE_CACHE": str(cache)}
     started = time.perf_counter()
     done = subprocess.run(command.arguments, capture_output=True, text=True, check=False, env=environment)  # noqa: S603
     took = time.perf_counter() - started
     if done.returncode != command.code:
-        said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        raise RuntimeError(f"{' '.join(command.arguments)} ended with {done.returncode}: {said}")
+        message = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise RuntimeError(f"{' '.join(command.arguments)} ended with {done.returncode}: {message}")
     return took
 
 
-def measure(asked: Callable[[Path], Mapping[str, Command]], turns: int) -> dict[str, list[float]]:
-    """The seconds of each command in every turn but the first; each turn has a folder of its own for a run."""
-    taken: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory() as place, Bar("Starting", turns + 1) as shown:
-        for turn in range(turns + 1):
-            for name, command in asked(Path(place) / f"run-{turn}").items():
-                took = seconds(command, Path(place) / "cache")
-                taken.setdefault(name, []).extend([took] if turn else [])
-            shown.advance(1)
-    return taken
+def measure(source: str, device: str, turns: int) -> dict[str, list[float]]:
+    """Seconds of each command in every turn; each training gets a new folder for its run."""
+    with tempfile.TemporaryDirectory() as place:
+
+        def run(name: str) -> float:
+            folder = Path(tempfile.mkdtemp(dir=place)) / "run"
+            return seconds(commands(source, device, folder)[name], Path(place) / "cache")
+
+        names = commands(source, device, Path(place))
+        return in_turns({name: partial(run, name) for name in names}, turns, "Starting")
 
 
-def page(taken: Mapping[str, Sequence[float]]) -> list[str]:
-    """The paragraphs of docs/startup.md, but for how it was made."""
+def time_table(taken: Mapping[str, Sequence[float]]) -> str:
+    """A row for each command."""
     middle = {name: median(each) for name, each in taken.items()}
-    bare, torched = middle[PYTHON], middle[TORCH]
-    told = [f"{name} takes {middle[name]:.2f} s" for name in middle if name not in {PYTHON, TORCH}]
     rows = [
         [
             name,
             f"{middle[name]:.3f}",
             f"{min(each):.3f}",
-            f"{middle[name] - bare:.3f}",
-            f"{middle[name] / torched:.2f}",
+            f"{middle[name] - middle[PYTHON]:.3f}",
+            f"{middle[name] / middle[TORCH]:.2f}",
         ]
         for name, each in taken.items()
     ]
-    return [
-        "# How long commands take to start",
-        f"{', '.join(told[:-1])}, and {told[-1]}; Python itself takes {bare:.2f} s to start, and "
-        f"{torched:.2f} s with PyTorch.",
-        "Seconds from the call of a fresh process to its end; that of training ends where its first step is "
-        "done. The pictures are in the cache, and the compiled modules beside their sources.",
-        table(["command", "median", "fastest", "beyond Python", "parts of `import torch`"], rows),
-    ]
+    return table(["command", "median, s", "fastest, s", "beyond Python, s", "times `import torch`"], rows)
 
 
 def main() -> None:
-    """Measures, prints the page, and writes it."""
-    parser = asking(__doc__)
+    """Measures, and writes the table."""
+    parser = option_parser(__doc__)
     parser.add_argument("--source", default="digits", help="pictures for the first step (default: digits)")
     parser.add_argument("--device", default="cpu", help="of the first step: auto, cpu, cuda, cuda:1 or mps")
-    asked = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = str(asked.threads)
-    torch.set_num_threads(asked.threads)
-    turns, docs = 1 if asked.quick else 15, folder_for(asked)
-    taken = measure(partial(commands, asked.source, asked.device), turns)
-    options = f"--source {asked.source} --device {asked.device} --threads {asked.threads}"
-    facts = made("startup", options, f"Medians of {turns} turns.")
-    tell("startup", [*page(taken), *facts], docs)
+    options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    torch.set_num_threads(options.threads)
+    turns = 1 if options.quick else 15
+    taken = measure(options.source, options.device, turns)
+    command = f"--source {options.source} --device {options.device} --threads {options.threads}"
+    blocks = {MADE: made("startup", command, f"Medians of {turns} turns."), "seconds": time_table(taken)}
+    publish("startup", __doc__, blocks, folder_for(options))
 
 
 if __name__ == "__main__":

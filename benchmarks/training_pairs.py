@@ -1,6 +1,6 @@
-"""The same networks with the same weights, here and in the libraries they come from, and a step of each.
+"""The same networks with the same weights in unnoise and in the libraries they come from, and their steps.
 
-A step is what users take: noise, network, backward, clipping, optimiser, average.
+A training step is the whole of it: noise, network, backward pass, clipping, optimiser, average.
 """
 
 import copy
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.sampling import build_unet
+from benchmarks.diffusers_models import build_unet
 from unnoise import Diffusion, Normalizer
 from unnoise.diffusion.objectives import Objective
 from unnoise.diffusion.schedules import LinearBeta, SigmoidAlphaBar
@@ -49,11 +49,11 @@ RENAMED = {
     r"to_out(\.0)?\.": "project.",
     r"mem_kv": "memory",
 }
-"""How the U-Net of denoising-diffusion-pytorch names its parameters, and how `UNet.ddpm_study` does."""
+"""Parameter names of the U-Net of denoising-diffusion-pytorch, and those of `UNet.ddpm_study`."""
 
 
 class Pair(NamedTuple):
-    """One network in two libraries: a step of each, and how far their outputs are apart."""
+    """One network in two libraries: a step of each, and the largest difference of their outputs."""
 
     name: str
     parameters: int
@@ -66,38 +66,38 @@ def renamed(state: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str
     """Weights of denoising-diffusion-pytorch under our names, and in our shapes.
 
     Raises:
-        RuntimeError: where they are not the same weights after all.
+        RuntimeError: when a weight has no counterpart of its size.
     """
     found = {}
     for name, tensor in state.items():
         for old, new in RENAMED.items():
             name = re.sub(old, new, name)
         if name not in like or like[name].numel() != tensor.numel():
-            raise RuntimeError(f"{name} is no parameter of ours, or one of another size.")
+            raise RuntimeError(f"unnoise has no parameter {name} of this size.")
         if like[name].ndim == 4 and tensor.shape == like[name].mT.shape != like[name].shape:
             tensor = tensor.mT
         found[name] = tensor.reshape(like[name].shape)
     if found.keys() != like.keys():
-        raise RuntimeError(f"Theirs lacks {', '.join(sorted(like.keys() - found.keys()))}.")
+        raise RuntimeError(f"The other network lacks {', '.join(sorted(like.keys() - found.keys()))}.")
     return found
 
 
-def apart(mine: nn.Module, its: Callable[[Tensor, Tensor], Tensor]) -> float:
+def difference(mine: nn.Module, theirs: Callable[[Tensor, Tensor], Tensor]) -> float:
     """The largest difference of two networks' outputs.
 
     Raises:
-        RuntimeError: when it is above `TOLERANCE`, so that nothing else is compared.
+        RuntimeError: when it is above `TOLERANCE`, so that different work is never compared.
     """
     images, steps = torch.randn(4, 1, SIDE, SIDE), torch.tensor([0.0, 17.0, 500.0, 999.0])
     with torch.no_grad():
-        found = float((mine(images, steps.view(-1, 1, 1, 1)) - its(images, steps)).abs().max())
+        found = float((mine(images, steps.view(-1, 1, 1, 1)) - theirs(images, steps)).abs().max())
     if not found <= TOLERANCE:
-        raise RuntimeError(f"Ours and theirs are other networks: they differ by {found:g}.")
+        raise RuntimeError(f"The two networks are not the same: their outputs differ by {found:g}.")
     return found
 
 
 def pictures(device: str) -> Tensor:
-    """A batch in [0, 1]; what is in it costs the same."""
+    """A batch of random pictures in [0, 1]."""
     return torch.rand(BATCH, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)).to(device)
 
 
@@ -109,7 +109,7 @@ def with_diffusers(device: str = "cpu") -> Pair:
     theirs: Any = build_unet().train()
     network = UNet.diffusers(theirs.config)
     network.load_state_dict(theirs.state_dict())
-    difference = apart(network, lambda images, steps: theirs(images, steps).sample)
+    off = difference(network, lambda images, steps: theirs(images, steps).sample)
     theirs.to(device)
     diffusion = Diffusion(
         network,
@@ -138,7 +138,7 @@ def with_diffusers(device: str = "cpu") -> Pair:
         optimizer.zero_grad()
         average.step(theirs.parameters())
 
-    return Pair("diffusers, UNet2DModel", _size(theirs), lambda: diffusion.train_step(images), step, difference)
+    return Pair("diffusers, UNet2DModel", _size(theirs), lambda: diffusion.train_step(images), step, off)
 
 
 def with_lucidrains(device: str = "cpu") -> Pair:
@@ -149,7 +149,7 @@ def with_lucidrains(device: str = "cpu") -> Pair:
     unet = Unet(28, dim_mults=(1, 2, 4), channels=1, resnet_block_groups=4)
     network = UNet.ddpm_study(1, 28, (1, 2, 4), groups=4)
     network.load_state_dict(renamed(unet.state_dict(), network.state_dict()))
-    difference = apart(network, unet)
+    off = difference(network, unet)
     diffusion = Diffusion(
         network,
         (1, SIDE, SIDE),
@@ -175,7 +175,7 @@ def with_lucidrains(device: str = "cpu") -> Pair:
         average.update()
 
     name = "denoising-diffusion-pytorch 1.9.4, Unet"
-    return Pair(name, _size(unet), lambda: diffusion.train_step(images), step, difference)
+    return Pair(name, _size(unet), lambda: diffusion.train_step(images), step, off)
 
 
 def _size(network: nn.Module) -> int:
@@ -183,7 +183,7 @@ def _size(network: nn.Module) -> int:
 
 
 def pairs() -> list[Callable[[], Pair]]:
-    """What makes each pair whose library is installed; diffusers must be."""
+    """Builders of the pairs whose library is installed; diffusers must be."""
     made: list[Callable[[], Pair]] = [with_diffusers]
     if find_spec("denoising_diffusion_pytorch"):
         made.append(with_lucidrains)

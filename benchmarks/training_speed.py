@@ -1,58 +1,47 @@
-"""The same networks with the same weights train here and in the libraries they come from; what differs is time.
+"""Training speed beside the libraries that the networks come from, with the same weights.
 
     python -m benchmarks.training_speed [--quick]
 
-Each trains in a process of its own, with memory as its users have it: ours keeps it, as `unnoise train` does
-(see unnoise/heap.py). They follow one another in turns (A B A B), so that a busy moment meets all; the medians
-of the turns count. Before anything is timed, the outputs must agree to 10^-4. Needs diffusers, and for the
-second pair denoising-diffusion-pytorch 1.9.4 with torchvision: `make bench` makes an environment with both.
-Writes docs/training_speed.md.
+Each network trains in unnoise and in its own library, in processes of their own and in turns, as its users
+train it; ours keeps its memory from step to step, as `unnoise train` does. Before anything is timed, the
+outputs must agree to 10^-4. Needs diffusers, and denoising-diffusion-pytorch 1.9.4 with torchvision for the
+second network: `make bench` installs them.
 """
 
-import argparse
 import multiprocessing
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 import torch
 
-from benchmarks.reports import machine, publish, table
-from benchmarks.training_pairs import BATCH, SIDE, Pair, pairs
-from unnoise.cli.console import Bar, result
-from unnoise.utils import malloc as heap
-from unnoise.utils.kernels import seconds_by_kind
-from unnoise.utils.roofline import flops, roof
+from benchmarks.report import MADE, folder_for, made, option_parser, publish, table
+from benchmarks.training_pairs import BATCH, Pair, pairs
+from benchmarks.turns import in_turns, medians, timed
+from unnoise.utils import malloc
+from unnoise.utils.device_speed import count_flops, peak_gflops, seconds_by_kind
 
-Kinds = dict[str, float]
+Kernels = dict[str, float]
+"""Seconds of a step by kind of kernel."""
 
 
 def serve(connection: Connection, make: Callable[[], Pair], ours: bool, threads: int) -> None:
-    """In a process of its own: answers a number of steps with the seconds of one, and 0 with its kernels'."""
+    """In its own process: answers a number of steps with the seconds of one, and 0 with those by kernel."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     if ours:
-        heap.keep()
+        malloc.keep_freed_memory()
     pair = make()
     step = pair.ours if ours else pair.theirs
     while (count := connection.recv()) is not None:
-        if count == 0:
-            connection.send(seconds_by_kind(step))
-            continue
-        started = time.perf_counter()
-        for _ in range(count):
-            step()
-        connection.send((time.perf_counter() - started) / count)
+        connection.send(timed(step, count) if count else seconds_by_kind(step))
 
 
 @contextmanager
 def processes(make: Callable[[], Pair], threads: int) -> Iterator[list[Connection]]:
-    """Ours and theirs, ready to be asked by `asked`."""
+    """Processes of ours and theirs, which answer as `serve` does."""
     context, ends, started = multiprocessing.get_context("spawn"), [], []
     try:
         for ours in (True, False):
@@ -71,90 +60,72 @@ def processes(make: Callable[[], Pair], threads: int) -> Iterator[list[Connectio
             process.kill()
 
 
-def asked(end: Connection, count: int) -> float | Kinds:
-    """The answer of one of the `processes`, while the other waits.
-
-    Raises:
-        EOFError: where it has failed.
-    """
-    end.send(count)
-    answer: float | Kinds = end.recv()
-    return answer
-
-
-class Measured(NamedTuple):
-    """Images a second, ours and theirs, and the seconds of a step in each kind of kernel."""
+class Speeds(NamedTuple):
+    """Images a second of ours and theirs, and the seconds of a step in each kind of kernel."""
 
     ours: float
     theirs: float
-    kinds: tuple[Kinds, Kinds]
+    kernels: tuple[Kernels, Kernels]
 
 
-def measured(name: str, make: Callable[[], Pair], threads: int, turns: int, count: int) -> Measured:
-    """Medians, in turns of so many steps; the first does not count."""
-    taken: tuple[list[float], list[float]] = ([], [])
-    with processes(make, threads) as ends, Bar(name, turns + 1) as shown:
-        for turn in range(turns + 1):
-            for end, seconds in zip(ends, taken, strict=True):
-                spent = asked(end, count)
-                if turn and isinstance(spent, float):
-                    seconds.append(spent)
-            shown.advance(1)
-        mine, its = (answer for end in ends if isinstance(answer := asked(end, 0), dict))
-    ours, theirs = (BATCH / median(seconds) for seconds in taken)
-    return Measured(ours, theirs, (mine, its))
+def measure(name: str, make: Callable[[], Pair], threads: int, turns: int, count: int) -> Speeds:
+    """Medians over turns of so many steps.
+
+    Raises:
+        EOFError: when one of the processes has failed.
+    """
+    with processes(make, threads) as ends:
+
+        def ask(end: Connection, steps: int) -> float:
+            end.send(steps)
+            seconds: float = end.recv()
+            return seconds
+
+        runs = {side: partial(ask, end, count) for side, end in zip(("ours", "theirs"), ends, strict=True)}
+        seconds = medians(in_turns(runs, turns, name))
+        kernels = []
+        for end in ends:
+            end.send(0)
+            kernels.append(end.recv())
+    return Speeds(BATCH / seconds["ours"], BATCH / seconds["theirs"], (kernels[0], kernels[1]))
 
 
-def page(best: float, threads: int, turns: int, count: int) -> list[str]:
-    """Measures the pairs, and tells what was found; `best` is the roof."""
-    rows, shares, told = [], [], []
-    for make in pairs():
-        pair = make()
-        found = measured(pair.name, make, threads, turns, count)
-        part = flops(pair.ours) / BATCH * found.ours / 1e9 / best
-        ratio = found.ours / found.theirs
-        told.append(f"{ratio:.2f} times as fast as in {pair.name.partition(',')[0]}")
-        numbers = [f"{found.ours:.1f}", f"{found.theirs:.1f}", f"{ratio:.2f}", f"{part:.0%}"]
-        rows.append([pair.name, f"{pair.parameters:,}", *numbers, f"{pair.difference:.0e}"])
-        cells = [
-            [kind, *(f"{1e3 * each[kind] / BATCH:.2f}" for each in found.kinds)] for kind in found.kinds[0]
-        ]
-        cells.append(["all", *(f"{1e3 * sum(each.values()) / BATCH:.2f}" for each in found.kinds)])
-        shares.append(f"Milliseconds an image in the kernels of a step ({pair.name}):")
-        shares.append(table(["kernels", "ours", "theirs"], cells))
-    return [
-        "# How fast training is, beside the libraries that the networks come from",
-        f"Training is {' and '.join(told)}, with the same networks and the same weights.",
-        f"Images a second, whole training steps of {BATCH} grey pictures of {SIDE} x {SIDE}: the same network "
-        "with the same weights, each in its own library and process, trained as its users do; ours keeps "
-        "its memory from step to step, as `unnoise train` has it (src/unnoise/heap.py). `of the roof`: what "
-        "our step does of the multiplications that a large product of matrices does on this machine, "
-        f"{best:.0f} GFLOP/s; those it saves do not count. `difference`: the largest of the outputs.",
-        table(["network", "parameters", "ours", "theirs", "ratio", "of the roof", "difference"], rows),
-        *shares,
-    ]
+def kernel_table(kernels: tuple[Kernels, Kernels]) -> str:
+    """Milliseconds an image in each kind of kernel of a step."""
+    cells = [[kind, *(f"{1e3 * each[kind] / BATCH:.2f}" for each in kernels)] for kind in kernels[0]]
+    cells.append(["all", *(f"{1e3 * sum(each.values()) / BATCH:.2f}" for each in kernels)])
+    return table(["kernels", "ours", "theirs"], cells)
 
 
 def main() -> None:
-    """Measures, prints the page, and writes it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a single turn, to see that it works")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--docs", type=Path, default=Path("docs"), help="the folder to write to")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    """Measures, and writes the tables."""
+    options = option_parser(__doc__).parse_args()
+    torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    turns, count = (1, 1) if given.quick else (9, 3)
+    turns, count = (1, 1) if options.quick else (9, 3)
     if len(pairs()) == 1:
-        print("denoising-diffusion-pytorch is not installed, and left out: make bench installs it.")
-    paragraphs = [
-        *page(roof(), given.threads, turns, count),
-        f"```sh\npython -m benchmarks.training_speed --threads {given.threads}\n```",
-        f"{turns} turns of {count} steps. Measured on {datetime.now(UTC):%Y-%m-%d} on: {machine()}.",
-    ]
-    print("\n\n".join(paragraphs))
-    publish(given.docs / "training_speed.md", *paragraphs)
-    result("page", given.docs / "training_speed.md")
+        print("denoising-diffusion-pytorch is left out, because it is not installed; `make bench` installs it.")
+    rows, kernels, best = [], {}, peak_gflops()
+    for make in pairs():
+        pair = make()
+        found = measure(pair.name, make, options.threads, turns, count)
+        share = count_flops(pair.ours) / BATCH * found.ours / 1e9 / best
+        numbers = [
+            f"{found.ours:.1f}",
+            f"{found.theirs:.1f}",
+            f"{found.ours / found.theirs:.2f}",
+            f"{share:.0%}",
+        ]
+        rows.append([pair.name, f"{pair.parameters:,}", *numbers, f"{pair.difference:.0e}"])
+        kernels[f"kernels-{pair.name.partition(',')[0].split()[0]}"] = kernel_table(found.kernels)
+    header = ["network", "parameters", "ours", "theirs", "ratio", "of the peak", "difference"]
+    how = f"{turns} turns of {count} steps. Peak of the machine: {best:.0f} GFLOP/s."
+    blocks = {
+        MADE: made("training_speed", f"--threads {options.threads}", how),
+        "images-per-second": table(header, rows),
+        **kernels,
+    }
+    publish("training_speed", __doc__, blocks, folder_for(options))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which sampler for how many calls: a table and a picture with spreads, and sentences computed from them."""
+"""Tables and plot of `solvers`: distances of samplers by number of network calls, with spreads over seeds."""
 
 import math
 from collections.abc import Sequence
@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.reports import machine, table
-from unnoise.cli.console import count
-from unnoise.evaluation.sampler_search.candidates import SAME
+from benchmarks.report import table
 from unnoise.pictures.charts import COLOURS, FAINT, INK
 
 if TYPE_CHECKING:
@@ -16,10 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 AT = 8
-"""The number of calls at which grids are chosen, and one sampler is recommended."""
+"""Number of calls at which the grids are chosen, and a sampler is recommended."""
 
 LONG, OWN, REAL = "ddim 250", "recipe", "real"
-"""The references: 250 steps of deterministic DDIM, the preset's own way, and real pictures as samples."""
+"""References: 250 steps of deterministic DDIM, the preset's own sampler, and real pictures as samples."""
 
 _SHOWN = 5
 REFERENCES = {
@@ -31,7 +29,16 @@ REFERENCES = {
 
 @dataclass(frozen=True)
 class Row:
-    """One way of sampling with one seed, judged; `calls` is the price it was compared at, `taken` its own."""
+    """Distances of one sampler with one seed.
+
+    Args:
+        solver, spacing: the sampler and its grid.
+        calls: network calls at which it is compared; `taken` are those that it made.
+        seed, samples: of the samples.
+        weights: digest of the network's weights.
+        kid, frechet: kernel and Fréchet distance.
+        seconds: that it took.
+    """
 
     solver: str
     spacing: str
@@ -46,14 +53,14 @@ class Row:
 
 
 class Spread(NamedTuple):
-    """Mean and standard deviation over seeds; of one seed there is no deviation."""
+    """Mean and standard deviation over seeds; nan for a single seed."""
 
     mean: float
     deviation: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
-        """Of the values of several seeds."""
+        """The spread of the values of several seeds."""
         return cls(fmean(values), stdev(values) if len(values) > 1 else math.nan)
 
     def text(self, digits: int) -> str:
@@ -63,11 +70,11 @@ class Spread(NamedTuple):
 
 
 Scores = dict[str, dict[int, Spread]]
-"""By solver and calls."""
+"""Spreads by sampler and number of calls."""
 
 
 def scores(rows: Sequence[Row], measure: str) -> Scores:
-    """Mean and spread of a measure over the seeds of each solver and number of calls."""
+    """Spread of a measure over the seeds, for each sampler and number of calls."""
     values: dict[str, dict[int, list[float]]] = {}
     for row in rows:
         values.setdefault(row.solver, {}).setdefault(row.calls, []).append(getattr(row, measure))
@@ -84,7 +91,7 @@ def _digits(rows: Sequence[Row], measure: str) -> int:
 
 
 def results(rows: Sequence[Row], measure: str, grids: dict[str, str], calls: Sequence[int]) -> str:
-    """A row for each solver, the best at `AT` calls first; the lowest number of each column is bold."""
+    """A row for each sampler, the best at `AT` calls first; the lowest number of each column is bold."""
     found = {name: each for name, each in scores(rows, measure).items() if name not in REFERENCES}
     digits = _digits(rows, measure)
     lowest = {
@@ -99,9 +106,7 @@ def results(rows: Sequence[Row], measure: str, grids: dict[str, str], calls: Seq
         return f"**{text}**" if by_calls[number].mean == lowest[number] else text
 
     order = sorted(found, key=lambda name: _rank(found[name]))
-    lines = [
-        [_called(name), grids.get(name, ""), *(cell(found[name], number) for number in calls)] for name in order
-    ]
+    lines = [[name, grids.get(name, ""), *(cell(found[name], number) for number in calls)] for name in order]
     return table(["sampler", "grid", *(f"{number} calls" for number in calls)], lines, texts=(0, 1))
 
 
@@ -109,13 +114,8 @@ def _rank(by_calls: dict[int, Spread]) -> float:
     return by_calls[AT].mean if AT in by_calls else math.inf
 
 
-def _called(name: str) -> str:
-    """With the other names of the same walk."""
-    return ", ".join([name, *(other for other, same in SAME.items() if same == name)])
-
-
 def references(rows: Sequence[Row]) -> str:
-    """The long walks that the short ones are held against."""
+    """The table of the references."""
     kid, frechet = scores(rows, "kid"), scores(rows, "frechet")
     digits = [_digits(rows, measure) for measure in ("kid", "frechet")]
     lines = []
@@ -126,46 +126,44 @@ def references(rows: Sequence[Row]) -> str:
     return table(["reference", "kernel distance", "Fréchet distance"], lines)
 
 
-def findings(rows: Sequence[Row], tuning: Sequence[Row]) -> list[str]:
-    """What the numbers say of the recommended sampler, honest about what they don't."""
-    found = scores(rows, "kid")
-    chosen = recommended(tuning)
-    if chosen is None or LONG not in found or AT not in found.get(chosen.solver, {}):
-        return ["Not enough was measured to recommend anything."]
-    short, (long,) = found[chosen.solver][AT], found[LONG].values()
-    digits = _digits(rows, "kid")
-    held = short.mean <= long.mean + (0 if math.isnan(long.deviation) else long.deviation)
-    lines = [
-        f"**{chosen.solver}** on the grid {chosen.spacing} has at {AT} calls a kernel distance of "
-        f"{short.text(digits)}, and 250 steps of DDIM one of {long.text(digits)}: "
-        + ("no worse within its spread." if held else "worse by more than its spread."),
-        "It was the best at 8 calls on a seed of its own, which counts in no other number here.",
-    ]
-    best = min((name for name in found if AT in found[name]), key=lambda name: found[name][AT].mean)
-    if best != chosen.solver:
-        lines.append(f"On the seeds of the table {best} is ahead of it: {found[best][AT].text(digits)}.")
-    cheapest = [
-        (number, name)
-        for name, by_calls in found.items()
-        if name not in REFERENCES
-        for number, one in by_calls.items()
-        if one.mean <= long.mean + (0 if math.isnan(long.deviation) else long.deviation)
-    ]
-    if cheapest:
-        number, name = min(cheapest, key=lambda pair: (pair[0], found[pair[1]][pair[0]].mean))
-        lines.append(
-            f"The fewest calls that are no worse within the spread of 250-step DDIM: {number}, by {name}."
-        )
-    return lines
+def recommendation(rows: Sequence[Row], tuning: Sequence[Row]) -> str:
+    """The sampler that was best on the tuning seed, the best in the table, and the cheapest one like DDIM 250.
+
+    A sampler is like 250 steps of DDIM if its mean kernel distance is within their spread.
+    """
+    found, digits = scores(rows, "kid"), _digits(rows, "kid")
+    solvers = {name: each for name, each in found.items() if name not in REFERENCES}
+    chosen, reference = recommended(tuning), next(iter(found.get(LONG, {}).values()), None)
+    lines = []
+
+    def add(title: str, name: str, calls: int) -> None:
+        lines.append([title, name, str(calls), found[name][calls].text(digits)])
+
+    if chosen is not None and AT in solvers.get(chosen.solver, {}):
+        add("best on the tuning seed", chosen.solver, AT)
+    if best := min(
+        (name for name in solvers if AT in solvers[name]), key=lambda name: found[name][AT], default=""
+    ):
+        add("best in the table", best, AT)
+    if reference is not None:
+        limit = reference.mean + (0 if math.isnan(reference.deviation) else reference.deviation)
+        like = [
+            (calls, one, name) for name in solvers for calls, one in found[name].items() if one.mean <= limit
+        ]
+        if like:
+            calls, _, name = min(like)
+            add("fewest calls, no worse than DDIM 250 within its spread", name, calls)
+        add("reference", LONG, *found[LONG])
+    return table(["", "sampler", "calls", "kernel distance"], lines, texts=(0, 1))
 
 
 def recommended(tuning: Sequence[Row]) -> Row | None:
-    """The best at `AT` calls on the seed that grids are chosen on."""
+    """The best row at `AT` calls on the seed that the grids are chosen on."""
     return min((row for row in tuning if row.calls == AT), key=lambda row: row.kid, default=None)
 
 
 def grids_of(tuning: Sequence[Row]) -> dict[str, str]:
-    """Each solver's best grid at `AT` calls."""
+    """Each sampler's best grid at `AT` calls."""
     best: dict[str, Row] = {}
     for row in tuning:
         if row.solver not in best or row.kid < best[row.solver].kid:
@@ -174,7 +172,7 @@ def grids_of(tuning: Sequence[Row]) -> dict[str, str]:
 
 
 def draw(rows: Sequence[Row], figure: "Figure") -> None:
-    """Kernel distance over calls: the best in colour, the others faint, the long reference as a band."""
+    """Kernel distance over calls: the best samplers in colour, the others grey, DDIM 250 as a band."""
     from matplotlib.ticker import NullLocator
 
     axes = figure.add_subplot()
@@ -182,7 +180,7 @@ def draw(rows: Sequence[Row], figure: "Figure") -> None:
     lines = sorted((name for name in found if name not in REFERENCES), key=lambda name: _rank(found[name]))
     ticks = sorted({calls for name in lines for calls in found[name]})
     axes.set(xscale="log", xlabel="network calls a picture", title="Kernel distance to held-out pictures")
-    # Linear, because near 0 the estimate also falls below it; the worst at few calls leave the picture.
+    # Linear, because the estimate can fall below 0; the worst at few calls are outside the axes.
     shown = [one.mean for name in lines[:_SHOWN] for one in found[name].values()]
     long = [one.mean for name in (LONG, OWN) for one in found.get(name, {}).values()]
     axes.set_ylim(min(0.0, *shown, *long), 1.15 * max(*shown, *long))
@@ -219,35 +217,13 @@ def _draw_references(found: Scores, axes: "Axes", left: float) -> None:
         )
 
 
-def page(
-    rows: Sequence[Row], tuning: Sequence[Row], facts: str, command: str, judge: str, date: str
-) -> list[str]:
-    """The paragraphs of docs/solvers.md."""
+def tables(rows: Sequence[Row], tuning: Sequence[Row]) -> dict[str, str]:
+    """The tables of docs/solvers.md."""
     calls = sorted({row.calls for row in rows if row.solver not in REFERENCES})
     grids = grids_of(tuning)
-    seeds, samples = len({row.seed for row in rows}), max(row.samples for row in rows)
-    minutes = sum(row.seconds for row in (*rows, *tuning)) / 60
-    first, *more = findings(rows, tuning)
-    return [
-        "# Samplers at the same price",
-        first,
-        *(["\n".join(f"- {line}" for line in more)] if more else []),
-        f"How good are the pictures of one trained network at so many calls of it? {facts}. Lower is better; "
-        f"mean ± standard deviation over {count(seeds, 'seed')} of {count(samples, 'picture')} each, the same "
-        "start noises for all samplers. The best of each column is bold, and the order is that at 8 calls.",
-        "![Kernel distance over network calls](solvers.png)",
-        "## Kernel distance",
-        references(rows),
-        results(rows, "kid", grids, calls),
-        "## Fréchet distance",
-        results(rows, "frechet", grids, calls),
-        "## How it was measured",
-        f"- {judge}\n"
-        "- heun takes two calls a step and gets half the steps. Each sampler has the grid that was best for it "
-        f"at {AT} calls on a seed that is not in the tables. "
-        "Names in one row are one walk by two names.\n"
-        "- The Fréchet distance of few pictures is biased upwards, for all rows alike; the kernel distance is "
-        "not, and can fall below 0 where nothing is left to tell apart.",
-        f"```sh\n{command}\n```",
-        f"It took {count(round(minutes), 'minute')}, on {date}. {machine()}.",
-    ]
+    return {
+        "recommendation": recommendation(rows, tuning),
+        "references": references(rows),
+        "kernel-distance": results(rows, "kid", grids, calls),
+        "frechet-distance": results(rows, "frechet", grids, calls),
+    }

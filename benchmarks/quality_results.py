@@ -1,7 +1,7 @@
-"""What was measured is a table of rows; a curve is one contender over marks, by one network and one number."""
+"""Rows of `time_to_quality`, one for each contender, mark and judge, and their spreads over seeds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
@@ -10,9 +10,14 @@ from benchmarks.contenders import ENTRIES
 
 OURS, REAL, NOISE = "unnoise", "real", "noise"
 
+TITLES: Mapping[str, str] = {name: entry.title for name, entry in ENTRIES.items()} | {
+    REAL: "real pictures",
+    NOISE: "noise",
+}
+
 
 class Row(NamedTuple):
-    """One contender's pictures after so many minutes of its training, seen by one network."""
+    """Distances of one contender's samples after some minutes of training, by one judge."""
 
     dataset: str
     pictures: int
@@ -44,13 +49,13 @@ class Row(NamedTuple):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What two rows of one measurement share."""
+        """Identifies the measurement: a newer row with this key replaces an older one."""
         where = (self.dataset, self.side, self.budget, self.seed)
         return (*where, self.contender, self.minutes, self.features, self.samples)
 
 
 class Spread(NamedTuple):
-    """The median over seeds with the lowest and the highest; of one seed, its 95 % interval over pictures."""
+    """Median, lowest and highest over seeds; of one seed, its value and 95 % interval over pictures."""
 
     middle: float
     low: float
@@ -58,7 +63,7 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, rows: Sequence[Row], measure: str) -> "Spread":
-        """Of the same measurement with several seeds."""
+        """The spread of a measure over rows of several seeds."""
         values = [getattr(row, measure) for row in rows]
         if len(rows) == 1:
             return cls(values[0], *(getattr(rows[0], f"{measure}_{end}") for end in ("low", "high")))
@@ -66,32 +71,32 @@ class Spread(NamedTuple):
 
     @property
     def text(self) -> str:
-        """`12.3 (11.9 to 12.8)`, with three digits or so."""
+        """`12.3 (11.9 to 12.8)`, with about three digits."""
         digits = sum(abs(self.middle) < limit for limit in (1, 10, 100))
         return f"{self.middle:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
 
 
 Curve = dict[float, Spread]
-"""By the minutes of the marks."""
+"""Distances by minutes of training."""
 
 
-class Part(NamedTuple):
+class Comparison(NamedTuple):
     """The rows of one data set and budget."""
 
     rows: Sequence[Row]
 
     @property
     def names(self) -> list[str]:
-        """The contenders that were measured, in our order."""
+        """The contenders that were measured, in the order of the tables."""
         return [name for name in ENTRIES if any(row.contender == name for row in self.rows)]
 
     def seeds(self, name: str) -> list[int]:
-        """With which this contender was measured."""
+        """Seeds of a contender."""
         return sorted({row.seed for row in self.rows if row.contender == name})
 
     @property
     def features(self) -> list[str]:
-        """The networks that judged, the classifier first."""
+        """Names of the judges' features, the classifier first."""
         return sorted({row.features for row in self.rows})
 
     @property
@@ -101,49 +106,49 @@ class Part(NamedTuple):
 
     @property
     def slug(self) -> str:
-        """Its name in files."""
+        """Its name in file names and markers."""
         return self.rows[0].dataset if self.budget == 10 else f"{self.rows[0].dataset}-{self.budget:g}"
 
     def numbers(self) -> tuple[int, int]:
-        """How many pictures count at every mark, and how many at the last."""
+        """Number of samples at every mark, and after the last one."""
         found = [row.samples for row in self.rows]
         return min(found), max(found)
 
     def curve(self, name: str, features: str, measure: str) -> Curve:
-        """One contender's distances at all marks, by equally many pictures."""
+        """One contender's distances at all marks, from equally many samples."""
         few, _ = self.numbers()
         mine = [row for row in self.rows if (row.contender, row.features, row.samples) == (name, features, few)]
         marks = sorted({row.minutes for row in mine})
         return {mark: Spread.of([row for row in mine if row.minutes == mark], measure) for mark in marks}
 
     def last(self, name: str, features: str, measure: str) -> Spread | None:
-        """By the most pictures, after the last mark."""
+        """Distance after the last mark, from the most samples."""
         wanted = (name, features, self.numbers()[1], self.budget)
         mine = [row for row in self.rows if (row.contender, row.features, row.samples, row.minutes) == wanted]
         return Spread.of(mine, measure) if mine else None
 
 
-def parts(rows: Sequence[Row]) -> list[Part]:
+def comparisons(rows: Sequence[Row]) -> list[Comparison]:
     """The rows by data set and budget, in the order in which they came."""
     keys = dict.fromkeys((row.dataset, row.budget) for row in rows)
-    return [Part([row for row in rows if (row.dataset, row.budget) == key]) for key in keys]
+    return [Comparison([row for row in rows if (row.dataset, row.budget) == key]) for key in keys]
 
 
 def merged(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
-    """All rows, the new ones in the place of old ones of the same measurement."""
+    """All rows; a new row replaces the old one of the same measurement."""
     return list(({row.key: row for row in old} | {row.key: row for row in new}).values())
 
 
-def passing(curve: Curve, goal: float) -> tuple[float, float] | None:
-    """When a curve first falls below the goal: between marks on a straight line of logarithms, and its mark."""
+def minutes_to_reach(curve: Curve, goal: float) -> float | None:
+    """Minutes until a curve first falls to the goal, interpolated in logarithms; None if it never does."""
     marks = list(curve)
     if curve[marks[0]].middle <= goal:
-        return marks[0], marks[0]
+        return marks[0]
     for before, after in pairwise(marks):
         left, right = curve[before].middle, curve[after].middle
         if left > goal >= right:
-            if right <= 0:  # a kernel distance may be, and has no logarithm then
-                return after, after
+            if right <= 0:  # a kernel distance can be negative, and has no logarithm then
+                return after
             share = math.log(left / goal) / math.log(left / right)
-            return before * (after / before) ** share, after
+            return float(before * (after / before) ** share)
     return None

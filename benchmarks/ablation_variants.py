@@ -1,4 +1,4 @@
-"""Each question of the studies is one or two values of the recipe changed, and nothing else."""
+"""Variants of the ablations: the default recipe with one choice changed."""
 
 import shlex
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ COMMON = (
     "optimizer.learning_rate=0.002",
     "sampling.num_steps=20",
 )
-"""What all variants share, on top of the default preset."""
+"""Changes of the default preset that all variants share."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of the table.
+    """One row of the table of ablations.
 
     Args:
-        question: which choice it is about.
-        choice: what is chosen; with the baseline, what it has.
+        question: the setting that is changed.
+        choice: the value that it gets; for the baseline, all values that are varied.
         changes: of the baseline's recipe; see `Recipe.changed`.
     """
 
@@ -36,11 +36,11 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """What --variants calls it: loss-l1."""
+        """Its name for --variants, such as loss-l1."""
         return "-".join([self.question, *self.choice.split()]) if self.changes else self.question
 
     def wishes(self, seed: int, steps: int) -> Wishes:
-        """The plan of one run."""
+        """The settings of one run."""
         return Wishes(
             size=(SIZE, SIZE),
             seed=seed,

@@ -1,8 +1,8 @@
-"""Each library trains as its own examples train, and draws with its averaged weights and a sampler of its own.
+"""Other diffusion libraries as contenders: trained as in their own examples, sampled by their own samplers.
 
-Settings are those of each library's documentation, but for what would be unkind to minutes on a CPU: learning
-rates and batches that differ from it are told in `contenders.ENTRIES`. Of each library's samplers of at most 30
-calls the one that draws best is named first (`python -m benchmarks.peer_samplers`).
+Settings are those of each library's documentation. Learning rates and batch sizes that would be too slow for
+minutes on a CPU differ, as docs/time_to_quality.md says. Of each library's samplers of at most 30 calls the
+best stands first (`python -m benchmarks.peer_samplers`).
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.sampling import build_unet
+from benchmarks.diffusers_models import build_unet
 from unnoise.data import ImageSet
 from unnoise.data.batches import Batches
 
@@ -21,12 +21,12 @@ BATCH = 64
 _WARMUP = 0.05
 
 
-class Peer:
-    """What the other libraries have in common: pictures of one kind, in batches."""
+class OtherLibrary:
+    """What the other libraries share: batches of pictures, and a choice of samplers."""
 
     batch_size = BATCH
     samplers: ClassVar[Mapping[str, tuple[int, dict[str, Any]]]]
-    """Calls and options by names; the first is used unless another is asked for."""
+    """Network calls and options by name; the first is the default."""
 
     def __init__(self, images: ImageSet, seed: int) -> None:
         self.shape = (images.channels, images.height, images.width)
@@ -40,17 +40,17 @@ class Peer:
         return self._batches[self._step - 1].float() / 255
 
     def use(self, sampler: str) -> None:
-        """Draws with this one of `samplers` from now on."""
+        """Chooses one of `samplers`."""
         self.sampler = sampler
         self.calls, self.options = self.samplers[sampler]
 
     @property
     def side(self) -> int:
-        """Of the pictures, which are square."""
+        """Side of the pictures, which are square."""
         return self.shape[1]
 
 
-class Lucidrains(Peer):
+class Lucidrains(OtherLibrary):
     """`Unet` in `GaussianDiffusion`, trained as by `Trainer`: velocity, Adam, clipping, EMA; DDIM."""
 
     samplers: ClassVar = {
@@ -58,7 +58,7 @@ class Lucidrains(Peer):
         "DDIM, 30 steps": (30, {"eta": 0.0}),
         "DDIM, 30 steps, eta 1": (30, {"eta": 1.0}),
     }
-    # Of 1e-4, 3e-4 and 1e-3 its loss after 60 steps of 32 pictures of 16 x 16 is 0.31, 0.24 and 0.20.
+    # Loss after 60 steps of 32 pictures of 16 x 16: 0.31 with 1e-4, 0.24 with 3e-4, 0.20 with 1e-3.
     learning_rate = 1e-3
 
     def __init__(self, images: ImageSet, minutes: float, seed: int) -> None:
@@ -67,7 +67,7 @@ class Lucidrains(Peer):
         from denoising_diffusion_pytorch import denoising_diffusion_pytorch as module
         from ema_pytorch import EMA
 
-        module.tqdm = lambda items, **_: items  # its bar for each batch would hide ours
+        module.tqdm = lambda items, **_: items  # its progress bars would hide ours
         unet = Unet(self.side, dim_mults=(1, 2, 4), channels=images.channels, resnet_block_groups=4)
         self.network: Any = GaussianDiffusion(
             unet, image_size=self.side, timesteps=1000, sampling_timesteps=self.calls
@@ -76,9 +76,9 @@ class Lucidrains(Peer):
         self._average: Any = EMA(self.network, beta=0.995, update_every=10)
 
     def step(self, spent: float) -> None:
-        """As its trainer's; the rate does not fall."""
+        """As `Trainer` does it, at a constant learning rate."""
         loss = self.network(self.next_batch())
-        loss.item()  # as it shows it after each step
+        loss.item()  # `Trainer` reads it after each step
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self._optimizer.step()
@@ -86,23 +86,23 @@ class Lucidrains(Peer):
         self._average.update()
 
     def weights(self) -> Mapping[str, Tensor]:
-        """Of the average."""
+        """Averaged weights."""
         found: Mapping[str, Tensor] = self._average.ema_model.state_dict()
         return found
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:
-        """Into the average."""
+        """Loads averaged weights."""
         self._average.ema_model.load_state_dict(weights)
 
     def draw(self, count: int, seed: int) -> Tensor:
-        """Its own DDIM."""
+        """Samples by its own DDIM."""
         diffusion = self._average.ema_model.eval()
         diffusion.sampling_timesteps, diffusion.ddim_sampling_eta = self.calls, self.options["eta"]
         images: Tensor = diffusion.sample(batch_size=count)
         return images
 
 
-class Diffusers(Peer):
+class Diffusers(OtherLibrary):
     """`UNet2DModel`, trained as in train_unconditional.py: noise, AdamW, warm-up, cosine, clipping, EMA."""
 
     samplers: ClassVar = {
@@ -123,7 +123,7 @@ class Diffusers(Peer):
         "DDIM, 30 steps": (30, {"scheduler": "DDIMScheduler"}),
         "DDPM, 30 steps": (30, {"scheduler": "DDPMScheduler"}),
     }
-    # Of 1e-4, 3e-4 and 1e-3 its loss there is 0.22, 0.16 and 0.13.
+    # Loss after 60 steps of 32 pictures of 16 x 16: 0.22 with 1e-4, 0.16 with 3e-4, 0.13 with 1e-3.
     learning_rate = 1e-3
 
     def __init__(self, images: ImageSet, minutes: float, seed: int) -> None:
@@ -140,7 +140,7 @@ class Diffusers(Peer):
         self._average: Any = EMAModel(parameters, decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
 
     def step(self, spent: float) -> None:
-        """As in its script, where the schedule of the rate counts steps, and here seconds."""
+        """As its script does it, with a learning rate that follows seconds instead of steps."""
         rise, fall = spent / _WARMUP, (1 + float(np.cos(np.pi * (spent - _WARMUP) / (1 - _WARMUP)))) / 2
         for group in self._optimizer.param_groups:
             group["lr"] = self.learning_rate * (max(rise, 0.01) if spent < _WARMUP else fall)
@@ -154,16 +154,16 @@ class Diffusers(Peer):
         self._average.step(self.network.parameters())
 
     def weights(self) -> Mapping[str, Tensor]:
-        """Of the average, under the parameters' names."""
+        """Averaged weights, by parameter name."""
         names = [name for name, _ in self.network.named_parameters()]
         return dict(zip(names, self._average.shadow_params, strict=True))
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:
-        """Into the network, which is not needed for training any more."""
+        """Loads averaged weights into the network, which is not trained any more."""
         self.network.load_state_dict(weights)
 
     def draw(self, count: int, seed: int) -> Tensor:
-        """One of its schedulers, from noise to pixels."""
+        """Samples by one of its schedulers."""
         import diffusers
 
         options = dict(self.options)
@@ -176,7 +176,7 @@ class Diffusers(Peer):
         return images / 2 + 0.5
 
 
-class SmallDiffusion(Peer):
+class SmallDiffusion(OtherLibrary):
     """`Unet` with scaled input, trained as in fashion_mnist_unet.py: noise, log-linear sigmas, AdamW, EMA."""
 
     samplers: ClassVar = {
@@ -201,29 +201,29 @@ class SmallDiffusion(Peer):
         self._average: Any = torch.optim.swa_utils.AveragedModel(self.network, avg_fn=_as_torch_ema)
 
     def step(self, spent: float) -> None:
-        """As its `training_loop`."""
+        """As `training_loop` does it."""
         from smalldiffusion import generate_train_sample
 
         self.network.train()
         self._optimizer.zero_grad()
         images, sigmas, noises, _ = generate_train_sample(self.next_batch() * 2 - 1, self._schedule)
         loss = type(self.network).get_loss(self.network, images, sigmas, noises, cond=None)
-        loss.item()  # as its example shows it after each step
+        loss.item()  # its example reads it after each step
         loss.backward()
         self._optimizer.step()
         self._average.update_parameters(self.network)
 
     def weights(self) -> Mapping[str, Tensor]:
-        """Of the average."""
+        """Averaged weights."""
         found: Mapping[str, Tensor] = self._average.module.state_dict()
         return found
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:
-        """Into the average."""
+        """Loads averaged weights."""
         self._average.module.load_state_dict(weights)
 
     def draw(self, count: int, seed: int) -> Tensor:
-        """Its own sampler."""
+        """Samples by its own sampler."""
         from accelerate import Accelerator
         from smalldiffusion import samples
 
