@@ -4,11 +4,9 @@
     python tests/fingerprints.py --out after.json                       on another
     python tests/fingerprints.py --compare before.json after.json       exits with 1 where they differ
 
-It knows nothing but the command line and the files that it leaves, so it outlives whatever is moved or renamed
-behind them. Both commits need the same machine, PyTorch and number of threads. The clock stands still, for by
-the clock it is decided when losses are averaged and samples are looked at.
-
-`--only WORD` takes the fingerprints of a few: those whose name holds the word.
+It knows nothing but the command line and the files that this leaves, so it outlives whatever is moved or
+renamed behind them. Both commits need the same machine and PyTorch. The clock stands still, for the clock
+decides when losses are averaged. `--only WORD` takes a few: those whose name holds the word.
 """
 
 import argparse
@@ -32,115 +30,76 @@ import torch
 from PIL import Image, ImageSequence
 from safetensors.torch import load_file
 
-PRESETS = ("nano", "small", "medium", "large", "keras-ddim", "clear-ddim", "annotated-ddpm")
-PRESETS += ("annotated-resnet", "ddpm-study")
-SAMPLERS = ("ddim", "ancestral", "euler", "heun", "dpmpp_2m", "dpmpp_3m", "dpmpp_2m_sde", "dpmpp_3m_sde")
-SAMPLERS += ("adams", "ipndm", "unipc", "deis", "second_order", "consistency")
-SPACINGS = ("uniform", "trailing", "leading", "linspace", "log_snr", "karras")
-SCHEDULES = ("OffsetCosine", "Cosine", "Linear", "RectifiedFlow", "LinearPower", "CosinePower", "LogSNRLinear")
-SCHEDULES += ("LogNoise", "LogSignal", "NoiseStep", "SignalStep", "LinearBeta", "QuadraticBeta", "SigmoidBeta")
-SCHEDULES += ("CosineBeta", "SigmoidAlphaBar", "ZeroTerminalSNR")
+PRESETS = "nano small medium large keras-ddim clear-ddim annotated-ddpm annotated-resnet ddpm-study"
+SAMPLERS = """ddim ancestral euler heun dpmpp_2m dpmpp_3m dpmpp_2m_sde dpmpp_3m_sde adams ipndm unipc deis
+    second_order consistency"""
+SPACINGS = "uniform trailing leading linspace log_snr karras"
+SCHEDULES = """OffsetCosine Cosine Linear RectifiedFlow LinearPower CosinePower LogSNRLinear LogNoise LogSignal
+    NoiseStep SignalStep LinearBeta QuadraticBeta SigmoidBeta CosineBeta SigmoidAlphaBar ZeroTerminalSNR"""
 
-EVEN = 'noise_levels={"kind": "UniformTimes", "stratified": true}'
-AWARE = 'noise_levels={"kind": "LossAware", "num_slices": 8, "memory": 5}'
-CHAIN = 'schedule={"kind": "LinearBeta", "num_timesteps": 50}'
-CLASSES = ("--labels", "auto")
-QUICK = ("sampling.num_steps=4", "ema.snapshots=4")
+QUICK = "sampling.num_steps=4 ema.snapshots=4"
 """So that the sample sheet and the stored averages of each run take no time; neither changes the training."""
 
-CHANGES: dict[str, tuple[str, ...]] = {
-    "loss-aware": (AWARE,),
-    "uniform-times": ('noise_levels={"kind": "UniformTimes"}',),
-    "stratified-times": (EVEN,),
-    "uniform-power": ('noise_levels={"kind": "UniformPower"}',),
-    "stratified-power": ('noise_levels={"kind": "UniformPower", "stratified": true}',),
-    "plain-log-normal": ("noise_levels.stratified=false",),
-    "offset-noise": ("offset_noise=0.1",),
-    "self-conditioning": ("network.self_conditioning=true",),
-    "learned-variance": ("network.learned_variance=true", CHAIN, EVEN),
-    "uncertainty": ("network.uncertainty=true",),
-    "dropout": ("network.dropout=0.2",),
-    "min-snr": ('objective.weighting={"kind": "MinSNR"}',),
-    "soft-min-snr": ('objective.weighting={"kind": "SoftMinSNR"}',),
-    "p2": ('objective.weighting={"kind": "P2"}',),
-    "edm": ('objective.weighting={"kind": "EDM"}',),
-    "no-longest-gradient": ("optimizer.max_gradient_norm=null",),
-    "cosine-decay": ("optimizer.decay=cosine", "optimizer.warmup=0.3"),
-    "constant-average": ("ema.decay=0.9", "ema.warmup=null"),
-    "linear-attention": ('network.attention=["none", "linear"]',),
-    "input-embedding": ("network.embedding=input", "network.frequencies=timesteps"),
-    "added-embedding": ("network.modulation=add", "network.upsampling=bilinear"),
-    "batch-norm": ("network.normalization=batch",),
-    "timesteps": ("condition=timestep", CHAIN, EVEN),
-}
-CHANGES |= {f"loss-{name}": (f"objective.loss={name}",) for name in ("l1", "huber")}
-CHANGES |= {f"optimizer-{name}": (f"optimizer.name={name}",) for name in ("adamw", "adam", "rmsprop")}
-CHANGES |= {f"block-{name}": (f"network.block={name}",) for name in ("book", "resnet", "convnext")}
-CHANGES |= {f"condition-{name}": (f"condition={name}",) for name in ("variance", "rate")}
-CHANGES |= {f"normalization-{name}": (f"normalization={name}",) for name in ("imagenet", "symmetric")}
-CHANGES |= {f"schedule-{name}": (f'schedule={{"kind": "{name}"}}', EVEN) for name in SCHEDULES}
-TARGETS = ("noise", "image", "velocity", "flow")
-CHANGES |= {
-    f"predicts-{one}-compares-{other}": (f"objective.predicts={one}", f"objective.compares={other}")
-    for one, other in itertools.product(TARGETS, TARGETS)
-}
+EVEN = 'noise_levels={"kind":"UniformTimes","stratified":true}'
+AWARE = 'noise_levels={"kind":"LossAware","num_slices":8,"memory":5}'
+CHAIN = f'schedule={{"kind":"LinearBeta","num_timesteps":50}} {EVEN}'
+CLASSES, SELF = "--labels auto", "network.self_conditioning=true"
+LEARNED = f"network.learned_variance=true {CHAIN}"
+VARIANTS = f"""
+    {CLASSES} | {SELF} | {LEARNED} | {EVEN} | {AWARE} | noise_levels.stratified=false |
+    condition=timestep {CHAIN} | --accumulate 3 | --precision bfloat16 | --flip | --channels 3 | --size 16 |
+    offset_noise=0.1 | objective.loss=l1 | objective.loss=huber | optimizer.name=adamw | optimizer.name=adam |
+    optimizer.name=rmsprop | optimizer.max_gradient_norm=null | optimizer.decay=cosine optimizer.warmup=0.3 |
+    ema.decay=0.9 ema.warmup=null | condition=variance | condition=rate | normalization=imagenet |
+    normalization=symmetric | network.block=book | network.block=resnet | network.block=convnext |
+    network.uncertainty=true | network.dropout=0.2 | network.attention=["none","linear"] |
+    network.embedding=input network.frequencies=timesteps | network.normalization=batch |
+    network.modulation=add network.upsampling=bilinear |
+    {CLASSES} --accumulate 3 --precision bfloat16 --flip {AWARE} {SELF} network.dropout=0.1 offset_noise=0.1
+"""
+"""Options of training, and changes of the recipe."""
 
-OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "accumulate": (("--accumulate", "3"), ()),
-    "classes": (CLASSES, ()),
-    "bfloat16": (("--precision", "bfloat16"), ()),
-    "flip": (("--flip",), ()),
-    "colour": (("--channels", "3"), ()),
-    "patches": (("--size", "16"), ()),
-    "all-at-once": (
-        (*CLASSES, "--accumulate", "3", "--precision", "bfloat16", "--flip"),
-        (AWARE, "network.self_conditioning=true", "network.dropout=0.1", "offset_noise=0.1"),
-    ),
-}
+ALL_VARIANTS = [" ".join(words.split()) for words in VARIANTS.split("|")]
+for path, kinds in {
+    "noise_levels": "UniformTimes UniformPower",
+    "objective.weighting": "MinSNR SoftMinSNR P2 EDM",
+    f"{EVEN} schedule": SCHEDULES,
+}.items():
+    ALL_VARIANTS += [f'{path}={{"kind":"{kind}"}}' for kind in kinds.split()]
+for one, other in itertools.product(("noise", "image", "velocity", "flow"), repeat=2):
+    ALL_VARIANTS += [f"objective.predicts={one} objective.compares={other}"]
 
-RUNS = {preset: (("--preset", preset), ()) for preset in PRESETS}
-RUNS |= {f"nano-{name}": (("--preset", "nano"), changes) for name, changes in CHANGES.items()}
-RUNS |= {f"nano-{name}": (("--preset", "nano", *given), more) for name, (given, more) in OPTIONS.items()}
-DRAWN = ("nano", "annotated-ddpm", "nano-classes", "nano-learned-variance", "nano-self-conditioning")
+SMALL = "network.widths=[16,32] network.block_depth=1"
+RUNS = {name: f"--preset {name}" for name in PRESETS.split()}
+RUNS |= {f"small {words}": f"--preset nano {SMALL} {words}" for words in ALL_VARIANTS}
+DRAWN = ("nano", "annotated-ddpm", f"small {CLASSES}", f"small {LEARNED}", f"small {SELF}")
 """Runs whose folders stay, since pictures are drawn with them; the others are as large as their networks."""
 
-SHORT = ("--num-images", "4", "--num-steps", "6", "--seed", "5")
-GUIDED = ("--guidance", "3")
-DRAWINGS: list[tuple[str, tuple[str, ...]]] = [
-    ("nano", ("--num-images", "4")),
-    ("nano", (*SHORT, "--autoguidance", "1.5")),
-    ("annotated-ddpm", ("--num-images", "4", "--num-steps", "200")),
-    *(("nano-classes", (*SHORT, *more)) for more in ((), GUIDED, ("--labels", "3", "8"))),
-    ("nano-classes", (*SHORT, *GUIDED, "--guidance-rescale", "0.7")),
-    ("nano-classes", (*SHORT, *GUIDED, "--guidance-interval", "0.3", "5")),
-    ("nano-classes", (*SHORT, *GUIDED, "--autoguidance", "1.5")),
-    *(("nano-self-conditioning", (*SHORT, "--sampler", name)) for name in ("ddim", "heun", "dpmpp_2m")),
-]
-for name in ("nano", "annotated-ddpm"):
-    DRAWINGS += [(name, (*SHORT, "--clip", clip)) for clip in ("none", "static", "dynamic")]
-    DRAWINGS += [(name, (*SHORT, "--sampler", "ddim", "--eta", eta)) for eta in ("0.5", "1")]
-for name in ("annotated-ddpm", "nano-learned-variance"):
-    VARIANCES = ("small", "large", "learned")
-    DRAWINGS += [(name, (*SHORT, "--sampler", "ancestral", "--variance", kind)) for kind in VARIANCES]
-for name, sampler, spacing in itertools.product(("nano", "annotated-ddpm"), SAMPLERS, SPACINGS):
-    DRAWINGS.append((name, (*SHORT, "--sampler", sampler, "--spacing", spacing)))
-
-ONE = ("--held-out", "1", "--num-steps", "6")
-BITS = ("--num-images", "8", "--num-terms", "4", "--num-steps", "20")
-EDITS: list[tuple[str, ...]] = [
-    ("morph", "--seeds", "1", "2", "--frames", "6", "--num-steps", "6", "--out", "morph.gif"),
-    ("morph", "--held-out", "2", "--frames", "6", "--num-steps", "6", "--out", "way.gif"),
-    ("generate", *SHORT, "--out", "process.gif"),
-    ("generate", *SHORT, "--from-held-out", "1", "--strength", "0.6", "--out", "redrawn.npz"),
-    ("invert", *ONE, "--out", "invert.png", "--save", "invert.npz"),
-    ("vary", *ONE, "--out", "vary.png", "--save", "vary.npz"),
-    ("inpaint", *ONE, "--out", "inpaint.png", "--save", "inpaint.npz"),
-    ("outpaint", *ONE, "--size", "12x16", "--out", "outpaint.png", "--save", "outpaint.npz"),
-    ("restore", *ONE, "--task", "upscale", "--out", "upscale.png", "--save", "upscale.npz"),
-    ("restore", *ONE, "--task", "deblur", "--out", "deblur.png", "--save", "deblur.npz"),
-    ("evaluate", "--bits-per-dim", "--ode", *BITS),
-]
-"""Commands on a run; what they leave is looked for under the names after --out and --save."""
+OPTIONS = ["--clip none", "--clip static", "--clip dynamic"]
+OPTIONS += ["--sampler ddim --eta 0.5", "--sampler ddim --eta 1"]
+OPTIONS += [f"--sampler {one} --spacing {other}" for one in SAMPLERS.split() for other in SPACINGS.split()]
+VARIANCES = [f"--sampler ancestral --variance {kind}" for kind in ("small", "large", "learned")]
+GUIDED = ("", " --guidance-rescale 0.7", " --guidance-interval 0.3 5", " --autoguidance 1.5")
+DRAWINGS = {
+    "nano": ["", "--autoguidance 1.5", *OPTIONS],
+    "annotated-ddpm": [*OPTIONS, *VARIANCES],
+    f"small {LEARNED}": VARIANCES,
+    f"small {CLASSES}": ["", "--labels 3 8", *(f"--guidance 3{more}" for more in GUIDED)],
+    f"small {SELF}": ["--sampler ddim", "--sampler heun", "--sampler dpmpp_2m"],
+}
+SHORT = "--num-images 32 --num-steps 6 --seed 5"  # bytes hide small differences: many show them
+ONE = "--held-out 1 --num-steps 6 --out sheet.png --save saved.npz"
+EDITS = (
+    "generate --num-images 4 --num-steps 50 --out drawn.npz",
+    f"generate {SHORT} --out drawn.gif",
+    f"generate {SHORT} --from-held-out 1 --strength 0.6 --out drawn.npz",
+    "morph --seeds 1 2 --frames 6 --num-steps 6 --out drawn.gif",
+    "morph --held-out 2 --frames 6 --num-steps 6 --out drawn.gif",
+    *(f"{command} {ONE}" for command in ("invert", "vary", "inpaint", "outpaint --size 12x16")),
+    *(f"restore --task {task} {ONE}" for task in ("upscale --factor 2", "deblur")),
+    "evaluate --bits-per-dim --ode --num-images 8 --num-terms 4 --num-steps 20",
+)
+"""Commands on a run; what they leave has the names after --out and --save."""
 
 
 class Fingerprints:
@@ -149,75 +108,77 @@ class Fingerprints:
     def __init__(self, folder: Path, only: str) -> None:
         self.folder, self.only = folder, only
         self.found: dict[str, str] = {}
-        self.broken = 0
 
     def take(self) -> None:
-        """All of them, in the order of what is there to be drawn with."""
-        for name, (options, changes) in RUNS.items():
+        """All of them; first the runs, which are drawn with afterwards."""
+        for name, words in RUNS.items():
             if self.only in f"train {name}" or name in DRAWN:
-                self.train(name, *options, "--steps", "20", "--set", *QUICK, *changes)
+                self.train(name, f"--steps 20 {words}")
             if name not in DRAWN:
-                shutil.rmtree(self.folder / name, ignore_errors=True)
+                shutil.rmtree(self.run(name), ignore_errors=True)
         if self.only in "train resumed":
-            for steps in (("10",), ("20", "--resume")):
-                self.train("resumed", "--preset", "nano", "--steps", *steps)
-        for name, options in DRAWINGS:
-            self.draw(name, "generate", *options, "--out", "drawn.npz")
-        for name, (command, *options) in itertools.product(("nano", "annotated-ddpm"), EDITS):
-            self.draw(name, command, *options)
-        if self.only in "ema nano" and self.call(
-            "ema nano", "ema", "nano", "--sigma-rel", "0.08", "--out", "mixed"
-        ):
+            self.train("begun", "--steps 10 --preset nano")
+            self.run("begun").rename(self.run("resumed"))
+            self.train("resumed", "--steps 20 --preset nano --resume")
+        for name, words in ((name, words) for name, each in DRAWINGS.items() for words in each):
+            self.draw(name, f"generate {SHORT} {words} --out drawn.npz")
+        for name, words in itertools.product(("nano", "annotated-ddpm"), EDITS):
+            self.draw(name, words)
+        if self.only in "ema nano" and self.call("ema nano", "ema run-nano --sigma-rel 0.08 --out mixed"):
             self.keep("ema nano", _of_tensors(load_file(self.folder / "mixed" / "model.safetensors")))
 
-    def train(self, name: str, *options: str) -> None:
+    def run(self, name: str) -> Path:
+        """The folder of a run, by a name without a blank."""
+        return self.folder / f"run-{name if name.isidentifier() else _of(name.encode())[:12]}"
+
+    def train(self, name: str, given: str) -> None:
         """A run on small grey digits: its weights, averages, optimiser and losses."""
-        size = () if "--size" in options else ("--size", "8")
-        fixed = ("--batch-size", "8", "--seed", "3", "--device", "cpu", "--out", name)
-        if not self.call(f"train {name}", "train", "digits", *fixed, *size, *options):
+        words = given.split() if "--size" in given else ["--size", "8", *given.split()]
+        changes = [QUICK, *(word for word in words if "=" in word)]
+        options = [word for word in words if "=" not in word]
+        fixed = f"train digits --out {self.run(name)} --batch-size 8 --seed 3 --device cpu"
+        if not self.call(f"train {name}", " ".join([fixed, *options, "--set", *changes])):
             return
-        for part, tensors in _parts(self.folder / name):
+        for part, tensors in _parts(self.run(name)):
             self.keep(f"train {name} {part}", _of_tensors(tensors))
-        with (self.folder / name / "history.csv").open(newline="", encoding="utf-8") as file:
+        with (self.run(name) / "history.csv").open(newline="", encoding="utf-8") as file:
             losses = [[value for key, value in row.items() if "loss" in key] for row in csv.DictReader(file)]
         self.keep(f"train {name} losses", _of(repr(losses).encode()))
 
-    def draw(self, name: str, command: str, *options: str) -> None:
+    def draw(self, name: str, words: str) -> None:
         """Something that a run draws or measures: the pixels, noises and numbers of each file it leaves."""
-        files = [value for option, value in itertools.pairwise(options) if option in {"--out", "--save"}]
-        files += [f"{name}/evaluation.json"] if command == "evaluate" else []
-        files += ["way.png"] if "way.gif" in files else []
-        words = " ".join(word for word in options if word not in files)
-        title = f"{command} {name} {words.replace('--out', '').replace('--save', '')}".strip()
-        if self.only in title and self.call(title, command, name, *options, "--device", "cpu"):
+        command, *options = words.split()
+        files = [Path(file) for kind, file in itertools.pairwise(options) if kind in {"--out", "--save"}]
+        files += [self.run(name) / "evaluation.json"] if command == "evaluate" else []
+        title, given = (f"{command} {one} {' '.join(options)}" for one in (name, self.run(name)))
+        if self.only in title and self.call(title, f"{given} --device cpu"):
             for file in files:
-                self.keep(f"{title} {Path(file).suffix}", _of_file(self.folder / file))
+                self.keep(f"{title} ({file.suffix})", _of_file(self.folder / file))
                 (self.folder / file).unlink()
 
-    def call(self, title: str, *arguments: str) -> bool:
+    def call(self, title: str, words: str) -> bool:
         """Whether a command ends well; one that refuses is kept as that, and one that breaks is told of."""
         from unnoise.__main__ import main
 
-        heard, sys.argv = io.StringIO(), ["unnoise", *arguments]
+        heard, sys.argv = io.StringIO(), ["unnoise", *words.split()]
         try:
             with contextlib.redirect_stdout(heard), contextlib.redirect_stderr(heard):
                 main()
         except SystemExit as end:
             if end.code in {0, None}:
                 return True
+            sys.stderr.write(heard.getvalue())
             self.keep(title, "refused" if end.code == 2 else f"ended with {end.code}")
         except Exception as error:  # noqa: BLE001 (all others are still to be taken)
             sys.stderr.write(heard.getvalue() + traceback.format_exc())
             self.keep(title, f"broke with {type(error).__name__}")
-            self.broken += 1
         return False
 
     def keep(self, name: str, found: str) -> None:
         """Under its name, which is its own."""
         assert name not in self.found, name
         self.found[name] = found
-        sys.stdout.write(f"{name}  {found[:12]}\n")
-        sys.stdout.flush()
+        print(f"{name}  {found[:12]}", flush=True)  # noqa: T201
 
 
 def _parts(run: Path) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
@@ -226,9 +187,8 @@ def _parts(run: Path) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
     state = load_file(max((run / "training").glob("*.safetensors")))
     for part in sorted({key.partition(".")[0] for key in state}):
         yield part, {key: value for key, value in state.items() if key.startswith(f"{part}.")}
-    stored = {path.name: load_file(path) for path in sorted((run / "ema").glob("*.safetensors"))}
-    if stored:
-        yield "ema", {f"{name} {key}": value for name, each in stored.items() for key, value in each.items()}
+    stored = {path.name: load_file(path) for path in (run / "ema").glob("*.safetensors")}
+    yield "ema", {f"{name} {key}": value for name, each in stored.items() for key, value in each.items()}
 
 
 def _of(data: bytes) -> str:
@@ -258,8 +218,7 @@ def compare(before: Path, after: Path) -> int:
     old, new = (json.loads(path.read_text(encoding="utf-8")) for path in (before, after))
     wrong = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     for name in wrong:
-        left, right = (found.get(name, "missing")[:12] for found in (old, new))
-        sys.stdout.write(f"{name}  {left} -> {right}\n")
+        sys.stdout.write(f"{name}  {' -> '.join(one.get(name, 'missing')[:12] for one in (old, new))}\n")
     sys.stdout.write(f"{len(wrong)} of {len({**old, **new})} fingerprints differ.\n")
     return len(wrong)
 
@@ -273,8 +232,8 @@ def main() -> int:
     given = parser.parse_args()
     if given.compare:
         return int(compare(*given.compare) > 0)
-    torch.set_num_threads(2)
-    out = given.out.resolve() if given.out else None
+    torch.set_num_threads(1)  # two are no faster here, and far slower beside other work
+    out = given.out and given.out.resolve()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         os.environ["UNNOISE_CACHE"] = f"{folder}/cache"
         time.monotonic = lambda: 0.0  # before unnoise is imported
@@ -282,7 +241,7 @@ def main() -> int:
         fingerprints.take()
     if out:
         out.write_text(json.dumps(fingerprints.found, indent=1) + "\n", encoding="utf-8")
-    return int(fingerprints.broken > 0)
+    return int(any(found.startswith(("broke", "ended")) for found in fingerprints.found.values()))
 
 
 if __name__ == "__main__":
