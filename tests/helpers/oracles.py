@@ -1,15 +1,15 @@
-"""Data whose ideal denoiser is known in closed form: samplers are tested against it without a network."""
+"""Denoisers in closed form, of Gaussian data and of mixtures of Gaussians: test oracles for samplers."""
 
 from dataclasses import dataclass
 
 import torch
 
-from unnoise.diffusion.tensors import Prediction
+from unnoise.diffusion.tensors import Prediction, mix
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """For data N(mean, std^2): x_0 = mean + a s^2 / (a^2 s^2 + n^2) (x - a mean), eps = (x - a x_0) / n."""
+    """Exact denoiser of N(mean, s^2), x_0 = mean + a s^2 / (a^2 s^2 + n^2) (x - a mean)."""
 
     mean: float = 0.0
     std: float = 1.0
@@ -21,7 +21,7 @@ class Gaussian:
         return Prediction(noise_rates / variance * centred, images)
 
     def flow(self, noisy_images, first, then):
-        """Where the probability flow takes them: (x - a mean) / sqrt(a^2 std^2 + n^2) stays as it is."""
+        """The end of the probability flow: (x - a mean) / sqrt(a^2 std^2 + n^2) is constant along it."""
         (noise, signal), (next_noise, next_signal) = first, then
         scale = (next_signal**2 * self.std**2 + next_noise**2) / (signal**2 * self.std**2 + noise**2)
         return next_signal * self.mean + scale.sqrt() * (noisy_images - signal * self.mean)
@@ -29,10 +29,10 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Mixture:
-    """For pixels that are each drawn from sum_k weight_k N(mean_k, std_k^2), independently.
+    """Exact denoiser of independent pixels with the density sum_k weight_k N(mean_k, std_k^2).
 
-    Its density at any noise level is a mixture again: sum_k weight_k N(a mean_k, a^2 std_k^2 + n^2), and the
-    images are the means of each component's answer, weighted by how likely each component is.
+    The density at a noise level is sum_k weight_k N(a mean_k, a^2 std_k^2 + n^2). The predicted images are the
+    posterior means of the components, weighted by the posterior probability of each component.
     """
 
     means: tuple[float, ...] = (-1.2, 0.4, 1.0)
@@ -61,9 +61,10 @@ class Mixture:
         return (weights * normal).sum(-1)
 
     def flow(self, noisy_images, first, then):
-        """Where the probability flow takes them, from one pair of rates to another.
+        """The end of the probability flow, from one pair of rates to another.
 
-        It moves every pixel alone, along a line, so that none overtakes another: as many stay below it.
+        Each pixel moves separately, and the order of values is kept: the probability of lower values is
+        constant.
         """
         wanted = self.below(noisy_images, *first)
         low, high = torch.full_like(noisy_images, -20), torch.full_like(noisy_images, 20)
@@ -75,7 +76,7 @@ class Mixture:
 
 
 def last(iterator):
-    """The last thing that an iterator yields."""
+    """The last item of an iterator."""
     for item in iterator:  # noqa: B007
         pass
     return item
@@ -84,3 +85,10 @@ def last(iterator):
 def column(*values: float, dtype=torch.float32) -> torch.Tensor:
     """Times or rates, (B, 1, 1, 1)."""
     return torch.tensor(values, dtype=dtype).view(-1, 1, 1, 1)
+
+
+def arrived(sampler, denoise, noises, schedule, times):
+    """The noisy images at the last of the times, (B, C, H, W)."""
+    prediction = last(sampler(denoise, noises, len(times) - 1, schedule, times=times))
+    ends = schedule(times[-1].expand(len(noises), 1, 1, 1))
+    return mix(prediction.images, prediction.noises, *ends)

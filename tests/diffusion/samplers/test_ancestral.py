@@ -1,4 +1,4 @@
-"""The chain of DDPM against its own formulas, and against the exact Gaussian."""
+"""Ancestral sampling: DDPM's algorithm 2, DDIM with eta = 1, Gaussian data, and the three variances."""
 
 import numpy as np
 import pytest
@@ -21,14 +21,14 @@ def draws(seed, shape=SHAPE):
 
 
 def predict(noisy_images, noise_rates, signal_rates):
-    """Any noises, and the images that go with them."""
+    """A smooth denoiser whose noises and images mix to the noisy images."""
     noises = torch.sin(3 * noisy_images + noise_rates)
     return Prediction(noises, (noisy_images - noise_rates * noises) / signal_rates)
 
 
 @pytest.mark.row("H6", "H7", "L6")
 @pytest.mark.parametrize("schedule", [LinearBeta(60), CosineBeta(60)], ids=repr)
-def test_it_is_algorithm_2(schedule):
+def test_it_is_algorithm_2_of_ddpm(schedule):
     """X' = (x - beta eps / sqrt(1 - alpha_bar)) / sqrt(1 - beta) + sqrt(beta tilde) z, with no z at the end."""
     betas, powers = schedule.betas, schedule.alphas_cumprod
     images, draw = draws(1)(), draws(2)
@@ -44,8 +44,8 @@ def test_it_is_algorithm_2(schedule):
 
 
 @pytest.mark.row("H22")
-def test_the_gif_of_the_chain_has_every_step(tmp_path):
-    """T noisy images and the result, 50 ms each; the result stands longer, so that one can look at it."""
+def test_a_gif_of_all_steps_has_a_frame_for_each(tmp_path):
+    """T noisy images of 50 ms each, and the result for 1.5 s."""
     total, noisy = 100, []
 
     def denoise(noisy_images, noise_rates, signal_rates):
@@ -69,7 +69,7 @@ def test_the_gif_of_the_chain_has_every_step(tmp_path):
 @pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("schedule", [LinearBeta(40), OffsetCosine()], ids=repr)
 def test_it_is_ddim_with_eta_1(schedule, large):
-    """The same means and variances, whatever the schedule, so the same pictures from the same numbers."""
+    """The means and variances are the same on every schedule, so the images from the same noises are too."""
     ours = ancestral(
         predict, draws(1)(), 40, schedule, variance="large" if large else "small", draw_noises=draws(2)
     )
@@ -79,7 +79,7 @@ def test_it_is_ddim_with_eta_1(schedule, large):
 
 @pytest.mark.row("H8")
 @pytest.mark.parametrize(("total", "small"), [(1000, 0.9910674), (200, 0.9808452), (300, 0.9840998)])
-def test_h8_final_variance_of_standard_normal_data(total, small):
+def test_final_variance_for_standard_normal_data(total, small):
     """Unscaled betas. With beta instead of beta tilde: 0.9999, as the step to t = 0 adds no noise."""
     shape = (2000, 1, 4, 4)
     schedule = LinearBeta(total, rescale=False)
@@ -92,7 +92,7 @@ def test_h8_final_variance_of_standard_normal_data(total, small):
 
 
 @pytest.mark.row("L10")
-def test_a_learned_variance_lies_between_the_two():
+def test_a_learned_variance_is_between_small_and_large():
     schedule = LinearBeta(30)
 
     def learned(value):
@@ -108,11 +108,11 @@ def test_a_learned_variance_lies_between_the_two():
         chain = ancestral(predict, draws(1)(), 30, schedule, variance=known, draw_noises=draws(2))
         torch.testing.assert_close(learned(value), last(chain).images, atol=1e-9, rtol=1e-9)
     assert not torch.allclose(learned(0.5), learned(0.0))
-    with pytest.raises(UnnoiseError, match="has learned no variance"):
+    with pytest.raises(UnnoiseError, match="predicts no variance"):
         last(ancestral(predict, draws(1)(), 30, schedule, variance="learned"))
 
 
-def test_a_grid_of_other_times():
+def test_a_time_grid_of_given_times():
     schedule = LinearBeta(100)
     grid = time_grid(5, schedule, schedule.times(5, "leading"))
     assert grid.signal_rates.flatten()[0] ** 2 == pytest.approx(schedule.alphas_cumprod[80].item())

@@ -1,4 +1,4 @@
-"""Consistency sampling on a Gaussian, where every step is linear and its variance has a closed form."""
+"""Consistency sampler: mean and variance in closed form for Gaussian data, where every step is linear."""
 
 import math
 
@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from helpers.oracles import Gaussian, last
-from unnoise.diffusion.samplers import time_grid
-from unnoise.diffusion.samplers.one_step import consistency
+from unnoise.diffusion.samplers import consistency, time_grid
 from unnoise.diffusion.schedules import Cosine, OffsetCosine
 from unnoise.diffusion.tensors import Prediction
 from unnoise.utils.errors import UnnoiseError
@@ -16,7 +15,7 @@ MEAN, STD = 0.3, 0.5
 
 
 def affine(denoise, num_steps, schedule, first=1.0):
-    """The picture as a number plus one factor for each noise, the start's and every draw's."""
+    """The image as a constant plus a factor times each noise, the initial ones and all that are drawn."""
     names = torch.eye(num_steps + 1, num_steps, dtype=torch.float64).T.reshape(
         num_steps, num_steps + 1, 1, 1, 1
     )
@@ -33,12 +32,12 @@ def levels(num_steps, schedule):
 
 @pytest.mark.parametrize("num_steps", [1, 2, 3, 7])
 @pytest.mark.parametrize("schedule", [OffsetCosine(), Cosine()], ids=str)
-def test_the_ideal_denoiser_gives_a_mean_and_a_variance_in_closed_form(num_steps, schedule):
+def test_mean_and_variance_with_the_exact_denoiser_are_in_closed_form(num_steps, schedule):
     """With the gain g = a s^2 / (a^2 s^2 + n^2) of each level, from the last back to the first.
 
     mean = mu - mu prod g_k a_k,      variance = sum_k g_k^2 n_k^2 prod_{j > k} (g_j a_j)^2,
 
-    where all that is at the start is noise: n_0 = 1 there.
+    with n_0 = 1, as the initial x is pure noise.
     """
     mean, factors = affine(Gaussian(MEAN, STD), num_steps, schedule)
     kept, variance = 1.0, 0.0
@@ -51,7 +50,7 @@ def test_the_ideal_denoiser_gives_a_mean_and_a_variance_in_closed_form(num_steps
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 5])
-def test_the_end_of_the_flow_has_the_right_spread_in_any_number_of_steps(num_steps):
+def test_a_consistency_function_gives_the_variance_of_the_data_in_every_number_of_steps(num_steps):
     """A consistency function: f(x, t) = mu + s (x - a mu) / sqrt(a^2 s^2 + n^2)."""
 
     def jump(noisy_images, noise_rates, signal_rates):
@@ -66,8 +65,8 @@ def test_the_end_of_the_flow_has_the_right_spread_in_any_number_of_steps(num_ste
     assert mean == pytest.approx(MEAN, rel=1e-12)
 
 
-def test_a_denoiser_loses_the_variance_that_it_can_not_know():
-    """From an x_t with the right spread: by the factor a^2 s^2 / (a^2 s^2 + n^2) in the one step."""
+def test_the_exact_denoiser_gives_less_variance_than_the_data():
+    """In one step from an x_t of the right variance, by the factor a^2 s^2 / (a^2 s^2 + n^2)."""
     schedule = OffsetCosine(0.6, 0.99)
     noise, signal = levels(1, schedule)[0]
     total = (signal * STD) ** 2 + noise**2
@@ -75,7 +74,7 @@ def test_a_denoiser_loses_the_variance_that_it_can_not_know():
     assert factors.square().sum().item() == pytest.approx(STD**2 * (signal * STD) ** 2 / total, rel=1e-12)
 
 
-def test_one_step_is_the_denoiser_and_no_noise_is_drawn():
+def test_one_step_is_the_prediction_of_the_denoiser_without_drawing_noise():
     start = torch.randn(2, 1, 2, 2)
     seen = []
 
@@ -83,7 +82,7 @@ def test_one_step_is_the_denoiser_and_no_noise_is_drawn():
         seen.append(Gaussian(MEAN, STD)(*arguments))
         return seen[-1]
 
-    (only,) = consistency(denoise, start, draw_noises=lambda: pytest.fail("drawn"))
+    (only,) = consistency(denoise, start, draw_noises=lambda: pytest.fail("noise was drawn"))
     assert torch.equal(only.images, seen[0].images)
     torch.manual_seed(3)
     one = last(consistency(Gaussian(), start, 4)).images
@@ -91,7 +90,7 @@ def test_one_step_is_the_denoiser_and_no_noise_is_drawn():
     assert torch.equal(one, last(consistency(Gaussian(), start, 4)).images)
 
 
-def test_no_gradients_and_bad_arguments():
+def test_no_gradients_and_bad_arguments_raise():
     for prediction in consistency(Gaussian(), torch.zeros(1, 1, 2, 2, requires_grad=True), 3):
         assert not prediction.images.requires_grad
         assert torch.is_grad_enabled()

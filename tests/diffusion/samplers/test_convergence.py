@@ -1,24 +1,25 @@
-"""Each sampler comes as fast to the exact flow as it claims, and the random ones to the right distribution."""
+"""Orders of convergence of the samplers, mean and variance of stochastic ones, and ends of schedules."""
 
+import functools
+import math
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from helpers.oracles import Gaussian, Mixture, last
+from helpers.oracles import Gaussian, Mixture, arrived, column, last
 from unnoise.diffusion.samplers import (
-    Churn,
+    adams_bashforth,
     ancestral,
     ddim,
+    deis,
     dpm_solver,
-    euler,
     heun,
-    multistep,
     rates_at,
-    second_order,
+    spaced_times,
     time_grid,
-    times_of,
+    unipc,
 )
 from unnoise.diffusion.schedules import (
     Cosine,
@@ -28,7 +29,7 @@ from unnoise.diffusion.schedules import (
     RectifiedFlow,
     ZeroTerminalSNR,
 )
-from unnoise.diffusion.tensors import mix
+from unnoise.diffusion.tensors import Prediction, mix
 from unnoise.utils.errors import UnnoiseError
 
 NOISES = torch.randn(2, 1, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -36,9 +37,7 @@ SCHEDULE = LogSNRLinear(2, -8)  # almost nothing but noise at the start, and som
 STEPS = (80, 160)
 ORDERS = {
     "ddim": (ddim, 1),
-    "euler": (euler, 1),
     "heun": (heun, 2),
-    "second_order": (second_order, 2),
     "1M": (partial(dpm_solver, order=1), 1),
     "2M": (dpm_solver, 2),
     "3M": (partial(dpm_solver, order=3), 3),
@@ -47,7 +46,7 @@ ORDERS = {
 
 def walked(sampler, oracle, num_steps, spacing="log_snr", schedule=SCHEDULE, noises=NOISES, **options):
     """X at the end of the grid, and the rates at both ends."""
-    times = times_of(spacing, num_steps, schedule)
+    times = spaced_times(spacing, num_steps, schedule)
     prediction = last(sampler(oracle, noises, num_steps, schedule, times=times, **options))
     grid = time_grid(num_steps, schedule, times)
     first, end = (rates_at(grid, step, noises) for step in (0, num_steps))
@@ -57,8 +56,8 @@ def walked(sampler, oracle, num_steps, spacing="log_snr", schedule=SCHEDULE, noi
 def order_of_convergence(sampler, oracle, spacing="log_snr"):
     errors = []
     for steps in STEPS:
-        arrived, first, end = walked(sampler, oracle, steps, spacing)
-        errors.append((arrived - oracle.flow(NOISES, first, end)).abs().max().item())
+        reached, first, end = walked(sampler, oracle, steps, spacing)
+        errors.append((reached - oracle.flow(NOISES, first, end)).abs().max().item())
     return -np.polyfit(np.log(STEPS), np.log(errors), 1)[0]
 
 
@@ -69,13 +68,13 @@ def test_orders_of_convergence(name, oracle):
     assert order_of_convergence(sampler, oracle) == pytest.approx(order, abs=0.2)
 
 
-@pytest.mark.parametrize("name", ["euler", "2M", "3M"])
-def test_orders_on_the_grid_of_karras(name):
+@pytest.mark.parametrize("name", ["ddim", "2M", "3M"])
+def test_orders_of_convergence_on_the_karras_grid(name):
     sampler, order = ORDERS[name]
     assert order_of_convergence(sampler, Mixture(), "karras") == pytest.approx(order, abs=0.2)
 
 
-def test_half_the_curvature_costs_the_third_order():
+def test_3m_with_the_published_half_curvature_is_of_second_order():
     """As published, 3M's D_2 is the second divided difference; the second derivative is twice that."""
     published = partial(dpm_solver, order=3, published=True)
     assert order_of_convergence(published, Mixture()) == pytest.approx(2, abs=0.2)
@@ -83,13 +82,13 @@ def test_half_the_curvature_costs_the_third_order():
 
 def test_the_flow_of_the_mixture_is_the_one_that_its_denoiser_follows():
     """The oracle's oracle: quantiles that stay, against very fine steps along dy / dr = eps."""
-    arrived, first, end = walked(partial(dpm_solver, order=3), Mixture(), 200)
-    torch.testing.assert_close(arrived, Mixture().flow(NOISES, first, end), rtol=0, atol=1e-5)
+    reached, first, end = walked(partial(dpm_solver, order=3), Mixture(), 200)
+    torch.testing.assert_close(reached, Mixture().flow(NOISES, first, end), rtol=0, atol=1e-5)
     one = Mixture((0.3,), (0.5,), (1.0,))
     torch.testing.assert_close(one.flow(NOISES, first, end), Gaussian(0.3, 0.5).flow(NOISES, first, end))
 
 
-# --- the random ones -----------------------------------------------------------------------------------------
+# --- stochastic samplers -------------------------------------------------------------------------------------
 
 
 def moments(sampler, num_steps, schedule=SCHEDULE, mean=0.3, std=0.5):
@@ -116,29 +115,27 @@ def moments(sampler, num_steps, schedule=SCHEDULE, mean=0.3, std=0.5):
     return abs(nothing - signal * mean), abs(variance - (signal**2 * std**2 + noise**2))
 
 
-RANDOM = {
+STOCHASTIC = {
     "ancestral": ancestral,
     "ddim, eta 1": partial(ddim, eta=1.0),
     "2M SDE": partial(dpm_solver, order=2, eta=1.0),
     "3M SDE": partial(dpm_solver, order=3, eta=1.0),
     "3M SDE as published": partial(dpm_solver, order=3, eta=1.0, published=True),
     "2M, eta 1/2": partial(dpm_solver, order=2, eta=0.5),
-    "Euler with churn": partial(euler, churn=Churn(amount=10)),
-    "Heun with churn": partial(heun, churn=Churn(amount=10)),
 }
 
 
-@pytest.mark.parametrize("name", RANDOM)
-def test_the_random_ones_have_the_right_mean_and_variance_at_first_order_or_better(name):
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_mean_and_variance_of_stochastic_samplers_converge_at_first_order_or_better(name):
     steps = (32, 64, 128)
-    means, variances = zip(*(moments(RANDOM[name], num_steps) for num_steps in steps), strict=True)
+    means, variances = zip(*(moments(STOCHASTIC[name], num_steps) for num_steps in steps), strict=True)
     assert -np.polyfit(np.log(steps), np.log(variances), 1)[0] > 0.85
     assert variances[-1] < 0.015
     assert max(means) < 1e-3  # what the start, which has no mean, forgets
 
 
 @pytest.mark.parametrize(("eta", "order"), [(0.4, 1), (1.0, 1)])
-def test_order_1_is_ddim_with_the_same_draws(eta, order):
+def test_sde_dpm_solver_of_order_1_and_eta_1_is_ddim_with_eta_1(eta, order):
     """SDE-DPM-Solver++ of first order keeps e^{-eta h} of the noise; with eta = 1 that is DDIM's eta = 1."""
 
     def draws():
@@ -150,30 +147,77 @@ def test_order_1_is_ddim_with_the_same_draws(eta, order):
     assert torch.allclose(ours.images, ddims.images, rtol=1e-11) == (eta == 1)
 
 
-def test_churn_raises_the_noise_by_hand():
-    """Algorithm 2, lines 4-6, of the first step; only where the noise lies in its bounds."""
-    seen = []
+# --- DEIS and UniPC -------------------------------------------------------------------------------------------
 
-    def denoise(noisy_images, noise_rates, signal_rates):
-        seen.append((noisy_images, noise_rates, signal_rates))
-        return Mixture()(noisy_images, noise_rates, signal_rates)
+WIDE = OffsetCosine(0.3, 0.95)
+GAUSSIANS = Gaussian(0.3, column(0.2, 0.5, 1.5, dtype=torch.float64))
+"""One for each image, since the error constant of a single one may happen to be near 0."""
+TWO_PEAKS = Mixture((-0.7, 0.8), (1.1, 0.4), (0.5, 0.5))
+STARTS = torch.randn(1, 1, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64).repeat(
+    4, 1, 1, 1
+)
 
-    z = torch.full_like(NOISES, 0.7)
-    churn = Churn(amount=2, lowest=0.9, highest=60, spread=1.1)
-    list(euler(denoise, NOISES, 10, SCHEDULE, churn=churn, draw_noises=lambda: z))
-    noise, signal = (float(rates[0]) for rates in time_grid(10, SCHEDULE))
-    sigma, sigma_hat = noise / signal, 1.2 * noise / signal
-    y_hat = NOISES / signal + (sigma_hat**2 - sigma**2) ** 0.5 * 1.1 * z
-    torch.testing.assert_close(seen[0][0], y_hat / (1 + sigma_hat**2) ** 0.5)
-    own = [float(noise / signal) for noise, signal in zip(*time_grid(10, SCHEDULE), strict=True)][:-1]
-    asked = [float(noise[0] / signal[0]) for _, noise, signal in seen]
-    assert asked == pytest.approx([1.2 * r if 0.9 <= r <= 60 else r for r in own])
+
+def gaussians_and_mixture(noisy_images, noise_rates, signal_rates) -> Prediction:
+    """The exact denoisers of three Gaussians and a mixture, for one image each."""
+    gaussian = GAUSSIANS(noisy_images[:3], noise_rates[:3], signal_rates[:3])
+    mixed = TWO_PEAKS(noisy_images[3:], noise_rates[3:], signal_rates[3:])
+    return Prediction(torch.cat([gaussian.noises, mixed.noises]), torch.cat([gaussian.images, mixed.images]))
+
+
+@functools.cache
+def exact_ends():
+    """Their noisy images at t = 0, along the probability flow."""
+    first, end = (
+        [rate.expand(1, 1, 1, 1) for rate in WIDE(column(t, dtype=torch.float64))] for t in (1.0, 0.0)
+    )
+    return torch.cat([GAUSSIANS.flow(STARTS[:3], first, end), TWO_PEAKS.flow(STARTS[3:], first, end)])
+
+
+def orders_of_convergence(sampler, *, fine_ends=True):
+    """The slopes of log error against log step, for the Gaussians and the mixture, with 40 and 80 steps.
+
+    With fine ends, t = 1 - s^2 (3 - 2 s) for even s. Then the first step has length O(1 / K^2), and its error
+    of first order is O(1 / K^4).
+    """
+    errors = []
+    for steps in (40, 80):
+        even = torch.arange(steps + 1, dtype=torch.float64) / steps
+        times = 1 - (even.square() * (3 - 2 * even) if fine_ends else even)
+        off = (arrived(sampler, gaussians_and_mixture, STARTS, WIDE, times) - exact_ends()).square()
+        errors.append([off[:3].mean().sqrt().item(), off[3:].mean().sqrt().item()])
+    return [math.log2(coarse / fine) for coarse, fine in zip(*errors, strict=True)]
+
+
+CLAIMS = [
+    *((partial(deis, order=order), order) for order in (1, 2, 3)),
+    *((partial(deis, order=order, variable="log_snr"), order) for order in (1, 2, 3)),
+    *((partial(deis, order=order, variable="ratio"), order) for order in (1, 2, 3, 4)),
+    *((partial(unipc, order=order), order + 1) for order in (1, 2, 3)),
+]
+
+
+@pytest.mark.parametrize(("sampler", "order"), CLAIMS)
+def test_orders_of_convergence_of_deis_and_unipc(sampler, order):
+    assert orders_of_convergence(sampler) == pytest.approx([order, order], abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "order"),
+    [
+        (partial(deis, variable="ratio"), 2),
+        (deis, 2),
+        (unipc, 2),  # its last step is of first order, too
+    ],
+)
+def test_on_even_steps_deis_and_unipc_are_of_second_order(sampler, order):
+    """The error of one step of first order is of second order, and stays."""
+    assert orders_of_convergence(sampler, fine_ends=False)[0] == pytest.approx(order, abs=0.25)
 
 
 # --- ends ----------------------------------------------------------------------------------------------------
 
-HARD = {**{name: sampler for name, (sampler, _) in ORDERS.items() if name != "second_order"}, **RANDOM}
-HARD["multistep"] = multistep
+HARD = {**{name: sampler for name, (sampler, _) in ORDERS.items()}, **STOCHASTIC, "Adams": adams_bashforth}
 
 
 @pytest.mark.parametrize(
@@ -191,10 +235,9 @@ def test_starts_without_signal_and_ends_without_noise(name, spacing, schedule):
     """Never nan, also in one step; and with some steps near the data, whose standard deviation is 0.1."""
     noises = NOISES.float()
     for num_steps in (1, 2, 3, 12):
-        times = times_of(spacing, num_steps, schedule)
+        times = spaced_times(spacing, num_steps, schedule)
         draw = partial(torch.randn, NOISES.shape, generator=torch.Generator().manual_seed(1))
-        options = {} if name == "multistep" else {"draw_noises": draw}
-        walk = HARD[name](Gaussian(0.3, 0.1), noises, num_steps, schedule, times=times, **options)
+        walk = HARD[name](Gaussian(0.3, 0.1), noises, num_steps, schedule, times=times, draw_noises=draw)
         for prediction in walk:
             assert prediction.images.isfinite().all()
             assert prediction.noises.isfinite().all()
@@ -202,36 +245,24 @@ def test_starts_without_signal_and_ends_without_noise(name, spacing, schedule):
     assert (prediction.images - 0.3).abs().max() < 0.5
 
 
-def test_no_gradients_and_the_callers_mode_is_left_alone():
+def test_no_gradients_and_the_callers_gradient_mode_is_unchanged():
     start = torch.zeros(1, 1, 2, 2, requires_grad=True)
-    for sampler in (euler, heun, dpm_solver):
-        for prediction in sampler(Gaussian(), start, 3):
-            assert not prediction.images.requires_grad
-            assert torch.is_grad_enabled()
-
-
-@pytest.mark.parametrize(
-    ("sampler", "options", "sentence"),
-    [
-        (euler, {"num_steps": 0}, "at least 1 step"),
-        (heun, {"num_steps": 0}, "at least 1 step"),
-        (dpm_solver, {"num_steps": 0}, "at least 1 step"),
-        (dpm_solver, {"num_steps": 60, "schedule": LinearBeta(50)}, "stay on one step of their chain"),
-        (dpm_solver, {"order": 4}, "orders 1, 2 and 3, but got 4"),
-        (dpm_solver, {"order": 0}, "orders 1, 2 and 3, but got 0"),
-        (dpm_solver, {"eta": -0.1}, "eta goes from 0"),
-        (dpm_solver, {"times": torch.tensor([1.0, 0.5])}, "20 steps go along 21 falling times"),
-    ],
-)
-def test_bad_arguments(sampler, options, sentence):
-    with pytest.raises(UnnoiseError, match=sentence):
-        last(sampler(Gaussian(), NOISES, **options))
+    for prediction in dpm_solver(Gaussian(), start, 3):
+        assert not prediction.images.requires_grad
+        assert torch.is_grad_enabled()
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
-    [({"amount": -1.0}, "at least 0, but got -1"), ({"lowest": 2.0, "highest": 1.0}, "2 to 1")],
+    [
+        ({"num_steps": 0}, "at least 1 step"),
+        ({"num_steps": 60, "schedule": LinearBeta(50)}, "stay on one timestep of the discrete schedule"),
+        ({"order": 4}, "orders 1, 2 and 3, but got 4"),
+        ({"order": 0}, "orders 1, 2 and 3, but got 0"),
+        ({"eta": -0.1}, "eta goes from 0"),
+        ({"times": torch.tensor([1.0, 0.5])}, "20 steps need 21 falling times"),
+    ],
 )
-def test_bad_churn(options, sentence):
+def test_bad_arguments_of_dpm_solver_raise(options, sentence):
     with pytest.raises(UnnoiseError, match=sentence):
-        Churn(**options)
+        last(dpm_solver(Gaussian(), NOISES, **options))

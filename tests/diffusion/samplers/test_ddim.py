@@ -1,4 +1,4 @@
-"""Samplers meet the exact Gaussian oracle, with no network in between."""
+"""DDIM: closed forms for Gaussian data, first order, eta, and seeds."""
 
 import math
 
@@ -17,7 +17,7 @@ NOISES = torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(0), dty
 
 
 class Counting:
-    """Counts the calls, and remembers what they were told."""
+    """Records the rates of each call."""
 
     def __init__(self, denoise):
         self.denoise = denoise
@@ -33,7 +33,7 @@ class Counting:
     ("num_steps", "scale"),
     [(1, 0.02), (2, 0.485), (5, 0.7472713), (20, 0.8959768), (100, 0.9389813), (1000, 0.9488931)],
 )
-def test_x3_scale_of_standard_normal_data(num_steps, scale):
+def test_scale_for_standard_normal_data_at_1_to_1000_steps(num_steps, scale):
     denoise = Counting(Gaussian())
     images = last(ddim(denoise, NOISES, num_steps, OffsetCosine())).images
     torch.testing.assert_close(images / NOISES, torch.full_like(NOISES, scale), atol=1e-6, rtol=0)
@@ -41,7 +41,7 @@ def test_x3_scale_of_standard_normal_data(num_steps, scale):
 
 
 @pytest.mark.row("X3")
-def test_x3_product_form():
+def test_scale_for_standard_normal_data_is_a_product_of_cosines():
     start, end = math.acos(0.95), math.acos(0.02)
     for num_steps in (3, 17, 64):
         step = (end - start) / num_steps
@@ -52,8 +52,8 @@ def test_x3_product_form():
 
 @pytest.mark.row("X3")
 @pytest.mark.parametrize(("mean", "std"), [(0.3, 0.5), (-1.0, 2.0)])
-def test_general_gaussian_has_the_right_mean_and_spread_at_first_order(mean, std):
-    """The exact ODE keeps (x - a mean) / sqrt(a^2 s^2 + n^2); the last call returns a posterior mean."""
+def test_error_for_gaussian_data_falls_at_first_order(mean, std):
+    """(x - a mean) / sqrt(a^2 s^2 + n^2) is constant along the flow; the last call returns a posterior mean."""
     schedule = OffsetCosine()
     (first_noise, last_noise), (first_signal, last_signal) = (
         rates.flatten().tolist() for rates in schedule(column(1, 0, dtype=torch.float64))
@@ -72,17 +72,17 @@ def test_general_gaussian_has_the_right_mean_and_spread_at_first_order(mean, std
 
 
 @pytest.mark.row("X3", "S5")
-def test_a_schedule_that_ends_near_full_signal_gives_the_whole_spread():
+def test_a_schedule_that_ends_near_full_signal_gives_the_whole_standard_deviation():
     schedule = OffsetCosine(0.002, 0.9999)
     images = last(ddim(Gaussian(0.3, 0.5), torch.randn(4000, 1, 2, 2).double(), 400, schedule)).images
     assert images.mean().item() == pytest.approx(0.3, abs=0.02)
     assert images.std().item() == pytest.approx(0.5, abs=0.01)
     book = last(ddim(Gaussian(0.3, 0.5), torch.randn(4000, 1, 2, 2).double(), 400)).images
-    assert book.std().item() == pytest.approx(0.418, abs=0.01)  # the book's last step smooths
+    assert book.std().item() == pytest.approx(0.418, abs=0.01)  # the book's schedule ends with noise
 
 
 @pytest.mark.row("X1")
-def test_times_run_from_one_to_one_step_before_zero():
+def test_times_are_1_to_1_over_k():
     denoise = Counting(Gaussian())
     last(ddim(denoise, NOISES, 4))
     expected = [
@@ -96,7 +96,7 @@ def test_times_run_from_one_to_one_step_before_zero():
 
 
 @pytest.mark.row("X2")
-def test_the_start_is_taken_as_it_is():
+def test_the_first_call_gets_the_initial_noises_unchanged():
     seen = []
 
     def denoise(noisy_images, noise_rates, signal_rates):
@@ -108,8 +108,8 @@ def test_the_start_is_taken_as_it_is():
 
 
 @pytest.mark.row("X4", "X5", "J4")
-def test_deterministic_and_similar_at_any_number_of_steps():
-    """The number of steps is an argument of the call; one seed gives pictures that grow alike."""
+def test_deterministic_and_similar_for_every_number_of_steps():
+    """More steps give images nearer to those of 100 steps."""
     images = {steps: last(ddim(Gaussian(0.3, 0.5), NOISES, steps)).images for steps in (1, 2, 3, 4, 5, 20, 100)}
     again = last(ddim(Gaussian(0.3, 0.5), NOISES, 20)).images
     assert torch.equal(images[20], again)
@@ -119,19 +119,17 @@ def test_deterministic_and_similar_at_any_number_of_steps():
 
 
 @pytest.mark.row("X9")
-def test_eta_keeps_the_variance_and_changes_the_path():
+def test_eta_keeps_the_variance_and_changes_the_image():
     noises = torch.randn(4000, 1, 2, 2, generator=torch.Generator().manual_seed(1))
-    for eta, large in ((0.5, False), (1.0, False)):
-        images = last(
-            ddim(Gaussian(), noises, 200, OffsetCosine(0.002, 0.9999), eta=eta, large_variance=large)
-        ).images
+    for eta in (0.5, 1.0):
+        images = last(ddim(Gaussian(), noises, 200, OffsetCosine(0.002, 0.9999), eta=eta)).images
         assert images.std().item() == pytest.approx(1, abs=0.02)
         assert abs(torch.corrcoef(torch.stack([images.flatten(), noises.flatten()]))[0, 1]) < 0.9
 
 
 @pytest.mark.row("X9")
 @pytest.mark.parametrize("eta", [0.3, 1.0])
-def test_one_stochastic_step_by_hand(eta):
+def test_a_step_with_eta_equals_its_formula(eta):
     steps, z = 2, torch.full_like(NOISES, 0.7)
     grid = time_grid(steps, OffsetCosine())
     noise, signal = (rates.flatten().tolist() for rates in grid)
@@ -148,7 +146,7 @@ def test_one_stochastic_step_by_hand(eta):
         added = spread * noise[0] / noise[1] if large else spread
         by_hand = signal[1] * first.images + math.sqrt(noise[1] ** 2 - spread**2) * first.noises + added * z
         torch.testing.assert_close(seen[1], by_hand, atol=1e-9, rtol=1e-9)
-        # DDIM, eq. 16, in its own words
+        # DDIM, eq. 16
         a, b = signal[0] ** 2, signal[1] ** 2
         assert spread == pytest.approx(eta * math.sqrt((1 - b) / (1 - a)) * math.sqrt(1 - a / b), rel=1e-9)
 
@@ -156,7 +154,7 @@ def test_one_stochastic_step_by_hand(eta):
 @pytest.mark.row("X9")
 def test_eta_zero_draws_nothing():
     def forbidden():
-        raise AssertionError("drawn")
+        raise AssertionError("noise was drawn")
 
     plain = last(ddim(Gaussian(), NOISES, 5)).images
     assert torch.equal(last(ddim(Gaussian(), NOISES, 5, eta=0.0, draw_noises=forbidden)).images, plain)
@@ -175,7 +173,7 @@ def test_a_seed_is_the_same_picture_in_any_batch(eta):
     assert not torch.allclose(together[0], together[1])
 
 
-def test_no_gradients_and_the_callers_mode_is_left_alone():
+def test_no_gradients_and_the_callers_gradient_mode_is_unchanged():
     start = torch.zeros(1, 1, 2, 2, requires_grad=True)
     for prediction in ddim(Gaussian(), start, 3):
         assert not prediction.images.requires_grad
@@ -185,6 +183,6 @@ def test_no_gradients_and_the_callers_mode_is_left_alone():
 @pytest.mark.parametrize(
     ("arguments", "sentence"), [({"num_steps": 0}, "at least 1 step"), ({"eta": 1.5}, "eta")]
 )
-def test_bad_arguments(arguments, sentence):
+def test_bad_arguments_raise(arguments, sentence):
     with pytest.raises(UnnoiseError, match=sentence):
         last(ddim(Gaussian(), NOISES, **arguments))

@@ -1,6 +1,5 @@
-"""Every name of a sampler is a walk, what it costs is known, and a config.json that names it is understood."""
+"""`Sampling`: samplers by name, their calls and noise, and config.json with today's and removed names."""
 
-import inspect
 import subprocess
 import sys
 from functools import partial
@@ -10,16 +9,16 @@ import pytest
 import torch
 
 from helpers.oracles import Gaussian, last
-from unnoise.cli.commands import generate
-from unnoise.diffusion.samplers import Spacing, Variance, ddim, dpm_solver, heun, times_of
-from unnoise.diffusion.samplers.sampling import SOLVERS, SamplerName, Sampling
+from unnoise.diffusion.sampler_names import SamplerName, Spacing
+from unnoise.diffusion.samplers import adams_bashforth, ddim, deis, dpm_solver, heun, spaced_times
+from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import Cosine, LinearBeta, LogSNRLinear, OffsetCosine, RectifiedFlow
-from unnoise.diffusion.thresholding import Clip
 from unnoise.runs.conversion import plain, structured
 from unnoise.utils.errors import UnnoiseError
 
 NOISES = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-EVERY = [name for name in SOLVERS if name not in ("second_order", "consistency")]
+NAMES = get_args(SamplerName)
+EVERY = [name for name in NAMES if name != "consistency"]
 
 
 class Counting:
@@ -35,26 +34,22 @@ class Counting:
         return torch.randn(NOISES.shape, generator=torch.Generator().manual_seed(self.draws)).double()
 
 
-def test_every_name_has_a_solver():
-    assert set(SOLVERS) == set(get_args(SamplerName))
-
-
 @pytest.mark.parametrize("spacing", ["uniform", "karras"])
 @pytest.mark.parametrize("schedule", [LogSNRLinear(2, -8), OffsetCosine(0.02, 1.0), LinearBeta(40)])
-@pytest.mark.parametrize("name", SOLVERS)
-def test_a_walk_costs_what_it_says_and_draws_what_it_says(name, schedule, spacing):
+@pytest.mark.parametrize("name", NAMES)
+def test_calls_and_deterministic_are_true_of_every_sampler(name, schedule, spacing):
     sampling, count = Sampling(sampler=name, spacing=spacing, num_steps=6), Counting()
     steps = list(sampling.walk(count, NOISES, schedule, count.draw))
     assert len(steps) == 6
     assert count.calls == sampling.calls(schedule)
     assert (count.draws == 0) == sampling.deterministic
-    times = times_of(spacing, 6, schedule)
+    times = spaced_times(spacing, 6, schedule)
     wanted = schedule(times.view(-1, 1, 1, 1))
     assert all(torch.equal(*pair) for pair in zip(sampling.grid(schedule), wanted, strict=True))
 
 
-def test_what_some_of_them_cost():
-    """Heun's method looks ahead in every step, but not where it ends without noise or starts without signal."""
+def test_heun_calls_the_denoiser_twice_a_step_and_the_others_once():
+    """Except for Heun's steps that end without noise or start without signal."""
 
     def calls(name, schedule):
         return Sampling(sampler=name, num_steps=10).calls(schedule)
@@ -62,13 +57,12 @@ def test_what_some_of_them_cost():
     for name in EVERY:
         expected = {"heun": 20}.get(name, 10)
         assert calls(name, OffsetCosine()) == expected
-    assert calls("second_order", OffsetCosine()) == 20
-    assert calls("second_order", OffsetCosine(0.02, 1.0)) == calls("heun", LinearBeta(50)) == 19
+    assert calls("heun", OffsetCosine(0.02, 1.0)) == calls("heun", LinearBeta(50)) == 19
     assert calls("heun", Cosine()) == calls("heun", RectifiedFlow()) == 18
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_every_walk_comes_to_the_data(name):
+def test_every_sampler_gives_the_mean_and_standard_deviation_of_the_data(name):
     """Standard deviation 0.5 about 0.3, from 4 * 256 pixels of noise and 40 steps."""
     noises = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     draw = partial(torch.randn, *noises.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -78,9 +72,9 @@ def test_every_walk_comes_to_the_data(name):
     assert images.std().item() == pytest.approx(0.5, abs=0.08)
 
 
-def test_names_stand_for_their_options():
+def test_names_of_samplers_stand_for_their_options():
     schedule = LogSNRLinear(2, -8)
-    times = times_of("karras", 5, schedule)
+    times = spaced_times("karras", 5, schedule)
 
     def named(name, **options):
         sampling = Sampling(sampler=name, spacing="karras", num_steps=5, **options)
@@ -94,28 +88,36 @@ def test_names_stand_for_their_options():
     drawn = walked(dpm_solver, order=3, eta=1.0, published=True, draw_noises=Counting().draw)
     assert torch.equal(named("dpmpp_3m_sde"), drawn)
     assert torch.equal(named("heun"), walked(heun))
-    torch.testing.assert_close(named("heun"), named("second_order"), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(named("euler"), named("ddim"), rtol=1e-12, atol=1e-12)
+    assert torch.equal(named("adams"), walked(deis, variable="ratio"))
+    assert torch.equal(named("ipndm"), walked(adams_bashforth, order=4))
     assert torch.equal(named("ddim", eta=0.5), walked(ddim, eta=0.5, draw_noises=Counting().draw))
 
 
-def test_without_fresh_noise():
+def test_which_samplers_are_deterministic():
     assert Sampling().deterministic
     assert not Sampling(eta=0.1).deterministic
     assert Sampling(sampler="dpmpp_2m", eta=0.1).deterministic  # eta is ddim's
     assert not Sampling(sampler="dpmpp_2m_sde").deterministic
 
 
-def test_configs_of_before_and_of_now():
+def test_config_json_with_older_fields_and_every_name_is_read():
     before = {"sampler": "ddim", "num_steps": 60, "eta": 1.0, "spacing": "trailing", "clip": "none"}
     assert structured(before, Sampling, "config") == Sampling(num_steps=60, eta=1.0)
-    for name in SOLVERS:
+    for name in NAMES:
         ours = Sampling(sampler=name, spacing="karras", num_steps=8)
         assert structured(plain(ours), Sampling, "config") == ours
 
 
-def test_an_unknown_name_is_answered_with_all_of_them():
-    # In a process of its own, since here the run-time type check would speak first.
+def test_config_json_with_a_removed_name_of_a_sampler_is_read():
+    """Euler was DDIM without eta, and second_order was Heun's method."""
+    old = {"sampler": "euler", "num_steps": 8, "eta": 0.5}
+    assert structured(old, Sampling, "config") == Sampling(sampler="ddim", num_steps=8, eta=0.0)
+    old = {"sampler": "second_order", "spacing": "karras"}
+    assert structured(old, Sampling, "config") == Sampling(sampler="heun", spacing="karras")
+
+
+def test_the_error_for_an_unknown_name_lists_all_names():
+    # In another process, since the run-time type check of the tests would raise first.
     code = """
 from unnoise.diffusion.samplers.sampling import Sampling
 for field in ("sampler", "spacing"):
@@ -134,22 +136,9 @@ for field in ("sampler", "spacing"):
 
 
 @pytest.mark.parametrize("spacing", get_args(Spacing))
-def test_bad_numbers_of_steps(spacing):
+def test_too_few_and_too_many_steps_raise(spacing):
     with pytest.raises(UnnoiseError, match="at least 1 step, but got 0"):
         Sampling(sampler="heun", spacing=spacing, num_steps=0)
     sampling = Sampling(sampler="dpmpp_2m", spacing=spacing, num_steps=51)
     with pytest.raises(UnnoiseError, match="50 timesteps is sampled in 1 to 50 steps, but got 51"):
         sampling.walk(Gaussian(), NOISES, LinearBeta(50))
-
-
-def test_the_command_line_knows_the_same_names():
-    """It can't import them, or --help would import PyTorch."""
-    options = inspect.signature(generate.generate).parameters
-    for option, names in {
-        "sampler": SamplerName,
-        "spacing": Spacing,
-        "variance": Variance,
-        "clip": Clip,
-    }.items():
-        given, _ = get_args(get_args(options[option].annotation)[0])
-        assert get_args(given) == get_args(names)

@@ -1,4 +1,4 @@
-"""Grids end where they say, are even in what they say, and stay on a chain's own steps."""
+"""Time spacings: even in their variable, with the right ends, and on the timesteps of discrete schedules."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from helpers.oracles import column
-from unnoise.diffusion.samplers import SIGMA_MAX, SIGMA_MIN, time_grid, times_of
+from unnoise.diffusion.samplers import SIGMA_MAX, SIGMA_MIN, spaced_times, time_grid
 from unnoise.diffusion.schedules import (
     Cosine,
     CosineBeta,
@@ -38,8 +38,8 @@ def bent(values, spacing):
 @pytest.mark.parametrize("schedule", WITH_ENDS)
 @pytest.mark.parametrize("spacing", RATIO_SPACINGS)
 @pytest.mark.parametrize("num_steps", [1, 2, 7, 40])
-def test_even_from_the_schedules_start_to_its_end(schedule, spacing, num_steps):
-    times = times_of(spacing, num_steps, schedule)
+def test_log_snr_and_karras_are_even_from_the_start_of_the_schedule_to_its_end(schedule, spacing, num_steps):
+    times = spaced_times(spacing, num_steps, schedule)
     assert times.dtype == torch.float64
     assert len(times) == num_steps + 1
     assert (float(times[0]), float(times[-1])) == (1, 0)
@@ -50,35 +50,35 @@ def test_even_from_the_schedules_start_to_its_end(schedule, spacing, num_steps):
 @pytest.mark.parametrize("schedule", WITHOUT)
 @pytest.mark.parametrize("spacing", RATIO_SPACINGS)
 @pytest.mark.parametrize("num_steps", [2, 3, 18])
-def test_schedules_without_noise_at_the_end_are_left_from_sigma_min(schedule, spacing, num_steps):
-    """EDM's grid: so many levels from 80 to 0.002, and 0 after them."""
-    found = ratios(times_of(spacing, num_steps, schedule), schedule)
+def test_on_schedules_that_end_without_noise_the_last_but_one_level_is_sigma_min(schedule, spacing, num_steps):
+    """EDM's grid: levels from 80 to 0.002, and then 0."""
+    found = ratios(spaced_times(spacing, num_steps, schedule), schedule)
     ends = torch.tensor([SIGMA_MAX, SIGMA_MIN], dtype=torch.float64)
     first, last = bent(ends, spacing).tolist()
     line = torch.linspace(first, last, num_steps, dtype=torch.float64)
     torch.testing.assert_close(bent(found[:-1], spacing), line, rtol=1e-9, atol=1e-9)
     assert found[-1] == 0
-    assert times_of(spacing, 1, schedule)[-1] == 0
+    assert spaced_times(spacing, 1, schedule)[-1] == 0
 
 
-def test_karras_by_hand():
+def test_karras_is_edms_equation_5():
     """2206.00364, eq. 5, with N = 5, on r = tan(pi t / 2)."""
     by_hand = [(80 ** (1 / 7) + place / 4 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7 for place in range(5)]
-    times = times_of("karras", 5, Cosine())
+    times = spaced_times("karras", 5, Cosine())
     assert times.tolist() == pytest.approx([2 / math.pi * math.atan(r) for r in by_hand] + [0], rel=1e-11)
 
 
 @pytest.mark.parametrize("schedule", [*WITH_ENDS, *WITHOUT])
 @pytest.mark.parametrize("spacing", ["uniform", "trailing", "leading", "linspace"])
-def test_the_others_are_uniform_without_a_chain(schedule, spacing):
-    assert times_of(spacing, 4, schedule).tolist() == [1, 0.75, 0.5, 0.25, 0]
+def test_timestep_spacings_are_uniform_on_continuous_schedules(schedule, spacing):
+    assert spaced_times(spacing, 4, schedule).tolist() == [1, 0.75, 0.5, 0.25, 0]
 
 
 @pytest.mark.parametrize("schedule", CHAINS)
 @pytest.mark.parametrize("spacing", ["uniform", "trailing", "leading", "linspace", *RATIO_SPACINGS])
 @pytest.mark.parametrize("num_steps", [1, 2, 9, 33, 50])
-def test_a_chain_is_sampled_at_its_own_steps_each_once(schedule, spacing, num_steps):
-    times = times_of(spacing, num_steps, schedule)
+def test_on_discrete_schedules_every_time_is_that_of_another_timestep(schedule, spacing, num_steps):
+    times = spaced_times(spacing, num_steps, schedule)
     assert len(times) == num_steps + 1
     assert times[-1] == 0
     steps = times[:-1] * schedule.num_timesteps - 1
@@ -90,10 +90,10 @@ def test_a_chain_is_sampled_at_its_own_steps_each_once(schedule, spacing, num_st
 
 
 @pytest.mark.parametrize("spacing", RATIO_SPACINGS)
-def test_a_chain_of_many_steps_comes_near_to_the_grid(spacing):
-    """With few of 1000 steps, each is the nearest in log-SNR: no other of the table lies nearer."""
+def test_on_a_discrete_schedule_the_nearest_timesteps_are_taken(spacing):
+    """With few of 1,000 timesteps, each is the nearest in log-SNR."""
     schedule = LinearBeta(1000)
-    found = ratios(times_of(spacing, 6, schedule), schedule)[:-1].log()
+    found = ratios(spaced_times(spacing, 6, schedule), schedule)[:-1].log()
     table = ((1 - schedule.alphas_cumprod) / schedule.alphas_cumprod).log() / 2
     first, last = bent(torch.tensor([SIGMA_MAX, float(table[0].exp())]).double(), spacing).tolist()
     wanted = torch.linspace(first, last, 6, dtype=torch.float64)
@@ -104,22 +104,22 @@ def test_a_chain_of_many_steps_comes_near_to_the_grid(spacing):
 
 @pytest.mark.parametrize("schedule", CHAINS[1:])
 @pytest.mark.parametrize("spacing", RATIO_SPACINGS)
-def test_as_many_steps_as_a_chain_has_are_all_of_them(schedule, spacing):
+def test_as_many_steps_as_timesteps_are_all_timesteps(schedule, spacing):
     total = schedule.num_timesteps
-    torch.testing.assert_close(times_of(spacing, total, schedule), schedule.times(total))
+    torch.testing.assert_close(spaced_times(spacing, total, schedule), schedule.times(total))
 
 
 @pytest.mark.parametrize("spacing", ["uniform", "leading", *RATIO_SPACINGS])
-def test_bad_numbers_of_steps(spacing):
+def test_too_few_and_too_many_steps_raise(spacing):
     for schedule in (OffsetCosine(), LinearBeta(50)):
         with pytest.raises(UnnoiseError, match="at least 1 step, but got 0"):
-            times_of(spacing, 0, schedule)
+            spaced_times(spacing, 0, schedule)
     with pytest.raises(UnnoiseError, match="50 timesteps is sampled in 1 to 50 steps, but got 51"):
-        times_of(spacing, 51, LinearBeta(50))
+        spaced_times(spacing, 51, LinearBeta(50))
 
 
-def test_the_rates_at_the_times_are_the_schedules_own():
-    grid = time_grid(3, OffsetCosine(), times_of("log_snr", 3, OffsetCosine()))
+def test_the_grid_has_the_schedules_rates_at_both_ends():
+    grid = time_grid(3, OffsetCosine(), spaced_times("log_snr", 3, OffsetCosine()))
     noise, signal = OffsetCosine()(column(1, 0, dtype=torch.float64))
     torch.testing.assert_close(grid.noise_rates[[0, -1]], noise)
     torch.testing.assert_close(grid.signal_rates[[0, -1]], signal)

@@ -1,4 +1,4 @@
-"""UniPC, DEIS and Adams-Bashforth for steps of any length meet exact denoisers: weights, states and ends."""
+"""DEIS and UniPC: polynomial weights, exactness for polynomials, ends of schedules, bad arguments."""
 
 import inspect
 import math
@@ -8,13 +8,10 @@ import pytest
 import torch
 from scipy.integrate import quad
 
-from diffusion.samplers.test_exponential_orders import MIXTURE, NOISES, arrived
-from helpers.oracles import Gaussian, column, last
-from unnoise.diffusion.samplers import ADAMS_BASHFORTH, ddim, multistep
-from unnoise.diffusion.samplers.adams import adams
-from unnoise.diffusion.samplers.deis import deis
-from unnoise.diffusion.samplers.polynomials import decaying_moments, polynomial_weights
-from unnoise.diffusion.samplers.unipc import unipc
+from helpers.oracles import Gaussian, Mixture, arrived, column, last
+from unnoise.diffusion.samplers import adams_bashforth, ddim, deis, unipc
+from unnoise.diffusion.samplers.adams_bashforth import COEFFICIENTS
+from unnoise.diffusion.samplers.polynomials import exponential_moments, polynomial_weights
 from unnoise.diffusion.schedules import (
     Cosine,
     CosineBeta,
@@ -31,8 +28,14 @@ from unnoise.utils.errors import UnnoiseError
 
 UNEVEN = torch.tensor([1.0, 0.93, 0.81, 0.77, 0.6, 0.44, 0.21, 0.1, 0.0], dtype=torch.float64)
 NARROW = LogSNRLinear(1, -4)
-plain = partial(unipc, corrector=False, lower_order_final=False)
-SAMPLERS = {"adams": adams, "deis": deis, "deis in log-SNR": partial(deis, variable="log_snr"), "unipc": unipc}
+NOISES = torch.randn(2, 1, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+MIXTURE = Mixture((-0.7, 0.8), (1.1, 0.4), (0.5, 0.5))
+SAMPLERS = {
+    "deis": deis,
+    "deis in log-SNR": partial(deis, variable="log_snr"),
+    "deis in r": partial(deis, variable="ratio"),
+    "unipc": unipc,
+}
 each_sampler = pytest.mark.parametrize("name", SAMPLERS)
 
 
@@ -40,14 +43,14 @@ each_sampler = pytest.mark.parametrize("name", SAMPLERS)
 def test_weights_are_those_of_adams_and_bashforth_where_steps_are_equal(order):
     nodes = [float(place) for place in range(1 - order, 1)]
     weights = polynomial_weights(nodes, [1 / (power + 1) for power in range(order)])
-    assert weights == pytest.approx(ADAMS_BASHFORTH[order - 1], rel=1e-13)
+    assert weights == pytest.approx(COEFFICIENTS[order - 1], rel=1e-13)
 
 
 @pytest.mark.parametrize("length", [1e-6, 1e-3, 0.5, 3.0, 40.0, math.inf])
-def test_moments_are_those_of_a_decaying_weight(length):
-    """And in short steps those of an even one, 1 / (k + 1)."""
+def test_exponential_moments_equal_their_integrals(length):
+    """For short intervals they are those of a constant weight, 1 / (k + 1)."""
     whole = -math.expm1(-length)
-    for power, moment in enumerate(decaying_moments(length, 4)):
+    for power, moment in enumerate(exponential_moments(length, 4)):
         integral = quad(
             lambda v, power=power: v**power * math.exp(-v), 0, min(length, 60), epsabs=0, epsrel=1e-13
         )[0]
@@ -56,8 +59,8 @@ def test_moments_are_those_of_a_decaying_weight(length):
             assert moment * (power + 1) / length**power == pytest.approx(1, abs=1e-5)
 
 
-def seeing(noise_of):
-    """A denoiser that sees eps as a function of noise / signal, whatever the images."""
+def predicting(noise_of):
+    """A denoiser that predicts eps as a function of noise / signal, whatever the images."""
 
     def denoise(noisy_images, noise_rates, signal_rates):
         eps = noise_of(noise_rates / signal_rates).expand_as(noisy_images)
@@ -67,7 +70,7 @@ def seeing(noise_of):
 
 
 def states(sampler, denoise, schedule=NARROW):
-    """X at each time of the uneven grid, as the samplers leave it, and the rates."""
+    """x_t at each time of the uneven grid, from the predictions of the sampler, and the rates."""
     noise, signal = (rates.expand(-1, 2, 1, 1) for rates in schedule(UNEVEN.view(-1, 1, 1, 1)))
     noise, signal = noise.reshape(9, 2, 1, 1, 1), signal.reshape(9, 2, 1, 1, 1)
     predictions = list(sampler(denoise, NOISES, 8, schedule, times=UNEVEN))
@@ -77,9 +80,11 @@ def states(sampler, denoise, schedule=NARROW):
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
-def test_adams_is_exact_for_polynomials_in_noise_over_signal(order):
+def test_deis_in_r_is_exact_for_polynomials_in_r(order):
     for degree in range(order):
-        x, noise, signal = states(partial(adams, order=order), seeing(lambda r, d=degree: r**d))
+        x, noise, signal = states(
+            partial(deis, order=order, variable="ratio"), predicting(lambda r, d=degree: r**d)
+        )
         y, r = (x / signal)[order - 1 :], (noise / signal)[order - 1 :]
         integral = (r ** (degree + 1) - r[0] ** (degree + 1)) / (degree + 1)
         torch.testing.assert_close(y - y[0], integral.expand_as(y), atol=1e-10, rtol=1e-10)
@@ -88,37 +93,36 @@ def test_adams_is_exact_for_polynomials_in_noise_over_signal(order):
 @pytest.mark.parametrize("order", [1, 2, 3])
 @pytest.mark.parametrize("variable", ["log_snr", "time"])
 def test_deis_is_exact_for_polynomials_in_log_snr(order, variable):
-    """In time as well, where time is the log-SNR: by quadrature, where the other has a closed form."""
+    """Also in time, on a schedule whose time is the log-SNR: by quadrature instead of the closed form."""
     primitive = (lambda r, u: r, lambda r, u: r * (u - 1), lambda r, u: r * (u**2 - 2 * u + 2))
     for degree in range(order):
         sampler = partial(deis, order=order, variable=variable)
-        x, noise, signal = states(sampler, seeing(lambda r, d=degree: r.log() ** d))
+        x, noise, signal = states(sampler, predicting(lambda r, d=degree: r.log() ** d))
         y, r = (x / signal)[order - 1 :], (noise / signal)[order - 1 :]
         integral = primitive[degree](r, r.log())
         torch.testing.assert_close(y - y[0], (integral - integral[0]).expand_as(y), atol=1e-10, rtol=1e-10)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
-def test_adams_is_multistep_and_deis_in_time_where_time_is_noise_over_signal(order):
+def test_deis_in_r_is_adams_bashforth_for_equal_steps_in_r_and_deis_in_time_where_time_is_r(order):
     def straight(times):
         return RatePair(3 * times / (1 + 9 * times**2).sqrt(), 1 / (1 + 9 * times**2).sqrt())
 
     even = torch.linspace(1, 0, 9, dtype=torch.float64)
-    ours = arrived(partial(adams, order=order), MIXTURE, straight, even)
-    theirs = arrived(partial(multistep, order=order), MIXTURE, straight, even)
+    ours = arrived(partial(deis, order=order, variable="ratio"), MIXTURE, NOISES, straight, even)
+    theirs = arrived(partial(adams_bashforth, order=order), MIXTURE, NOISES, straight, even)
     torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-12)
     if order < 4:
-        ours = arrived(partial(adams, order=order), MIXTURE, straight, UNEVEN)
-        theirs = arrived(partial(deis, order=order, variable="time"), MIXTURE, straight, UNEVEN)
+        ours = arrived(partial(deis, order=order, variable="ratio"), MIXTURE, NOISES, straight, UNEVEN)
+        theirs = arrived(partial(deis, order=order, variable="time"), MIXTURE, NOISES, straight, UNEVEN)
         torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("order", "corrector"), [(1, False), (3, False), (2, True), (3, True)])
-@pytest.mark.parametrize("variant", ["bh1", "bh2"])
-def test_unipc_is_exact_for_images_that_are_polynomials_in_log_snr(order, corrector, variant):
-    """The change of x / noise is the integral of e^l x_0(l), wherever the paper's a_1 = 1/2 is not used.
+@pytest.mark.parametrize("order", [2, 3])
+def test_unipc_is_exact_for_images_that_are_polynomials_in_log_snr(order):
+    """The change of x / noise is the integral of e^l x_0(l), for polynomials x_0 of degree up to the order.
 
-    The last step has a predictor only: there one degree less is exact.
+    Up to the last steps, which are of lower order.
     """
     primitives = (
         lambda x: 1 + 0 * x,
@@ -126,65 +130,52 @@ def test_unipc_is_exact_for_images_that_are_polynomials_in_log_snr(order, correc
         lambda x: x**2 - 2 * x + 2,
         lambda x: x**3 - 3 * x**2 + 6 * x - 6,
     )
-    sampler = partial(unipc, order=order, variant=variant, corrector=corrector, lower_order_final=False)
-    for degree in range(order + corrector):
+    for degree in range(order + 1):
 
         def denoise(noisy_images, noise_rates, signal_rates, degree=degree):
             images = (signal_rates / noise_rates).log().pow(degree).expand_as(noisy_images)
             return Prediction((noisy_images - signal_rates * images) / noise_rates, images)
 
-        x, noise, signal = states(sampler, denoise)
-        x, noise, signal = (
-            values[order - 1 : -1] if corrector else values[order - 1 :] for values in (x, noise, signal)
-        )
+        exact_steps = slice(order - 1, len(UNEVEN) + 1 - order)
+        x, noise, signal = (values[exact_steps] for values in states(partial(unipc, order=order), denoise))
         log_ratios = (signal / noise).log()
         integral = log_ratios.exp() * primitives[degree](log_ratios)
         expected = (integral - integral[0]).expand_as(x)
         torch.testing.assert_close(x / noise - x[0] / noise[0], expected, atol=1e-9, rtol=1e-9)
 
 
-def test_the_variants_differ_only_where_one_difference_is_used():
-    def gap(**options):
-        ends = [arrived(partial(unipc, variant=v, **options), MIXTURE, NARROW, UNEVEN) for v in ("bh1", "bh2")]
-        return (ends[0] - ends[1]).abs().max().item()
-
-    assert gap(order=1, corrector=False) == 0
-    assert gap(order=1) > 1e-4
-    assert gap(order=2, corrector=False) > 1e-4
-
-
-@each_sampler
-def test_order_1_is_ddim(name):
-    sampler = partial(SAMPLERS[name], order=1, **({"corrector": False} if name == "unipc" else {}))
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "unipc"])
+def test_deis_of_order_1_is_ddim(name):
+    sampler = partial(SAMPLERS[name], order=1)
     for schedule in (OffsetCosine(), Cosine()):
-        ours = arrived(sampler, Gaussian(0.3, 0.5), schedule, UNEVEN)
+        ours = arrived(sampler, Gaussian(0.3, 0.5), NOISES, schedule, UNEVEN)
         torch.testing.assert_close(
-            ours, arrived(ddim, Gaussian(0.3, 0.5), schedule, UNEVEN), atol=1e-12, rtol=1e-12
+            ours, arrived(ddim, Gaussian(0.3, 0.5), NOISES, schedule, UNEVEN), atol=1e-12, rtol=1e-12
         )
 
 
 @each_sampler
-def test_each_step_is_one_call_and_each_prediction_leads_to_the_next(name):
-    """It mixes to x at its own time (which UniPC has corrected by then), and to the x that is seen next."""
+def test_each_step_is_one_call_and_each_prediction_mixes_to_its_own_and_the_next_noisy_images(name):
+    """Except that UniPC corrects its own noisy images after the call."""
     seen = []
 
     def denoise(noisy_images, noise_rates, signal_rates):
         seen.append((noisy_images, noise_rates, signal_rates))
         return MIXTURE(noisy_images, noise_rates, signal_rates)
 
-    sampler = partial(plain if name == "unipc" else SAMPLERS[name], order=3)
+    sampler = partial(SAMPLERS[name], order=3)
     predictions = list(sampler(denoise, NOISES, 8, NARROW, times=UNEVEN))
     assert len(predictions) == len(seen) == 8
     assert torch.equal(seen[0][0], NOISES)
     for step, prediction in enumerate(predictions):
-        for noisy_images, *rates in seen[step : step + 2]:
+        for noisy_images, *rates in seen[step + (name == "unipc") : step + 2]:
             torch.testing.assert_close(mix(prediction.images, prediction.noises, *rates), noisy_images)
 
 
 @each_sampler
 @pytest.mark.parametrize("schedule", [Cosine(), RectifiedFlow(), OffsetCosine(0.02, 1.0)], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_start_without_signal_and_an_end_without_noise(name, schedule, dtype):
+def test_they_may_start_without_signal_and_end_without_noise(name, schedule, dtype):
     def denoise(noisy_images, noise_rates, signal_rates):
         assert noise_rates.min() > 0
         return Gaussian(0.3, 0.5)(noisy_images, noise_rates, signal_rates)
@@ -197,26 +188,23 @@ def test_a_start_without_signal_and_an_end_without_noise(name, schedule, dtype):
     torch.testing.assert_close(images.double(), exact, atol=0.02, rtol=0)
 
 
-@pytest.mark.parametrize("variant", ["bh1", "bh2"])
-@pytest.mark.parametrize("lower", [True, False])
-def test_unipc_ends_with_what_was_seen_where_no_noise_is_left(variant, lower):
-    seen = []
+@pytest.mark.parametrize("schedule", [Cosine(), ZeroTerminalSNR()])
+def test_unipcs_result_is_the_last_predicted_images_where_no_noise_is_left(schedule):
+    predictions = []
 
     def denoise(*arguments):
-        seen.append(MIXTURE(*arguments))
-        return seen[-1]
+        predictions.append(MIXTURE(*arguments))
+        return predictions[-1]
 
-    for schedule in (Cosine(), ZeroTerminalSNR()):
-        sampler = partial(unipc, variant=variant, lower_order_final=lower)
-        times = LinearBeta().times(6) if isinstance(schedule, ZeroTerminalSNR) else None
-        result = last(sampler(denoise, NOISES, 6, schedule, times=times))
-        assert torch.isfinite(result.noises).all()
-        assert torch.equal(result.images, seen[-1].images)
+    times = schedule.times(6) if isinstance(schedule, ZeroTerminalSNR) else None
+    result = last(unipc(denoise, NOISES, 6, schedule, times=times))
+    assert torch.isfinite(result.noises).all()
+    assert torch.equal(result.images, predictions[-1].images)
 
 
 @each_sampler
-def test_a_table_of_steps(name):
-    """A chain of 1,000 steps in 20, which may start without signal and ends without noise, beats DDIM."""
+def test_on_a_discrete_schedule_they_are_more_exact_than_ddim(name):
+    """In 20 of 1,000 timesteps, also where the schedule starts without signal and ends without noise."""
     for chain in (CosineBeta(), ZeroTerminalSNR()):
         start = float(chain(column(1, dtype=torch.float64)).signal_rates)
         scale = 0.5 / math.hypot(start * 0.5, math.sqrt(1 - start**2))
@@ -230,15 +218,15 @@ def test_a_table_of_steps(name):
         assert errors[1] < 0.4 * errors[0]
 
 
-def test_deis_in_time_on_a_table_is_that_along_the_curve_that_the_table_follows():
-    """Discrete betas 1e-4 ... 0.02 in 1,000 steps are Linear: 10 steps of the one, and of the other."""
+def test_deis_in_time_on_linear_beta_is_nearly_that_on_its_continuous_limit():
+    """10 steps on the discrete betas 1e-4 ... 0.02 of 1,000 timesteps, and on `Linear`."""
     times = LinearBeta().times(10)
-    ends = [arrived(deis, MIXTURE, schedule, times) for schedule in (LinearBeta(), Linear())]
+    ends = [arrived(deis, MIXTURE, NOISES, schedule, times) for schedule in (LinearBeta(), Linear())]
     torch.testing.assert_close(*ends, atol=0.01, rtol=0)
 
 
 @each_sampler
-def test_no_gradients_and_the_callers_mode_is_left_alone(name):
+def test_no_gradients_and_the_callers_gradient_mode_is_unchanged(name):
     for prediction in SAMPLERS[name](Gaussian(), torch.zeros(1, 1, 2, 2, requires_grad=True), 4):
         assert not prediction.images.requires_grad
         assert torch.is_grad_enabled()
@@ -249,21 +237,16 @@ def test_no_gradients_and_the_callers_mode_is_left_alone(name):
     [
         *((sampler, {"num_steps": 0}, "at least 1 step") for sampler in SAMPLERS.values()),
         *((sampler, {"order": 0}, "is from 1 to") for sampler in SAMPLERS.values()),
-        (adams, {"order": 5}, "adams is from 1 to 4, but got 5"),
-        (deis, {"order": 4}, "deis is from 1 to 3, but got 4"),
+        (deis, {"order": 5}, "deis is from 1 to 4, but got 5"),
         (unipc, {"order": 4}, "unipc is from 1 to 3, but got 4"),
     ],
 )
-def test_bad_arguments(sampler, arguments, sentence):
+def test_bad_arguments_raise(sampler, arguments, sentence):
     with pytest.raises(UnnoiseError, match=sentence):
         last(sampler(Gaussian(), NOISES, **arguments))
 
 
-def test_unknown_words():
-    """Without the types that the tests check."""
-    for sampler, arguments, sentence in (
-        (unipc, {"variant": "bh3"}, "bh1 or bh2, but got 'bh3'"),
-        (deis, {"variable": "sigma"}, "in time or in log_snr, but got 'sigma'"),
-    ):
-        with pytest.raises(UnnoiseError, match=sentence):
-            next(inspect.unwrap(sampler)(Gaussian(), NOISES, **arguments))
+def test_an_unknown_variable_raises():
+    """Without the run-time type check of the tests."""
+    with pytest.raises(UnnoiseError, match="time, log_snr or ratio, but got 'sigma'"):
+        next(inspect.unwrap(deis)(Gaussian(), NOISES, variable="sigma"))

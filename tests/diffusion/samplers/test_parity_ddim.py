@@ -1,30 +1,20 @@
-"""The same chain as the library diffusers, from the same noises through the same network."""
+"""Tables, DDIM and ancestral sampling are the same as in the library diffusers."""
 
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
-from torch import nn
 
+from helpers.diffusers_networks import CHAINS, PREDICTIONS, Network, denoiser, draws
 from helpers.oracles import last
-from unnoise.diffusion.objectives import Objective
 from unnoise.diffusion.samplers import ancestral, ddim
-from unnoise.diffusion.schedules import CosineBeta, LinearBeta, QuadraticBeta, SigmoidBeta
 
-CHAINS = {
-    "linear": lambda total: LinearBeta(total, rescale=False),
-    "scaled_linear": lambda total: QuadraticBeta(total, rescale=False),
-    "squaredcos_cap_v2": CosineBeta,
-    "sigmoid": lambda total: SigmoidBeta(total, rescale=False),
-}
-PREDICTIONS = {"epsilon": "noise", "sample": "image", "v_prediction": "velocity"}
-SHAPE = (2, 3, 5, 4)
 each_chain = pytest.mark.parametrize("name", CHAINS)
 each_length = pytest.mark.parametrize("total", [50, 200, 1000])
 each_prediction = pytest.mark.parametrize("prediction", PREDICTIONS)
 
 
 def theirs(kind, name, total, prediction="epsilon", **settings):
-    """Their scheduler, with its table in float64: in float32 we would measure its rounding."""
+    """A scheduler of diffusers with its table in float64; in float32 only its rounding would be compared."""
     table = CHAINS[name](total)
     unknown = kind is DDIMScheduler and name == "sigmoid"  # which only DDPMScheduler has
     scheduler = kind(
@@ -43,42 +33,16 @@ def theirs(kind, name, total, prediction="epsilon", **settings):
     return scheduler
 
 
-class Network(nn.Module):
-    """Small, smooth, and told the step."""
-
-    def __init__(self):
-        super().__init__()
-        self.convolution = nn.Conv2d(3, 3, 3, padding=1, dtype=torch.float64)
-
-    def forward(self, images, steps):
-        return torch.tanh(self.convolution(images) + steps / 1000)
-
-
 @pytest.fixture
 def network():
     torch.manual_seed(0)
     return Network().requires_grad_(False)
 
 
-def ours(network, schedule, prediction):
-    objective = Objective(PREDICTIONS[prediction])
-
-    def denoise(noisy_images, noise_rates, signal_rates):
-        output = network(noisy_images, schedule.timesteps_of(noise_rates, signal_rates))
-        return objective.separate(output, noisy_images, noise_rates, signal_rates)
-
-    return denoise
-
-
-def draws(seed):
-    generator = torch.Generator().manual_seed(seed)
-    return lambda: torch.randn(SHAPE, generator=generator, dtype=torch.float64)
-
-
 @pytest.mark.row("H1", "H4")
 @each_chain
 @each_length
-def test_tables_and_noisy_images(name, total):
+def test_beta_tables_and_add_noise(name, total):
     scheduler, schedule = DDPMScheduler(total, 1e-4, 0.02, name), CHAINS[name](total)
     torch.testing.assert_close(scheduler.betas.double(), schedule.betas, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(scheduler.alphas_cumprod.double(), schedule.alphas_cumprod, atol=1e-6, rtol=1e-4)
@@ -93,14 +57,14 @@ def test_tables_and_noisy_images(name, total):
 @each_chain
 @each_prediction
 @pytest.mark.parametrize(("total", "variance"), [(50, "small"), (200, "small"), (1000, "small"), (50, "large")])
-def test_the_ancestral_chain(network, name, total, prediction, variance):
+def test_ancestral_sampling(network, name, total, prediction, variance):
     scheduler = theirs(DDPMScheduler, name, total, prediction, variance_type=f"fixed_{variance}")
     schedule, start = CHAINS[name](total), draws(1)()
     images, generator = start, torch.Generator().manual_seed(2)
     for step in range(total - 1, -1, -1):
         images = scheduler.step(network(images, step), step, images, generator=generator).prev_sample
     chain = ancestral(
-        ours(network, schedule, prediction), start, total, schedule, variance=variance, draw_noises=draws(2)
+        denoiser(network, schedule, prediction), start, total, schedule, variance=variance, draw_noises=draws(2)
     )
     torch.testing.assert_close(last(chain).images, images, atol=1e-5, rtol=1e-5)
 
@@ -119,7 +83,7 @@ def test_ddim(network, name, total, prediction, eta, spacing):
     for step in scheduler.timesteps.tolist():
         images = scheduler.step(network(images, step), step, images, eta=eta, generator=generator).prev_sample
     chain = ddim(
-        ours(network, schedule, prediction),
+        denoiser(network, schedule, prediction),
         start,
         10,
         schedule,

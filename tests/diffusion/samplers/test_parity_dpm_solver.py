@@ -1,26 +1,23 @@
-"""The same pictures as the solvers of diffusers and k-diffusion, from the same noises through one network.
+"""DPM-Solver++ and Heun give the same images as those of the libraries diffusers and k-diffusion.
 
-All in float64, on the same noise levels; both libraries only walk, so the levels are given to both. What
-differs elsewhere, and why:
+All in float64, from the same noises, through the same network and at the same noise levels. Differences:
 
-- diffusers keeps sigmas in float32, and DPMSolverMultistep and the two Euler schedulers also the images: hence
-  1e-4 there, and 1e-9 wherever their arithmetic is in float64.
-- Their Euler and Heun start at sigma_max * noise for trailing and linspace steps, as if x were all noise; here
-  x_t is always sqrt(signal^2 + noise^2) = 1 wide, so that they must start at sqrt(1 + sigma^2) * x.
+- diffusers keeps sigmas in float32, and DPMSolverMultistep and the Euler schedulers also the images: therefore
+  the tolerance is 1e-4 there, and 1e-9 where their arithmetic is in float64.
+- Their Euler and Heun start at sigma_max * noise for trailing and linspace steps, as if x were pure noise.
+  Ours start at x_t with variance signal^2 + noise^2 = 1, so theirs are started at sqrt(1 + sigma^2) * x.
 - DPMSolverMultistep spreads `linspace` and `leading` over K + 1 steps and drops the last; only `trailing` is
   the same.
-- With use_karras_sigmas they keep levels between the steps of the table, and tell the network the rounded
-  step; a chain's times here are its own steps.
-- lower_order_final (below 15 steps) lowers the order of the last two steps. Here only a step to no noise at
-  all, where h is infinite, is of first order, as in k-diffusion.
-- Their second order has a `midpoint` (algorithm 2 of 2211.01095, ours) and a `heun` form. Their third order
-  warms up with either; k-diffusion's and ours with the latter.
-- Their D_2 of third order, as in the authors' code and in k-diffusion's 3M SDE, lacks a factor of two: ours
-  with `published=True` (test_convergence.py shows which order that leaves).
-- Their third-order sde-dpmsolver++ subtracts 1/2 where k-diffusion adds it, so that D_2's weight does not
-  vanish with the step; we follow k-diffusion, and compare orders 1 and 2 with diffusers.
-- Their Euler schedulers ask the network before they add the noise of the churn; EDM's algorithm 2, k-diffusion
-  and we ask it after: so churn is compared with k-diffusion alone.
+- With use_karras_sigmas they use levels between the timesteps and condition the network on rounded timesteps.
+  Ours use the levels of the timesteps.
+- lower_order_final (below 15 steps) lowers the order of the last two steps. In ours only a step that ends
+  without noise, where h is infinite, is of first order, as in k-diffusion.
+- Their second order has a `midpoint` (algorithm 2 of 2211.01095, as ours) and a `heun` form. The second step
+  of their third order has either; in k-diffusion and in ours it has the latter.
+- Their D_2 of third order, as in the authors' code and in k-diffusion's 3M SDE, lacks a factor of two: the
+  same as ours with `published=True` (see test_convergence.py for its order).
+- Their third-order sde-dpmsolver++ subtracts 1/2 where k-diffusion adds it, so that the weight of D_2 does not
+  vanish for short steps. Ours is that of k-diffusion; orders 1 and 2 are compared with diffusers.
 """
 
 import math
@@ -35,9 +32,9 @@ from diffusers import (
     HeunDiscreteScheduler,
 )
 
-from diffusion.samplers.test_parity import CHAINS, Network, draws, ours
+from helpers.diffusers_networks import CHAINS, Network, denoiser, draws
 from helpers.oracles import last
-from unnoise.diffusion.samplers import Churn, dpm_solver, euler, heun, times_of
+from unnoise.diffusion.samplers import ddim, dpm_solver, heun, spaced_times
 from unnoise.diffusion.schedules import Cosine
 from unnoise.diffusion.tensors import Prediction
 
@@ -56,7 +53,7 @@ def network():
 
 
 def on_a_chain(kind, table, num_steps, **settings):
-    """Their scheduler at our steps, its levels in float64."""
+    """A scheduler of diffusers at our timesteps, with its noise levels in float64."""
     scheduler = kind(1000, trained_betas=table.betas.numpy(), timestep_spacing="trailing", **settings)
     scheduler.set_timesteps(num_steps)
     steps = table.timesteps(num_steps, "trailing")
@@ -86,18 +83,18 @@ def walked(scheduler, network, images, **options):
     ("order", "settings"),
     [(1, {}), (2, {}), (2, {"lower_order_final": True}), (3, {"solver_type": "heun"})],
 )
-def test_dpm_solver_of_diffusers(network, name, num_steps, order, settings):
+def test_dpm_solver_is_that_of_diffusers(network, name, num_steps, order, settings):
     table, start = CHAINS[name](1000), draws(1)()
     settings = {"lower_order_final": False, "solver_order": order, **settings}
     expected = walked(on_a_chain(DPMSolverMultistepScheduler, table, num_steps, **settings), network, start)
     walk = dpm_solver(
-        ours(network, table, "epsilon"),
+        denoiser(network, table, "epsilon"),
         start,
         num_steps,
         table,
         order=order,
         published=order == 3,
-        times=times_of("trailing", num_steps, table),
+        times=spaced_times("trailing", num_steps, table),
     )
     torch.testing.assert_close(last(walk).images, expected, rtol=1e-4, atol=1e-4)
 
@@ -105,7 +102,7 @@ def test_dpm_solver_of_diffusers(network, name, num_steps, order, settings):
 @each_chain
 @each_number
 @pytest.mark.parametrize("order", [1, 2])
-def test_sde_dpm_solver_of_diffusers(network, name, num_steps, order):
+def test_sde_dpm_solver_is_that_of_diffusers(network, name, num_steps, order):
     table, start = CHAINS[name](1000), draws(1)()
     scheduler = on_a_chain(
         DPMSolverMultistepScheduler,
@@ -117,13 +114,13 @@ def test_sde_dpm_solver_of_diffusers(network, name, num_steps, order):
     )
     expected = walked(scheduler, network, start, variance_noise=draws(2))
     walk = dpm_solver(
-        ours(network, table, "epsilon"),
+        denoiser(network, table, "epsilon"),
         start,
         num_steps,
         table,
         order=order,
         eta=1.0,
-        times=times_of("trailing", num_steps, table),
+        times=spaced_times("trailing", num_steps, table),
         draw_noises=draws(2),
     )
     torch.testing.assert_close(last(walk).images, expected, rtol=1e-4, atol=1e-4)
@@ -133,15 +130,15 @@ def test_sde_dpm_solver_of_diffusers(network, name, num_steps, order):
 @each_number
 @pytest.mark.parametrize(
     ("sampler", "kind", "tolerance"),
-    [(euler, EulerDiscreteScheduler, 1e-4), (heun, HeunDiscreteScheduler, 1e-9)],
+    [(ddim, EulerDiscreteScheduler, 1e-4), (heun, HeunDiscreteScheduler, 1e-9)],
 )
-def test_euler_and_heun_of_diffusers(network, name, num_steps, sampler, kind, tolerance):
+def test_ddim_is_euler_of_diffusers_and_heun_its_heun(network, name, num_steps, sampler, kind, tolerance):
     table, start = CHAINS[name](1000), draws(1)()
     scheduler = on_a_chain(kind, table, num_steps)
     wide = start * (1 + scheduler.sigmas[0] ** 2).sqrt()
     expected = walked(scheduler, network, wide)
-    times = times_of("trailing", num_steps, table)
-    walk = sampler(ours(network, table, "epsilon"), start, num_steps, table, times=times)
+    times = spaced_times("trailing", num_steps, table)
+    walk = sampler(denoiser(network, table, "epsilon"), start, num_steps, table, times=times)
     torch.testing.assert_close(last(walk).images, expected, rtol=tolerance, atol=tolerance)
 
 
@@ -149,7 +146,7 @@ def test_euler_and_heun_of_diffusers(network, name, num_steps, sampler, kind, to
 
 
 def levels(num_steps):
-    """EDM's own (2206.00364, eq. 5), with 0 at the end."""
+    """The noise levels of EDM (2206.00364, eq. 5), with 0 at the end."""
     first, end = 80 ** (1 / 7), 0.002 ** (1 / 7)
     line = torch.linspace(first, end, num_steps, dtype=torch.float64).pow(7)
     return torch.cat([line, torch.zeros(1, dtype=torch.float64)])
@@ -163,7 +160,7 @@ def seen_at(network, y, sigma, std=0.5):
 
 
 def through(network):
-    """The same as our denoiser."""
+    """EDM's denoiser as ours."""
 
     def denoise(noisy_images, noise_rates, signal_rates):
         sigma = float(noise_rates[0] / signal_rates[0])
@@ -174,8 +171,8 @@ def through(network):
 
 
 def on_edms_grid(sampler, network, start, num_steps, **options):
-    """Our walk along tan(pi t / 2), of which EDM's levels are the karras grid."""
-    times = times_of("karras", num_steps, Cosine())
+    """Our sampler on EDM's noise levels, the karras spacing of noise / signal = tan(pi t / 2)."""
+    times = spaced_times("karras", num_steps, Cosine())
     walk = sampler(through(network), start, num_steps, Cosine(), times=times, **options)
     return last(walk).images
 
@@ -199,7 +196,7 @@ def edm_walked(scheduler, network, images, num_steps, **options):
     ("order", "settings"),
     [(1, {}), (2, {}), (2, {"lower_order_final": True}), (3, {"solver_type": "heun"})],
 )
-def test_edm_dpm_solver_of_diffusers(network, num_steps, order, settings):
+def test_dpm_solver_is_edm_dpm_solver_of_diffusers(network, num_steps, order, settings):
     settings = {"lower_order_final": False, "solver_order": order, **settings}
     start = draws(1)()
     expected = edm_walked(EDMDPMSolverMultistepScheduler(**settings), network, wide(start), num_steps)
@@ -210,7 +207,7 @@ def test_edm_dpm_solver_of_diffusers(network, num_steps, order, settings):
 
 @each_number
 @pytest.mark.parametrize("order", [1, 2])
-def test_edm_sde_dpm_solver_of_diffusers(network, num_steps, order):
+def test_sde_dpm_solver_is_edm_sde_dpm_solver_of_diffusers(network, num_steps, order):
     scheduler = EDMDPMSolverMultistepScheduler(
         algorithm_type="sde-dpmsolver++", solver_order=order, lower_order_final=False
     )
@@ -222,28 +219,24 @@ def test_edm_sde_dpm_solver_of_diffusers(network, num_steps, order):
 
 
 @each_number
-def test_edm_euler_of_diffusers(network, num_steps):
+def test_ddim_is_edm_euler_of_diffusers(network, num_steps):
     start = draws(1)()
     expected = edm_walked(EDMEulerScheduler(), network, wide(start), num_steps)
-    found = on_edms_grid(euler, network, start, num_steps)
+    found = on_edms_grid(ddim, network, start, num_steps)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 # --- k-diffusion's update formulas ---------------------------------------------------------------------------
 
 
-def k_euler_or_heun(network, y, sigmas, draw, churn=0.0, low=0.0, high=math.inf, spread=1.0, second=False):
-    """sample_euler and sample_heun."""
+def k_euler_or_heun(network, y, sigmas, second):
+    """sample_euler and sample_heun, without churn."""
     for now, then in zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True):
-        gamma = min(churn / (len(sigmas) - 1), 2**0.5 - 1) if low <= now <= high else 0
-        hat = now * (gamma + 1)
-        if gamma > 0:
-            y = y + draw() * spread * (hat**2 - now**2) ** 0.5
-        slope = (y - seen_at(network, y, hat)) / hat
-        ahead = y + slope * (then - hat)
+        slope = (y - seen_at(network, y, now)) / now
+        ahead = y + slope * (then - now)
         if second and then > 0:
             slope = (slope + (ahead - seen_at(network, ahead, then)) / then) / 2
-            ahead = y + slope * (then - hat)
+            ahead = y + slope * (then - now)
         y = ahead
     return y
 
@@ -309,22 +302,16 @@ def k_dpmpp_3m_sde(network, y, sigmas, draw, eta):
 
 
 @each_number
-@pytest.mark.parametrize("sampler", [euler, heun])
-@pytest.mark.parametrize(
-    "churn", [{}, {"churn": 4.0}, {"churn": 40.0, "low": 0.05, "high": 50.0, "spread": 1.003}]
-)
-def test_k_diffusions_euler_and_heun(network, num_steps, sampler, churn):
+@pytest.mark.parametrize("sampler", [ddim, heun])
+def test_ddim_is_euler_of_k_diffusion_and_heun_its_heun(network, num_steps, sampler):
     start = draws(1)()
-    second = sampler is heun
-    expected = k_euler_or_heun(network, wide(start), levels(num_steps), draws(2), **churn, second=second)
-    names = {"churn": "amount", "low": "lowest", "high": "highest", "spread": "spread"}
-    options = {"churn": Churn(**{names[name]: value for name, value in churn.items()})}
-    found = on_edms_grid(sampler, network, start, num_steps, draw_noises=draws(2), **options)
+    expected = k_euler_or_heun(network, wide(start), levels(num_steps), second=sampler is heun)
+    found = on_edms_grid(sampler, network, start, num_steps)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
 @each_number
-def test_k_diffusions_2m(network, num_steps):
+def test_dpm_solver_2m_is_that_of_k_diffusion(network, num_steps):
     start = draws(1)()
     found = on_edms_grid(dpm_solver, network, start, num_steps)
     expected = k_dpmpp_2m(network, wide(start), levels(num_steps))
@@ -334,7 +321,7 @@ def test_k_diffusions_2m(network, num_steps):
 @each_number
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize(("order", "theirs"), [(2, k_dpmpp_2m_sde), (3, k_dpmpp_3m_sde)])
-def test_k_diffusions_sde(network, num_steps, eta, order, theirs):
+def test_sde_dpm_solver_is_that_of_k_diffusion(network, num_steps, eta, order, theirs):
     start = draws(1)()
     expected = theirs(network, wide(start), levels(num_steps), draws(2), eta)
     options = {"order": order, "eta": eta, "published": order == 3, "draw_noises": draws(2)}
