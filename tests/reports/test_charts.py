@@ -105,6 +105,12 @@ def test_points_that_are_not_finite_are_left_out():
     assert texts(chart, LABEL) == ["loss", "3"]
 
 
+def test_a_chart_without_a_finite_point_says_so():
+    chart = drawn(Line("loss", ((0, math.nan), (1, math.inf))))
+    assert "no finite values" in texts(chart)
+    assert not paths(chart, CURVE)
+
+
 def test_a_single_point_is_a_dot_and_a_ring_is_drawn_over_it():
     (dot,) = dots(drawn(Line("a", ((5.0, 1.0),))))
     assert np.isfinite(dot).all()

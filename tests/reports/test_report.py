@@ -121,7 +121,7 @@ EVALUATION = {
 
 
 def write(run: Path, evaluation=EVALUATION, quality=QUALITY, levels=LEVELS) -> None:
-    """All that may stand in a run's folder."""
+    """Writes every file that a run's folder may hold besides those of training."""
     tables = {
         "quality.csv": ("step,images,seconds,kid,low,high,copied,nearer,extractor", quality),
         "noise_levels.csv": ("step,log_snr,loss", levels),
@@ -145,7 +145,7 @@ def pages(run: Path, other: Path) -> list[str]:
     return [reports.render(reports.compare(folders, drawn)), page_of(run)]
 
 
-def test_pages_need_nothing_but_themselves_and_are_well_formed(run):
+def test_pages_are_self_contained_and_well_formed(run):
     shutil.copytree(run, "other")
     write(run)
     for html in pages(run, Path("other")):
@@ -172,7 +172,7 @@ def test_pages_need_nothing_but_themselves_and_are_well_formed(run):
         assert len(set(ids)) == len(ids)
 
 
-def test_both_schemes_colour_the_same_things():
+def test_the_light_and_the_dark_scheme_define_the_same_variables():
     css = (ROOT / "src/unnoise/reports/templates/page.css").read_text()
     light, dark = css.split("@media screen and (prefers-color-scheme: dark)")
     names = [{word for word in part.split() if word.startswith("--")} for part in (light, dark.split("* {")[0])]
@@ -180,7 +180,7 @@ def test_both_schemes_colour_the_same_things():
     assert {"--ink:", "--paper:", "--grid:", *(f"--series-{n}:" for n in range(1, 9))} <= names[0]
 
 
-def test_the_templates_are_shipped():
+def test_the_templates_are_package_data():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     (pattern,) = [
         each for each in project["tool"]["setuptools"]["package-data"]["unnoise"] if "reports" in each
@@ -219,7 +219,7 @@ def test_numbers_on_the_page_are_those_of_the_files(run):
     assert tones == ["good", "plain", "plain", "good", "plain"]
 
 
-def test_what_is_missing_is_left_out_and_named_with_its_remedy(run):
+def test_missing_measurements_are_named_with_the_command_that_makes_them(run):
     text = Seen(page_of(run)).text
     assert "Measure scores, bits/dim, copies, colours: unnoise evaluate mine" in text
     assert "loss at each noise level: unnoise train digits --out mine --resume --steps 6" in text
@@ -260,7 +260,7 @@ def test_what_is_missing_is_left_out_and_named_with_its_remedy(run):
         ("evaluation/samples.png", ""),
     ],
 )
-def test_a_damaged_file_is_one_sentence(run, capsys, name, text):
+def test_a_damaged_file_is_reported_in_one_sentence_and_no_page_is_written(run, capsys, name, text):
     write(run)
     (run / name).write_text(text)
     sentence = refused(capsys, "report", run)
@@ -269,13 +269,13 @@ def test_a_damaged_file_is_one_sentence(run, capsys, name, text):
     assert not (run / "report.html").exists()
 
 
-def test_a_picture_outside_the_run_is_not_taken(run):
+def test_a_picture_outside_the_run_is_not_shown(run):
     Image.new("L", (40, 20)).save("secret.png")
     write(run, {"memorisation": {"verdict": "!", "picture": "../secret.png"}})
     assert "nearest training pictures" not in page_of(run)
 
 
-def test_everything_is_escaped(run, tmp_path):
+def test_names_and_facts_of_a_run_are_escaped(run, tmp_path):
     config = Run.open(run).config
     data = replace(config.data, source=NASTY, classes=(NASTY, "b"))
     config = replace(config, data=data, preset="nano")
@@ -293,7 +293,7 @@ def test_everything_is_escaped(run, tmp_path):
         assert '<b>&"x"<b>' in seen.text or '&"x"' in seen.text
 
 
-# --- what differs --------------------------------------------------------------------------------------------
+# --- settings and their differences ---------------------------------------------------------------------------
 
 
 def config(*changes: str, **wishes: object) -> RunConfig:
@@ -337,7 +337,7 @@ def test_the_command_of_a_report_makes_the_same_config(capsys):
     assert "--set" not in train_command(unknown)
 
 
-def test_only_the_paths_that_differ_are_named():
+def test_differences_hold_only_the_settings_that_differ():
     first, second = config(), config("objective.loss=huber", 'noise_levels={"kind": "UniformTimes"}', seed=3)
     unlike = differences([first, second, first])
     assert unlike["recipe.objective.loss"] == ["l2", "huber", "l2"]
@@ -410,7 +410,7 @@ def test_losses_are_compared_only_under_the_same_loss():
 # --- the command line ----------------------------------------------------------------------------------------
 
 
-def test_report_on_the_command_line(run, capsys):
+def test_unnoise_report_writes_the_page_and_refuses_bad_paths(run, capsys):
     ok("report", run)
     assert capsys.readouterr().out == "report: mine/report.html\n"
     ok("report", run, "--out", "elsewhere/page.html")
@@ -426,7 +426,7 @@ def test_report_on_the_command_line(run, capsys):
     assert "Cannot write" in refused(capsys, "report", run, "--out", "file/page.html")
 
 
-def test_compare_on_the_command_line(run, capsys):
+def test_unnoise_compare_prints_the_numbers_of_its_page(run, capsys):
     colour = np.random.default_rng(0).integers(0, 256, (50, 12, 20, 3), dtype=np.uint8)
     np.save("colour.npy", colour)
     from unnoise.data import load
@@ -468,7 +468,7 @@ def test_the_pictures_of_a_comparison_are_those_of_generate(run):
         reports.sample_seeds(reports.RunFolder.read(run), 0, None, "cpu")
 
 
-def test_compare_refuses_in_one_sentence(run, capsys):
+def test_unnoise_compare_refuses_bad_arguments_in_one_sentence(run, capsys):
     assert "at least 2 runs, but got 1" in refused(capsys, "compare", run)
     assert "There is no run at nowhere" in refused(capsys, "compare", run, "nowhere")
     assert "at least 1 seed" in refused(capsys, "compare", run, run, "--seeds", 0)

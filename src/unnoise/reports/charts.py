@@ -86,7 +86,7 @@ def svg(plot: Plot, width: int, height: int, title: str, identifier: str) -> str
     The same plot always gives the same text.
 
     Args:
-        plot: the curves; one of them at least has a finite point.
+        plot: the curves; a note says so where no point is finite.
         width: in CSS pixels at which its letters have the size of the page's.
         height: likewise; more where the curves' names need it.
         title: what the chart shows, for screen readers.
@@ -127,11 +127,14 @@ def figure_of(plot: Plot, width: int, height: int) -> "Figure":
         _draw(axes, line, table)
     if plot.from_zero:
         axes.set_xlim(left=0.0)
-    heights = np.concatenate([table[:, 1:].ravel() for _, table in tables])
-    axes.xaxis.set_major_locator(MaxNLocator(max(2, width // 90)))
-    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(max(4, width // 90), steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(lambda value, _: plot.x_text(round(value, 12)))
     axes.yaxis.set_major_formatter(lambda value, _: number(round(value, 12)))
+    if not tables:
+        axes.text(0.5, 0.5, "no finite values", transform=axes.transAxes, ha="center", color=FAINT)
+        return figure
+    heights = np.concatenate([table[:, 1:].ravel() for _, table in tables])
     scale_losses(axes, heights[np.isfinite(heights)])
     _name(axes, tables, max(10, width // 30), _LABEL / (inches[1] * _PIXELS_PER_INCH - 75))
     return figure
@@ -181,7 +184,8 @@ def _shortened(name: str, letters: int) -> str:
 def _adapt(element: ET.Element, identifier: str) -> None:
     """Leaves colours to the page, makes ids this chart's own, and drops what only matplotlib needs."""
     element.tag = element.tag.rpartition("}")[2]
-    element.text, element.tail = (element.text if element.tag == "text" else None), None
+    element.text = element.text if element.tag == "text" else None
+    element.tail = None
     attributes = {name.rpartition("}")[2]: value for name, value in element.attrib.items()}
     attributes.pop("clip-path", None)  # nothing is drawn outside the axes
     if element.tag == "g":

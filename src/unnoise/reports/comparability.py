@@ -3,23 +3,21 @@
 Scores can be compared where everything but the samples was the same, such as extractor and real pictures.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from unnoise.reports.evaluation_tables import fact_text
 from unnoise.reports.run_folder import RunFolder
 from unnoise.reports.settings import flat
 from unnoise.runs.conversion import plain
 
-# Each condition, and the names that it may have in evaluation.json.
+# Conditions of the scores, under the names that they have in evaluation.json.
 _CONDITIONS = {
-    "extractor": ("extractor",),
-    "split": ("split",),
-    "number of samples": ("samples", "num samples", "sample count", "number of samples"),
-    "number of real pictures": ("references", "num references", "reference count", "reference pictures"),
-    "resize": ("resize",),
-    "weights of the extractor": ("digest", "extractor digest"),
+    "extractor": "extractor",
+    "split": "split",
+    "samples": "number of samples",
+    "references": "number of real pictures",
+    "resize": "resize",
 }
-_PICTURES = ("fingerprint", "reference fingerprint", "references fingerprint", "data fingerprint")
 
 # Settings on which a loss depends, apart from how well the network has learned.
 _LOSS = (
@@ -33,12 +31,13 @@ def why_not_compare_scores(folders: Sequence[RunFolder]) -> str:
     scored = [folder for folder in folders if folder.evaluation.quality is not None]
     if len(scored) < 2:
         return ""
-    unlike = {}
-    for condition, names in _CONDITIONS.items():
-        found = [_fact(folder, names) for folder in scored]
-        if len(set(found)) > 1:
-            unlike[condition] = ", ".join(dict.fromkeys(value or "unknown" for value in found))
-    reasons = [f"{condition} ({values})" for condition, values in unlike.items()]
+    reasons = []
+    for name, condition in _CONDITIONS.items():
+        found = dict.fromkeys(_fact(folder, name) or "unknown" for folder in scored)
+        if len(found) > 1:
+            reasons.append(f"{condition} ({', '.join(found)})")
+    if len({_fact(folder, "digest") for folder in scored}) > 1:
+        reasons.append("weights of the extractor")
     if len({_fingerprint(folder) for folder in scored}) > 1:
         reasons.append("real pictures")
     return f"The scores can't be compared: they differ in {_listed(reasons)}." if reasons else ""
@@ -57,15 +56,14 @@ def why_not_compare_losses(folders: Sequence[RunFolder]) -> str:
     return ""
 
 
-def _fact(folder: RunFolder, names: Sequence[str]) -> str | None:
+def _fact(folder: RunFolder, name: str) -> str | None:
     quality = folder.evaluation.quality
-    facts: Mapping[str, object] = quality.facts if quality else {}
-    known = {str(name).replace("_", " ").lower(): value for name, value in facts.items()}
-    return next((fact_text(known[name]) for name in names if known.get(name) is not None), None)
+    value = quality.facts.get(name) if quality else None
+    return None if value is None else fact_text(value)
 
 
 def _fingerprint(folder: RunFolder) -> str:
-    return _fact(folder, _PICTURES) or folder.run.config.data.fingerprint
+    return _fact(folder, "fingerprint") or folder.run.config.data.fingerprint
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -62,9 +62,8 @@ def sample_seeds(folder: RunFolder, count: int, num_steps: int | None, device: t
     config = folder.run.config
     sampling = config.recipe.sampling
     sampling = sampling if num_steps is None else replace(sampling, num_steps=num_steps)
-    return (
-        folder.run.load(device).generate(count, sampling=sampling, classes=config.classes(range(count))).cpu()
-    )
+    classes = config.classes(range(count))
+    return folder.run.load(device).generate(count, sampling=sampling, classes=classes).cpu()
 
 
 def compare(folders: Sequence[RunFolder], samples: Sequence[Samples]) -> Page:

@@ -88,22 +88,10 @@ def colours(found: Colours | None) -> list[Section]:
     """The verdict on colours, and each channel's mean and standard deviation beside the data's."""
     if found is None:
         return []
-    rows = tuple(
-        (
-            Cell(channel.name),
-            *(
-                Cell(number(value))
-                for value in (
-                    channel.mean,
-                    channel.data_mean,
-                    channel.std,
-                    channel.data_std,
-                    channel.distance,
-                )
-            ),
-        )
-        for channel in found.channels
-    )
+    rows = []
+    for channel in found.channels:
+        values = (channel.mean, channel.data_mean, channel.std, channel.data_std, channel.distance)
+        rows.append((Cell(channel.name), *(Cell(number(value)) for value in values)))
     titles = ("channel", "mean", "mean of data", "std", "std of data", "histogram distance")
     parts: list[Section] = [Text(found.verdict)] if found.verdict else []
-    return [*parts, Table(titles, rows)] if rows else parts
+    return [*parts, Table(titles, tuple(rows))] if rows else parts

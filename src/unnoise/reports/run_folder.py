@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from unnoise.data.decoding.decode import LARGEST_PIXELS
+from unnoise.data.limits import LARGEST_PIXELS
 from unnoise.networks import build
 from unnoise.reports.records import Evaluation, read_evaluation
 from unnoise.runs.checkpoint import Run
