@@ -1,4 +1,4 @@
-"""Batch k depends on the seed and k alone, and every picture comes once an epoch."""
+"""Training batches: order, epochs, flips, processes, held-out pictures, and prefetching."""
 
 import threading
 from collections import Counter
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from unnoise.data import load
-from unnoise.data.batches import Ahead, Batches, held_out_count, split
+from unnoise.data.batches import Batches, Prefetcher, held_out_count, split
 from unnoise.runs.config import Budget
 from unnoise.runs.plan import Wishes, plan
 from unnoise.training import loop as training
@@ -36,7 +36,7 @@ def numbers(batch):
 
 @pytest.mark.row("D1", "D2")
 @pytest.mark.parametrize("batch_size", [4, 7, 32])
-def test_every_picture_once_an_epoch(batch_size):
+def test_every_picture_comes_once_an_epoch(batch_size):
     batches = Batches(Numbered(20), np.arange(20), batch_size, seed=1)
     stream = [number for step in range(20) for number in numbers(batches[step])]
     epochs = [stream[i : i + 20] for i in range(0, len(stream) - 19, 20)]
@@ -45,7 +45,7 @@ def test_every_picture_once_an_epoch(batch_size):
     assert len({tuple(epoch) for epoch in epochs}) == batch_size
 
 
-def test_a_batch_depends_on_nothing_that_came_before():
+def test_a_batch_depends_on_the_seed_and_its_number_alone():
     batches = Batches(Numbered(50), np.arange(50), 8, seed=3, flip=True)
     forwards = [batches[step] for step in range(30)]
     fresh = Batches(Numbered(50), np.arange(50), 8, seed=3, flip=True)
@@ -72,7 +72,7 @@ def test_processes_share_the_same_batch(processes):
     ]
     for step in range(6):
         assert torch.equal(torch.cat([part[step] for part in parts]), whole[step])
-    with pytest.raises(UnnoiseError, match="share every batch evenly"):
+    with pytest.raises(UnnoiseError, match="cannot share batches of 9 evenly"):
         Batches(Numbered(30), np.arange(30), 9, seed=5, processes=2)
 
 
@@ -88,9 +88,9 @@ def test_held_out_pictures_are_never_trained_on():
     assert seen == set(parts.training.tolist())
 
 
-def test_how_many_are_held_out():
+def test_one_in_20_is_held_out_and_at_most_1000():
     assert [held_out_count(count) for count in (1, 39, 40, 1797, 60_000)] == [0, 0, 2, 89, 1000]
-    with pytest.raises(UnnoiseError, match="at most 4"):
+    with pytest.raises(UnnoiseError, match="Hold out from 0 to 4"):
         split(5, 5, 0)
 
 
@@ -107,11 +107,11 @@ def test_classes_come_with_their_pictures():
     assert Batches(Numbered(50), indices, 8, seed=5).classes(3) is None
 
 
-# --- the next batch, meanwhile -------------------------------------------------------------------------------
+# --- prefetching ---------------------------------------------------------------------------------------------
 
 
 class Watched(Numbered):
-    """Pictures that tell which batch of four was taken, and in which thread; the fourth batch can't be read."""
+    """Pictures that record which thread took each batch; the fourth batch cannot be read."""
 
     def __init__(self):
         super().__init__(40, labels=np.arange(40) % 3)
@@ -132,45 +132,46 @@ def threads():
 
 
 @pytest.mark.parametrize("device", ["cpu", "mps"])
-def test_batches_that_are_prepared_are_the_same_batches(device):
+def test_prefetched_batches_equal_the_batches(device):
     batches = Batches(Numbered(50, labels=np.arange(50) % 3), np.arange(50), 8, seed=3, flip=True)
-    with Ahead(batches, torch.device(device)) as ahead:
+    with Prefetcher(batches, torch.device(device)) as prefetched:
         for step in (0, 1, 2, 3, 9, 10, 4, 5, 20):  # onwards, and after going back
-            pictures, classes = ahead(step)
+            pictures, classes = prefetched(step)
             assert torch.equal(pictures, batches[step])
             assert torch.equal(classes, batches.classes(step))
     assert threads() == []
 
 
-def test_a_thread_prepares_the_next_batch_before_it_is_asked_for():
+def test_a_thread_prepares_the_next_batch():
     watched = Watched()
-    with Ahead(Batches(watched, np.arange(40), 4, seed=0), torch.device("mps")) as ahead:
-        ahead(0)
-        assert watched.second.wait(60)
+    with Prefetcher(Batches(watched, np.arange(40), 4, seed=0), torch.device("mps")) as prefetched:
+        prefetched(0)
+        assert len(threads()) == 1
+        watched.second.wait()
         assert all(name.startswith("unnoise-batches") for name in watched.taken.values())
     assert threads() == []
 
 
-def test_where_the_cpu_computes_no_batch_is_made_before_it_is_asked_for():
+def test_on_the_cpu_nothing_is_prefetched():
     watched = Watched()
-    with Ahead(Batches(watched, np.arange(40), 4, seed=0), torch.device("cpu")) as ahead:
-        ahead(0)
+    with Prefetcher(Batches(watched, np.arange(40), 4, seed=0), torch.device("cpu")) as prefetched:
+        prefetched(0)
         assert watched.taken == {0: threading.current_thread().name}
         assert threads() == []
 
 
 @pytest.mark.parametrize("device", ["cpu", "mps"])
-def test_what_is_wrong_with_a_batch_is_said_when_it_is_asked_for(device):
-    with Ahead(Batches(Watched(), np.arange(40), 4, seed=0), torch.device(device)) as ahead:
+def test_an_error_is_raised_when_its_batch_is_asked_for(device):
+    with Prefetcher(Batches(Watched(), np.arange(40), 4, seed=0), torch.device(device)) as prefetched:
         for step in range(3):
-            ahead(step)
+            prefetched(step)
         with pytest.raises(OSError, match="the disk is gone"):
-            ahead(3)
+            prefetched(3)
     assert threads() == []
 
 
-def test_closing_the_loop_in_the_midst_of_it_leaves_no_thread(monkeypatch):
-    monkeypatch.setattr(training, "Ahead", lambda batches, _: Ahead(batches, torch.device("mps")))
+def test_closing_the_training_loop_early_leaves_no_thread(monkeypatch):
+    monkeypatch.setattr(training, "Prefetcher", lambda batches, _: Prefetcher(batches, torch.device("mps")))
     images = load("digits")
     config = plan(images, Wishes(batch_size=4, budget=Budget(unit="steps", amount=9)))
     loop = training.steps(config.build(), Batches(images, np.arange(40), 4, seed=0), config.budget)

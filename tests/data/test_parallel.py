@@ -1,4 +1,4 @@
-"""Results come back in order, and Ctrl-C at any moment ends it."""
+"""Parallel map over threads: order, errors, and interruption at any moment."""
 
 import signal
 import sys
@@ -14,10 +14,12 @@ from unnoise.data.parallel import map_in_order
 
 def test_results_come_in_the_order_of_the_items():
     for count in (0, 1, 7, 300):
-        assert list(map_in_order(lambda number: number**2, range(count))) == [number**2 for number in range(count)]
+        assert list(map_in_order(lambda number: number**2, range(count))) == [
+            number**2 for number in range(count)
+        ]
 
 
-def test_what_goes_wrong_is_raised_where_the_result_is_wanted():
+def test_an_error_is_raised_when_its_result_is_asked_for():
     with closing(map_in_order(lambda number: 1 / (number - 2), range(9))) as found:
         assert [next(found), next(found)] == [-0.5, -1]
         with pytest.raises(ZeroDivisionError):
@@ -60,7 +62,7 @@ def _interrupted_everywhere() -> None:
 
 
 @pytest.mark.slow
-def test_an_interrupt_at_any_moment_ends_it():
+def test_an_interrupt_at_any_moment_ends_the_map():
     """In a process of its own, as it leaves threads whose start was interrupted."""
     child = server().Process(target=_interrupted_everywhere)
     child.start()

@@ -12,11 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from fuzz import seeds
-from unnoise.data.decoding.decode import UnreadableError, decode, quiet_pillow, read_header
-from unnoise.data.labels.label_files import csv_labels, idx_labels
-from unnoise.data.settings import Settings
-from unnoise.data.sources.arrays import read_array, read_npz_labels
-from unnoise.data.sources.find import find
+from unnoise.data.decoding.array_files import read_array, read_npz_labels
+from unnoise.data.decoding.conversion import DecodeSettings
+from unnoise.data.decoding.decode import UnreadableError, decode, read_header
+from unnoise.data.decoding.pillow_guard import quiet_pillow
+from unnoise.data.labels import labels_from_csv, labels_from_idx
+from unnoise.data.sources import find_source
 from unnoise.runs.config import RunConfig
 from unnoise.runs.presets import recipe
 from unnoise.training.recorder import read_history
@@ -46,7 +47,7 @@ def _written(data: bytes, name: str) -> Path:
 
 def read_picture(data: bytes) -> None:
     """The header and the pixels of one picture."""
-    settings = Settings((3, 5), 1 + len(data) % 4, ("crop", "pad")[len(data) % 3 == 0])
+    settings = DecodeSettings((3, 5), 1 + len(data) % 4, ("crop", "pad")[len(data) % 3 == 0])
     with quiet_pillow:
         try:
             size = read_header(io.BytesIO(data)).size
@@ -64,8 +65,8 @@ def read_zip(data: bytes) -> None:
     try:
         with (
             quiet_pillow,
-            closing(find(path, _folder())) as origin,
-            closing(origin.batches(SETTINGS)) as batches,
+            closing(find_source(path, _folder())) as source,
+            closing(source.batches(SETTINGS)) as batches,
         ):
             for batch in batches:
                 assert (batch.pixels is None) != (batch.skipped is None)
@@ -94,7 +95,7 @@ def _pictures_of(path: Path) -> None:
 
 
 def _labels_of(path: Path) -> None:
-    found = csv_labels(path, ("a.png", "b.png"), {"a.png", "b.png", "c/d.png"}, "x")
+    found = labels_from_csv(path, ("a.png", "b.png"), {"a.png", "b.png", "c/d.png"}, "x")
     assert len(found.labels) == 2
 
 
@@ -102,7 +103,7 @@ def _idx_of(path: Path) -> None:
     try:
         _pictures_of(path)
     finally:
-        idx_labels(path)
+        labels_from_idx(path)
 
 
 def _config_of(path: Path) -> None:
@@ -119,7 +120,7 @@ def _require_words(error: Exception) -> None:
     assert str(error).strip(), "an error says what is wrong"
 
 
-SETTINGS = Settings((3, 5), 3)
+SETTINGS = DecodeSettings((3, 5), 3)
 NAMES = {"x.zip", "x.npy", "x.npz", "x.idx", "x.csv", "config.json", "x.safetensors", "history.csv", "change"}
 TARGETS = {
     "decode": Target(read_picture, seeds.pictures),

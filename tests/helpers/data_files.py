@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from unnoise.data.decoding.conversion import DecodeSettings
 from unnoise.data.decoding.decode import decode
-from unnoise.data.settings import Settings
 
 
 def file_bytes(picture: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -25,7 +25,7 @@ def plain(colour=(10, 20, 30), size=(4, 4), mode="RGB") -> Image.Image:
 
 
 def decoded(data: bytes, size=(2, 2), channels=3, **options) -> np.ndarray:
-    return decode(data, Settings(size, channels, **options))
+    return decode(data, DecodeSettings(size, channels, **options))
 
 
 def save_many(folder: Path, colours: dict[str, tuple[int, int, int]], size=(4, 4)) -> Path:

@@ -3,7 +3,7 @@
 import numpy as np
 from torch import nn
 
-from unnoise.data.cache.building import fingerprint_of
+from unnoise.data.cache_building import fingerprint_of
 from unnoise.data.image_set import ImageSet
 from unnoise.evaluation.features import NetworkExtractor
 from unnoise.evaluation.features.preparing import to_colour

@@ -1,28 +1,30 @@
-"""Any pile of pictures becomes one array of equal pictures, ready to learn from.
+"""Data sets: from folders, zips and array files of pictures to training batches.
 
 A source is a folder or .zip of pictures, a .npy, .npz or IDX file, or one of the names `digits` and
-`fashion-mnist`. `summarize` looks, `load` reads:
+`fashion-mnist`. `summarize` reads the headers alone, `load` all pictures:
 
     images = load("holiday-photos", size=(64, 64))
     images.take(numpy.array([0, 5, 7]))  # uint8 tensor (3, 3, 64, 64)
 """
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
-from unnoise.data.cache.cache import default_cache, open_cached
-from unnoise.data.decoding.decode import quiet_pillow
-from unnoise.data.decoding.reading import picture_size, read_mask, read_pictures
+from unnoise.data.cache import default_cache, open_cached
+from unnoise.data.decoding.conversion import Colour, DecodeSettings, Fit, Size
+from unnoise.data.decoding.pillow_guard import quiet_pillow
 from unnoise.data.image_set import ImageSet, Skipped
-from unnoise.data.labels.labelling import labelled
-from unnoise.data.settings import Colour, Fit, Settings, Size
-from unnoise.data.sources.find import find
-from unnoise.data.summary import Summary
+from unnoise.data.labels import labels_from_file
+from unnoise.data.single_pictures import picture_size, read_mask, read_pictures
+from unnoise.data.sources import Source, find_source
+from unnoise.data.sources.source import Summary
+from unnoise.utils.errors import require
 
 __all__ = [
+    "DecodeSettings",
     "Fit",
     "ImageSet",
-    "Settings",
     "Skipped",
     "Summary",
     "load",
@@ -46,27 +48,60 @@ def load(
 ) -> ImageSet:
     """Reads all pictures of `source` as uint8 (N, H, W, C), sorted by name, decoded once and then cached.
 
-    `size` is (height, width); None keeps the size that all pictures share, if no side is above 128, and is
-    64 x 64 otherwise. `channels` is 1 to 4; None is 1 if every picture is grey, else 3. `fit` crops to the
-    middle or pads with `background`, which also lies behind transparent pictures unless alpha is kept
-    (channels 2 or 4). `labels` asks for classes: True for those that the source itself tells of (folders, the
-    IDX file beside that of the pictures, `labels` in a .npz), a path for those of an IDX file, or of a .csv of
-    files and classes. `cache` is a folder; None follows UNNOISE_CACHE, then XDG_CACHE_HOME.
+    Files that cannot be read are listed in `skipped`. If the cache cannot be written, the pictures stay in
+    memory, with a warning.
 
-    Files that cannot be read are listed in `skipped`. Raises UnnoiseError where nothing can be read, or where
-    a label that was asked for is missing. Warns, and keeps the pictures in memory, where the cache cannot be
-    written.
+    Args:
+        source: a folder, .zip, .npy, .npz or IDX file, `digits` or `fashion-mnist`.
+        size: (height, width); None keeps the size that all pictures share if no side is above 128, and is
+            64 x 64 otherwise.
+        channels: 1 to 4; None is 1 if every picture is grey, else 3.
+        fit: crops to the middle, or pads with `background`.
+        background: also lies behind transparent pictures, unless alpha is kept (channels 2 or 4).
+        labels: True for the classes of the source itself (folders, the IDX file beside that of the pictures,
+            `labels` in a .npz), a path for those of an IDX file or of a .csv of files and classes.
+        cache: a folder; None follows UNNOISE_CACHE, then XDG_CACHE_HOME.
+        progress: shows a progress bar on stderr.
+
+    Raises:
+        UnnoiseError: if nothing can be read, or a label that was asked for is missing.
     """
-    settings = Settings(size, channels, fit, background)
+    settings = DecodeSettings(size, channels, fit, background)
     folder = cache or default_cache()
-    with quiet_pillow, closing(find(source, folder, progress=progress)) as origin:
-        return labelled(open_cached(origin, settings, folder, progress=progress), origin, labels)
+    with quiet_pillow, closing(find_source(source, folder, progress=progress)) as found:
+        images = open_cached(found, settings, folder, progress=progress)
+        return images if labels is False else _with_labels(images, found, labels)
 
 
 def summarize(source: str | Path, *, cache: Path | None = None, progress: bool = False) -> Summary:
-    """Says what `source` holds, from headers alone: how many pictures, of which kinds and sizes.
+    """Summarises `source` from headers alone: how many pictures, of which kinds and sizes.
 
-    Raises UnnoiseError where no picture can be read. `cache` is where `fashion-mnist` may be kept.
+    Raises UnnoiseError if no picture can be read. `cache` is where `fashion-mnist` may be kept.
     """
-    with quiet_pillow, closing(find(source, cache or default_cache(), progress=progress)) as origin:
-        return origin.summarize(progress=progress)
+    with quiet_pillow, closing(find_source(source, cache or default_cache(), progress=progress)) as found:
+        return found.summarize(progress=progress)
+
+
+def _with_labels(images: ImageSet, source: Source, labels: bool | Path) -> ImageSet:
+    """The same pictures with the source's own labels (True), or with those of a file.
+
+    Labels belong to the pictures that were read: skipped files shift none of them.
+    """
+    known = source.picture_names()
+    skipped = {one.name for one in images.skipped}
+    names = [name for name in known if name not in skipped]
+    if isinstance(labels, Path):
+        found = labels_from_file(labels, names, known, images.source)
+    else:
+        found = source.own_labels(names)
+    require(
+        len(found.labels) == len(images),
+        f"{images.source!r} has {len(images):,} pictures but {len(found.labels):,} labels. Name the labels "
+        f"that belong to these pictures.",
+    )
+    require(
+        len(found.names) > 1,
+        f"Labels need at least two classes, but all pictures of {images.source!r} are "
+        f"{', '.join(map(repr, found.names))}. Leave the labels out, or name pictures of more classes.",
+    )
+    return replace(images, labels=found.labels, class_names=found.names)

@@ -1,4 +1,4 @@
-"""Batch k is a function of the seed and k alone, so a run that stops can go on without replaying anything."""
+"""Training batches in a random order that depends on the seed alone, and their prefetching."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
@@ -14,17 +14,17 @@ from unnoise.optim.process_group import BatchPart
 from unnoise.utils.errors import require
 
 Indices = NDArray[np.int64]
-Made: TypeAlias = tuple[Pixels, Int[Tensor, " batch"] | None]
-"""A batch, and the class of each of its pictures."""
+LabelledBatch: TypeAlias = tuple[Pixels, Int[Tensor, " batch"] | None]
+"""A batch, and the class of each of its pictures, if they have any."""
 
 
 @runtime_checkable
 class Pictures(Protocol):
-    """What batches are taken from: `ImageSet` is one."""
+    """Pictures by index, with or without labels; `ImageSet` is one such set."""
 
     @property
     def labels(self) -> Indices | None:
-        """The class of each picture, (N,), or None where they have none."""
+        """The class of each picture, (N,), or None if they have none."""
         ...
 
     def __len__(self) -> int:
@@ -32,52 +32,53 @@ class Pictures(Protocol):
         ...
 
     def take(self, indices: Indices) -> Pixels:
-        """The pictures at these places, (B, C, H, W)."""
+        """The pictures at these indices, (B, C, H, W)."""
         ...
 
 
 class Split(NamedTuple):
-    """Which pictures are trained on, and which are kept to test with."""
+    """Indices of the pictures to train on, and of those that are held out for testing."""
 
     training: Indices
     held_out: Indices
 
 
 def split(count: int, held_out: int, seed: int) -> Split:
-    """Keeps `held_out` of `count` pictures, chosen by the seed, out of training.
+    """Splits `count` pictures into training and held-out ones, at random by the seed.
 
     Raises:
-        UnnoiseError: when nothing would be left to train on.
+        UnnoiseError: if nothing would be left to train on.
     """
     require(
         0 <= held_out < count,
-        f"Of {count} pictures at most {count - 1} can be held out for testing, but {held_out} were asked for.",
+        f"Cannot hold out {held_out} of {count} pictures. Hold out from 0 to {count - 1}.",
     )
     order = np.random.default_rng([seed, 1]).permutation(count)
     return Split(np.sort(order[held_out:]), np.sort(order[:held_out]))
 
 
 def held_out_count(count: int) -> int:
-    """How many pictures to hold out: one in 20, at most 1,000, and none of fewer than 40."""
+    """Default number of held-out pictures: one in 20, at most 1,000, and none of fewer than 40."""
     return 0 if count < 40 else min(1000, count // 20)
 
 
 class Batches:
-    """An endless sequence of training batches: one random order after the other, without a seam.
+    """Endless sequence of training batches: `batches[k]` is the k-th.
 
-    `batches[k]` is the k-th. Every picture comes once an epoch, also where the batch size does not divide
-    their number, or is larger than it. With several processes each takes its slice of the same batch.
+    Batch k depends on the seed and k alone, so a resumed run continues without replaying anything. One random
+    order follows another: every picture comes once an epoch, even if the batch size does not divide their
+    number, or exceeds it. With several processes each takes its slice of the same batch.
 
     Args:
-        pictures: (N) to take from.
-        indices: which of them.
+        pictures: the set to take from.
+        indices: which of its pictures to use.
         batch_size: of all processes together.
-        seed: of the order, and of the flips.
-        flip: mirrors each picture left to right half of the times.
-        rank, processes: which slice of how many.
+        seed: of the order and of the flips.
+        flip: mirrors each picture left to right with probability 1/2.
+        rank, processes: the slice of this process, and their number.
 
     Raises:
-        UnnoiseError: when the processes can't share a batch evenly.
+        UnnoiseError: if the processes cannot share a batch evenly.
     """
 
     def __init__(
@@ -93,8 +94,8 @@ class Batches:
     ) -> None:
         require(
             batch_size % processes == 0,
-            f"{processes} processes share every batch evenly, but the batch size is {batch_size}: "
-            f"take a multiple of {processes}.",
+            f"{processes} processes cannot share batches of {batch_size} evenly. Choose a batch size that is a "
+            f"multiple of {processes}.",
         )
         self.pictures = pictures
         self.indices = indices
@@ -114,11 +115,11 @@ class Batches:
         return torch.where(torch.from_numpy(mirrored).view(-1, 1, 1, 1), images.flip(-1), images)
 
     def classes(self, step: int) -> Int[Tensor, " batch"] | None:
-        """The class of each picture of batch `step`, (batch_size / processes), or None where they have none."""
+        """The class of each picture of batch `step`, (batch_size / processes), or None if they have none."""
         return self.classes_at(self._chosen(step))
 
     def classes_at(self, indices: Indices) -> Int[Tensor, " batch"] | None:
-        """The class of each picture at these places, (B,), or None where they have none."""
+        """The class of each picture at these indices, (B,), or None if they have none."""
         labels = self.pictures.labels
         return None if labels is None else torch.from_numpy(labels[indices])
 
@@ -138,32 +139,32 @@ class Batches:
         return self._orders[epoch]
 
 
-class Ahead:
-    """Batches one after the other, where a thread prepares the next one while a device computes; a context.
+class Prefetcher:
+    """Prefetching of training batches: a thread prepares the next one while the device computes.
 
-    Batch k stays a function of the seed and k. Where the CPU itself computes there is nobody to prepare
-    anything meanwhile, and each batch is made when it is asked for: it takes a hundredth of a step at most.
+    A context manager. On the CPU, which has no time to spare while it computes, each batch is made when it is
+    asked for, which takes a hundredth of a step at most.
 
     Args:
-        batches: which.
-        device: that computes; for CUDA batches come in pinned memory, so that no copy is waited for.
+        batches: the batches to prefetch.
+        device: the device that computes; for CUDA, batches are in pinned memory, so that copies need no wait.
     """
 
     def __init__(self, batches: Batches, device: torch.device) -> None:
         self._batches = batches
         self._pins = device.type == "cuda"
         self._thread = None if device.type == "cpu" else ThreadPoolExecutor(1, "unnoise-batches")
-        self._next: tuple[int, Future[Made]] | None = None
+        self._next: tuple[int, Future[LabelledBatch]] | None = None
 
-    def __enter__(self) -> "Ahead":
+    def __enter__(self) -> "Prefetcher":
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._thread is not None:
             self._thread.shutdown(cancel_futures=True)
 
-    def __call__(self, step: int) -> Made:
-        """Batch `step` and its classes; what was wrong with it is raised here, and not when it was prepared."""
+    def __call__(self, step: int) -> LabelledBatch:
+        """Batch `step` and its classes; an error while preparing it is raised here."""
         if self._thread is None:
             return self._made(step)
         prepared, self._next = self._next, None
@@ -173,7 +174,7 @@ class Ahead:
         self._next = step + 1, self._thread.submit(self._made, step + 1)
         return made
 
-    def _made(self, step: int) -> Made:
+    def _made(self, step: int) -> LabelledBatch:
         pictures, classes = self._batches[step], self._batches.classes(step)
         if not self._pins:
             return pictures, classes

@@ -1,23 +1,35 @@
-"""A data set is one array of bytes, (N, H, W, C), and a note of what could not be read."""
+"""Image set: all pictures of a source as one memory-mapped uint8 array, with their labels."""
 
 import json
-from collections.abc import Sequence
+import mmap
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unnoise.data.cache.mapping import Pages
-from unnoise.data.cache.moments import Moments, moments
 from unnoise.diffusion.tensors import Pixels
+
+Moments = NDArray[np.int64]
+"""(N, 2, C): for each picture and channel the sum of its bytes, and the sum of their squares.
+
+The mean and variance of any subset of pictures follow exactly from these integers."""
+
+_MOMENTS_AT_ONCE = 256
+_KEPT_BYTES = 16 * 2**20
+_AROUND = 64 * 2**10
+"""With a page the system maps its neighbours, up to so many bytes."""
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """One file that looked like a picture, and why it could not be read."""
+    """A picture file that could not be read, and why."""
 
     name: str
     reason: str
@@ -27,11 +39,11 @@ class Skipped:
 class ImageSet:
     """The pictures of one source, all of one size.
 
-    `pixels` is uint8 of shape (N, H, W, C), from 0 to 255, as a rule mapped read-only from the cache: a data
-    set larger than the memory is fine. `source` is as the caller named it. `fingerprint` is a hash of the
-    pixels, so that a run can tell whether it goes on with the data it began with.
+    `pixels` is uint8 of shape (N, H, W, C), from 0 to 255. It is mapped read-only from the cache as a rule, so
+    a data set may be larger than the memory. `source` is what the caller named. `fingerprint` is a hash of the
+    pixels, by which a resumed run recognises its data.
 
-    `labels`, (N,), are places in `class_names`, where labels were asked for.
+    `labels`, (N,), are indices into `class_names`; None unless labels were asked for.
     """
 
     pixels: NDArray[np.uint8]
@@ -43,17 +55,17 @@ class ImageSet:
     class_names: tuple[str, ...] = ()
 
     @cached_property
-    def _pages(self) -> Pages:
-        return Pages(self.pixels)
+    def _pages(self) -> "MappedPages":
+        return MappedPages(self.pixels)
 
     @cached_property
     def moments(self) -> Moments:
-        """The sums of each picture: from the cache, or computed now."""
+        """Sums and sums of squares of each picture: from the cache, or computed now."""
         return moments(self.pixels) if self.kept_moments is None else self.kept_moments
 
     @cached_property
     def label_fingerprint(self) -> str:
-        """A hash of the labels and the names of the classes; empty where there are none."""
+        """A hash of the labels and the names of the classes; empty without labels."""
         if self.labels is None:
             return ""
         names = json.dumps(self.class_names).encode()
@@ -64,12 +76,12 @@ class ImageSet:
 
     @property
     def height(self) -> int:
-        """Of every picture, in pixels."""
+        """Height of every picture in pixels."""
         return int(self.pixels.shape[1])
 
     @property
     def width(self) -> int:
-        """Of every picture, in pixels."""
+        """Width of every picture in pixels."""
         return int(self.pixels.shape[2])
 
     @property
@@ -80,10 +92,78 @@ class ImageSet:
     def take(self, indices: "NDArray[np.integer] | Sequence[int]") -> Pixels:
         """Copies the pictures at `indices`, (B,), into a contiguous uint8 tensor (B, C, H, W).
 
-        Raises IndexError where an index lies outside the set.
+        Raises IndexError for an index outside the set.
         """
         places = np.asarray(indices)
-        self._pages.wanted(places)
+        self._pages.prefetch(places)
         copied = np.asarray(self.pixels[places])
-        self._pages.touched(len(copied))
+        self._pages.count_read(len(copied))
         return torch.from_numpy(copied).permute(0, 3, 1, 2).contiguous()
+
+
+class MappedPages:
+    """Memory pages of an array in a mapped file: read ahead, and released after use.
+
+    Every page that was read counts as the process's own memory until the system needs the room, so after an
+    epoch the whole data set would seem to be in memory; under a limit for each process it would be. And where
+    pictures lie apart, the system fetches a megabyte around each, one by one, unless it is told which come.
+
+    An array that is in no mapped file has no such pages: nothing happens then.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        base: object = pixels
+        while isinstance(base, np.ndarray):
+            base = base.base
+        self._mapped = base if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") else None
+        self._length = len(pixels)
+        self._stride = pixels.strides[0] if len(pixels) else 0
+        self._first = 0
+        if self._mapped is not None:
+            self._first = _address(pixels) - _address(np.frombuffer(self._mapped, np.uint8))
+        self._bytes_each = _AROUND + (pixels[0].nbytes if len(pixels) else 0)
+        self._bytes_read = 0
+        self._lock = Lock()
+
+    def prefetch(self, indices: NDArray[Any]) -> None:
+        """Asks the system to fetch the pictures at `indices`, all at once (MADV_WILLNEED)."""
+        if self._mapped is None or self._stride <= 0 or indices.dtype.kind not in "iu":
+            return
+        inside = indices[(indices >= 0) & (indices < self._length)]
+        with suppress(OSError):  # it is only a hint
+            for start in (self._first + self._stride * inside.astype(np.int64)).ravel().tolist():
+                page = start - start % mmap.PAGESIZE
+                self._mapped.madvise(mmap.MADV_WILLNEED, page, start + self._stride - page)
+
+    def count_read(self, count: int) -> None:
+        """Notes that so many pictures were read, and releases all pages after every 16 MB (MADV_DONTNEED)."""
+        if self._mapped is None:
+            return
+        with self._lock:
+            self._bytes_read += count * self._bytes_each
+            if self._bytes_read > _KEPT_BYTES:
+                self._mapped.madvise(mmap.MADV_DONTNEED)
+                self._bytes_read = 0
+
+
+def _address(array: NDArray[np.uint8]) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def chunks(pixels: NDArray[np.uint8], count: int) -> Iterator[NDArray[np.uint8]]:
+    """All pictures, `count` at a time, without keeping a mapped file in memory."""
+    pages = MappedPages(pixels)
+    for first in range(0, len(pixels), count):
+        yield pixels[first : first + count]
+        pages.count_read(count)
+
+
+def moments(pixels: NDArray[np.uint8]) -> Moments:
+    """Sums and sums of squares of each channel of pictures (N, H, W, C), as (N, 2, C)."""
+    return np.concatenate([_moments(some) for some in chunks(pixels, _MOMENTS_AT_ONCE)])
+
+
+def _moments(pixels: NDArray[np.uint8]) -> Moments:
+    flat = pixels.reshape(len(pixels), -1, pixels.shape[-1])
+    values = np.moveaxis(flat, -1, 1).astype(np.int64, order="C")  # a channel in one piece is added up fast
+    return np.stack([values.sum(2), np.einsum("ncp,ncp->nc", values, values)], axis=1)

@@ -1,4 +1,4 @@
-"""Every picture mode becomes the pixels that a viewer would show."""
+"""Decoding of picture files: modes, transparency, orientation, crop and pad, limits, damage."""
 
 import threading
 import warnings
@@ -11,9 +11,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from helpers.data_files import decoded, file_bytes, plain, png_with_key
-from unnoise.data.cache.parallel import Room, in_order
 from unnoise.data.decoding import decode as decode_module
-from unnoise.data.decoding.decode import UnreadableError, quiet_pillow, read_header, to_mode
+from unnoise.data.decoding.conversion import to_mode
+from unnoise.data.decoding.decode import UnreadableError, read_header
+from unnoise.data.decoding.pillow_guard import quiet_pillow
+from unnoise.data.limits import Quota
+from unnoise.data.parallel import map_in_order
 
 
 @pytest.mark.parametrize(
@@ -52,17 +55,17 @@ def test_sixteen_bits_are_scaled_and_not_clipped(value, expected, kind):
     assert (decoded(file_bytes(picture, kind), channels=1) == expected).all()
 
 
-def test_other_colour_spaces_become_rgb():
+def test_ycbcr_and_premultiplied_alpha_are_converted():
     assert to_mode(plain((80, 128, 128), mode="YCbCr"), 3, (0, 0, 0)).getpixel((0, 0)) == (80, 80, 80)
     assert to_mode(plain((80, 0), mode="La"), 4, (0, 0, 0)).getpixel((0, 0))[3] == 0
 
 
-def test_a_lossy_picture_comes_close():
+def test_jpeg_and_webp_decode_to_within_3_grey_levels():
     for kind in ("JPEG", "WEBP"):
         assert np.abs(decoded(file_bytes(plain(), kind)).astype(int) - [10, 20, 30]).max() <= 3
 
 
-def test_cmyk_jpeg_is_not_a_negative():
+def test_a_cmyk_jpeg_is_not_inverted():
     data = file_bytes(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100)
     assert np.abs(decoded(data).astype(int) - [255, 0, 0]).max() <= 3
 
@@ -169,7 +172,7 @@ def test_orientation_in_an_old_profile_or_in_xmp():
     assert read_header(BytesIO(file_bytes(plain(size=(4, 9)), pnginfo=xmp))).size == (4, 9)
 
 
-def test_broken_exif_costs_nothing():
+def test_a_picture_with_broken_exif_is_read():
     data = file_bytes(plain(), exif=b"Exif\0\0not exif at all")
     with quiet_pillow:
         assert decoded(data)[0, 0].tolist() == [10, 20, 30]
@@ -193,7 +196,7 @@ def test_crop_to_a_wide_target_keeps_proportions():
     assert enlarged.any(0).sum() == enlarged.any(1).sum() == 8
 
 
-def test_pad_shows_all_of_the_picture():
+def test_pad_keeps_the_whole_picture_and_fills_the_rest():
     padded = decoded(file_bytes(plain((10, 20, 30), (4, 2))), (4, 4), fit="pad", background=(1, 2, 3))
     assert padded[:, 0].tolist() == [[1, 2, 3], [10, 20, 30], [10, 20, 30], [1, 2, 3]]
     scaled = decoded(file_bytes(plain((10, 20, 30), (9, 3))), (3, 6), fit="pad")
@@ -206,37 +209,37 @@ def test_pad_is_transparent_where_alpha_is_kept():
 
 
 @pytest.mark.row("D4")
-def test_shrinking_averages():
+def test_shrinking_is_antialiased():
     board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
     shrunk = decoded(file_bytes(Image.fromarray(board)), (8, 8), channels=1).astype(int)
     assert np.abs(shrunk - 127).max() <= 3
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
-def test_one_pixel_and_a_long_strip_are_fine(fit):
+def test_one_pixel_and_a_long_strip_are_resized(fit):
     assert (decoded(file_bytes(plain(size=(1, 1))), (8, 8), fit=fit) == [10, 20, 30]).all()
     assert decoded(file_bytes(plain(size=(1, 20000))), (8, 8), fit=fit).shape == (8, 8, 3)
 
 
-def test_a_large_jpeg_is_decoded_small():
+def test_a_large_jpeg_is_decoded_at_a_reduced_size_with_its_colour():
     data = file_bytes(plain(size=(1024, 512)), "JPEG")
     assert np.abs(decoded(data, (16, 16)).astype(int) - [10, 20, 30]).max() <= 3
 
 
-def test_no_more_pixels_are_decoded_at_once_than_there_is_room_for(monkeypatch):
-    room, most = Room(100), 0
+def test_pixels_decoded_at_once_stay_within_the_quota(monkeypatch):
+    quota, most = Quota(100), 0
 
     def counted(picture, *arguments):
         nonlocal most
-        most = max(most, room.used)
+        most = max(most, quota.used)
         return to_mode(picture, *arguments)
 
-    monkeypatch.setattr(decode_module, "_ROOM", room)
+    monkeypatch.setattr(decode_module, "PIXEL_QUOTA", quota)
     monkeypatch.setattr(decode_module, "to_mode", counted)
     small, giant = file_bytes(plain(size=(6, 6))), file_bytes(plain(size=(30, 30)))
-    with closing(in_order(decoded, [small, giant, small] * 10)) as found:
+    with closing(map_in_order(decoded, [small, giant, small] * 10)) as found:
         assert all(pixels[0, 0].tolist() == [10, 20, 30] for pixels in found)
-    assert (room.used, most) == (0, 100)
+    assert (quota.used, most) == (0, 100)
 
 
 def test_an_animation_gives_its_first_frame():
@@ -261,19 +264,19 @@ PNG = file_bytes(Image.effect_noise((64, 64), 50))
         (JPEG[:4], "not a PNG"),
     ],
 )
-def test_damage_has_a_reason(data, reason):
+def test_a_damaged_file_is_unreadable_with_a_reason(data, reason):
     with pytest.raises(UnreadableError, match=reason) as caught:
         decoded(data, channels=1)
     assert "0x" not in str(caught.value)
 
 
-def test_large_pictures_are_read_and_bombs_are_not(monkeypatch):
+def test_pictures_above_the_limit_of_pixels_are_refused(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     monkeypatch.setattr(decode_module, "LARGEST_PIXELS", 16)
     with quiet_pillow:
         assert decoded(file_bytes(plain(size=(4, 4)))).shape == (2, 2, 3)  # 16 pixels: Pillow only warns
         for width in (4, 5):  # and from 21 on it refuses them itself
-            with pytest.raises(UnreadableError, match=f"has {width * 5} pixels, and a picture may have 16"):
+            with pytest.raises(UnreadableError, match=f"has {width * 5} pixels, over the limit of 16"):
                 decoded(file_bytes(plain(size=(width, 5))))
 
 
@@ -284,12 +287,12 @@ def test_pillow_is_quiet_until_the_last_thread_has_left():
     def other():
         with quiet_pillow:
             inside.set()
-            leave.wait(5)
+            leave.wait()
 
-    thread = threading.Thread(target=other)
+    thread = threading.Thread(target=other, daemon=True)
     with quiet_pillow:
         thread.start()
-        inside.wait(5)
+        inside.wait()
     assert list(warnings.filters) != before
     leave.set()
     thread.join()

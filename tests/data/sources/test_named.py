@@ -1,4 +1,4 @@
-"""The two named data sets are found, fetched, or explained; no test uses the network."""
+"""Data sets known by name: digits and Fashion-MNIST, found or downloaded from a local server."""
 
 import hashlib
 import sys
@@ -38,7 +38,7 @@ def server(tmp_path, monkeypatch):
     thread.join()
 
 
-def test_digits(tmp_path):
+def test_digits_are_1797_grey_pictures_of_8_x_8(tmp_path):
     pytest.importorskip("sklearn")
     images = load("digits", cache=tmp_path)
     assert images.pixels.shape == (1797, 8, 8, 1)
@@ -55,7 +55,7 @@ def test_digits_need_scikit_learn(tmp_path, monkeypatch):
         load("digits", cache=tmp_path)
 
 
-def test_a_name_wins_over_a_folder_and_a_path_does_not(tmp_path, monkeypatch):
+def test_the_name_digits_wins_over_a_folder_of_that_name(tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
     monkeypatch.chdir(tmp_path)
     save_many(tmp_path / "digits", {"a.png": (1, 2, 3)})
@@ -64,7 +64,7 @@ def test_a_name_wins_over_a_folder_and_a_path_does_not(tmp_path, monkeypatch):
     assert len(load(tmp_path / "digits", cache=tmp_path / "cache")) == 1
 
 
-def test_clothes_are_found_where_debian_puts_them(tmp_path, monkeypatch):
+def test_fashion_mnist_is_found_in_debians_folder(tmp_path, monkeypatch):
     write_idx_gz(tmp_path / "debian" / named.FASHION_FILE, CLOTHES)
     monkeypatch.setattr(named, "FASHION_FOLDERS", (tmp_path / "debian",))
     images = load("fashion-mnist", cache=tmp_path / "cache")
@@ -72,7 +72,7 @@ def test_clothes_are_found_where_debian_puts_them(tmp_path, monkeypatch):
     assert images.source == "fashion-mnist"
 
 
-def test_clothes_are_downloaded_once(tmp_path, server):
+def test_fashion_mnist_is_downloaded_once(tmp_path, server):
     images = load("fashion-mnist", cache=tmp_path / "cache", progress=True)
     assert (images.pixels[..., 0] == CLOTHES).all()
     kept = [path.name for path in (tmp_path / "cache" / "fashion-mnist").iterdir()]
@@ -81,14 +81,14 @@ def test_clothes_are_downloaded_once(tmp_path, server):
     assert summarize("fashion-mnist", cache=tmp_path / "cache").count == 3
 
 
-def test_a_damaged_download_is_refused(tmp_path, server):
+def test_a_damaged_download_is_refused_and_removed(tmp_path, server):
     server.write_bytes(server.read_bytes()[:-1])
     with pytest.raises(UnnoiseError, match="MD5"):
         load("fashion-mnist", cache=tmp_path / "cache")
     assert list((tmp_path / "cache" / "fashion-mnist").iterdir()) == []
 
 
-def test_without_a_network_the_way_is_shown(tmp_path, server):
+def test_a_failed_download_tells_how_to_install(tmp_path, server):
     server.unlink()
     with pytest.raises(UnnoiseError, match=r"404.*apt install dataset-fashion-mnist.*put train-images"):
         load("fashion-mnist", cache=tmp_path / "cache")

@@ -1,1 +1,1 @@
-"""Decoding: from the bytes of a picture file to one array of pixels."""
+"""Decoding: picture files and array files (.npy, .npz, IDX) to uint8 arrays."""

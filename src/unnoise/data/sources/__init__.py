@@ -1,1 +1,65 @@
-"""Sources of pictures: folders, zip files, arrays of numbers, and data sets known by name."""
+"""Sources of pictures: folders, zip files, array files, and data sets known by name."""
+
+from pathlib import Path
+
+from unnoise.data.sources.array_source import array_file_source
+from unnoise.data.sources.listing import SUFFIXES, FolderListing, ZipListing
+from unnoise.data.sources.named import DIGITS, FASHION, digits, fashion_mnist
+from unnoise.data.sources.picture_files import FileSource
+from unnoise.data.sources.source import Source
+from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.pickles import PICKLE_SUFFIXES, PICKLES_REFUSED, pickle_kind
+
+__all__ = ["Source", "find_source"]
+
+_IDX_MARK = "-images-idx3-ubyte"
+_ARRAY_SUFFIXES = frozenset({".npy", ".npz", ".idx", ".gz"})
+
+
+def find_source(source: str | Path, cache: Path, *, progress: bool = False) -> Source:
+    """Opens a folder, .zip, array file or data set known by name; raises UnnoiseError for anything else.
+
+    The strings `digits` and `fashion-mnist` win over folders of that name, which `./digits` reaches; a
+    `Path` is always a path. `cache` is the folder that `fashion-mnist` may be downloaded into.
+    """
+    if source == DIGITS:
+        return digits()
+    if source == FASHION:
+        return fashion_mnist(cache, progress=progress)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _folder(str(source), path)
+    if not path.exists():
+        raise _not_a_source(str(source), "there is no such file or folder", "Check the spelling")
+    return _file(str(source), path)
+
+
+def _folder(source: str, path: Path) -> Source:
+    listing = FolderListing(path)
+    idx = sorted(name for name in listing.other_names if _IDX_MARK in name.rpartition("/")[2])
+    if listing.entries or not idx:
+        return FileSource(source, listing)
+    training = [name for name in idx if name.rpartition("/")[2].startswith("train")]
+    return array_file_source(source, path / (training or idx)[0])
+
+
+def _file(source: str, path: Path) -> Source:
+    if not path.is_file():
+        # Reading a pipe may never end.
+        raise _not_a_source(source, "it is a pipe or a device", "Save the pictures to a file first")
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        return FileSource(source, ZipListing(path))
+    if suffix in _ARRAY_SUFFIXES or "ubyte" in path.name:
+        return array_file_source(source, path)
+    if suffix in SUFFIXES:
+        remedy = "Put it into a folder together with others, and name the folder"
+        raise _not_a_source(source, "it is a single picture", remedy)
+    if suffix in PICKLE_SUFFIXES or pickle_kind(path):
+        raise _not_a_source(source, PICKLES_REFUSED, "Save pictures as .png, or an array as .npy")
+    kinds = f"a folder or .zip of pictures, a .npy, .npz or IDX file, '{DIGITS}' or '{FASHION}'"
+    raise _not_a_source(source, "it is a file of another kind", f"Name {kinds}")
+
+
+def _not_a_source(source: str, reason: str, remedy: str) -> UnnoiseError:
+    return UnnoiseError(f"Cannot read pictures from {source!r}: {reason}. {remedy}.")

@@ -1,4 +1,4 @@
-"""A folder or a zip is a sorted list of names, each with its bytes."""
+"""Listings of picture files: sorted names in a folder or zip, and the bytes behind them."""
 
 import os
 import stat
@@ -11,16 +11,15 @@ from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from unnoise.data.sources.unpack_limits import LARGE_PICTURE, require_sane_member
+from unnoise.data.limits import LARGE_PICTURE, LARGEST_FILE, require_plausible_member
 from unnoise.utils.errors import UnnoiseError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-LARGEST_FILE = 512 * 2**20
 _MISSING = -1
 
 
 class Entry(NamedTuple):
-    """One file: its name below the folder with forward slashes, its bytes, its time of change in ns."""
+    """A picture file: its name below the folder with forward slashes, its bytes, its time of change in ns."""
 
     name: str
     size: int
@@ -28,12 +27,12 @@ class Entry(NamedTuple):
 
 
 def suffix_of(name: str) -> str:
-    """The suffix in lower case with its dot, or an empty string; of the last part of the name alone."""
+    """The suffix of a file name in lower case with its dot, or an empty string."""
     return os.path.splitext(name)[1].lower()  # noqa: PTH122 - a Path for each of 100,000 names is slow
 
 
 def read_bytes(listing: "Listing", entry: Entry) -> bytes:
-    """Reads one file whole; raises OSError where it is larger than 512 MB."""
+    """Reads one file whole; raises OSError if it is larger than 512 MB."""
     with listing.open(entry) as file:
         return file.read(LARGEST_FILE)
 
@@ -41,7 +40,7 @@ def read_bytes(listing: "Listing", entry: Entry) -> bytes:
 def _require_size(entry: Entry) -> None:
     if entry.size > LARGEST_FILE:
         raise OSError(
-            f"it has {entry.size / 2**20:,.0f} MB, and a file may have {LARGEST_FILE / 2**20:,.0f}: "
+            f"it has {entry.size / 2**20:,.0f} MB, over the limit of {LARGEST_FILE / 2**20:,.0f} MB: "
             f"make it smaller, or leave it out"
         )
 
@@ -57,7 +56,7 @@ def _digest(lines: list[str]) -> bytes:
 
 @dataclass
 class FolderListing:
-    """All pictures below a folder; every folder is visited once, so links that lead back up do no harm."""
+    """The pictures below a folder at any depth; each folder is visited once, whatever links lead to it."""
 
     folder: Path
     entries: list[Entry] = field(default_factory=list)
@@ -68,15 +67,15 @@ class FolderListing:
         seen: set[tuple[int, int]] = set()
         folders, links = [""], list[str]()
         while folders or links:
-            # Links come last and sorted, so that a folder is known by its own name wherever it has one.
+            # Links come last and sorted, so that a folder is listed under its own name if it has one.
             links.sort(reverse=True)
             below = folders.pop() if folders else links.pop()
             try:
                 self._visit(below, seen, folders, links)
             except OSError as error:
                 raise UnnoiseError(
-                    f"Every folder of pictures must be readable, but {str(self.folder / below)!r} is not "
-                    f"({error.strerror}): change its permissions, or move it elsewhere."
+                    f"Cannot read the folder {str(self.folder / below)!r}: {error.strerror}. Change its "
+                    f"permissions, or move it elsewhere."
                 ) from error
         self.entries.sort()
 
@@ -89,7 +88,7 @@ class FolderListing:
         with os.scandir(path) as entries:
             items = list(entries)
             if {"config.json", "training"} <= {item.name for item in items}:
-                return  # a run: its sample sheets are no pictures to learn from
+                return  # a run: its sample sheets are no training data
             for item in items:
                 if _hidden(item.name):
                     continue
@@ -103,7 +102,7 @@ class FolderListing:
                     self.other_names.append(name)
 
     def identity(self, *, dated: bool) -> bytes:
-        """Relative names and sizes; dated: the folder's place and the times of change as well."""
+        """A hash of the relative names and sizes; dated: also of the folder's path and the times of change."""
         if not dated:
             return _digest(["files", *(f"{name}\0{size}" for name, size, _ in self.entries)])
         place = str(self.folder.resolve())
@@ -114,7 +113,7 @@ class FolderListing:
     def open(self, entry: Entry) -> BytesIO | BufferedReader:
         """Opens one file of the folder."""
         if entry.size == _MISSING:
-            raise OSError("a link that leads nowhere, or no ordinary file")
+            raise OSError("a broken link, or not a regular file")
         _require_size(entry)
         return (self.folder / entry.name).open("rb")
 
@@ -140,7 +139,7 @@ def _entry(name: str, item: "os.DirEntry[str]") -> Entry:
 
 
 class ZipListing:
-    """All pictures in a zip file, read in memory: a member's name is never used as a path."""
+    """The pictures in a zip file, unpacked in memory: a member's name is never used as a path."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -148,13 +147,13 @@ class ZipListing:
 
     @cached_property
     def _archive(self) -> zipfile.ZipFile:
-        # Opened late: where the cache knows the file already, its directory need not be read.
+        # Opened late: if the cache knows the file, its directory need not be read.
         try:
             return zipfile.ZipFile(self.path)
         except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
             raise UnnoiseError(
-                f"A .zip of pictures must be a whole zip file, but {str(self.path)!r} cannot be read "
-                f"({error}): copy it or zip the pictures again."
+                f"Cannot read the zip file {str(self.path)!r}: {error}. Copy it again, or zip the pictures "
+                f"again."
             ) from error
 
     @cached_property
@@ -176,7 +175,7 @@ class ZipListing:
         return [Entry(name, member.file_size, 0) for name, member in sorted(self._members.items())]
 
     def identity(self, *, dated: bool) -> bytes:
-        """Names, sizes and checksums of the members; dated: place, size and time of the zip file instead."""
+        """A hash of the members' names, sizes and checksums; dated: of the zip's path, size and time."""
         if dated:
             status = self.path.stat()
             return _digest(["zip", str(self.path.resolve()), f"{status.st_size}\0{status.st_mtime_ns}"])
@@ -184,10 +183,10 @@ class ZipListing:
         return _digest(["zip", *(f"{name}\0{member.file_size}\0{member.CRC}" for name, member in members)])
 
     def open(self, entry: Entry) -> BytesIO | BufferedReader:
-        """Opens one member, unpacked in memory: no more than it says of itself."""
+        """Unpacks one member in memory, up to the size that the zip states."""
         _require_size(entry)
         info = self._members[entry.name]
-        require_sane_member(info, LARGE_PICTURE)
+        require_plausible_member(info, LARGE_PICTURE)
         with self._archive.open(info) as member:
             return BytesIO(member.read(entry.size))
 
@@ -198,4 +197,4 @@ class ZipListing:
 
 
 Listing: TypeAlias = FolderListing | ZipListing
-"""Names in a fixed order (`entries`), and a way to the bytes behind them (`open`)."""
+"""The picture files of a source: `entries` in a fixed order, and `open` to read one."""

@@ -1,4 +1,4 @@
-"""A source is a folder, a zip or a name, and whatever is wrong with it is said in one sentence."""
+"""Folders and zips as sources: order, skipped files, limits, summaries, and errors."""
 
 import os
 import subprocess
@@ -81,7 +81,7 @@ def test_links_are_followed_once(tmp_path):
     assert [one.name for one in images.skipped] == ["broken.png", "pipe.png"]
 
 
-def test_an_unreadable_folder_is_named(tmp_path, monkeypatch):
+def test_an_unreadable_folder_is_an_error_with_the_reason(tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied")
 
@@ -91,7 +91,7 @@ def test_an_unreadable_folder_is_named(tmp_path, monkeypatch):
         load(tmp_path)
 
 
-def test_a_damaged_file_costs_only_itself(tmp_path):
+def test_damaged_files_are_skipped_and_the_others_read(tmp_path):
     save_many(tmp_path, {"a.png": RED, "d.png": BLUE})
     (tmp_path / "b.png").write_bytes(b"")
     (tmp_path / "c.png").write_text("text")
@@ -107,20 +107,20 @@ def test_only_damaged_files_are_an_error_with_reasons(tmp_path, cache):
     for name in "abcd":
         (tmp_path / f"{name}.png").write_text("text")
     for size in (None, (8, 8)):
-        with pytest.raises(UnnoiseError, match=r"4 image files were.*a\.png: not a PNG.*c\.png") as caught:
+        with pytest.raises(UnnoiseError, match=r"the 4 image files.*a\.png: not a PNG.*c\.png") as caught:
             load(tmp_path, size=size, channels=3)
         assert "d.png" not in str(caught.value)
     assert not list(cache.rglob("*.npy"))
     assert not list(cache.rglob("tmp-*"))
 
 
-def test_bombs_are_skipped_and_large_pictures_read(tmp_path, monkeypatch):
+def test_pictures_above_the_limit_of_pixels_are_skipped(tmp_path, monkeypatch):
     save_many(tmp_path, {"large.png": RED})
     save_many(tmp_path, {"bomb.png": RED}, size=(50, 50))
     monkeypatch.setattr(decode, "LARGEST_PIXELS", 20)
     images = load(tmp_path, size=(4, 4))
     assert colours(images) == [RED]
-    assert "it has 2,500 pixels, and a picture may have 20" in images.skipped[0].reason
+    assert "it has 2,500 pixels, over the limit of 20" in images.skipped[0].reason
 
 
 def test_a_file_that_is_too_large_is_skipped(tmp_path, monkeypatch):
@@ -130,7 +130,7 @@ def test_a_file_that_is_too_large_is_skipped(tmp_path, monkeypatch):
     assert "MB" in load(tmp_path, size=(4, 4)).skipped[0].reason
 
 
-def test_a_name_that_is_no_text_still_prints(tmp_path):
+def test_a_file_name_of_invalid_bytes_is_escaped(tmp_path):
     save_many(tmp_path, {"a.png": RED})
     try:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")).write_bytes(b"")
@@ -141,7 +141,7 @@ def test_a_name_that_is_no_text_still_prints(tmp_path):
 
 
 @pytest.mark.parametrize("content", [{}, {"a.txt": b"text", "README": b"text"}])
-def test_a_folder_without_pictures_says_what_it_holds(tmp_path, content):
+def test_a_folder_without_pictures_is_an_error_that_lists_its_files(tmp_path, content):
     for name, data in content.items():
         (tmp_path / name).write_bytes(data)
     with pytest.raises(UnnoiseError, match=r"1 \.txt" if content else "no files"):
@@ -197,18 +197,18 @@ def test_a_zip_bomb_and_a_damaged_member_are_skipped(tmp_path, monkeypatch):
         assert [one.name for one in load(path, size=size).skipped] == ["b.png"]
 
 
-def test_what_is_no_zip_is_refused(tmp_path):
+def test_a_damaged_or_empty_zip_is_refused(tmp_path):
     path = tmp_path / "x.zip"
     path.write_text("no zip")
-    with pytest.raises(UnnoiseError, match="whole zip file"):
+    with pytest.raises(UnnoiseError, match="Cannot read the zip file"):
         load(path)
     with pytest.raises(UnnoiseError, match="holds no files"):
         load(zipped(tmp_path / "empty.zip", {}))
 
 
-def test_a_single_picture_and_unknown_things_are_refused(tmp_path):
+def test_single_pictures_missing_files_and_other_kinds_are_refused(tmp_path):
     save_many(tmp_path, {"a.png": RED})
-    with pytest.raises(UnnoiseError, match="single one"):
+    with pytest.raises(UnnoiseError, match="single picture"):
         load(tmp_path / "a.png")
     with pytest.raises(UnnoiseError, match="no such file"):
         load("no-such-thing")
@@ -219,14 +219,14 @@ def test_a_single_picture_and_unknown_things_are_refused(tmp_path):
 
 @pytest.mark.parametrize("size", [(0, 8), (8, -1), (4097, 8)])
 def test_impossible_sizes_are_refused(tmp_path, size):
-    with pytest.raises(UnnoiseError, match="size must be"):
+    with pytest.raises(UnnoiseError, match="size of pictures is"):
         load(tmp_path, size=size)
 
 
 def test_impossible_channels_and_colours_are_refused(tmp_path):
     save_many(tmp_path, {"a.png": RED})
     for channels in (0, 5):
-        with pytest.raises(UnnoiseError, match="channels must be"):
+        with pytest.raises(UnnoiseError, match=f"cannot have {channels} channels"):
             load(tmp_path, channels=channels)
     with pytest.raises(UnnoiseError, match="background"):
         load(tmp_path, background=(0, 0, 256))
@@ -235,7 +235,7 @@ def test_impossible_channels_and_colours_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("sizes", "expected"), [([(4, 6)] * 2, (6, 4)), ([(4, 6), (6, 4)], (64, 64)), ([(200, 200)], (64, 64))]
 )
-def test_the_size_follows_the_pictures(tmp_path, sizes, expected):
+def test_the_default_size_is_that_of_the_pictures_or_64(tmp_path, sizes, expected):
     for number, size in enumerate(sizes):
         save_many(tmp_path, {f"{number}.png": RED}, size=size)
     images = load(tmp_path)
@@ -246,13 +246,13 @@ def test_the_size_follows_the_pictures(tmp_path, sizes, expected):
     ("modes", "expected"),
     [(["L", "1"], 1), (["LA", "I;16"], 1), (["L", "RGB"], 3), (["P"], 3), (["RGBA"], 3)],
 )
-def test_the_channels_follow_the_pictures(tmp_path, modes, expected):
+def test_the_default_channels_are_1_if_all_are_grey_else_3(tmp_path, modes, expected):
     for number, mode in enumerate(modes):
         Image.new(mode, (4, 4)).save(tmp_path / f"{number}.png")
     assert load(tmp_path).channels == expected == summarize(tmp_path).proposed_channels
 
 
-def test_a_summary_reads_headers(tmp_path):
+def test_a_summary_counts_formats_modes_and_sizes(tmp_path):
     for name, size in {"a.png": (2, 2), "b.png": (30, 40), "c.JPG": (300, 200)}.items():
         plain(size=size).save(tmp_path / name)
     exif = Image.Exif()
@@ -269,7 +269,7 @@ def test_a_summary_reads_headers(tmp_path):
     assert (summary.smallest, summary.median, summary.largest) == ((2, 2), (200, 300), (300, 201))
 
 
-def test_import_is_light():
+def test_importing_data_does_not_import_scikit_learn():
     code = "import sys, unnoise.data; sys.exit('sklearn' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0

@@ -1,4 +1,4 @@
-"""Batches are gathered once, into a file or into memory, and hashed on the way."""
+"""Decoding of a whole source into a file or into memory, with its fingerprint and moments."""
 
 import os
 from collections.abc import Callable
@@ -11,16 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unnoise.data.cache.mapping import chunks
-from unnoise.data.cache.moments import Moments, moments
-from unnoise.data.cache.parallel import bar
-from unnoise.data.image_set import ImageSet, Skipped
-from unnoise.data.settings import Settings
-from unnoise.data.sources.origin import Batch, Origin
-from unnoise.data.summary import nothing_readable
+from unnoise.data.decoding.conversion import DecodeSettings
+from unnoise.data.image_set import ImageSet, Moments, Skipped, chunks, moments
+from unnoise.data.parallel import progress_bar
+from unnoise.data.sources import Source
+from unnoise.data.sources.source import DecodedBatch, nothing_readable
 
 _HASH_BYTES = 16
-_AT_ONCE = 1024
+_HASHED_AT_ONCE = 1024
 
 
 class Fingerprint:
@@ -31,7 +29,7 @@ class Fingerprint:
         self._begun = False
 
     def add(self, pixels: NDArray[np.uint8]) -> None:
-        """Takes in the next pictures."""
+        """Adds the next pictures."""
         if not self._begun:
             self._hash.update(str(tuple(pixels.shape[1:])).encode())
             self._begun = True
@@ -43,7 +41,7 @@ class Fingerprint:
 
 
 class Tally:
-    """What has gone by: how many pictures, which were skipped, and the hashes of files and pixels."""
+    """Running totals over decoded batches: pictures, skipped files, hashes of files and pixels, moments."""
 
     def __init__(self) -> None:
         self.seen = 0
@@ -59,11 +57,11 @@ class Tally:
         """A hash of the bytes of all files in order."""
         return self._files.hexdigest()
 
-    def add(self, batch: Batch) -> None:
-        """Counts one batch."""
+    def add(self, batch: DecodedBatch) -> None:
+        """Adds one batch."""
         self.seen += batch.seen
         self._files.update(batch.digest)
-        # A file that could not be read now, for want of permission say, may be readable next time.
+        # A file that could not be read now, for lack of permission say, may be readable next time.
         self.every_file_read &= batch.digest != b""
         if batch.skipped is not None:
             self.skipped.append(batch.skipped)
@@ -74,15 +72,15 @@ class Tally:
 
     @property
     def moments(self) -> Moments:
-        """The sums of all pictures in order."""
+        """The moments of all pictures in order."""
         return np.concatenate(self._moments)
 
 
-def settle(origin: Origin, settings: Settings, *, progress: bool) -> Settings:
-    """Fills in the size and the channels that were left to the pictures."""
+def settle(source: Source, settings: DecodeSettings, *, progress: bool) -> DecodeSettings:
+    """The settings with the size and channels filled in that were left to the pictures."""
     if settings.size is not None and settings.channels is not None:
         return settings
-    summary = origin.summarize(progress=progress)
+    summary = source.summarize(progress=progress)
     return replace(
         settings,
         size=settings.size or summary.proposed_size,
@@ -90,40 +88,46 @@ def settle(origin: Origin, settings: Settings, *, progress: bool) -> Settings:
     )
 
 
-def gather(
-    origin: Origin, settings: Settings | None, write: Callable[[NDArray[np.uint8]], object], *, progress: bool
+def decode_all(
+    source: Source,
+    settings: DecodeSettings | None,
+    write: Callable[[NDArray[np.uint8]], object],
+    *,
+    progress: bool,
 ) -> Tally:
-    """Hands all pictures to `write` in order; with no settings the files are only hashed."""
+    """Decodes all pictures and passes them to `write` in order; without settings the files are only hashed."""
     tally = Tally()
-    shown, advance = bar("Reading pictures" if settings else "Checking pictures", origin.total(), show=progress)
-    with shown, closing(origin.batches(settings)) as batches:
+    shown, advance = progress_bar(
+        "Reading pictures" if settings else "Checking pictures", source.total(), show=progress
+    )
+    with shown, closing(source.batches(settings)) as batches:
         for batch in batches:
             tally.add(batch)
             if batch.pixels is not None:
                 write(batch.pixels)
             advance(batch.seen)
     if settings is not None and tally.count == 0:
-        raise nothing_readable(origin.source, tally.seen, tally.skipped)
+        raise nothing_readable(source.name, tally.seen, tally.skipped)
     return tally
 
 
-def gather_in_memory(origin: Origin, settings: Settings, *, progress: bool) -> ImageSet:
-    """Decodes everything into memory, for want of a place on disk."""
+def decode_into_memory(source: Source, settings: DecodeSettings, *, progress: bool) -> ImageSet:
+    """Decodes all pictures into memory, where no file can be written."""
     kept: list[NDArray[np.uint8]] = []
-    tally = gather(origin, settings, kept.append, progress=progress)
-    return ImageSet(np.concatenate(kept), origin.source, tally.fingerprint.text(), tuple(tally.skipped))
+    tally = decode_all(source, settings, kept.append, progress=progress)
+    return ImageSet(np.concatenate(kept), source.name, tally.fingerprint.text(), tuple(tally.skipped))
 
 
-def gather_in_file(path: Path, origin: Origin, settings: Settings, *, progress: bool) -> Tally:
-    """Decodes everything into the .npy file `path`, a picture at a time, and flushes it to the disk."""
+def decode_into_file(path: Path, source: Source, settings: DecodeSettings, *, progress: bool) -> Tally:
+    """Decodes all pictures into the .npy file `path`, a batch at a time, and flushes it to the disk."""
     with path.open("wb") as file:
-        header = _npy_header(origin.total(), settings)
+        header = _npy_header(source.total(), settings)
         file.write(header)
 
         def write(pixels: NDArray[np.uint8]) -> None:
             file.write(np.ascontiguousarray(pixels).data)
 
-        tally = gather(origin, settings, write, progress=progress)
+        tally = decode_all(source, settings, write, progress=progress)
         final = _npy_header(tally.count, settings)
         # numpy leaves room in the header for the first dimension to grow, so both are of one length.
         assert len(final) == len(header)
@@ -135,14 +139,14 @@ def gather_in_file(path: Path, origin: Origin, settings: Settings, *, progress: 
 
 
 def fingerprint_of(pixels: NDArray[np.uint8]) -> str:
-    """The fingerprint of an array that lies ready, (N, H, W, C)."""
+    """The fingerprint of an array of pictures, (N, H, W, C)."""
     fingerprint = Fingerprint()
-    for some in chunks(pixels, _AT_ONCE):
+    for some in chunks(pixels, _HASHED_AT_ONCE):
         fingerprint.add(some)
     return fingerprint.text()
 
 
-def _npy_header(count: int, settings: Settings) -> bytes:
+def _npy_header(count: int, settings: DecodeSettings) -> bytes:
     shape = (count, *settings.known_size(), settings.known_channels())
     header = BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})

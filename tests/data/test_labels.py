@@ -1,4 +1,4 @@
-"""The label of every picture is known from the source or from a file, and no skipped file shifts it."""
+"""Class labels from folders, arrays, IDX files and CSV files; skipped files shift none of them."""
 
 import zipfile
 
@@ -7,7 +7,7 @@ import pytest
 
 from helpers.data_files import file_bytes, idx_bytes, plain, save_many, write_idx_gz
 from unnoise.data import load, summarize
-from unnoise.data.labels.classes import of_folders, of_names, of_values
+from unnoise.data.labels import labels_from_folders, labels_from_names, labels_from_values
 from unnoise.data.sources import named
 from unnoise.utils.errors import UnnoiseError
 
@@ -36,25 +36,25 @@ def shades(folder, names):
 
 
 def test_classes_are_in_natural_order():
-    found = of_names(["class10", "class9", "Class2", "b", "class9", "10", "9", "x007", "x7"])
+    found = labels_from_names(["class10", "class9", "Class2", "b", "class9", "10", "9", "x007", "x7"])
     assert found.names == ("9", "10", "b", "Class2", "class9", "class10", "x007", "x7")
     assert found.labels.dtype == np.int64
     assert found.labels.tolist() == [5, 4, 3, 2, 4, 1, 0, 6, 7]
-    assert of_names(["1" * 5000, "2", "٣", "²"]).names[0] == "2"  # no number is too long
+    assert labels_from_names(["1" * 5000, "2", "٣", "²"]).names[0] == "2"  # no number is too long
 
 
-def test_values_become_classes():
-    found = of_values(np.array([[30], [10], [30]], np.uint8), "it")
+def test_whole_numbers_and_text_become_classes_and_other_arrays_are_refused():
+    found = labels_from_values(np.array([[30], [10], [30]], np.uint8), "it")
     assert (found.labels.tolist(), found.names) == ([1, 0, 1], ("10", "30"))
-    assert of_values(np.array(["b", "a"]), "it").names == ("a", "b")
-    assert of_values(np.array([2, 0]), "it", ("x", "y", "z"))[0].tolist() == [2, 0]
-    with pytest.raises(UnnoiseError, match="from 0 upwards, but it holds -1 at place 2"):
-        of_values(np.array([0, 1, -1]), "it")
-    with pytest.raises(UnnoiseError, match="from 0 to 2, but it holds 3 at place 1"):
-        of_values(np.array([0, 3], np.uint8), "it", ("x", "y", "z"))
+    assert labels_from_values(np.array(["b", "a"]), "it").names == ("a", "b")
+    assert labels_from_values(np.array([2, 0]), "it", ("x", "y", "z"))[0].tolist() == [2, 0]
+    with pytest.raises(UnnoiseError, match="from 0 upwards, but it holds -1 at index 2"):
+        labels_from_values(np.array([0, 1, -1]), "it")
+    with pytest.raises(UnnoiseError, match="from 0 to 2, but it holds 3 at index 1"):
+        labels_from_values(np.array([0, 3], np.uint8), "it", ("x", "y", "z"))
     for values in (np.array([0.5]), np.zeros((2, 2), int), np.array([True])):
         with pytest.raises(UnnoiseError, match="one list of whole numbers from 0 or of text"):
-            of_values(values, "it")
+            labels_from_values(values, "it")
 
 
 # --- folders and zips ----------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def test_folders_are_classes_at_any_depth(tmp_path):
 def test_a_folder_around_all_classes_is_looked_through(tmp_path):
     shades(tmp_path, ["pets/all/cats/1.png", "pets/all/dogs/1.png"])
     assert load(tmp_path, labels=True).class_names == ("cats", "dogs")
-    assert of_folders(["p/cats/x/1.png", "p/dogs/1.png"], "").names == ("cats", "dogs")
+    assert labels_from_folders(["p/cats/x/1.png", "p/dogs/1.png"], "").names == ("cats", "dogs")
 
 
 @pytest.mark.parametrize("when", ["first", "from the cache", "in memory"])
@@ -89,7 +89,7 @@ def test_files_that_are_skipped_shift_no_label(tmp_path, cache, when):
     if when == "in memory":
         cache.rmdir()
         cache.write_text("no folder")
-        with pytest.warns(UserWarning, match="cannot be written"):
+        with pytest.warns(UserWarning, match="Cannot write the cache"):
             images = load(folder, labels=True)
     else:
         images = load(folder, labels=True)
@@ -122,8 +122,11 @@ def test_a_zip_is_labelled_as_its_folder(tmp_path):
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
-        (["1.png", "2.png"], "the picture '1.png' lies in none: put each class into a folder"),
-        (["cats/1.png", "dogs/1.png", "top.png"], "the picture 'top.png' lies in none"),
+        (
+            ["1.png", "2.png"],
+            "'1.png' of .* lies in no folder of a class. Put each class into a folder",
+        ),
+        (["cats/1.png", "dogs/1.png", "top.png"], "The picture 'top.png' of .* lies in no folder of a class"),
         (["cats/1.png", "cats/2.png"], "at least two classes, but all pictures of .* are 'cats'"),
     ],
 )
@@ -145,9 +148,9 @@ def test_renamed_folders_are_other_classes_of_the_same_pictures(tmp_path):
     assert second.label_fingerprint != first.label_fingerprint
 
 
-def test_a_hundred_thousand_names():
+def test_a_hundred_thousand_names_are_labelled_by_folder():
     names = [f"all/class{k % 1000}/{k}.png" for k in range(100_000)]
-    found = of_folders(names, "")
+    found = labels_from_folders(names, "")
     assert found.names[:3] == ("class0", "class1", "class2")
     assert (found.labels == np.arange(100_000) % 1000).all()
 
@@ -185,12 +188,12 @@ def test_labels_of_an_idx_file_that_was_named(tmp_path):
         (idx_bytes(NUMBERS), "it holds pictures"),
         (b"\0\0\x0d\x01\0\0\0\x03", "it begins with 00000d01, not with 00000801"),
         (b"", "it begins with nothing"),
-        (idx_bytes(np.array([0, 1, 1], np.uint8))[:-1], "promise 3 bytes, and it holds only 2"),
-        (idx_bytes(np.array([0, 1], np.uint8)), "has 3 pictures and 2 labels"),
+        (idx_bytes(np.array([0, 1, 1], np.uint8))[:-1], "need 3 bytes, but it holds only 2"),
+        (idx_bytes(np.array([0, 1], np.uint8)), "has 3 pictures but 2 labels"),
         (idx_bytes(np.array([5, 5, 5], np.uint8)), "at least two classes"),
     ],
 )
-def test_a_bad_file_of_labels_is_one_sentence(tmp_path, content, sentence):
+def test_a_bad_idx_file_of_labels_is_refused_with_the_reason(tmp_path, content, sentence):
     path = tmp_path / "it-images.idx"
     path.write_bytes(idx_bytes(NUMBERS))
     (tmp_path / "it-labels.idx").write_bytes(content)
@@ -218,17 +221,17 @@ def test_arrays_without_labels_say_how_to_get_them(tmp_path):
     (tmp_path / "alone-images.idx").write_bytes(idx_bytes(NUMBERS))
     (tmp_path / "nameless.idx").write_bytes(idx_bytes(NUMBERS))
     for name in ("x.npy", "x.npz"):
-        with pytest.raises(UnnoiseError, match=r"has none of its own: .*np\.savez\(path, images=.*labels="):
+        with pytest.raises(UnnoiseError, match=r"has none\. .*np\.savez\(path, images=.*labels="):
             load(tmp_path / name, labels=True)
     for name in ("alone-images.idx", "nameless.idx"):
-        with pytest.raises(UnnoiseError, match=r"has none of its own: name the IDX file of its labels"):
+        with pytest.raises(UnnoiseError, match=r"has none\. Name the IDX file of its labels"):
             load(tmp_path / name, labels=True)
     with pytest.raises(UnnoiseError, match="plain numbers"):
         load(tmp_path / "objects.npz", labels=True)
     assert load(tmp_path / "objects.npz").labels is None
 
 
-def test_digits_are_their_own_names():
+def test_the_classes_of_the_digits_are_their_names():
     datasets = pytest.importorskip("sklearn.datasets")
     images = load("digits", labels=True)
     assert images.class_names == tuple("0123456789")
@@ -236,7 +239,7 @@ def test_digits_are_their_own_names():
     assert list(summarize("digits").classes.values()) == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
 
 
-def test_clothes_have_the_names_of_their_authors(tmp_path, monkeypatch):
+def test_fashion_mnist_has_named_classes_and_downloads_labels_only_when_asked(tmp_path, monkeypatch):
     debian, fetched = tmp_path / "debian", []
     write_idx_gz(debian / named.FASHION_FILE, NUMBERS)
     monkeypatch.setattr(named, "FASHION_FOLDERS", (debian,))
@@ -245,7 +248,7 @@ def test_clothes_have_the_names_of_their_authors(tmp_path, monkeypatch):
         fetched.append((url, md5))
         return write_idx_gz(target, np.array([9, 0, 5], np.uint8))
 
-    monkeypatch.setattr(named, "_download", download)
+    monkeypatch.setattr(named, "download", download)
     assert summarize("fashion-mnist").classes == {}
     assert load("fashion-mnist").labels is None
     assert not fetched  # labels that nobody asked for are not downloaded
@@ -256,7 +259,7 @@ def test_clothes_have_the_names_of_their_authors(tmp_path, monkeypatch):
     assert fetched == [(named.FASHION_URL + "train-labels-idx1-ubyte.gz", named.FASHION_LABELS_MD5)]
     assert sum(summarize("fashion-mnist").classes.values()) == 3
     write_idx_gz(debian / named.FASHION_LABELS_FILE, np.array([10, 0, 5], np.uint8))
-    with pytest.raises(UnnoiseError, match=r"from 0 to 9, but .* holds 10 at place 0"):
+    with pytest.raises(UnnoiseError, match=r"from 0 to 9, but .* holds 10 at index 0"):
         load("fashion-mnist", labels=True)
 
 
@@ -316,21 +319,21 @@ def test_a_csv_may_list_files_that_are_skipped_or_leave_them_out(tmp_path, flat)
         ("", "it is empty"),
         ("\n,\n", "it is empty"),
         ("file,class\n", "nothing but a header"),
-        ("file,colour\na.png,x\n", "none of its columns file, colour is one.*: call it class or label"),
-        ("id,class\na.png,x\n", "none of its columns id, class is one.*: call it file or"),
+        ("file,colour\na.png,x\n", "it has no column of classes, only file, colour. Call it class or label"),
+        ("id,class\na.png,x\n", "it has no column of files, only id, class. Call it file or"),
         ("a.png\nb.png\n", r"entry 1 \('a.png'\) is too short"),
-        ("a.png,x\nb.png,y\n", "it leaves out 1 of .*, the first is 'sub/c.png'.: add a line for each"),
+        ("a.png,x\nb.png,y\n", "it leaves out 1 of .*, the first is 'sub/c.png'. Add a line for each"),
         ("a.png,x\n", "it leaves out 2 of .*, the first is 'b.png'"),
         ("a.png,x\nb.png,y\nsub/c.png,x\nd.png,x\n", "it lists 1 that .* does not hold, the first is 'd.png'"),
-        ("id,breed\na.png,x\n", "the first is 'id'.*under a header file,class or none"),
+        ("id,breed\na.png,x\n", "the first is 'id'.*a header, if any, is file,class"),
         ("a.png,x\na.png,y\n", "'a.png' is both 'x' and 'y'"),
-        ("a.png,x\nb.png,\n", r"entry 2 \('b.png'\) has none"),
+        ("a.png,x\nb.png,\n", r"entry 2 \('b.png'\) has no class"),
         ("a.png,x\nb.png,x\nsub/c.png,x\n", "at least two classes"),
         ("a.png,\udcff", "cannot be read"),
         (f"a.png,{'x' * 200_000}", "cannot be read"),
     ],
 )
-def test_a_bad_csv_is_one_sentence(tmp_path, flat, text, sentence):
+def test_a_bad_csv_is_refused_in_one_line_with_the_reason(tmp_path, flat, text, sentence):
     path = tmp_path / "labels.csv"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(UnnoiseError, match=sentence) as caught:
@@ -338,14 +341,14 @@ def test_a_bad_csv_is_one_sentence(tmp_path, flat, text, sentence):
     assert "\n" not in str(caught.value)
 
 
-def test_each_kind_of_source_has_its_kind_of_labels(tmp_path, flat):
+def test_files_take_labels_from_a_csv_and_arrays_from_an_idx_file(tmp_path, flat):
     (tmp_path / "labels.idx").write_bytes(idx_bytes(np.array([0, 1, 0], np.uint8)))
     np.save(tmp_path / "x.npy", NUMBERS)
-    with pytest.raises(UnnoiseError, match=r"by name, in a \.csv.*name a file of the first kind"):
+    with pytest.raises(UnnoiseError, match=r"Picture files take their labels from a \.csv, but"):
         load(flat, labels=tmp_path / "labels.idx")
-    with pytest.raises(UnnoiseError, match=r"by order, in an IDX file.*name a file of the second kind"):
+    with pytest.raises(UnnoiseError, match="An array takes its labels from an IDX file, but"):
         load(tmp_path / "x.npy", labels=csv(tmp_path, "a,b"))
-    with pytest.raises(UnnoiseError, match=r"there is no file .*nothing\.csv"):
+    with pytest.raises(UnnoiseError, match=r"There is no file of labels at .*nothing\.csv"):
         load(flat, labels=tmp_path / "nothing.csv")
     with pytest.raises(UnnoiseError, match="is of another kind"):
         load(flat, labels=tmp_path / "x.npy")

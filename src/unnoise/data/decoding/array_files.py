@@ -1,4 +1,4 @@
-"""A file of numbers (.npy, .npz or IDX) is one array of pictures, checked before it is believed."""
+"""Array files (.npy, .npz, IDX) of pictures and labels, checked before they are used."""
 
 import gzip
 import math
@@ -11,35 +11,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unnoise.data.decoding.decode import LARGEST_PIXELS
-from unnoise.data.sources.numpy_files import mapped, opened
-from unnoise.data.sources.unpack_limits import LARGE_ARRAY, require_sane
+from unnoise.data.decoding.numpy_files import map_npy, open_npz
+from unnoise.data.limits import LARGE_ARRAY, LARGEST_PIXELS, require_plausible_size
 from unnoise.utils.errors import UnnoiseError, require
 
 _IDX_IMAGES = {0x00000803: 3, 0x00000804: 4}
 _IDX_LABELS = {0x00000801: 1}
 _BROKEN_IDX = (OSError, EOFError, zlib.error, ValueError)
 _NPZ_LABELS = ("labels", "y", "arr_1")
-_PIECE = 2**20
+_BLOCK = 2**20
 _PICTURE_CHANNELS = range(1, 5)
 
 
 def read_array(path: Path) -> NDArray[Any]:
-    """Reads .npy (memory-mapped), .npz or IDX (plain or .gz), by its suffix, as (N, H, W, C).
+    """Reads the pictures of a .npy (memory-mapped), .npz or IDX file (plain or .gz), as (N, H, W, C).
 
-    The numbers are as they lie in the file: uint8, bool, or floats. Raises UnnoiseError for anything else.
+    The dtype is that of the file: uint8, bool, or floats. Raises UnnoiseError for anything else.
     """
     if path.suffix.lower() == ".npy":
-        array = mapped(path)
+        array = map_npy(path)
     elif path.suffix.lower() == ".npz":
         array = _read_npz(path)
     else:
         array = read_idx(path)
-    return _with_layout(array, path)
+    return _channels_last(array, path)
 
 
 def to_bytes(array: NDArray[Any], source: str) -> NDArray[np.uint8]:
-    """Converts uint8, bool or floats in [0, 1] to uint8; raises UnnoiseError where floats lie outside."""
+    """Converts uint8, bool or floats in [0, 1] to uint8; raises UnnoiseError for floats outside."""
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.bool_:
@@ -47,34 +46,35 @@ def to_bytes(array: NDArray[Any], source: str) -> NDArray[np.uint8]:
     low, high = float(array.min()), float(array.max())
     require(
         low >= 0 and high <= 1,  # false for NaN as well
-        f"An array of floats must lie in [0, 1], but {source!r} has values from {low:g} to {high:g}: "
-        f"rescale it, or save it as uint8.",
+        f"Floats in an array of pictures lie in [0, 1], but {source!r} has values from {low:g} to {high:g}. "
+        f"Rescale it, or save it as uint8.",
     )
     return np.rint(array.astype(np.float64) * 255).astype(np.uint8)
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """Reads the IDX format of MNIST: a big-endian magic number, the dimensions, then bytes.
+    """Reads the pictures of an IDX file, the format of MNIST, as uint8 of 3 or 4 dimensions.
 
-    Returns uint8 of 3 or 4 dimensions; raises UnnoiseError for a file that is damaged or holds labels.
+    The file is a big-endian magic number, the dimensions, then bytes. Raises UnnoiseError for a file that is
+    damaged or holds labels.
     """
     try:
         return _read_idx(path, _IDX_IMAGES)
     except _BROKEN_IDX as error:
         raise UnnoiseError(
-            f"An IDX file of pictures must be whole and of 3 or 4 dimensions, but {str(path)!r} cannot be used "
-            f"({error}): fetch it again, or name the file whose name ends in images-idx3-ubyte."
+            f"Cannot read the IDX file of pictures {str(path)!r}: {error}. Fetch it again, or name the file "
+            f"whose name ends in images-idx3-ubyte."
         ) from error
 
 
 def read_idx_labels(path: Path) -> NDArray[np.uint8]:
-    """Reads an IDX file of labels, uint8 (N,); raises UnnoiseError for what is damaged or holds pictures."""
+    """Reads an IDX file of labels as uint8 (N,); raises UnnoiseError if it is damaged or holds pictures."""
     try:
         return _read_idx(path, _IDX_LABELS)
     except _BROKEN_IDX as error:
         raise UnnoiseError(
-            f"An IDX file of labels must be whole and of 1 dimension, but {str(path)!r} cannot be used "
-            f"({error}): fetch it again, or name the file whose name ends in labels-idx1-ubyte."
+            f"Cannot read the IDX file of labels {str(path)!r}: {error}. Fetch it again, or name the file "
+            f"whose name ends in labels-idx1-ubyte."
         ) from error
 
 
@@ -85,7 +85,7 @@ def _read_idx(path: Path, dimensions: dict[int, int]) -> NDArray[np.uint8]:
 
 
 def _parse_idx(file: gzip.GzipFile | BufferedReader, accepted: dict[int, int], size: int) -> NDArray[np.uint8]:
-    """Reads what begins with an accepted magic number; raises ValueError, with the reason, for the rest."""
+    """Reads an IDX file with one of the accepted magic numbers; raises ValueError with the reason else."""
     head = file.read(4)
     magic = struct.unpack(">I", head)[0] if len(head) == 4 else -1
     if magic not in accepted:
@@ -96,58 +96,58 @@ def _parse_idx(file: gzip.GzipFile | BufferedReader, accepted: dict[int, int], s
     dimensions = accepted[magic]
     head = file.read(4 * dimensions)
     if len(head) < 4 * dimensions:
-        raise ValueError("it ends within its first bytes")
+        raise ValueError("it ends within its header")
     shape = struct.unpack(f">{dimensions}I", head)
-    promised = math.prod(shape)
+    stated = math.prod(shape)
     content = bytearray()
-    # Piece by piece: a damaged header may promise more than any memory holds.
-    while len(content) <= promised and (piece := file.read(_PIECE)):
-        content += piece
-        require_sane(len(content), size, LARGE_ARRAY)
-    if len(content) != promised:
-        found = "more" if len(content) > promised else f"only {len(content)}"
-        raise ValueError(f"its dimensions {shape} promise {promised} bytes, and it holds {found}")
+    # Block by block: a damaged header may state more than any memory holds.
+    while len(content) <= stated and (block := file.read(_BLOCK)):
+        content += block
+        require_plausible_size(len(content), size, LARGE_ARRAY)
+    if len(content) != stated:
+        found = "more" if len(content) > stated else f"only {len(content):,}"
+        raise ValueError(f"its dimensions {shape} need {stated:,} bytes, but it holds {found}")
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def _read_npz(path: Path) -> NDArray[Any]:
-    with opened(path) as archive:
+    with open_npz(path) as archive:
         if "images" in archive.names:
             return archive.read("images")
         shapes = {name: archive.shape(name) for name in archive.names}
         fitting = [name for name, shape in shapes.items() if len(shape) in {3, 4}]
         require(
             len(fitting) == 1,
-            f"A .npz file must hold its pictures under 'images', or just one array of 3 or 4 dimensions, but "
-            f"{str(path)!r} holds {', '.join(f'{n} {shape}' for n, shape in shapes.items()) or 'nothing'}: "
-            f"save it with np.savez(path, images=...).",
+            f"Cannot tell which array of {str(path)!r} holds the pictures: it has "
+            f"{', '.join(f'{n} {shape}' for n, shape in shapes.items()) or 'no arrays'}. Save them under the "
+            f"name 'images', with np.savez(path, images=...).",
         )
         return archive.read(fitting[0])
 
 
 def read_npz_labels(path: Path) -> NDArray[Any] | None:
-    """The array `labels`, `y` or `arr_1` of a .npz, or None where it has none of them."""
-    with opened(path) as archive:
+    """The array `labels`, `y` or `arr_1` of a .npz, or None if it has none of them."""
+    with open_npz(path) as archive:
         found = next((name for name in _NPZ_LABELS if name in archive.names), None)
         return None if found is None else archive.read(found)
 
 
-def _with_layout(array: NDArray[Any], path: Path) -> NDArray[Any]:
-    """Brings (N, H, W) and (N, C, H, W) to (N, H, W, C), as views; refuses what is no pictures."""
+def _channels_last(array: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Views (N, H, W) and (N, C, H, W) as (N, H, W, C); raises UnnoiseError for other shapes and dtypes."""
     require(
         array.ndim in {3, 4} and 0 not in array.shape,
-        f"An array of pictures must have the shape (N, H, W), (N, H, W, C) or (N, C, H, W), but "
-        f"{str(path)!r} has {array.shape}: reshape it.",
+        f"An array of pictures has the shape (N, H, W), (N, H, W, C) or (N, C, H, W), but that of "
+        f"{str(path)!r} has {array.shape}. Reshape it.",
     )
     require(
         math.prod(array.shape[1:]) <= 4 * LARGEST_PIXELS,
-        f"A picture in an array has at most {4 * LARGEST_PIXELS:,} numbers, but those of {str(path)!r} have "
-        f"{array.shape[1:]}: reshape it.",
+        f"The pictures of {str(path)!r} are too large: {array.shape[1:]} each, over the limit of "
+        f"{4 * LARGEST_PIXELS:,} numbers. Reshape the array.",
     )
     require(
         array.dtype in (np.uint8, np.bool_) or np.issubdtype(array.dtype, np.floating),
-        f"An array of pictures must hold uint8 from 0 to 255 or floats from 0 to 1, but {str(path)!r} holds "
-        f"{array.dtype}: convert it with .astype(numpy.uint8).",
+        f"An array of pictures holds uint8 from 0 to 255 or floats from 0 to 1, but that of {str(path)!r} "
+        f"holds {array.dtype}. Convert it with .astype(numpy.uint8).",
     )
     if array.ndim == 3:
         return array[..., None]

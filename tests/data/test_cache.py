@@ -1,4 +1,4 @@
-"""What was decoded once is never decoded again, and a damaged cache is never believed."""
+"""Cache of decoded pictures: reuse, rebuilding of damaged entries, and folders that cannot be written."""
 
 import errno
 import json
@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +14,9 @@ import numpy as np
 import pytest
 
 from helpers.data_files import file_bytes, plain, save_many
-from unnoise.data import load
-from unnoise.data.cache import building, cache, parallel
-from unnoise.data.cache.cache import default_cache
-from unnoise.data.sources import image_files as files
+from unnoise.data import cache, cache_building, load, parallel
+from unnoise.data.cache import default_cache
+from unnoise.data.sources import picture_files as files
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -71,7 +71,7 @@ def test_a_second_start_reads_nothing(folder, store, no_reading):
     assert load(folder, size=(4, 4), channels=3, cache=store).fingerprint == first.fingerprint
 
 
-def test_new_dates_cost_a_look_but_no_decoding(folder, store, no_decoding, no_reading):
+def test_changed_dates_are_checked_against_the_bytes_without_decoding(folder, store, no_decoding, no_reading):
     first = load(folder, cache=store)
     for path in folder.iterdir():
         os.utime(path, (1, 1))
@@ -104,7 +104,7 @@ def test_changed_content_is_read_again(folder, store):
     assert len(load(folder, cache=store)) == 1
 
 
-def test_the_fingerprint_names_content_and_not_files(folder, store, tmp_path):
+def test_the_fingerprint_depends_on_pixels_and_not_on_file_names(folder, store, tmp_path):
     first = load(folder, cache=store)
     other = save_many(tmp_path / "other", {"x.bmp": RED, "y.bmp": GREEN})
     assert load(other, cache=store).fingerprint == first.fingerprint
@@ -114,7 +114,7 @@ def test_the_fingerprint_names_content_and_not_files(folder, store, tmp_path):
     assert load(folder, channels=1, cache=store).fingerprint != first.fingerprint
 
 
-def test_settings_have_entries_of_their_own(store, tmp_path):
+def test_each_choice_of_settings_has_its_own_entry(store, tmp_path):
     folder = save_many(tmp_path / "wide", {"a.png": RED}, size=(8, 4))
     cropped = load(folder, size=(4, 4), cache=store)
     padded = load(folder, size=(4, 4), fit="pad", cache=store)
@@ -163,41 +163,41 @@ def test_a_damaged_entry_is_built_again(folder, store, name, damage):
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"files": 1}', '{"files": "", "content": "../..", "skipped": []}'])
-def test_a_damaged_list_is_written_again(folder, store, text):
+def test_a_damaged_record_is_replaced(folder, store, text):
     first = load(folder, cache=store)
     for path in (store / "lists").iterdir():
         path.write_text(text)
     assert load(folder, cache=store).fingerprint == first.fingerprint
 
 
-def test_a_lost_entry_is_built_again(folder, store):
+def test_a_missing_entry_is_built_again(folder, store):
     first = load(folder, cache=store).fingerprint
     shutil.rmtree(store / "images")
     assert load(folder, cache=store).fingerprint == first
 
 
-def test_an_unwritable_cache_is_a_warning(folder, store):
+def test_an_unwritable_cache_warns_and_keeps_pictures_in_memory(folder, store):
     first = load(folder, cache=store)
     blocked = store.with_name("a-file")
     blocked.write_text("not a folder")
-    with pytest.warns(UserWarning, match="cannot be written") as caught:
+    with pytest.warns(UserWarning, match="Cannot write the cache") as caught:
         images = load(folder, cache=blocked)
     assert len(caught) == 1
     assert images.fingerprint == first.fingerprint
     assert (images.pixels == first.pixels).all()
 
 
-def test_a_full_disk_is_a_warning_and_leaves_nothing(folder, store, monkeypatch):
+def test_a_full_disk_warns_and_leaves_no_file(folder, store, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(building.os, "fsync", full)
+    monkeypatch.setattr(cache_building.os, "fsync", full)
     with pytest.warns(UserWarning, match="No space left"):
         assert len(load(folder, cache=store)) == 2
     assert [path for path in store.rglob("*") if path.is_file()] == []
 
 
-def test_an_interruption_leaves_nothing(folder, store, monkeypatch):
+def test_an_interruption_leaves_no_file_and_no_thread(folder, store, monkeypatch):
     def interrupt(data, settings):
         raise KeyboardInterrupt
 
@@ -208,7 +208,7 @@ def test_an_interruption_leaves_nothing(folder, store, monkeypatch):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("unnoise-data")]
 
 
-def test_what_a_killed_process_left_is_swept(folder, store):
+def test_temporary_files_of_killed_processes_are_removed_after_a_day(folder, store):
     (store / "images").mkdir(parents=True)
     old, new = store / "images" / "tmp-1-old", store / "images" / "tmp-2-new"
     old.write_text("")
@@ -219,12 +219,12 @@ def test_what_a_killed_process_left_is_swept(folder, store):
     assert new.exists()
 
 
-def test_many_may_build_at_once(tmp_path, store):
+def test_several_threads_may_build_the_same_entry(tmp_path, store):
     folder = save_many(tmp_path / "many", {f"{n:02}.png": (n, n, n) for n in range(40)})
     found, start = [], threading.Barrier(4)
 
     def build():
-        start.wait(5)
+        start.wait()
         found.append(load(folder, size=(16, 16), cache=store))
 
     threads = [threading.Thread(target=build) for _ in range(4)]
@@ -252,7 +252,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(folder, store, monkeypatch
     assert len(load(folder, cache=store)) == 2
 
 
-def test_progress_goes_to_stderr(folder, store, capsys, monkeypatch):
+def test_progress_is_shown_on_a_terminal_at_stderr(folder, store, capsys, monkeypatch):
     load(folder, size=(3, 3), cache=store, progress=True)
     assert capsys.readouterr().err == ""  # no terminal
     monkeypatch.setattr(parallel, "Console", partial(parallel.Console, force_terminal=True))
@@ -265,7 +265,7 @@ def test_progress_goes_to_stderr(folder, store, capsys, monkeypatch):
     assert capsys.readouterr().err == ""
 
 
-def test_the_cache_has_a_place(monkeypatch, tmp_path):
+def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("UNNOISE_CACHE", "~/own")
     assert default_cache() == Path.home() / "own"
     monkeypatch.setenv("UNNOISE_CACHE", "")
@@ -275,7 +275,11 @@ def test_the_cache_has_a_place(monkeypatch, tmp_path):
     assert default_cache() == Path.home() / ".cache" / "unnoise"
 
 
-def test_a_write_that_does_not_hold_falls_back(folder, store, monkeypatch):
-    monkeypatch.setattr(cache._Cache, "_publish", lambda self, temporary, content, sums: None)
+def test_an_entry_that_cannot_be_read_back_warns_and_keeps_pictures_in_memory(folder, store, monkeypatch):
+    @contextmanager
+    def lost(path):
+        yield path.with_name("elsewhere.npy")
+
+    monkeypatch.setattr(cache, "atomic_write", lost)
     with pytest.warns(UserWarning, match="read back"):
         assert len(load(folder, cache=store)) == 2

@@ -1,4 +1,4 @@
-"""A data set of any size is trained on in the same memory."""
+"""Memory of a mapped image set: constant for any number of pictures, with prefetching."""
 
 import mmap
 import resource
@@ -10,7 +10,7 @@ import pytest
 
 from helpers.killed import server
 from unnoise.data import load
-from unnoise.data.cache.mapping import Pages, chunks
+from unnoise.data.image_set import MappedPages, chunks
 
 SHAPE = (32, 32, 3)
 
@@ -44,19 +44,19 @@ def test_a_hundred_thousand_pictures_take_the_memory_of_a_thousand(tmp_path, mon
     assert peaks[1] < 1.1 * peaks[0], peaks
 
 
-def test_pages_that_were_let_go_come_again(tmp_path):
+def test_released_pages_are_read_again(tmp_path):
     pixels = np.load(large(tmp_path / "some.npy", 300), mmap_mode="r")
-    pages = Pages(pixels[10:])  # a view is of the same file
+    pages = MappedPages(pixels[10:])  # a view is of the same file
     before = pixels.sum()
     for _ in range(5):
-        pages.touched(200)
+        pages.count_read(200)
     assert pixels.sum() == before > 0
     assert sum(int(some.sum()) for some in chunks(pixels, 64)) == before
-    Pages(np.zeros((0, 2, 2, 1), np.uint8)).touched(10**9)  # an array in memory has no pages to let go
+    MappedPages(np.zeros((0, 2, 2, 1), np.uint8)).count_read(10**9)  # has no pages to release
 
 
-class Asked(mmap.mmap):
-    """A mapped file that writes down which of its bytes it was asked to fetch."""
+class RecordingMap(mmap.mmap):
+    """A mapped file that records which bytes it was asked to prefetch."""
 
     asked: ClassVar[list[tuple[int, int]]] = []
 
@@ -68,14 +68,14 @@ class Asked(mmap.mmap):
 
 @pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="other systems are asked for nothing")
 @pytest.mark.parametrize("first", [0, 3])
-def test_the_disk_is_asked_for_the_bytes_of_the_pictures_that_are_wanted(tmp_path, monkeypatch, first):
-    monkeypatch.setattr(Asked, "asked", [])
+def test_the_bytes_of_the_pictures_are_prefetched(tmp_path, monkeypatch, first):
+    monkeypatch.setattr(RecordingMap, "asked", [])
     path, header, each = tmp_path / "bytes", 128, 64 * 64 * 3
     path.write_bytes(bytes(header + 40 * each))
     with path.open("r+b") as file:
-        mapped = Asked(file.fileno(), 0)
+        mapped = RecordingMap(file.fileno(), 0)
     pixels = np.ndarray((40, 64, 64, 3), np.uint8, mapped, header)[first:]
-    Pages(pixels).wanted(np.array([7, 30, 0, 500, -1]))  # of which two are not there
+    MappedPages(pixels).prefetch(np.array([7, 30, 0, 500, -1]))  # of which two are not there
     assert len(mapped.asked) == 3
     for place, (start, end) in zip((7, 30, 0), mapped.asked, strict=True):
         begins = header + (first + place) * each
@@ -84,11 +84,11 @@ def test_the_disk_is_asked_for_the_bytes_of_the_pictures_that_are_wanted(tmp_pat
         assert end == begins + each
 
 
-def test_what_lies_in_memory_or_is_no_number_of_a_picture_is_not_asked_for(tmp_path):
+def test_nothing_is_prefetched_for_arrays_in_memory_or_indices_outside(tmp_path):
     pixels = np.load(large(tmp_path / "some.npy", 30), mmap_mode="r")
-    Pages(pixels).wanted(np.zeros(30, bool))
-    Pages(pixels[::-1]).wanted(np.arange(30))
-    Pages(np.zeros((3, 2, 2, 1), np.uint8)).wanted(np.arange(3))
+    MappedPages(pixels).prefetch(np.zeros(30, bool))
+    MappedPages(pixels[::-1]).prefetch(np.arange(30))
+    MappedPages(np.zeros((3, 2, 2, 1), np.uint8)).prefetch(np.arange(3))
     images = load(tmp_path / "some.npy", cache=tmp_path / "cache")
     with pytest.raises(IndexError):
         images.take([30])

@@ -1,1 +1,0 @@
-"""Cache of decoded pictures: one array on disk, mapped into memory."""

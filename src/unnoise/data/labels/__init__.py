@@ -1,1 +1,0 @@
-"""Class labels: from folders, label files and CSV tables."""

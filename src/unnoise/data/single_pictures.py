@@ -1,0 +1,116 @@
+"""Single pictures and masks from files, converted like the pictures of a data set."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from unnoise.data.decoding.conversion import DecodeSettings, fit_picture
+from unnoise.data.decoding.decode import UnreadableError, decode, read_header
+from unnoise.data.decoding.pillow_guard import quiet_pillow
+from unnoise.data.limits import LARGEST_FILE
+from unnoise.data.sources.array_source import array_file_source
+from unnoise.diffusion.tensors import Pixels
+from unnoise.utils.errors import UnnoiseError, require
+
+_ARRAYS = frozenset({".npy", ".npz"})
+_WHITE = 250
+"""The least that counts as white after scaling; anything darker is partly black."""
+
+
+def read_pictures(paths: Sequence[Path], settings: DecodeSettings) -> Pixels:
+    """Reads picture files, and arrays of pictures, as uint8 (B, C, H, W).
+
+    Pictures are converted to the channels and size of `settings`. An array must have these channels already.
+
+    Args:
+        paths: .png, .jpg, ... with one picture each, or .npy and .npz with any number.
+        settings: with size and channels.
+
+    Raises:
+        UnnoiseError: for a file that is missing or damaged, or an array with other channels.
+    """
+    with quiet_pillow:
+        parts = [
+            _array(path, settings) if path.suffix.lower() in _ARRAYS else _file(path, settings)
+            for path in paths
+        ]
+    return torch.from_numpy(np.concatenate(parts)).permute(0, 3, 1, 2).contiguous()
+
+
+def read_mask(path: Path, settings: DecodeSettings, sizes: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    """Reads a mask, (H, W), true where it is white, fitted like the picture that it was drawn over.
+
+    Only pixels that are entirely white after scaling are true: one on the border counts as black.
+
+    Args:
+        path: a picture file.
+        settings: of the pictures.
+        sizes: the (height, width) that the mask may have.
+
+    Raises:
+        UnnoiseError: for a file that is missing or damaged, or a mask of another size.
+    """
+    with quiet_pillow:
+        size = picture_size(path)
+        require(
+            size in sizes,
+            f"The mask {path} is {size[0]}x{size[1]} (height x width), but its picture is "
+            f"{' or '.join(f'{h}x{w}' for h, w in dict.fromkeys(sizes))}. Draw the mask over the picture.",
+        )
+        full_size = _decoded(path, DecodeSettings(size, 1))[..., 0]
+        sharp = Image.fromarray(np.where(full_size >= 128, 255, 0).astype(np.uint8))
+        own = DecodeSettings(settings.size, 1, settings.fit, (255, 255, 255))
+        return np.asarray(fit_picture(sharp, own)) >= _WHITE
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(height, width) of a picture file, upright; raises UnnoiseError if it cannot be read."""
+    _require_file(path)
+    try:
+        with path.open("rb") as file, quiet_pillow:
+            return read_header(file).size
+    except (UnreadableError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _file(path: Path, settings: DecodeSettings) -> NDArray[np.uint8]:
+    return _decoded(path, settings)[None]
+
+
+def _decoded(path: Path, settings: DecodeSettings) -> NDArray[np.uint8]:
+    _require_file(path)
+    require(
+        path.stat().st_size <= LARGEST_FILE,
+        f"The picture {path} is larger than {LARGEST_FILE // 2**20} MB. Make it smaller.",
+    )
+    try:
+        return decode(path.read_bytes(), settings)
+    except (UnreadableError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _array(path: Path, settings: DecodeSettings) -> NDArray[np.uint8]:
+    _require_file(path)
+    source = array_file_source(str(path), path)
+    channels = source.array.shape[3]
+    require(
+        channels == settings.known_channels(),
+        f"The array {path} has {channels} channels, but {settings.known_channels()} are needed. Convert it, or "
+        f"save the pictures as .png.",
+    )
+    with closing(source.batches(settings)) as batches:
+        return np.concatenate([batch.pixels for batch in batches if batch.pixels is not None])
+
+
+def _require_file(path: Path) -> None:
+    require(path.is_file(), f"There is no picture at {path}. Check the spelling.")
+
+
+def _unreadable(path: Path, error: Exception) -> UnnoiseError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return UnnoiseError(f"Cannot read the picture {path}: {reason}. Save it again as .png.")

@@ -1,0 +1,124 @@
+"""File source: the picture files of a folder or zip; damaged ones are skipped."""
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import blake2b
+from zipfile import BadZipFile
+from zlib import error as ZlibError  # noqa: N812
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unnoise.data.decoding.conversion import MODES, DecodeSettings
+from unnoise.data.decoding.decode import Header, UnreadableError, decode, read_header
+from unnoise.data.image_set import Skipped
+from unnoise.data.labels import Labels, count_classes, labels_from_folders
+from unnoise.data.limits import LARGEST_FILE, Quota
+from unnoise.data.parallel import map_in_order, progress_bar
+from unnoise.data.sources.listing import SUFFIXES, Entry, Listing, read_bytes, suffix_of
+from unnoise.data.sources.source import DecodedBatch, Summary, summarize_headers
+from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.text import printable
+
+# zipfile raises RuntimeError for a password and NotImplementedError for an unknown compression.
+_READ_ERRORS = (OSError, ValueError, BadZipFile, ZlibError, EOFError, RuntimeError, NotImplementedError)
+_BYTE_QUOTA = Quota(LARGEST_FILE)
+"""The bytes of all files that are being read, by any number of threads."""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A `Source` of the picture files of a folder or zip."""
+
+    name: str
+    listing: Listing
+
+    def identity(self, *, dated: bool) -> bytes:
+        """A hash that names the listing."""
+        return self.listing.identity(dated=dated)
+
+    def total(self) -> int:
+        """The number of files; raises UnnoiseError if there are none."""
+        if not self.listing.entries:
+            counts = self.listing.ignored.items()
+            others = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in counts)
+            raise UnnoiseError(
+                f"There are no pictures in {self.name!r}, which holds {others or 'no files'}. Name a folder or "
+                f"zip that holds files such as {', '.join(sorted(SUFFIXES))}."
+            )
+        return len(self.listing.entries)
+
+    def summarize(self, *, progress: bool = False) -> Summary:
+        """Reads every header; raises UnnoiseError if no picture can be read."""
+        shown, advance = progress_bar("Looking at pictures", self.total(), show=progress)
+        headers: list[tuple[str, Header]] = []
+        names: list[str] = []
+        skipped: list[Skipped] = []
+        with shown, closing(map_in_order(self._header, self.listing.entries)) as found:
+            for entry, header in zip(self.listing.entries, found, strict=True):
+                advance(1)
+                if isinstance(header, Skipped):
+                    skipped.append(header)
+                else:
+                    headers.append((suffix_of(entry.name), header))
+                    names.append(printable(entry.name))
+        summary = summarize_headers(self.name, headers, skipped, self.listing.ignored)
+        known = dict(zip(names, (header for _, header in headers), strict=True))
+        return replace(summary, classes=count_classes(lambda: self.own_labels(names)), headers=known)
+
+    def unconverted(self, settings: DecodeSettings) -> NDArray[np.uint8] | None:
+        """None: files always need decoding."""
+        return None
+
+    def batches(self, settings: DecodeSettings | None) -> Generator[DecodedBatch, None, None]:
+        """One batch for each file, of one picture or none."""
+        self.total()
+        require(
+            settings is None or settings.channels in MODES,
+            f"Picture files cannot have {settings and settings.channels} channels. Choose 1 (grey), 2 (grey "
+            f"and alpha), 3 (colour) or 4 (colour and alpha).",
+        )
+        return map_in_order(partial(self._batch, settings), self.listing.entries)
+
+    def picture_names(self) -> list[str]:
+        """Names below the folder or in the zip, with forward slashes."""
+        return [printable(entry.name) for entry in self.listing.entries]
+
+    def own_labels(self, names: Sequence[str]) -> Labels:
+        """Labels by folder; raises UnnoiseError if a picture lies in none."""
+        return labels_from_folders(names, self.name)
+
+    def close(self) -> None:
+        """Closes the listing."""
+        self.listing.close()
+
+    def _header(self, entry: Entry) -> Header | Skipped:
+        try:
+            with _BYTE_QUOTA.reserve(entry.size), self.listing.open(entry) as file:
+                return read_header(file)
+        except (UnreadableError, *_READ_ERRORS) as error:
+            return _skip(entry, error)
+
+    def _batch(self, settings: DecodeSettings | None, entry: Entry) -> DecodedBatch:
+        with _BYTE_QUOTA.reserve(entry.size):
+            return self._read(settings, entry)
+
+    def _read(self, settings: DecodeSettings | None, entry: Entry) -> DecodedBatch:
+        try:
+            data = read_bytes(self.listing, entry)
+        except _READ_ERRORS as error:
+            return DecodedBatch(None, b"", 1, _skip(entry, error))
+        digest = blake2b(data, digest_size=16).digest()
+        if settings is None:
+            return DecodedBatch(None, digest, 1)
+        try:
+            return DecodedBatch(decode(data, settings)[None], digest, 1)
+        except UnreadableError as error:
+            return DecodedBatch(None, digest, 1, _skip(entry, error))
+
+
+def _skip(entry: Entry, error: Exception) -> Skipped:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return Skipped(printable(entry.name), reason or type(error).__name__)
