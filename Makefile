@@ -8,28 +8,32 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 PEERS ?= .venv-peers
 
-.PHONY: help demo test check coverage fuzz bench format clean pages
+.PHONY: help demo test test-fast check pages fuzz bench format clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: $(VENV)/.installed-digits ## learn to draw digits, in about three minutes, into demo/
+demo: $(VENV)/.installed-digits ## learn to draw digits in about two minutes, into demo/
 	$(BIN)/unnoise demo --out demo
 
-test: check ## everything that must be true: style, types, floors, and the tests with their coverage
+test: check ## style, types, layers, and all tests with their coverage
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=90
 
-fuzz: $(VENV)/.installed-test ## damaged files of every kind, SECONDS (60) of each, by libFuzzer
+test-fast: check ## style, types, layers, and the quick tests: for each save
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"
+
+fuzz: $(VENV)/.installed-test ## read damaged files of every kind, for SECONDS (60) each, by libFuzzer
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(or $(SECONDS),60)
 
-pages: $(VENV)/.installed-test ## write docs/inventory.md and docs/reliability.md, which tests hold against what is so
-	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m inventory
+pages: $(VENV)/.installed-test ## write the pages of docs/ that are made from the code and the tests
+	$(BIN)/python tests/architecture.py
+	$(BIN)/python tests/inventory.py
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m helpers.reliability
 
-bench: $(PEERS)/.installed ## measure PARTS (all; --list tells which), in an environment of several GB that has other libraries
+bench: $(PEERS)/.installed ## measure PARTS (default: all) beside other libraries, in an environment of several GB
 	$(PEERS)/bin/python -m benchmarks $(PARTS)
 
-check: $(VENV)/.installed-test ## style, types and floors only
+check: $(VENV)/.installed-test ## style, types and layers only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

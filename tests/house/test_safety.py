@@ -176,11 +176,11 @@ def test_json_that_is_none_is_a_value_error(text, reason):
 
 def test_counting_a_network_first_changes_nothing(monkeypatch):
     wide = UNetConfig(channels=1, widths=(96, 128), attention=(False, False))
-    monkeypatch.setattr(limits, "_CERTAINLY_SMALL", 0)
-    monkeypatch.setattr(limits, "memory", lambda: 10**12)
+    monkeypatch.setattr(limits, "UNCHECKED_PARAMETERS", 0)
+    monkeypatch.setattr(limits, "total_memory", lambda: 10**12)
     torch.manual_seed(0)
     first, after = build(wide).state_dict(), torch.random.get_rng_state()
-    monkeypatch.setattr(limits, "memory", lambda: None)
+    monkeypatch.setattr(limits, "total_memory", lambda: None)
     torch.manual_seed(0)
     second = build(wide).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in second)
@@ -189,19 +189,19 @@ def test_counting_a_network_first_changes_nothing(monkeypatch):
 
 def test_a_network_larger_than_the_memory_is_refused_to_the_parameter(monkeypatch):
     wide = UNetConfig(channels=1, widths=(96, 128), attention=(False, False))
-    monkeypatch.setattr(limits, "_CERTAINLY_SMALL", 0)
+    monkeypatch.setattr(limits, "UNCHECKED_PARAMETERS", 0)
     needed = 8 * sum(parameter.numel() for parameter in build(wide).parameters())
-    monkeypatch.setattr(limits, "memory", lambda: needed)
+    monkeypatch.setattr(limits, "total_memory", lambda: needed)
     build(wide)
-    monkeypatch.setattr(limits, "memory", lambda: needed - 1)
+    monkeypatch.setattr(limits, "total_memory", lambda: needed - 1)
     with pytest.raises(UnnoiseError, match=f"has {needed // 8:,} parameters"):
         build(wide)
 
 
 def test_the_memory_is_known_here_and_may_be_unknown_elsewhere(monkeypatch):
-    assert limits.memory() > 2**28
+    assert limits.total_memory() > 2**28
     monkeypatch.delattr(limits.os, "sysconf")
-    assert limits.memory() is None
+    assert limits.total_memory() is None
 
 
 def test_a_diverged_run_can_be_looked_at(tmp_path):
