@@ -1,4 +1,4 @@
-"""On the way between two noises the strength stays, because the way is a great circle."""
+"""Spherical interpolation: variance, ends, angular speed, and paths through several noises."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ def between(way, fraction):
 
 @pytest.mark.row("X7", "L7")
 @pytest.mark.parametrize("way", [slerp, sin_cos])
-def test_both_ends_and_the_spread_between(way):
+def test_both_ends_and_the_standard_deviation_between(way):
     torch.testing.assert_close(between(way, 0.0), START, atol=1e-6, rtol=0)
     torch.testing.assert_close(between(way, 1.0), END, atol=1e-6, rtol=0)
     for fraction in (0.1, 0.25, 0.5, 0.75, 0.9):
@@ -30,14 +30,14 @@ def test_both_ends_and_the_spread_between(way):
 
 
 @pytest.mark.row("X7")
-def test_the_books_form_runs_from_b_to_a():
+def test_sin_cos_is_the_formula_of_the_book_with_swapped_ends():
     for t in torch.linspace(0, 1, 11):
         book = torch.sin(math.pi * t / 2) * START + torch.cos(math.pi * t / 2) * END
         torch.testing.assert_close(sin_cos(END, START, t.view(1, 1, 1, 1)), book, atol=1e-6, rtol=0)
 
 
 @pytest.mark.row("X7")
-def test_slerp_keeps_the_norm_exactly_where_sin_cos_only_nearly_does():
+def test_slerp_keeps_the_norm_also_for_noises_that_are_not_orthogonal():
     start = START / START.norm()
     end = END / END.norm() + 0.5 * start  # far from a right angle
     end = end / end.norm()
@@ -54,20 +54,20 @@ def test_slerp_moves_at_constant_angular_speed():
     torch.testing.assert_close(torch.stack(angles), angles[0].expand(8), rtol=1e-3, atol=0)
 
 
-def test_parallel_noises_take_the_straight_line():
+def test_between_parallel_noises_the_interpolation_is_linear():
     for end in (START, -START):
         middle = slerp(START, end, column(0.25))
         torch.testing.assert_close(middle, 0.75 * START + 0.25 * end)
 
 
-def test_a_batch_has_a_fraction_for_each():
+def test_each_image_of_a_batch_has_its_own_fraction():
     pair = torch.cat([START, END])
     both = slerp(pair, pair.flip(0), column(0.2, 0.7))
     torch.testing.assert_close(both[:1], between(slerp, 0.2), atol=1e-6, rtol=0)
     torch.testing.assert_close(both[1:], slerp(END, START, column(0.7)), atol=1e-6, rtol=0)
 
 
-def test_a_path_visits_each_noise():
+def test_a_path_passes_through_each_noise():
     noises = torch.randn(3, 1, 8, 8)
     walk = path(noises, 9)
     torch.testing.assert_close(walk[[0, 4, 8]], noises, atol=1e-6, rtol=1e-6)

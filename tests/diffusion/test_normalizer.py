@@ -1,4 +1,4 @@
-"""The normalizer's statistics are exact, and its two directions are inverse."""
+"""Normalizer: exact statistics, known constants, and the inverse."""
 
 import itertools
 
@@ -18,7 +18,7 @@ def pictures(count=50, channels=3):
 
 
 @pytest.mark.row("N1")
-def test_fit_is_the_population_statistics():
+def test_fit_gives_the_population_mean_and_standard_deviation():
     images = pictures()
     fitted = Normalizer.fit(images)
     values = images.double().numpy()
@@ -29,7 +29,7 @@ def test_fit_is_the_population_statistics():
 @pytest.mark.row("N1")
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 50), max_size=6))
-def test_streaming_equals_one_shot(cuts):
+def test_statistics_do_not_depend_on_the_batches(cuts):
     images = pictures()
     edges = [0, *sorted(cuts), 50]
     batches = (images[a:b] for a, b in itertools.pairwise(edges))
@@ -39,7 +39,7 @@ def test_streaming_equals_one_shot(cuts):
 
 
 @pytest.mark.row("N1")
-def test_bytes_are_read_as_fractions_of_255():
+def test_uint8_values_are_divided_by_255():
     images = (pictures() * 255).round().byte()
     fitted = Normalizer.fit(images)
     np.testing.assert_allclose(fitted.mean, (images.double() / 255).numpy().mean((0, 2, 3)), rtol=1e-12)
@@ -47,7 +47,7 @@ def test_bytes_are_read_as_fractions_of_255():
 
 
 @pytest.mark.row("N1")
-def test_integer_sums_give_the_same_statistics_exactly():
+def test_integer_sums_give_the_same_statistics():
     images = (pictures(200) * 255).round().byte()
     values = images.transpose(0, 1).flatten(1).to(torch.int64)
     exact = Normalizer.of_sums(values.shape[1], values.sum(1).tolist(), values.square().sum(1).tolist())
@@ -57,7 +57,7 @@ def test_integer_sums_give_the_same_statistics_exactly():
 
 
 @pytest.mark.row("N2")
-def test_imagenet_ranges():
+def test_range_of_imagenet_normalisation():
     ends = torch.stack([torch.zeros(3, 1, 1), torch.ones(3, 1, 1)])
     low, high = Normalizer.imagenet().normalize(ends)
     np.testing.assert_allclose(low.flatten(), [-2.1179, -2.0357, -1.8044], atol=1e-4)
@@ -65,7 +65,7 @@ def test_imagenet_ranges():
 
 
 @pytest.mark.row("N3", "D6")
-def test_symmetric_is_exact():
+def test_symmetric_is_2_x_minus_1():
     images = torch.arange(256).view(256, 1, 1, 1) / 255
     normalized = Normalizer.symmetric().normalize(images)
     assert normalized.min() == -1
@@ -78,7 +78,7 @@ def test_symmetric_is_exact():
 @pytest.mark.parametrize(
     "normalizer", [Normalizer.imagenet(), Normalizer.symmetric(3), Normalizer.fit(pictures())]
 )
-def test_there_and_back(normalizer):
+def test_denormalize_is_the_inverse_of_normalize_and_clips(normalizer):
     images = pictures()
     torch.testing.assert_close(normalizer.denormalize(normalizer.normalize(images)), images, atol=1e-6, rtol=0)
     far = normalizer.denormalize(torch.tensor([-1e3, 1e3]).view(2, 1, 1, 1).expand(2, 3, 4, 4))
@@ -87,7 +87,7 @@ def test_there_and_back(normalizer):
 
 
 @pytest.mark.row("N5", "X8", "D5")
-def test_broadcasts_over_stacked_and_joined_trajectories():
+def test_denormalize_accepts_stacked_and_joined_trajectories():
     normalizer = Normalizer.fit(pictures())
     stacked = torch.randn(4, 7, 3, 6, 5)  # (S, N, C, H, W)
     by_step = torch.stack([normalizer.denormalize(step) for step in stacked])
@@ -106,14 +106,14 @@ def test_fitted_data_have_unit_variance():
     )
 
 
-def test_a_channel_that_never_changes_stays_finite():
+def test_a_constant_channel_stays_finite():
     images = torch.cat([pictures(channels=1), torch.ones(50, 1, 6, 5)], dim=1)
     normalizer = Normalizer.fit(images)
     assert (normalizer.normalize(images)[:, 1] == 0).all()
     torch.testing.assert_close(normalizer.denormalize(normalizer.normalize(images)), images, atol=1e-6, rtol=0)
 
 
-def test_bad_statistics_and_shapes_are_refused():
+def test_bad_statistics_and_shapes_raise():
     with pytest.raises(UnnoiseError, match="as many means as stds"):
         Normalizer((0.0, 0.0), (1.0,))
     with pytest.raises(UnnoiseError, match="above 0"):

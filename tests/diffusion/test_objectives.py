@@ -1,4 +1,4 @@
-"""Noise, image and velocity are three names for one prediction; losses have their closed forms."""
+"""Objectives: conversions between noise, image, velocity and flow, and losses in closed form."""
 
 import itertools
 import math
@@ -24,7 +24,7 @@ def batch(count: int = 64, dtype=torch.float32):
 
 @pytest.mark.row("C1", "T3")
 @pytest.mark.parametrize("predicts", TARGETS)
-def test_a_perfect_output_separates_into_what_was_mixed(predicts):
+def test_a_perfect_output_separates_into_the_true_noises_and_images(predicts):
     truth, noisy_images, rates = batch()
     objective = Objective(predicts)
     prediction = objective.separate(objective.target(truth, *rates), noisy_images, *rates)
@@ -45,7 +45,7 @@ def test_any_output_mixes_back_to_the_noisy_image(predicts):
 
 
 @pytest.mark.row("C1")
-def test_each_parametrisation_converts_into_each_other():
+def test_each_target_converts_into_every_other():
     truth, noisy_images, rates = batch(dtype=torch.float64)
     for first, second in itertools.permutations(TARGETS, 2):
         through = Objective(first).separate(Objective(first).target(truth, *rates), noisy_images, *rates)
@@ -71,7 +71,7 @@ def test_velocity_is_the_derivative_along_the_angle():
 
 @pytest.mark.row("C2")
 @pytest.mark.parametrize(("predicts", "compares"), list(itertools.product(TARGETS, TARGETS)))
-def test_any_prediction_with_any_comparison(predicts, compares):
+def test_every_predicted_target_with_every_compared_one(predicts, compares):
     """The squared errors differ only by the weights n^2 / s^2 between noise, velocity and image."""
     truth, noisy_images, (noise_rates, signal_rates) = batch(256)
     objective = Objective(predicts, compares, "l2")
@@ -105,7 +105,7 @@ def test_losses_of_a_zero_output_on_a_normal_target(loss, expected):
 
 
 @pytest.mark.row("C2")
-def test_ends_of_the_schedule_stay_finite():
+def test_predictions_are_finite_without_noise_and_without_signal():
     noisy_images = torch.randn(2, 1, 4, 4)
     for predicts in TARGETS:
         prediction = Objective(predicts).separate(noisy_images, noisy_images, column(0, 1), column(1, 0))
@@ -114,8 +114,8 @@ def test_ends_of_the_schedule_stay_finite():
 
 @pytest.mark.row("C2", "H5")
 @pytest.mark.parametrize("arguments", ["'score'", "'noise', 'x0'", "'noise', 'noise', 'l3'"])
-def test_unknown_names_are_refused(arguments):
-    # In a process of its own, since here the run-time type check would speak first.
+def test_unknown_names_raise(arguments):
+    # In another process, since the run-time type check of the tests would raise first.
     code = f"from unnoise.diffusion.objectives import Objective; Objective({arguments})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "UnnoiseError: Objective's" in done.stderr

@@ -1,4 +1,4 @@
-"""One step between two noise levels: numbers of a table, identities, and closed forms."""
+"""Posteriors between two noise levels, KL divergences and log-densities: known values and identities."""
 
 import math
 
@@ -29,7 +29,7 @@ def steps(table):
 
 
 @pytest.mark.row("H1")
-def test_the_numbers_of_the_linear_table():
+def test_values_at_timestep_500_of_linear_beta():
     weights = posterior_weights(*steps(LinearBeta(1000)))
     at = {name: float(values.flatten()[500]) for name, values in weights._asdict().items()}
     assert at["small_variance"] == pytest.approx(0.01005134, abs=5e-9)
@@ -39,7 +39,7 @@ def test_the_numbers_of_the_linear_table():
 
 @pytest.mark.row("H1")
 @pytest.mark.parametrize("num_steps", [50, 200, 1000])
-def test_at_neighbouring_steps_it_is_ddpms_posterior(num_steps):
+def test_at_neighbouring_timesteps_it_is_the_posterior_of_ddpm(num_steps):
     table = LinearBeta(num_steps)
     betas, bars = table.betas, table.alphas_cumprod
     before = torch.cat([torch.ones(1, dtype=torch.float64), bars[:-1]])
@@ -54,7 +54,7 @@ def test_at_neighbouring_steps_it_is_ddpms_posterior(num_steps):
 
 
 @pytest.mark.row("H6")
-def test_the_mean_of_a_predicted_image_is_that_of_its_noise():
+def test_the_posterior_mean_is_that_of_ddpm_for_a_predicted_noise():
     """sqrt(1 / alpha) (x - beta eps / sqrt(1 - alpha_bar))."""
     now, before = steps(LinearBeta(1000))
     noisy, noises = torch.randn(2, 1000, 1, 3, 3, dtype=torch.float64)
@@ -66,8 +66,8 @@ def test_the_mean_of_a_predicted_image_is_that_of_its_noise():
 
 @pytest.mark.row("H8")
 @pytest.mark.parametrize(("num_steps", "small"), [(1000, 0.9910674), (200, 0.9808452), (300, 0.9840998)])
-def test_the_spread_at_the_end_of_the_chain(num_steps, small):
-    """Data N(0, 1) and the exact denoiser alpha x: the chain's variance is a recursion."""
+def test_the_final_variance_of_ancestral_sampling_by_recursion(num_steps, small):
+    """For data N(0, 1) and the exact denoiser alpha x."""
     now, before = steps(LinearBeta(num_steps, rescale=False))
     weights = posterior_weights(now, before)
     factors = (weights.noisy_images + weights.images * now.signal_rates).flatten().tolist()
@@ -80,8 +80,8 @@ def test_the_spread_at_the_end_of_the_chain(num_steps, small):
 
 
 @pytest.mark.parametrize("schedule", [OffsetCosine(), LogSNRLinear(25, -25)])
-def test_two_steps_make_one(schedule):
-    """From t to r over s, or at once: q(x_r | x_t, x_0) is the same (Chapman-Kolmogorov)."""
+def test_two_steps_equal_one(schedule):
+    """q(x_r | x_t, x_0) is the same from t to r, and from t over s to r (Chapman-Kolmogorov)."""
     far, middle, near = (pair(schedule, t) for t in (0.9, 0.5, 0.2))
     images, noisy = torch.randn(2, 1, 1, 4, 4, dtype=torch.float64)
     at_once = posterior(images, noisy, far, near)
@@ -92,7 +92,7 @@ def test_two_steps_make_one(schedule):
     torch.testing.assert_close(spread, at_once.small_variance, rtol=1e-9, atol=0)
 
 
-def test_the_marginal_of_the_step_is_the_schedules():
+def test_the_marginal_after_a_step_is_that_of_the_schedule():
     """x_t = alpha_t x_0 + sigma_t eps sent back has the mean alpha_s x_0 and the variance sigma_s^2."""
     now, before = (pair(OffsetCosine(), t) for t in (0.7, 0.6))
     weights = posterior_weights(now, before)
@@ -102,14 +102,14 @@ def test_the_marginal_of_the_step_is_the_schedules():
     torch.testing.assert_close(power, before.noise_rates**2)
 
 
-def test_no_digit_is_lost_between_close_levels():
+def test_variances_between_close_noise_levels_are_accurate():
     """In float32 sigma_t^2 - alpha_ts^2 sigma_s^2 would be wrong in its second digit here."""
     times = (0.5, 0.5 - 1e-6)
     exact = posterior_weights(*(pair(LogSNRLinear(), t) for t in times)).large_variance.item()
     assert exact == pytest.approx(13e-6 * torch.sigmoid(torch.tensor(3.5)).item(), rel=1e-5)
 
 
-def test_both_ends_are_fine():
+def test_from_pure_noise_to_a_clean_image_it_is_the_image():
     clean, pure = (RatePair(column(noise), column(1 - noise)) for noise in (0.0, 1.0))
     images, noisy = torch.randn(2, 1, 1, 2, 2)
     step = posterior(images, noisy, pure, clean)
@@ -131,7 +131,7 @@ def test_density_of_a_gaussian():
     torch.testing.assert_close(gaussian_log_density(values, torch.tensor(0.2), torch.tensor(0.4)), expected)
 
 
-def test_all_bins_hold_one_and_far_bins_keep_their_digits():
+def test_probabilities_of_bins_sum_to_one_and_are_accurate_far_from_the_mean():
     edges = torch.cat(
         [column(-math.inf).flatten(), torch.linspace(-1, 1, 255), column(math.inf).flatten()]
     ).double()

@@ -1,4 +1,4 @@
-"""All weightings in one coordinate: how much the squared error of the image counts at each SNR."""
+"""Loss weightings: closed forms, and independence of the compared quantity."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ SNR = (RATES.signal_rates / RATES.noise_rates).square()
 
 
 def losses(compares, weighting, predicts="velocity"):
-    """Of one and the same wrong prediction, at every time."""
+    """Losses of the same wrong prediction at every time."""
     generator = torch.Generator().manual_seed(0)
     truth = Prediction(*torch.randn(2, 24, 2, 3, 3, generator=generator, dtype=torch.float64))
     noisy_images = mix(truth.images, truth.noises, *RATES)
@@ -28,14 +28,14 @@ def losses(compares, weighting, predicts="velocity"):
 
 @pytest.mark.row("L2")
 @pytest.mark.parametrize("weighting", [MinSNR(), SoftMinSNR(), P2(), EDM()], ids=repr)
-def test_a_weighting_does_not_care_what_is_compared(weighting):
+def test_a_weighted_loss_does_not_depend_on_the_compared_quantity(weighting):
     expected = 0.01 * weighting(SNR).flatten()
     for compares in ("noise", "image", "velocity", "flow"):
         torch.testing.assert_close(losses(compares, weighting).double(), expected, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.row("L2")
-def test_the_studys_weights():
+def test_min_snr_weights_of_each_compared_quantity():
     """C = min(SNR, 5): noise c / SNR, image c, velocity c / (SNR + 1), times the plain squared errors."""
     clipped = SNR.clamp(max=5).flatten()
     for compares, divisor in (("noise", SNR), ("image", torch.ones_like(SNR)), ("velocity", SNR + 1)):
@@ -45,13 +45,13 @@ def test_the_studys_weights():
 
 
 @pytest.mark.row("L2")
-def test_without_clipping_all_three_are_the_error_of_the_noise():
+def test_min_snr_with_a_huge_gamma_is_the_unweighted_error_of_the_noise():
     plain = losses("noise", Unweighted()).double()
     for compares in ("noise", "image", "velocity"):
         torch.testing.assert_close(losses(compares, MinSNR(gamma=1e9)).double(), plain, rtol=1e-4, atol=1e-7)
 
 
-def test_closed_forms():
+def test_weights_equal_their_formulas():
     snr = column(0.01, 1, 4, 100, dtype=torch.float64)
     assert MinSNR(5)(snr).flatten().tolist() == pytest.approx([0.01, 1, 4, 5])
     assert SoftMinSNR(4)(snr).flatten().tolist() == pytest.approx([0.04 / 4.01, 0.8, 2, 400 / 104])
@@ -62,7 +62,7 @@ def test_closed_forms():
     torch.testing.assert_close(losses("noise", EDM()).double(), velocities, rtol=1e-4, atol=1e-7)
 
 
-def test_ends_of_the_schedule_stay_finite():
+def test_losses_are_finite_without_noise_and_without_signal():
     truth = Prediction(*torch.randn(2, 2, 1, 3, 3))
     for weighting in (MinSNR(), SoftMinSNR(), P2(), EDM()):
         for compares in ("noise", "image", "velocity", "flow"):
@@ -76,6 +76,6 @@ def test_ends_of_the_schedule_stay_finite():
 @pytest.mark.parametrize(
     "make", [lambda: MinSNR(0), lambda: SoftMinSNR(-1), lambda: P2(0, 1), lambda: P2(1, -1)]
 )
-def test_parameters_are_checked(make):
+def test_parameters_out_of_range_raise(make):
     with pytest.raises(UnnoiseError, match="but got"):
         make()

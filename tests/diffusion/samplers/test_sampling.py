@@ -11,7 +11,7 @@ import torch
 from helpers.oracles import Gaussian, last
 from unnoise.diffusion.sampler_names import SamplerName, Spacing
 from unnoise.diffusion.samplers import adams_bashforth, ddim, deis, dpm_solver, heun, spaced_times
-from unnoise.diffusion.samplers.sampling import Sampling
+from unnoise.diffusion.samplers.sampling import Sampling, self_conditioned
 from unnoise.diffusion.schedules import Cosine, LinearBeta, LogSNRLinear, OffsetCosine, RectifiedFlow
 from unnoise.runs.conversion import plain, structured
 from unnoise.utils.errors import UnnoiseError
@@ -142,3 +142,34 @@ def test_too_few_and_too_many_steps_raise(spacing):
     sampling = Sampling(sampler="dpmpp_2m", spacing=spacing, num_steps=51)
     with pytest.raises(UnnoiseError, match="50 timesteps is sampled in 1 to 50 steps, but got 51"):
         sampling.walk(Gaussian(), NOISES, LinearBeta(50))
+
+
+def test_walk_uses_the_sampler_and_the_spacing():
+    schedule, noises = LinearBeta(50), torch.randn(4, 1, 3, 3, dtype=torch.float64)
+    ours = last(Sampling(num_steps=7, spacing="leading").walk(Gaussian(), noises, schedule)).images
+    times = schedule.times(7, "leading")
+    torch.testing.assert_close(ours, last(ddim(Gaussian(), noises, 7, schedule, times=times)).images)
+    assert len(list(Sampling(sampler="ancestral", num_steps=50).walk(Gaussian(), noises, schedule))) == 50
+
+
+@pytest.mark.row("L4")
+def test_self_conditioning_gives_each_step_the_images_of_the_step_before():
+    given = []
+
+    def denoise(noisy_images, noise_rates, signal_rates, *, previous_images):
+        given.append(previous_images)
+        return Gaussian()(noisy_images, noise_rates, signal_rates)
+
+    noises = torch.randn(4, 1, 3, 3, dtype=torch.float64)
+    predictions = list(ddim(self_conditioned(denoise), noises, 4, OffsetCosine()))
+    assert given[0] is None
+    for shown, prediction in zip(given[1:], predictions, strict=False):
+        assert torch.equal(shown, prediction.images)
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"), [({"num_steps": 0}, "at least 1 step"), ({"eta": 2.0}, "eta goes from 0")]
+)
+def test_choices_out_of_range_raise(choices, message):
+    with pytest.raises(UnnoiseError, match=message):
+        Sampling(**choices)

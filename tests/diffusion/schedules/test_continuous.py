@@ -1,4 +1,4 @@
-"""Every schedule is a point on the unit circle for each time, and hits the study's numbers."""
+"""Continuous schedules: squared rates sum to 1, monotone, pointwise, and known values."""
 
 import math
 
@@ -32,7 +32,7 @@ GRID = torch.linspace(0, 1, 101).view(-1, 1, 1, 1)
 
 
 @pytest.mark.row("S1")
-def test_offset_cosine_has_the_books_values():
+def test_offset_cosine_has_the_values_of_the_book():
     times = column(0, 0.25, 0.5, 0.75, 1, dtype=torch.float64)
     noise_rates, signal_rates = OffsetCosine()(times)
     noise = [0.3122498999, 0.5858018358, 0.8041105159, 0.9465886332, 0.9997999800]
@@ -56,7 +56,7 @@ def test_mean_noise_variance_of_uniform_times():
 
 @pytest.mark.row("S1", "S3", "S4", "S7")
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
-def test_squares_sum_to_one_and_the_signal_only_falls(schedule):
+def test_squared_rates_sum_to_one_and_the_signal_falls(schedule):
     noise_rates, signal_rates = schedule(GRID)
     torch.testing.assert_close(noise_rates**2 + signal_rates**2, torch.ones_like(GRID), atol=3e-7, rtol=0)
     assert (noise_rates.diff(dim=0) >= 0).all()
@@ -67,7 +67,7 @@ def test_squares_sum_to_one_and_the_signal_only_falls(schedule):
 
 @pytest.mark.row("S4")
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
-def test_pointwise_whatever_the_batch(schedule):
+def test_rates_do_not_depend_on_the_rest_of_the_batch(schedule):
     times = torch.rand(64, 1, 1, 1)
     order = torch.randperm(64)
     together = schedule(times)
@@ -78,21 +78,21 @@ def test_pointwise_whatever_the_batch(schedule):
 
 
 @pytest.mark.row("S6")
-def test_the_noise_comes_first_and_has_a_name():
+def test_the_noise_rate_is_the_first_field_of_a_rate_pair():
     pair = Cosine()(column(0.1))
     assert pair._fields == ("noise_rates", "signal_rates")
     assert pair.noise_rates < pair.signal_rates
 
 
 @pytest.mark.row("S3")
-def test_cosine_ends_at_no_signal():
+def test_cosine_ends_without_signal():
     noise_rates, signal_rates = Cosine()(column(0, 0.5, 1))
     torch.testing.assert_close(noise_rates.flatten(), torch.tensor([0, math.sqrt(0.5), 1]))
     assert signal_rates[-1] < 1e-6
 
 
 @pytest.mark.row("S4")
-def test_linear_is_the_limit_of_the_discrete_betas():
+def test_linear_is_the_continuous_limit_of_the_discrete_betas():
     noise_rates, signal_rates = Linear()(column(0, 1, dtype=torch.float64))
     assert noise_rates[0] == 0
     assert signal_rates[1] ** 2 == pytest.approx(4.3186e-5, rel=1e-4)
@@ -118,7 +118,7 @@ def test_linear_is_the_limit_of_the_discrete_betas():
         (LogNoise, (800.0, -10.0)),
     ],
 )
-def test_parameters_are_checked(kind, arguments):
+def test_parameters_out_of_range_raise(kind, arguments):
     with pytest.raises(UnnoiseError, match=r"needs .* but got"):
         kind(*arguments)
 
@@ -126,21 +126,21 @@ def test_parameters_are_checked(kind, arguments):
 @pytest.mark.row("S7")
 @pytest.mark.parametrize("kind", FAMILY)
 @pytest.mark.parametrize(("start", "end"), [(3.0, -10.0), (2.5, -7.5)])
-def test_the_log_snr_family_hits_both_ends(kind, start, end):
+def test_log_snr_schedules_have_the_given_log_snr_at_both_ends(kind, start, end):
     ends = kind(start, end)(column(0, 1, dtype=torch.float64))
     np.testing.assert_allclose(log_snr(*ends).flatten(), [start, end], rtol=1e-6)
 
 
 @pytest.mark.row("S7")
 @pytest.mark.parametrize("kind", FAMILY)
-def test_the_log_snr_family_keeps_its_digits_far_out(kind):
-    """In float32, where 1 - p would be 0 or lose its last digits."""
+def test_log_snr_schedules_are_accurate_in_float32_at_extreme_log_snr(kind):
+    """Where 1 - p computed directly would be 0 or inaccurate."""
     ends = kind(20.0, -20.0)(column(0, 1))
     np.testing.assert_allclose(log_snr(*ends).flatten(), [20, -20], rtol=1e-4)
 
 
 @pytest.mark.row("S7")
-def test_the_log_snr_family_between_the_ends():
+def test_log_snr_schedules_equal_their_formulas_between_the_ends():
     first, last = 1 / (1 + math.exp(3)), 1 / (1 + math.exp(-10))
     expected = {
         LinearPower: first + 0.3 * (last - first),
@@ -160,12 +160,12 @@ def test_the_log_snr_family_between_the_ends():
 
 
 @pytest.mark.row("S7")
-def test_the_family_itself_is_no_schedule():
+def test_the_abstract_log_snr_schedule_can_not_be_made():
     with pytest.raises(TypeError, match="abstract"):
         LogSNRSchedule()
 
 
 @given(st.floats(-15, 15))
-def test_log_snr_and_its_inverse(value):
+def test_rates_of_log_snr_is_the_inverse_of_log_snr(value):
     rates = rates_of_log_snr(column(value, dtype=torch.float64))
     assert log_snr(*rates).item() == pytest.approx(value, abs=1e-6)

@@ -1,4 +1,4 @@
-"""The discrete chain: the study's tables, the closed form against the chain itself, and what is refused."""
+"""Discrete schedules: known tables, the closed form against single steps, timesteps, bad arguments."""
 
 import itertools
 
@@ -45,7 +45,7 @@ def posterior_variances(schedule):
     ],
     ids=repr,
 )
-def test_the_studys_table(schedule, first, last, end, posterior):
+def test_tables_have_known_values(schedule, first, last, end, posterior):
     assert schedule.betas.dtype == torch.float64
     found = (
         schedule.betas[0],
@@ -58,7 +58,7 @@ def test_the_studys_table(schedule, first, last, end, posterior):
 
 
 @pytest.mark.row("H1")
-def test_derived_tensors_in_the_middle_of_the_linear_chain():
+def test_values_at_timestep_500_of_linear_beta():
     schedule, step = LinearBeta(1000), 500
     noise_rates, signal_rates = schedule(column((step + 1) / 1000, dtype=torch.float64))
     power, before = schedule.alphas_cumprod[step], schedule.alphas_cumprod[step - 1]
@@ -76,7 +76,7 @@ def test_derived_tensors_in_the_middle_of_the_linear_chain():
 
 
 @pytest.mark.row("H2")
-def test_float32_rates_keep_the_tables_digits():
+def test_float32_rates_are_those_of_the_float64_table():
     for schedule in CHAINS:
         steps = torch.arange(1, schedule.num_timesteps + 1)
         rates = schedule((steps / schedule.num_timesteps).view(-1, 1, 1, 1))
@@ -89,7 +89,7 @@ def test_float32_rates_keep_the_tables_digits():
 @pytest.mark.row("H3")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("schedule", CHAINS, ids=repr)
-def test_every_step_is_found_by_its_time_and_again_by_its_rates(schedule, dtype):
+def test_each_timestep_follows_from_its_time_and_from_its_rates(schedule, dtype):
     total = schedule.num_timesteps
     times = (torch.arange(1, total + 1, dtype=dtype) / total).view(-1, 1, 1, 1)
     rates = schedule(times)
@@ -98,13 +98,13 @@ def test_every_step_is_found_by_its_time_and_again_by_its_rates(schedule, dtype)
     assert torch.equal(schedule(times[order]).noise_rates, rates.noise_rates[order])  # pointwise
     assert [rate.item() for rate in schedule(column(0, dtype=dtype))] == [0, 1]
     assert (log_snr(*rates).diff(dim=0) < 0).all()
-    inside = schedule(times - 0.5 / total)  # anywhere within a step
+    inside = schedule(times - 0.5 / total)  # between two timesteps
     assert torch.equal(inside.noise_rates, rates.noise_rates)
 
 
 @pytest.mark.row("H4")
 @pytest.mark.parametrize("schedule", [LinearBeta(200), CosineBeta(50), SigmoidAlphaBar(64)], ids=repr)
-def test_the_closed_form_is_the_chain_step_by_step(schedule):
+def test_the_closed_form_equals_single_forward_steps(schedule):
     """Mean and variance of x_k from x_{k-1}: scale by sqrt(1 - beta), add variance beta."""
     mean, variance = 1.0, 0.0
     for step, beta in enumerate(schedule.betas.tolist()):
@@ -116,7 +116,7 @@ def test_the_closed_form_is_the_chain_step_by_step(schedule):
 
 
 @pytest.mark.row("H1")
-def test_the_shape_of_the_cosine_is_its_formula():
+def test_cosine_beta_equals_its_formula():
     times = np.arange(1001) / 1000
     power = np.cos((times + 0.008) / 1.008 * np.pi / 2) ** 2
     np.testing.assert_allclose(CosineBeta(1000).alphas_cumprod[:-1], (power / power[0])[1:-1], rtol=1e-9)
@@ -124,7 +124,7 @@ def test_the_shape_of_the_cosine_is_its_formula():
 
 @pytest.mark.row("H1", "H21")
 def test_rescaled_betas_end_in_noise_and_unscaled_ones_do_not():
-    """Section 10's first defect: T = 200 and 300 leave 36 % and 22 % of the image at the last step."""
+    """Without rescaling, T = 200 and 300 leave signal rates of 0.36 and 0.22 at the last timestep."""
     for total, left in ((200, 0.3636), (300, 0.2192)):
         assert LinearBeta(total, rescale=False).alphas_cumprod[-1].sqrt().item() == pytest.approx(
             left, abs=1e-4
@@ -132,8 +132,8 @@ def test_rescaled_betas_end_in_noise_and_unscaled_ones_do_not():
         assert LinearBeta(total).alphas_cumprod[-1].sqrt() < 0.006
 
 
-def test_zero_terminal_snr_is_the_papers_algorithm():
-    """2305.08891, algorithm 1, in its own terms; the first step stays, the last has no signal."""
+def test_zero_terminal_snr_is_algorithm_1_of_its_paper():
+    """2305.08891: the first timestep is unchanged, the last has no signal."""
     base = LinearBeta(1000)
     roots = base.alphas_cumprod.sqrt()
     first, last = roots[0].clone(), roots[-1].clone()
@@ -145,7 +145,7 @@ def test_zero_terminal_snr_is_the_papers_algorithm():
     assert found.num_timesteps == 1000
 
 
-def test_which_steps_a_shorter_sampler_takes():
+def test_timesteps_of_each_spacing():
     schedule = LinearBeta(1000)
     assert schedule.timesteps(4).tolist() == [999, 749, 499, 249]
     assert schedule.timesteps(4, "leading").tolist() == [750, 500, 250, 0]
@@ -161,7 +161,7 @@ def test_which_steps_a_shorter_sampler_takes():
         assert times[-1] == 0
 
 
-def test_the_grid_of_a_continuous_schedule_is_the_trailing_one():
+def test_even_times_are_those_of_trailing():
     times = 1 - torch.arange(21, dtype=torch.float64) / 20
     schedule = LinearBeta(1000)
     for ours, even in zip(
@@ -186,7 +186,7 @@ def test_the_grid_of_a_continuous_schedule_is_the_trailing_one():
         (lambda: LinearBeta(50).timesteps(0), "but got 0"),
     ],
 )
-def test_what_is_refused(make, message):
+def test_bad_arguments_raise(make, message):
     with pytest.raises(UnnoiseError, match=message):
         make()
 

@@ -84,7 +84,7 @@ def inpaint(
     noisy_images = torch.where(known, mix(images, noises, *rates_at(grid, 0, images)), noises)
     for here, there in pairwise(path):
         if there < here:
-            noisy_images = _more_noise(noisy_images, grid, here, there, draw())
+            noisy_images = forward_step(noisy_images, grid, here, there, draw())
             continue
         # The yield is outside of no_grad: a mode set inside a generator would stay set for its caller.
         with torch.no_grad():
@@ -95,7 +95,7 @@ def inpaint(
             if there == num_steps:
                 noisy_images = result.images
             else:
-                drawn = _less_noise(prediction, noisy_images, grid, here, draw())
+                drawn = reverse_step(prediction, noisy_images, grid, here, draw())
                 known_part = mix(images, draw(), *rates_at(grid, there, images))
                 noisy_images = torch.where(known, known_part, drawn)
 
@@ -114,18 +114,21 @@ def _rates_of_step(grid: RatePair, step: int) -> RatePair:
     return RatePair(*(rates[step : step + 1] for rates in grid))
 
 
-def _less_noise(
+def reverse_step(
     prediction: Prediction, noisy_images: Images, grid: RatePair, step: int, noises: Images
 ) -> Images:
-    """One DDPM step, with the small variance."""
+    """One DDPM step from this step of the grid to the next, with the small variance."""
     drawn = posterior(
         prediction.images, noisy_images, _rates_of_step(grid, step), _rates_of_step(grid, step + 1)
     )
     return drawn.mean + drawn.small_variance.sqrt() * noises
 
 
-def _more_noise(images: Images, grid: RatePair, here: int, there: int, noises: Images) -> Images:
-    """A forward step q(x_t | x_s) = N(alpha_t / alpha_s x_s, sigma_ts^2), or q(x_t | x_0) from the end."""
+def forward_step(images: Images, grid: RatePair, here: int, there: int, noises: Images) -> Images:
+    """A step of the forward process, from `here` to the earlier step `there` of the grid.
+
+    q(x_t | x_s) = N(alpha_t / alpha_s x_s, sigma_ts^2), and from the end of the grid q(x_t | x_0).
+    """
     if here == len(grid.noise_rates) - 1:
         return mix(images, noises, *rates_at(grid, there, images))
     now, before = _rates_of_step(grid, there), _rates_of_step(grid, here)
