@@ -1,4 +1,4 @@
-"""Whatever bytes a file holds, reading it ends in what was asked for or in one sentence: targets for fuzzers.
+"""Fuzz targets: every reader of files reads arbitrary bytes or refuses them with a message.
 
 make fuzz                                 each target for a minute, by atheris (libFuzzer)
 python -m fuzz decode --seconds 600       one of them for longer, with PYTHONPATH=src:tests

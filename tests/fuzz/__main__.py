@@ -1,7 +1,7 @@
-"""Targets under atheris, libFuzzer for Python, each for so long: `python -m fuzz [TARGET ...] --seconds 60`.
+"""`python -m fuzz [TARGET ...] --seconds 60`: runs fuzz targets under Atheris (libFuzzer for Python).
 
-The target `all` is every one of them by turns.
-A crash ends it with 1 and the traceback, after the bytes that cause it were kept in the folder that it names.
+The target `all` runs all of them by turns. After a crash the exit code is 1, and the bytes that caused it are
+kept in the folder that the output names.
 """
 
 import argparse
@@ -10,19 +10,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-MEGABYTES = 3000
-"""More than this, or more than 30 seconds for one input, is a crash as well."""
-LONGEST = 30
+MAX_MEGABYTES = 3000
+MAX_SECONDS_PER_INPUT = 30
+"""More memory or time than this counts as a crash."""
 
 
 def main() -> int:
-    """Each target in a process of its own, as libFuzzer ends its process."""
-    asked = argparse.ArgumentParser(prog="fuzz", description=__doc__)
-    asked.add_argument("targets", nargs="*", metavar="TARGET")
-    asked.add_argument("--seconds", type=int, default=60)
-    asked.add_argument("--runs", type=int, help="as many inputs instead, however long each of them takes")
-    asked.add_argument("--one", help=argparse.SUPPRESS)
-    given = asked.parse_args()
+    """Runs each target in a process of its own, because libFuzzer ends its process."""
+    parser = argparse.ArgumentParser(prog="fuzz", description=__doc__)
+    parser.add_argument("targets", nargs="*", metavar="TARGET")
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--runs", type=int, help="as many inputs instead, however long each of them takes")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    given = parser.parse_args()
     if given.one:
         return _fuzz(given.one, given.seconds, given.runs)
     from fuzz.targets import TARGETS
@@ -30,7 +30,7 @@ def main() -> int:
     known = [*TARGETS, "all"]
     for name in given.targets:
         if name not in known:
-            asked.error(f"there is no target {name!r}: choose from {', '.join(known)}")
+            parser.error(f"there is no target {name!r}: choose from {', '.join(known)}")
     for name in given.targets or TARGETS:
         amount = ["--seconds", str(given.seconds)] if given.runs is None else ["--runs", str(given.runs)]
         print(
@@ -44,10 +44,10 @@ def main() -> int:
 
 
 def _fuzz(name: str, seconds: int, runs: int | None) -> int:
-    """Never returns where all goes well: libFuzzer ends the process with 0."""
+    """Fuzzes one target; does not return, because libFuzzer ends the process."""
     import atheris
 
-    # What decides on bytes is instrumented, so that libFuzzer sees which of its edits lead further.
+    # Instrumented modules show libFuzzer which mutations reach new code.
     with atheris.instrument_imports(include=["unnoise.data", "unnoise.utils", "PIL"]):
         import PIL.BmpImagePlugin
         import PIL.GifImagePlugin
@@ -63,8 +63,8 @@ def _fuzz(name: str, seconds: int, runs: int | None) -> int:
     corpus.mkdir()
     for number, data in enumerate(target.seeds()):
         (corpus / f"{number:02d}").write_bytes(data)
-    timed = [f"-max_total_time={seconds}", f"-timeout={LONGEST}"]
-    limits = f"-rss_limit_mb={MEGABYTES}", *(timed if runs is None else [f"-runs={runs}", "-timeout=0"])
+    timed = [f"-max_total_time={seconds}", f"-timeout={MAX_SECONDS_PER_INPUT}"]
+    limits = f"-rss_limit_mb={MAX_MEGABYTES}", *(timed if runs is None else [f"-runs={runs}", "-timeout=0"])
     options = "-seed=1", "-max_len=4096", "-print_final_stats=1", "-verbosity=0"
     atheris.Setup([sys.argv[0], *limits, *options, f"-artifact_prefix={folder}/", str(corpus)], target.read)
     atheris.Fuzz()

@@ -1,4 +1,4 @@
-"""How sound files go bad: flipped, cut, spliced, and lied to about lengths."""
+"""Hypothesis strategies that damage files: flipped bits, cuts, splices and wrong lengths."""
 
 import json
 
@@ -9,7 +9,7 @@ EDGES = [0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**31, 2**63 
 
 @st.composite
 def damaged(draw, sound: list[bytes]) -> bytes:
-    """One of these files, after one to six edits."""
+    """One of these files after one to six random edits."""
     data = bytearray(draw(st.sampled_from(sound)))
     for _ in range(draw(st.integers(1, 6))):
         place = draw(st.integers(0, max(0, len(data) - 1)))
@@ -46,7 +46,7 @@ VALUES = st.recursive(
 
 @st.composite
 def rewritten(draw, sound: list[bytes]) -> bytes:
-    """One of these JSON texts, in which one to four values were replaced, removed, added or doubled."""
+    """One of these JSON texts with one to four values replaced, removed or added."""
     known = json.loads(draw(st.sampled_from(sound)))
     for _ in range(draw(st.integers(1, 4))):
         place = known

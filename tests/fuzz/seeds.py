@@ -1,4 +1,4 @@
-"""Small sound files of every kind that is read: where a fuzzer begins."""
+"""Small valid files of every kind that unnoise reads: the first inputs of the fuzzer."""
 
 import io
 import json
@@ -20,7 +20,7 @@ COLOUR = Image.merge("RGB", [Image.fromarray(plane) for plane in NUMBERS])
 
 
 def pictures() -> list[bytes]:
-    """Of each format, in the modes and packings that it has."""
+    """Images of each format, in its modes and compressions."""
     text = PngImagePlugin.PngInfo()
     text.add_text("a", "b" * 40, zip=True)
     text.add_itxt("c", "d" * 40, zip=True)
@@ -52,7 +52,7 @@ def pictures() -> list[bytes]:
 
 
 def zips() -> list[bytes]:
-    """Stored and deflated, with folders, and names that lead out."""
+    """Zip files, stored and deflated, with folders and names that lead out of them."""
     found = []
     for packing in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         buffer = io.BytesIO()
@@ -66,7 +66,7 @@ def zips() -> list[bytes]:
 
 
 def npys() -> list[bytes]:
-    """Of each version of the header, and of each kind of number that is taken."""
+    """.npy files of each header version and each accepted type of number."""
     found = []
     for array in (NUMBERS, NUMBERS[..., None] > 3, (NUMBERS / 255).astype(np.float16)):
         for version in ((1, 0), (2, 0), (3, 0)):
@@ -77,7 +77,7 @@ def npys() -> list[bytes]:
 
 
 def npzs() -> list[bytes]:
-    """Packed and unpacked, with labels and without."""
+    """.npz files, compressed or not, with and without labels."""
     found = []
     for save_all in (np.savez, np.savez_compressed):
         for arrays in ({"images": NUMBERS, "labels": np.arange(3)}, {"a": NUMBERS / 255}):
@@ -88,12 +88,12 @@ def npzs() -> list[bytes]:
 
 
 def idx() -> list[bytes]:
-    """Of three and of four dimensions, and of labels."""
+    """IDX files of three and four dimensions, and of labels."""
     return [idx_bytes(NUMBERS), idx_bytes(NUMBERS[..., None]), idx_bytes(np.arange(3, dtype=np.uint8))]
 
 
 def csvs() -> list[bytes]:
-    """With a header and without, separated by whatever is usual."""
+    """CSV files of labels, with and without a header, in several encodings."""
     lines = ["file,class", "a.png,cat", '"b.png","d""og"', "c/d.png,cat"]
     text = "\n".join(lines)
     return [text.encode(), "\r\n".join(lines[1:]).replace(",", ";").encode("utf-8-sig"), text.encode("utf-16")]
@@ -114,18 +114,18 @@ def configs() -> list[bytes]:
 
 
 def weights() -> list[bytes]:
-    """A file of safetensors with a few kinds of numbers, and facts."""
+    """Safetensors files with a few types of numbers and metadata."""
     tensors = {"a": torch.arange(6.0).view(2, 3), "b.c": torch.ones(2, dtype=torch.bfloat16)}
     return [save(tensors, {"step": "7"}), save({"n": torch.tensor(3)})]
 
 
 def tables() -> list[bytes]:
-    """A history.csv."""
+    """A history.csv file."""
     header = "step,images,seconds,learning_rate,training_loss,noise_loss,image_loss,held_out_loss"
     return [f"{header}\n1,16,0.5,0.001,0.9,0.8,0.7,\n2,32,1.0,0.001,nan,1e3,-inf,0.5\n".encode()]
 
 
 def changes() -> list[bytes]:
-    """What --set takes."""
+    """Arguments of --set."""
     texts = "objective.loss=l1", "batch_size=32", 'network.attention=["none","linear"]', "schedule.kind=Cosine"
     return [text.encode() for text in texts]

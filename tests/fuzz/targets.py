@@ -1,4 +1,4 @@
-"""Each target takes any bytes, and returns: an exception is a bug, unless it is the one sentence."""
+"""Fuzz targets, which take any bytes: an exception other than the expected error is a bug."""
 
 import atexit
 import io
@@ -20,13 +20,13 @@ from unnoise.data.labels import labels_from_csv, labels_from_idx
 from unnoise.data.sources import find_source
 from unnoise.runs.config import RunConfig
 from unnoise.runs.presets import recipe
-from unnoise.training.recorder import read_history
+from unnoise.runs.history import read_history
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.tensor_files import read_tensors
 
 
 class Target(NamedTuple):
-    """What is done with the bytes, and the sound ones to begin with."""
+    """A function of the bytes, and valid inputs to start from."""
 
     read: Callable[[bytes], object]
     seeds: Callable[[], list[bytes]]
@@ -46,7 +46,7 @@ def _written(data: bytes, name: str) -> Path:
 
 
 def read_picture(data: bytes) -> None:
-    """The header and the pixels of one picture."""
+    """Reads the header and the pixels of one image."""
     settings = DecodeSettings((3, 5), 1 + len(data) % 4, ("crop", "pad")[len(data) % 3 == 0])
     with quiet_pillow:
         try:
@@ -54,13 +54,13 @@ def read_picture(data: bytes) -> None:
             assert min(size) >= 1
             pixels = decode(data, settings)
         except UnreadableError as error:
-            _require_words(error)
+            _require_message(error)
             return
     assert (pixels.shape, pixels.dtype) == ((3, 5, settings.channels), np.uint8)
 
 
 def read_zip(data: bytes) -> None:
-    """Every member, and what lies where afterwards."""
+    """Reads every member, and checks that nothing was unpacked elsewhere."""
     path = _written(data, "x.zip")
     try:
         with (
@@ -72,7 +72,7 @@ def read_zip(data: bytes) -> None:
                 assert (batch.pixels is None) != (batch.skipped is None)
                 assert batch.skipped is None or batch.skipped.reason
     except UnnoiseError as error:
-        _require_words(error)
+        _require_message(error)
     assert {one.name for one in _folder().iterdir()} <= NAMES
 
 
@@ -81,7 +81,7 @@ def _reading(name: str, read: Callable[[Path], object]) -> Callable[[bytes], obj
         try:
             return read(_written(data, name))
         except UnnoiseError as error:
-            return _require_words(error)
+            return _require_message(error)
 
     return target
 
@@ -116,8 +116,8 @@ def _change(path: Path) -> None:
     recipe("default", 1, 8, 8).changed([path.read_bytes().decode("utf-8", "replace")])
 
 
-def _require_words(error: Exception) -> None:
-    assert str(error).strip(), "an error says what is wrong"
+def _require_message(error: Exception) -> None:
+    assert str(error).strip(), "an error needs a message"
 
 
 SETTINGS = DecodeSettings((3, 5), 3)
@@ -137,7 +137,7 @@ TARGETS = {
 
 
 def read_any(data: bytes) -> None:
-    """The first byte says which target takes the others."""
+    """Gives all bytes but the first to the target that the first one chooses."""
     each = list(TARGETS.values())
     if data:
         each[data[0] % len(each)].read(data[1:])

@@ -1,6 +1,7 @@
-"""Mutated files of every kind end in what was asked for or in one sentence, by hypothesis and by atheris.
+"""Fuzzing: mutated files of every kind are read or refused with a message, by Hypothesis and by Atheris.
 
-FUZZ_EXAMPLES=5000 in the environment tries so many, others each time; without it the same few are tried.
+With FUZZ_EXAMPLES=5000 in the environment so many random examples are tried; without it, the same 120 each
+time.
 """
 
 import importlib.util
@@ -27,7 +28,7 @@ BOUNDED = settings(
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_damaged_files_are_read_or_refused_in_a_sentence(name):
+def test_damaged_files_are_read_or_refused_with_a_message(name):
     target = TARGETS[name]
     found = target.seeds()
 
@@ -40,12 +41,12 @@ def test_damaged_files_are_read_or_refused_in_a_sentence(name):
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_sound_files_are_read(name):
+def test_undamaged_files_are_read(name):
     for data in TARGETS[name].seeds():
         TARGETS[name].read(data)
 
 
-def test_a_rewritten_config_is_a_config_or_a_sentence():
+def test_rewritten_configs_are_read_or_refused_with_a_message():
     @BOUNDED
     @given(rewritten(TARGETS["config"].seeds()))
     def reads(data):

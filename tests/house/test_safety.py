@@ -1,8 +1,7 @@
-"""What others have written can neither fill the memory nor steer a terminal or a page, and runs no program."""
+"""Untrusted files: they cannot fill the memory, control a terminal or inject markup into a page."""
 
 import io
 import json
-import pickle
 import re
 import subprocess
 import sys
@@ -11,24 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from rich.console import Console
 
 from helpers.bad_pictures import jpeg_with_exif, png, tags, tiff, zeros
-from helpers.bad_sources import Trap, torch_saved
 from helpers.data_files import png_chunk
 from helpers.runs import start
 from unnoise.cli import run
 from unnoise.cli.checkup_tables import fact_table
-from unnoise.networks import UNetConfig, build, limits
 from unnoise.reports import RunFolder, report
 from unnoise.reports.page import render
 from unnoise.runs.config import RunConfig
-from unnoise.training.recorder import read_history
-from unnoise.utils import json_text
+from unnoise.runs.history import read_history
 from unnoise.utils.errors import UnnoiseError
-from unnoise.utils.pickles import pickle_kind
-from unnoise.utils.text import printable
 
 HOSTILE = "\x1b[31m</code><script>alert(1)</script>[/bold]\r\u202e\x07\ud800$x^$"
 CHILD = """
@@ -49,7 +42,7 @@ print(peak() - before)
 
 
 def zip_bomb(path: Path) -> Path:
-    """Twelve members of 50 MB from 50 kB: half say so, and half claim to be small."""
+    """A .zip whose twelve members unpack from 50 kB to 50 MB each; half of them declare a small size."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         packed = bytes(50 * 2**20)
         archive.writestr("honest.png", packed)
@@ -61,7 +54,7 @@ def zip_bomb(path: Path) -> Path:
 
 
 def npz_bomb(path: Path) -> Path:
-    """Its header claims 100 GB, and as much as its directory says, 100 MB, follows."""
+    """An .npz whose array declares 100 GB in its header and holds 100 MB."""
     header = io.BytesIO()
     fields = {"descr": "|u1", "fortran_order": False, "shape": (100, 10**5, 10**4)}
     np.lib.format.write_array_header_1_0(header, fields)
@@ -71,8 +64,8 @@ def npz_bomb(path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_bombs_of_every_kind_leave_the_memory_free(tmp_path, monkeypatch):
-    """Some 150 GB in all, and 16 threads to unpack them."""
+def test_decompression_bombs_do_not_fill_the_memory(tmp_path, monkeypatch):
+    """About 150 GB when unpacked, by 16 threads."""
     monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -82,7 +75,7 @@ def test_bombs_of_every_kind_leave_the_memory_free(tmp_path, monkeypatch):
     for number in range(40):
         (folder / f"bomb-{number}.png").write_bytes(too_large)
         (folder / f"text-{number}.png").write_bytes(text)
-    for number in range(12):  # 36 million pixels: each takes 150 MB, and no more than two are unpacked at once
+    for number in range(12):  # 36 million pixels, 150 MB each: at most two are unpacked at once
         (folder / f"fits-{number}.png").write_bytes(fits)
     for name, data in {
         "exif.jpg": jpeg_with_exif(tags(20_000, 390_000)),
@@ -102,15 +95,9 @@ def test_bombs_of_every_kind_leave_the_memory_free(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"cache", "pictures", "bomb.zip", "bomb.npz"}
 
 
-def test_what_steers_a_terminal_is_spelt_out():
-    assert printable(HOSTILE) == (r"\x1b[31m</code><script>alert(1)</script>[/bold]\r\u202e\x07\ud800$x^$")
-    assert printable("a\tb\nc\x00", lines=True) == "a\tb\nc\\x00"
-    assert printable("Größe 大 👩‍👧 e\u0301") == "Größe 大 👩‍👧 e\u0301"
-
-
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """A run all of whose words are hostile, up to the names of its folder."""
+    """A run whose texts, tables and folder name hold control characters and markup."""
     name = re.sub(r"[/\ud800]", "", HOSTILE)
     path = start(tmp_path_factory.mktemp("runs") / name, 3).path
     config = json.loads((path / "config.json").read_text())
@@ -125,7 +112,7 @@ def hostile(tmp_path_factory):
     return path
 
 
-def test_hostile_words_are_shown_and_do_nothing(hostile, capsys):
+def test_control_characters_of_a_run_are_escaped_in_the_terminal(hostile, capsys):
     assert run(["info", str(hostile)]) == 0
     assert run(["compare", str(hostile), str(hostile / "nowhere")]) == 2
     shown = "".join(capsys.readouterr())
@@ -133,7 +120,7 @@ def test_hostile_words_are_shown_and_do_nothing(hostile, capsys):
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202e\ud800]", shown)
 
 
-def test_a_page_escapes_what_a_run_says(hostile):
+def test_markup_and_control_characters_of_a_run_are_escaped_in_its_page(hostile):
     page = render(report(RunFolder.read(hostile)))
     assert "<script" not in page
     assert "&lt;script&gt;" in page
@@ -141,70 +128,13 @@ def test_a_page_escapes_what_a_run_says(hostile):
     page.encode("utf-8")
 
 
-def test_markup_in_a_table_is_text():
+def test_rich_markup_in_a_table_is_shown_as_text():
     shown = io.StringIO()
     Console(file=shown, width=80).print(fact_table({"source": "[/b][red]x"}))
     assert "[/b][red]x" in shown.getvalue()
 
 
-def test_pickles_are_told_by_their_bytes_whatever_they_are_called(tmp_path):
-    path = tmp_path / "x.safetensors"
-    for protocol in range(2, 6):
-        path.write_bytes(pickle.dumps(Trap(), protocol))
-        assert pickle_kind(path) == "a pickle"
-    assert "torch.save" in pickle_kind(Path(torch_saved(str(path))))
-    for data in (b"", b"\x80", b"\x80\x06.", b"PK\x03\x04", b"{}"):
-        path.write_bytes(data)
-        assert pickle_kind(path) is None
-    np.savez(tmp_path / "x.npz", np.zeros(3))
-    assert pickle_kind(tmp_path / "x.npz") is None
-    assert pickle_kind(tmp_path) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("[" * 10**5, "nested too deeply"),
-        ('{"a": 1, "b": {"c": 1, "c": 2}}', "'c' comes twice"),
-        ("{", "property"),
-    ],
-)
-def test_json_that_is_none_is_a_value_error(text, reason):
-    with pytest.raises(ValueError, match=reason):
-        json_text.parse(text)
-
-
-def test_counting_a_network_first_changes_nothing(monkeypatch):
-    wide = UNetConfig(channels=1, widths=(96, 128), attention=(False, False))
-    monkeypatch.setattr(limits, "UNCHECKED_PARAMETERS", 0)
-    monkeypatch.setattr(limits, "total_memory", lambda: 10**12)
-    torch.manual_seed(0)
-    first, after = build(wide).state_dict(), torch.random.get_rng_state()
-    monkeypatch.setattr(limits, "total_memory", lambda: None)
-    torch.manual_seed(0)
-    second = build(wide).state_dict()
-    assert all(torch.equal(first[name], second[name]) for name in second)
-    assert torch.equal(torch.random.get_rng_state(), after)
-
-
-def test_a_network_larger_than_the_memory_is_refused_to_the_parameter(monkeypatch):
-    wide = UNetConfig(channels=1, widths=(96, 128), attention=(False, False))
-    monkeypatch.setattr(limits, "UNCHECKED_PARAMETERS", 0)
-    needed = 8 * sum(parameter.numel() for parameter in build(wide).parameters())
-    monkeypatch.setattr(limits, "total_memory", lambda: needed)
-    build(wide)
-    monkeypatch.setattr(limits, "total_memory", lambda: needed - 1)
-    with pytest.raises(UnnoiseError, match=f"has {needed // 8:,} parameters"):
-        build(wide)
-
-
-def test_the_memory_is_known_here_and_may_be_unknown_elsewhere(monkeypatch):
-    assert limits.total_memory() > 2**28
-    monkeypatch.delattr(limits.os, "sysconf")
-    assert limits.total_memory() is None
-
-
-def test_a_diverged_run_can_be_looked_at(tmp_path):
+def test_a_run_with_nan_and_infinite_losses_can_be_reported(tmp_path):
     run = start(tmp_path / "run", 3)
     names = "step,images,seconds,learning_rate,training_loss,noise_loss,image_loss,held_out_loss"
     (run.path / "history.csv").write_text(f"{names}\n1,16,1,0.1,nan,nan,nan,nan\n2,32,2,0.1,inf,inf,inf,inf\n")
@@ -212,7 +142,7 @@ def test_a_diverged_run_can_be_looked_at(tmp_path):
     assert "2 steps" in render(report(RunFolder.read(run.path)))
 
 
-def test_a_config_of_surrogates_is_written_and_read():
+def test_a_config_with_a_surrogate_is_refused():
     text = json.dumps({"format": 1, "preset": "\ud800"})
     with pytest.raises(UnnoiseError, match="missing or unknown"):
         RunConfig.from_json(text, Path("config.json"))

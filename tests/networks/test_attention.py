@@ -1,4 +1,4 @@
-"""Attention, full and linear, is its explicit formula."""
+"""Full and linear attention equal their explicit formulas."""
 
 import math
 
@@ -31,7 +31,7 @@ def linear(width: int = 12, memory_tokens: int = 0) -> LinearAttention:
 
 
 def heads(layer, images):
-    """Queries, keys, values (B, heads, N, d), pulled apart one channel at a time."""
+    """Queries, keys and values (B, heads, N, d), split one channel at a time."""
     qkv = layer.qkv(layer.norm(images)).flatten(2).double()  # (B, 3 heads d, N)
     parts = [
         [qkv[:, (part * HEADS + head) * DIM :][:, :DIM].transpose(1, 2) for head in range(HEADS)]
@@ -44,25 +44,25 @@ def heads(layer, images):
     return query, key, value
 
 
-def together(layer, attended, images):
+def projected(layer, attended, images):
     """(B, heads, N, d) -> what the layer adds to its input, before a norm."""
     return layer.project(attended.float().transpose(-1, -2).reshape(len(images), -1, *images.shape[-2:]))
 
 
 @pytest.mark.row("H15")
 @pytest.mark.parametrize("memory_tokens", [0, 4])
-def test_attention_is_an_explicit_softmax_and_torchs_own(memory_tokens):
+def test_full_attention_equals_its_formula_and_that_of_pytorch(memory_tokens):
     layer, images = full(memory_tokens=memory_tokens), torch.randn(2, 12, 4, 5)
     query, key, value = heads(layer, images)
     weights = (torch.einsum("bhid,bhjd->bhij", query, key) * 32**-0.5).softmax(dim=-1)
     attended = torch.einsum("bhij,bhjd->bhid", weights, value)
     close(attended, functional.scaled_dot_product_attention(query, key, value))
-    close(layer(images), images + together(layer, attended, images))
+    close(layer(images), images + projected(layer, attended, images))
 
 
 @pytest.mark.row("H15")
 @pytest.mark.parametrize("width", [12, 64])
-def test_heads_are_as_wide_as_they_are_asked_to_be(width):
+def test_heads_have_the_given_or_default_dimension(width):
     for layer in (full(width), linear(width)):
         assert layer.qkv.weight.shape == (3 * 128, width, 1, 1)
         assert layer.qkv.bias is None
@@ -75,7 +75,7 @@ def test_heads_are_as_wide_as_they_are_asked_to_be(width):
 @pytest.mark.row("H15", "H16")
 @pytest.mark.parametrize("make", [full, linear])
 @pytest.mark.parametrize("memory_tokens", [0, 4])
-def test_attention_does_not_know_where_a_position_is(make, memory_tokens):
+def test_attention_is_equivariant_to_permutations_of_positions(make, memory_tokens):
     layer, images, order = make(memory_tokens=memory_tokens), torch.randn(1, 12, 4, 4), torch.randperm(16)
     shuffled = images.flatten(2)[..., order].view_as(images)
     close(layer(shuffled), layer(images).flatten(2)[..., order].view_as(images))
@@ -83,18 +83,18 @@ def test_attention_does_not_know_where_a_position_is(make, memory_tokens):
 
 @pytest.mark.row("H16")
 @pytest.mark.parametrize("memory_tokens", [0, 4])
-def test_linear_attention_is_its_explicit_square_form(memory_tokens):
+def test_linear_attention_equals_its_quadratic_form(memory_tokens):
     layer, images = linear(memory_tokens=memory_tokens), 2 * torch.randn(2, 12, 4, 5)
     query, key, value = heads(layer, images)
     weights = torch.einsum("bhid,bhjd->bhij", query.softmax(dim=-1), key.softmax(dim=-2))
     close(weights.sum(dim=-1), torch.ones(2, HEADS, 20, dtype=torch.float64), 1e-12)
     assert weights.min() > 0
     attended = torch.einsum("bhij,bhjd->bhid", weights, value) * 32**-0.5
-    close(layer(images), images + layer.out_norm(together(layer, attended, images)))
+    close(layer(images), images + layer.out_norm(projected(layer, attended, images)))
 
 
 @pytest.mark.row("H16")
-def test_only_full_attention_costs_the_square_of_the_positions():
+def test_only_the_cost_of_full_attention_is_quadratic_in_positions():
     def operations(layer, side):
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             layer(torch.randn(1, 12, side, side))
@@ -121,18 +121,18 @@ def test_memory_tokens_are_learned_keys_and_values_of_each_head(make):
 
 
 @pytest.mark.row("H17")
-def test_only_a_memory_can_be_looked_at_when_nothing_else_resembles_the_query():
-    """Keys of the picture that are all zero leave each of its N positions and M tokens its softmax."""
+def test_queries_of_zero_average_the_values_of_image_and_memory():
+    """All N positions and M memory tokens then get the same weight."""
     layer, images = full(memory_tokens=1), torch.randn(1, 12, 1, 3)
     with torch.no_grad():
         layer.qkv.weight[:128].zero_()  # queries of zero: every key gets the same weight
     _, _, value = heads(layer, images)
-    close(layer(images), images + together(layer, value.mean(2, keepdim=True).expand(-1, -1, 3, -1), images))
+    close(layer(images), images + projected(layer, value.mean(2, keepdim=True).expand(-1, -1, 3, -1), images))
 
 
 @pytest.mark.parametrize("positions", [(1, 1), (1, 7), (5, 3)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_untrained_attention_of_ours_changes_nothing(positions, dtype):
+def test_untrained_attention_returns_its_input(positions, dtype):
     images = torch.randn(2, 8, *positions)
     for layer in (
         Attention(8, 2, nn.GroupNorm(2, 8)),
@@ -142,8 +142,8 @@ def test_untrained_attention_of_ours_changes_nothing(positions, dtype):
             assert torch.equal(layer(images), images)
 
 
-def test_attention_scales_by_the_head_and_not_by_the_width():
+def test_attention_is_scaled_by_the_dimension_of_a_head():
     layer, images = full(), torch.randn(1, 12, 3, 3)
     query, key, value = heads(layer, images)
     wrong = functional.scaled_dot_product_attention(query, key, value, scale=1 / math.sqrt(12))
-    assert not torch.allclose(layer(images), images + together(layer, wrong, images), atol=1e-5)
+    assert not torch.allclose(layer(images), images + projected(layer, wrong, images), atol=1e-5)

@@ -1,4 +1,4 @@
-"""Blocks, norms and the embedding of steps are the published formulas."""
+"""Blocks, norms and the embedding of time steps equal the published formulas."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def close(left, right, tolerance=1e-5):
 
 
 @pytest.mark.row("H9")
-def test_the_embedding_of_steps_has_the_published_numbers():
+def test_timestep_embedding_has_the_published_numbers():
     vector = TimestepEmbedding(64)(column(10.0))[0]
     close(vector[:3], torch.tensor([-0.544021, 0.911310, -0.691260]))
     close(vector[32:35], torch.tensor([-0.839072, 0.411721, 0.722606]))
@@ -42,7 +42,7 @@ def test_the_embedding_of_steps_has_the_published_numbers():
 
 
 @pytest.mark.row("H9")
-def test_the_embedding_of_steps_is_never_in_half_precision():
+def test_timestep_embedding_is_computed_in_float32_under_autocast():
     embed, steps = TimestepEmbedding(16), torch.arange(990.0, 1000.0).view(-1, 1, 1, 1)
     with torch.autocast("cpu", torch.bfloat16):
         inside = embed(steps)
@@ -53,14 +53,14 @@ def test_the_embedding_of_steps_is_never_in_half_precision():
 
 @pytest.mark.row("H9")
 @pytest.mark.parametrize("dimensions", [0, 2, 7, 33])
-def test_dimensions_without_a_formula_are_refused(dimensions):
-    with pytest.raises(UnnoiseError, match=f"even number of dimensions, at least 4, but got {dimensions}"):
+def test_timestep_embedding_refuses_odd_and_small_dimensions(dimensions):
+    with pytest.raises(UnnoiseError, match=f"even number of dimensions of at least 4, but got {dimensions}"):
         TimestepEmbedding(dimensions)
 
 
 @pytest.mark.row("H10")
-def test_the_first_studys_resnet_block_by_hand():
-    """The noise level is added after the first SiLU."""
+def test_resnet_block_with_an_added_embedding_is_that_of_the_first_study():
+    """The embedding is added after the first SiLU."""
     block = randomised(ResNetBlock(16, 24, "group", 10, "add"))
     images, embedding = torch.randn(2, 16, 5, 6), torch.randn(2, 10)
     hidden = functional.silu(functional.group_norm(block.first(images), 8, *block.first_norm.parameters()))
@@ -74,8 +74,8 @@ def test_the_first_studys_resnet_block_by_hand():
 
 
 @pytest.mark.row("H11")
-def test_the_second_studys_resnet_block_by_hand():
-    """The noise level is gain and shift of the first norm only."""
+def test_resnet_block_with_scale_and_shift_is_that_of_the_second_study():
+    """The embedding scales and shifts after the first norm only."""
     block = randomised(ResNetBlock(12, 12, "group", 10, "scale_shift", groups=4))
     images, embedding = torch.randn(2, 12, 5, 6), torch.randn(2, 10)
     scale, shift = block.modulate.project(embedding)[..., None, None].chunk(2, dim=1)
@@ -87,7 +87,7 @@ def test_the_second_studys_resnet_block_by_hand():
 
 @pytest.mark.row("H11")
 @pytest.mark.parametrize("kind", ["residual", "book", "resnet", "convnext"])
-def test_a_zero_projection_of_the_noise_level_is_the_identity(kind):
+def test_scale_shift_starts_without_effect_in_every_block(kind):
     block = {
         "residual": lambda: ResidualBlock(16, 16, "group", 10, "scale_shift"),
         "book": lambda: BookBlock(16, 16, "group", 10, "scale_shift"),
@@ -106,13 +106,13 @@ def test_a_zero_projection_of_the_noise_level_is_the_identity(kind):
 
 
 @pytest.mark.row("H11")
-def test_published_projections_start_at_random():
+def test_published_blocks_initialise_modulation_at_random():
     assert ResNetBlock(8, 8, "group", 10, "scale_shift", zero_start=False).modulate.project.weight.any()
     assert ConvNeXtBlock(8, 8, 10, "scale_shift", zero_start=False).modulate.project.weight.any()
 
 
 @pytest.mark.row("H12")
-def test_standardised_weights_have_mean_0_and_variance_1_for_each_output():
+def test_standardised_weights_have_mean_0_and_variance_1_for_each_output_channel():
     convolution = WeightStandardizedConv2d(16, 6).double()
     weight = convolution.standardized()
     close(weight.mean(dim=(1, 2, 3)), torch.zeros(6, dtype=torch.float64), 1e-12)
@@ -124,7 +124,7 @@ def test_standardised_weights_have_mean_0_and_variance_1_for_each_output():
 
 
 @pytest.mark.row("H12")
-def test_standardised_weights_forget_scale_and_offset():
+def test_standardised_convolution_ignores_scale_and_offset_of_its_weights():
     convolution, images = WeightStandardizedConv2d(8, 6).double(), torch.randn(2, 8, 5, 5, dtype=torch.float64)
     with torch.no_grad():
         convolution.convolution.weight.mul_(1000)  # far above eps
@@ -137,7 +137,7 @@ def test_standardised_weights_forget_scale_and_offset():
 @pytest.mark.parametrize(
     ("dtype", "eps"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-3), (torch.float16, 1e-3)]
 )
-def test_standardising_guards_half_precision_better(dtype, eps):
+def test_weight_standardisation_has_a_larger_eps_in_half_precision(dtype, eps):
     convolution = WeightStandardizedConv2d(4, 2)
     with torch.no_grad():
         weight = convolution.convolution.weight.normal_(std=0.02)  # as small as eps makes a difference
@@ -147,7 +147,7 @@ def test_standardising_guards_half_precision_better(dtype, eps):
 
 
 @pytest.mark.row("H12")
-def test_the_resnet_block_standardises_its_3x3_convolutions_only():
+def test_resnet_block_standardises_its_3x3_convolutions_only():
     block = ResNetBlock(8, 16, "group", 10, "scale_shift", standardized=True)
     kinds = [type(module) for module in (block.first, block.second, block.shortcut)]
     assert kinds == [WeightStandardizedConv2d, WeightStandardizedConv2d, nn.Conv2d]
@@ -155,7 +155,7 @@ def test_the_resnet_block_standardises_its_3x3_convolutions_only():
 
 
 @pytest.mark.row("H13")
-def test_the_convnext_block_by_hand():
+def test_convnext_block_equals_its_formula():
     block = randomised(ConvNeXtBlock(6, 10, 12, "add"))
     images, embedding = torch.randn(2, 6, 9, 8), torch.randn(2, 12)
 
@@ -179,7 +179,7 @@ def test_the_convnext_block_by_hand():
 
 @pytest.mark.row("H13")
 @pytest.mark.parametrize(("before", "after"), [(6, 10), (8, 8)])
-def test_the_convnext_block_has_the_published_parameters(before, after):
+def test_convnext_block_has_the_published_number_of_parameters(before, after):
     depthwise, told, norms = 50 * before, 13 * before, 2 * before + 4 * after
     convolutions = (9 * before + 1) * 2 * after + (9 * 2 * after + 1) * after
     shortcut = (before + 1) * after if before != after else 0
@@ -189,7 +189,7 @@ def test_the_convnext_block_has_the_published_parameters(before, after):
 
 
 @pytest.mark.row("H14")
-def test_channel_layer_norm_is_of_each_position():
+def test_channel_layer_norm_normalises_each_position_by_itself():
     images = 3 * torch.randn(2, 32, 4, 5) + 7
     normed = ChannelLayerNorm(32)(images)
     close(normed.mean(1), torch.zeros(2, 4, 5))
@@ -201,7 +201,7 @@ def test_channel_layer_norm_is_of_each_position():
 
 
 @pytest.mark.row("H14")
-def test_rms_norm_by_hand():
+def test_rms_norm_equals_its_formula():
     norm, images = RMSNorm(9), 5 * torch.randn(2, 9, 4, 5) + 2
     close(norm(images).square().mean(1), torch.ones(2, 4, 5))
     randomised(norm)
@@ -211,7 +211,7 @@ def test_rms_norm_by_hand():
 
 
 @pytest.mark.parametrize("kind", [ResidualBlock, BookBlock, ResNetBlock, ConvNeXtBlock])
-def test_dropout_acts_in_training_only_and_leaves_the_weights_alone(kind):
+def test_dropout_acts_in_training_only_and_changes_no_initial_weights(kind):
     choices = (8, 8, 10, "add", 0.5) if kind is ConvNeXtBlock else (8, 8, "group", 10, "add", 0.5)
     torch.manual_seed(1)
     block = kind(*choices)

@@ -1,4 +1,4 @@
-"""The networks have the published sizes, start at zero, and take any picture."""
+"""`UNet`: published sizes, initialisation, skips, any image size, and checks of its config."""
 
 import dataclasses
 import inspect
@@ -25,7 +25,7 @@ def count(module: nn.Module) -> int:
 
 
 def randomised(network: nn.Module) -> nn.Module:
-    """With a head that is no longer zero, so that outputs can be told apart."""
+    """The network with random numbers instead of all parameters that start at zero."""
     with torch.no_grad():
         for parameter in network.parameters():
             if not parameter.any():
@@ -43,14 +43,14 @@ def test_keras_ddim_has_exactly_the_published_parameters():
 
 
 @pytest.mark.row("U3")
-def test_the_books_batch_norm_counts_momentum_from_the_other_end():
+def test_the_books_batch_norm_has_kerass_momentum_and_eps():
     for module in UNet.keras_ddim().modules():
         if isinstance(module, nn.BatchNorm2d):
             assert (module.affine, module.momentum, module.eps) == (False, 0.01, 1e-3)
 
 
 @pytest.mark.row("E1")
-def test_embedding_numbers():
+def test_sinusoidal_embedding_has_the_published_frequencies_and_norm():
     embed = SinusoidalEmbedding(32)
     frequencies = embed.frequencies / (2 * math.pi)
     expected = torch.tensor([10 ** (0.2 * i) for i in range(16)])
@@ -65,7 +65,7 @@ def test_embedding_numbers():
 
 
 @pytest.mark.row("E2")
-def test_embedding_is_precise_and_never_in_half_precision():
+def test_sinusoidal_embedding_is_computed_in_float32_under_autocast():
     embed, values = SinusoidalEmbedding(32), torch.rand(200, 1, 1, 1)
     exact = values.double().view(-1, 1) * 2 * math.pi * torch.logspace(0, 3, 16, dtype=torch.float64)
     with torch.autocast("cpu", torch.bfloat16):
@@ -104,17 +104,30 @@ def test_every_skip_is_used_last_in_first_out():
 
 
 @pytest.mark.row("U5")
-def test_the_book_halves_by_averaging_and_doubles_bilinearly():
-    network = UNet.keras_ddim()
-    small = torch.rand(1, 2, 3, 3)
-    expected = functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
-    assert torch.equal(network._double(small), expected)
-    assert UNet(upsampling="nearest")._double(small)[0, 0, 1, 1] == small[0, 0, 0, 0]
+@pytest.mark.parametrize("network", [UNet.keras_ddim(), UNet(3, (8, 16), 2)], ids=["book", "ours"])
+def test_levels_are_averaged_down_and_upsampled_bilinearly_or_by_nearest_neighbours(network):
+    inputs, outputs = {}, {}
+    levels = {"down": network.down[0], "middle": network.middle, "up": network.up[-1]}
+    for name, level in levels.items():
+        level.stages[0].register_forward_hook(lambda _m, given, _o, name=name: inputs.update({name: given[0]}))
+        level.stages[-1].register_forward_hook(lambda _m, _i, output, name=name: outputs.update({name: output}))
+    second = network.down[1] if len(network.down) > 1 else network.middle
+    before_last = network.up[-2] if len(network.up) > 1 else network.middle
+    second.stages[0].register_forward_hook(lambda _m, given, _o: inputs.update(second=given[0]))
+    before_last.stages[-1].register_forward_hook(lambda _m, _i, output: outputs.update(before_last=output))
+    network.eval()(torch.rand(1, 3, 16, 16), column(0.5))
+    assert torch.equal(inputs["second"], functional.avg_pool2d(outputs["down"], 2))
+    small = outputs["before_last"]
+    expected = {
+        "bilinear": functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False),
+        "nearest": small.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3),
+    }
+    assert torch.equal(inputs["up"][:, : small.shape[1]], expected[network.config.upsampling])
 
 
 @pytest.mark.row("U6", "U10")
 @pytest.mark.parametrize("network", [UNet.keras_ddim(), UNet(2, (8, 16), patch_size=2)], ids=["book", "ours"])
-def test_an_untrained_network_says_exactly_zero(network):
+def test_an_untrained_network_returns_exactly_zero(network):
     channels = network.config.channels
     assert not network(torch.randn(3, channels, 16, 16), torch.rand(3, 1, 1, 1)).any()
 
@@ -125,7 +138,7 @@ def test_an_untrained_network_says_exactly_zero(network):
     [(UNet.keras_ddim(), {"head"}), (UNet(2, (16, 32), num_classes=3), {"head", "second", "project"})],
     ids=["book", "ours"],
 )
-def test_weights_start_as_pytorchs_or_at_zero(network, zero):
+def test_weights_are_initialised_as_by_pytorch_or_at_zero(network, zero):
     """Uniform within 1 / sqrt(fan-in), weights and biases, or zero where a part shall change nothing yet.
 
     Keras has Glorot's bound and biases of 0: a matter of taste, since norms and zeros decide how it starts.
@@ -147,7 +160,7 @@ def test_weights_start_as_pytorchs_or_at_zero(network, zero):
 
 @pytest.mark.row("U6", "H5")
 @pytest.mark.parametrize(("loss", "expected"), [("l1", 0.797885), ("l2", 1.0), ("huber", 0.424660)])
-def test_where_every_training_starts(loss, expected):
+def test_the_first_loss_is_that_of_predicting_zero(loss, expected):
     diffusion = Diffusion(UNet.keras_ddim(), (3, 32, 32), objective=Objective("noise", "noise", loss))
     result = diffusion.train_step(torch.rand(64, 3, 32, 32))
     assert result.loss.item() == pytest.approx(expected, abs=0.01)
@@ -211,7 +224,7 @@ def test_attention_only_where_it_was_chosen():
 
 
 @pytest.mark.row("U2")
-def test_blocks_pass_their_input_through_before_training():
+def test_an_untrained_pre_activation_block_returns_its_input():
     images, embedding = torch.randn(2, 8, 5, 5), torch.randn(2, 12)
     block = ResidualBlock(8, 8, "group", 12, "scale_shift")
     with torch.no_grad():
@@ -234,7 +247,7 @@ def test_the_books_block_by_hand():
 
 
 @pytest.mark.row("U10")
-def test_modulation_adds_or_scales_and_shifts():
+def test_modulate_adds_or_scales_and_shifts():
     images, embedding = torch.randn(2, 6, 3, 3), torch.randn(2, 5)
     add = Modulate("add", 5, 6)
     torch.testing.assert_close(
@@ -249,7 +262,7 @@ def test_modulation_adds_or_scales_and_shifts():
 
 @pytest.mark.parametrize("block", ["residual", "book"])
 @pytest.mark.parametrize("modulation", ["add", "scale_shift"])
-def test_every_block_hears_the_noise_level(block, modulation):
+def test_every_block_depends_on_the_noise_level(block, modulation):
     network = randomised(UNet(1, (8, 16), 1, block=block, modulation=modulation))
     images = torch.rand(1, 1, 8, 8)
     assert not torch.allclose(network(images, column(0.1)), network(images, column(0.9)))
@@ -259,7 +272,7 @@ def test_every_block_hears_the_noise_level(block, modulation):
         assert stage.block.modulate.project.weight.grad.any()
 
 
-def test_images_in_a_batch_do_not_touch_each_other():
+def test_images_in_a_batch_are_independent():
     network = randomised(UNet(1, (8, 16), 1))
     images, conditions = torch.rand(4, 1, 9, 9), torch.rand(4, 1, 1, 1)
     together = network(images, conditions)
@@ -267,7 +280,7 @@ def test_images_in_a_batch_do_not_touch_each_other():
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
 
 
-def test_the_constructor_and_the_config_agree():
+def test_arguments_of_the_constructor_are_the_fields_of_the_config():
     parameters = inspect.signature(UNet.__init__).parameters
     for field in dataclasses.fields(UNetConfig):
         assert field.name in parameters
@@ -283,15 +296,15 @@ def test_the_constructor_and_the_config_agree():
     [
         ({"widths": ()}, "one positive width"),
         ({"widths": (8, 0), "attention": (False, False)}, "one positive width"),
-        ({"channels": 0}, "channels is from 1 to 65,536"),
-        ({"block_depth": 0}, "block_depth is from 1 to 64"),
+        ({"channels": 0}, "channels must be from 1 to 65,536"),
+        ({"block_depth": 0}, "block_depth must be from 1 to 64"),
         ({"attention": (True,)}, "for each of its 4 widths"),
         ({"attention_heads": 7}, "multiples of attention_heads=7"),
         ({"embedding_dim": 33}, "even and from 4 to 65,536"),
-        ({"patch_size": 0}, "patch_size is from 1 to 64"),
-        ({"max_frequency": 1.0}, "max_frequency is above 1"),
+        ({"patch_size": 0}, "patch_size must be from 1 to 64"),
+        ({"max_frequency": 1.0}, "max_frequency must be above 1"),
     ],
 )
-def test_contradictions_are_refused(choices, sentence):
+def test_unet_config_refuses_contradictions(choices, sentence):
     with pytest.raises(UnnoiseError, match=sentence):
         UNetConfig(**choices)

@@ -1,4 +1,4 @@
-"""Each choice of the U-Net does what it says, starts as nothing, and reaches every parameter."""
+"""Options of `UNet`: each has its effect, changes nothing before training, and trains every parameter."""
 
 import json
 from itertools import pairwise
@@ -44,7 +44,7 @@ def randomised(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def test_blocks_and_attention_are_where_they_were_chosen():
+def test_blocks_and_attention_are_where_the_config_puts_them():
     network = UNet(1, (8, 16, 16), 1, block="convnext", attention=("linear", "none", "full"))
     kinds = [type(stage.attention) for level in (*network.down, network.middle, *network.up) for stage in level]
     assert kinds == [LinearAttention, nn.Identity, Attention, nn.Identity, LinearAttention]
@@ -56,7 +56,7 @@ def test_blocks_and_attention_are_where_they_were_chosen():
 @pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize("extras", EXTRAS)
 def test_gradients_reach_every_parameter(block, attention, extras):
-    """After a few steps, that is: what starts at zero hides what lies behind it."""
+    """After a few steps: layers that start at zero block the gradients of those before them."""
     network = small(block=block, attention=(attention,) * 2, **EXTRAS[extras]).double()
     network.embed.register_forward_hook(lambda _m, _i, output: output.double())
     images, conditions = torch.randn(2, 2, 4, 3).double(), column(0.1, 0.7, dtype=torch.float64)
@@ -73,7 +73,7 @@ def test_gradients_reach_every_parameter(block, attention, extras):
 
 @pytest.mark.parametrize("attention", ["linear", "full"])
 @pytest.mark.parametrize("block", BLOCKS)
-def test_bfloat16_and_channels_last_are_the_same_function(block, attention):
+def test_bfloat16_and_channels_last_give_the_same_output(block, attention):
     extras = EXTRAS["all"] | {"uncertainty": False}  # whose one number needs no layout
     network = randomised(small(block=block, attention=(attention,) * 2, **extras))
     images, conditions = torch.randn(2, 2, 8, 8), column(0.2, 0.8)
@@ -91,7 +91,7 @@ def test_bfloat16_and_channels_last_are_the_same_function(block, attention):
 @pytest.mark.row("H20")
 @pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (13, 21), (1, 1)])
-def test_any_height_and_width(block, height, width):
+def test_every_block_takes_any_height_and_width(block, height, width):
     network = randomised(UNet(1, (8, 8, 8, 16), 1, block=block, attention=("none", "linear", "linear", "full")))
     output = network(torch.randn(2, 1, height, width), column(0.2, 0.8))
     assert output.shape == (2, 1, height, width)
@@ -99,7 +99,7 @@ def test_any_height_and_width(block, height, width):
 
 
 @pytest.mark.parametrize("embedding", ["blocks", "input"])
-def test_classes_start_as_nothing_and_then_matter(embedding):
+def test_class_embeddings_start_at_zero_and_then_change_the_output(embedding):
     network = small(num_classes=3, embedding=embedding).eval()
     with torch.no_grad():
         network.head.weight.normal_(std=0.1)
@@ -107,19 +107,19 @@ def test_classes_start_as_nothing_and_then_matter(embedding):
         if embedding == "blocks":
             network.middle.stages[0].block.modulate.project.weight.normal_(std=0.5)
     images, conditions = torch.randn(4, 2, 8, 8), column(0.2, 0.4, 0.6, 0.8)
-    nobody = network(images, conditions)
+    unconditioned = network(images, conditions)
     classes = torch.tensor([0, 1, 2, 3])
-    assert torch.equal(network(images, conditions, classes), nobody)
+    assert torch.equal(network(images, conditions, classes), unconditioned)
     with torch.no_grad():
         network.classes.weight[:3].normal_()
-    told = network(images, conditions, classes)
-    changed = (told - nobody).abs().amax(dim=(1, 2, 3))
+    conditioned = network(images, conditions, classes)
+    changed = (conditioned - unconditioned).abs().amax(dim=(1, 2, 3))
     assert (changed[:3] > 1e-4).all()
     assert changed[3] == 0  # the last row is no class
     assert network.classes.weight.shape[0] == 4
 
 
-def test_an_old_network_that_learns_classes_is_the_same_at_first():
+def test_optional_layers_do_not_change_the_initial_weights_of_others():
     torch.manual_seed(5)
     plain = small()
     torch.manual_seed(5)
@@ -130,7 +130,7 @@ def test_an_old_network_that_learns_classes_is_the_same_at_first():
 
 
 @pytest.mark.row("L4")
-def test_self_conditioning_sees_what_was_predicted_before():
+def test_self_conditioning_takes_the_previous_prediction():
     network = randomised(small(self_conditioning=True, patch_size=2))
     assert network.stem.in_channels == 2 * small(patch_size=2).stem.in_channels
     images, conditions, before = torch.randn(2, 2, 7, 8), column(0.2, 0.4), torch.randn(2, 2, 7, 8)
@@ -141,7 +141,7 @@ def test_self_conditioning_sees_what_was_predicted_before():
 
 
 @pytest.mark.parametrize("patch_size", [1, 2])
-def test_a_learned_variance_is_as_many_channels_again(patch_size):
+def test_a_learned_variance_doubles_the_output_channels(patch_size):
     network = small(learned_variance=True, patch_size=patch_size)
     images, conditions = torch.randn(2, 2, 7, 8), column(0.2, 0.4)
     assert not network(images, conditions).any()
@@ -154,7 +154,7 @@ def test_a_learned_variance_is_as_many_channels_again(patch_size):
 
 
 @pytest.mark.parametrize("embedding", ["blocks", "input"])
-def test_uncertainty_is_one_number_of_the_noise_level_alone(embedding):
+def test_uncertainty_depends_on_the_noise_level_only(embedding):
     network = small(uncertainty=True, num_classes=3, embedding=embedding, learned_variance=True)
     images, conditions = torch.randn(3, 2, 7, 8), column(0.2, 0.4, 0.4)
     assert not network(images, conditions)[:, -1].any()
@@ -170,7 +170,7 @@ def test_uncertainty_is_one_number_of_the_noise_level_alone(embedding):
 
 
 @pytest.mark.row("H9")
-def test_step_indices_may_be_the_condition():
+def test_step_indices_can_be_the_condition():
     network = randomised(small(frequencies="timesteps"))
     assert isinstance(network.embed, TimestepEmbedding)
     images = torch.randn(1, 2, 8, 8)
@@ -179,7 +179,7 @@ def test_step_indices_may_be_the_condition():
         assert not torch.allclose(left, right, atol=1e-5)
 
 
-def test_dropout_is_for_training_only():
+def test_dropout_acts_in_training_only():
     network = randomised(small(dropout=0.5))
     images, conditions = torch.randn(2, 2, 8, 8), column(0.2, 0.4)
     assert torch.equal(network(images, conditions), network(images, conditions))
@@ -187,25 +187,25 @@ def test_dropout_is_for_training_only():
     assert not torch.equal(network(images, conditions), network(images, conditions))
 
 
-def test_what_a_network_was_not_made_for_is_refused():
+def test_classes_and_previous_images_are_refused_without_their_options():
     images, conditions = torch.randn(2, 2, 8, 8), column(0.2, 0.4)
-    with pytest.raises(UnnoiseError, match="knows no classes: make it with num_classes"):
+    with pytest.raises(UnnoiseError, match=r"knows no classes\. Build it with num_classes"):
         small()(images, conditions, torch.tensor([0, 1]))
-    with pytest.raises(UnnoiseError, match="takes no previous images: make it with self_conditioning"):
+    with pytest.raises(UnnoiseError, match=r"takes no previous images\. Build it with self_conditioning"):
         small()(images, conditions, None, images)
 
 
 @pytest.mark.parametrize(
     ("choices", "sentence"),
     [
-        ({"dropout": 1.0}, "dropout is from 0 to below 1"),
-        ({"dropout": -0.1}, "dropout is from 0 to below 1"),
-        ({"num_classes": -1}, "num_classes is from 0 to 1,000,000, but got -1"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and below 1"),
+        ({"dropout": -0.1}, "dropout must be at least 0 and below 1"),
+        ({"num_classes": -1}, "num_classes must be from 0 to 1,000,000, but got -1"),
         ({"block": "convnext", "normalization": "batch"}, "convnext block has its own norms"),
         ({"attention": ("linear", "none"), "attention_heads": 3}, "multiples of attention_heads=3"),
     ],
 )
-def test_contradictions_are_refused(choices, sentence):
+def test_unet_config_refuses_contradicting_options(choices, sentence):
     with pytest.raises(UnnoiseError, match=sentence):
         UNetConfig(**{"widths": (8, 16), "attention": (False, True)} | choices)
 
@@ -230,14 +230,14 @@ def run_json(attention) -> str:
         ([True, "linear", False, "none"], ("full", "linear", "none", "none")),
     ],
 )
-def test_attention_is_read_from_words_and_from_older_runs(attention, expected):
+def test_attention_is_read_from_names_and_from_booleans_of_older_runs(attention, expected):
     config = RunConfig.from_json(run_json(attention), Path("config.json"))
     assert config.recipe.network.attention == expected
     assert RunConfig.from_json(config.to_json(), Path("config.json")) == config
 
 
 @pytest.mark.parametrize("wrong", ["half", 1, None, ["full"]])
-def test_attention_of_no_kind_is_refused(wrong):
+def test_unknown_attention_in_a_config_is_refused(wrong):
     with pytest.raises(UnnoiseError) as caught:
         RunConfig.from_json(run_json(["none", "none", "none", wrong]), Path("config.json"))
     assert f"expected none, linear, full, true or false, got {wrong!r}" in str(caught.value)

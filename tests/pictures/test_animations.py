@@ -1,4 +1,4 @@
-"""Animations keep every frame and its time; files appear whole or not at all."""
+"""Animations: frames, durations, colours and files; PNG files."""
 
 import sys
 
@@ -9,7 +9,6 @@ from PIL import Image
 
 from unnoise.pictures import frames, save_animation, save_gif, save_png, save_video
 from unnoise.utils.errors import UnnoiseError
-from unnoise.utils.files import atomic_write
 
 
 def grey_frames(*bytes_):
@@ -21,7 +20,7 @@ def coloured_frames(count):
 
 
 def read(path):
-    """The frames of a file as RGB arrays, and how many milliseconds each one stands."""
+    """The frames of a file as RGB arrays, their durations in milliseconds, and the loop count."""
     pictures, durations = [], []
     with Image.open(path) as file:
         for index in range(getattr(file, "n_frames", 1)):
@@ -32,7 +31,7 @@ def read(path):
 
 
 @pytest.mark.row("H22")
-def test_a_gif_has_every_frame_for_50_milliseconds(tmp_path):
+def test_a_gif_shows_every_frame_for_50_milliseconds(tmp_path):
     save_gif(coloured_frames(7), tmp_path / "a.gif", hold_last=0.0)
     pictures, durations, loop = read(tmp_path / "a.gif")
     assert len(pictures) == 7
@@ -41,7 +40,7 @@ def test_a_gif_has_every_frame_for_50_milliseconds(tmp_path):
 
 
 @pytest.mark.row("H22")
-def test_equal_frames_are_not_merged(tmp_path):
+def test_equal_frames_of_a_gif_are_not_merged(tmp_path):
     save_gif(grey_frames(9, 9, 9, 200, 200, 9), tmp_path / "a.gif", loop=False)
     pictures, durations, loop = read(tmp_path / "a.gif")
     assert [picture[0, 0, 0] for picture in pictures] == [9, 9, 9, 200, 200, 9]
@@ -50,7 +49,7 @@ def test_equal_frames_are_not_merged(tmp_path):
     assert loop is None
 
 
-def test_grey_values_are_kept_without_loss(tmp_path):
+def test_grey_frames_of_a_gif_are_lossless(tmp_path):
     generator = np.random.default_rng(0)
     written = [np.arange(256, dtype=np.uint8).reshape(16, 16)]
     written += [generator.integers(0, 256, (16, 16)).astype(np.uint8) for _ in range(3)]
@@ -61,7 +60,7 @@ def test_grey_values_are_kept_without_loss(tmp_path):
 
 
 @pytest.mark.parametrize("boomerang", [False, True])
-def test_colours_stay_close_and_the_last_frame_closest(tmp_path, boomerang):
+def test_colours_of_a_gif_are_close_and_closest_in_the_last_frame(tmp_path, boomerang):
     ramp = torch.linspace(0.1, 0.9, 16).expand(1, 16, 16)
     clean = torch.stack([torch.cat([ramp, 1.0 - ramp, torch.full_like(ramp, 0.3)])])
     trajectory = torch.stack([clean + noise * torch.rand_like(clean) for noise in (0.7, 0.4, 0.2, 0.0)]).clamp(
@@ -77,7 +76,7 @@ def test_colours_stay_close_and_the_last_frame_closest(tmp_path, boomerang):
     assert max(errors) <= 90
 
 
-def test_a_boomerang_comes_back_to_the_second_frame(tmp_path):
+def test_a_boomerang_plays_back_to_the_second_frame(tmp_path):
     save_gif(grey_frames(0, 50, 100, 150), tmp_path / "a.gif", boomerang=True)
     pictures, durations, _ = read(tmp_path / "a.gif")
     assert [picture[0, 0, 0] for picture in pictures] == [0, 50, 100, 150, 100, 50]
@@ -86,7 +85,7 @@ def test_a_boomerang_comes_back_to_the_second_frame(tmp_path):
     assert len(read(tmp_path / "b.gif")[0]) == 1
 
 
-def test_a_wide_gif_is_narrowed(tmp_path):
+def test_a_gif_is_at_most_800_pixels_wide(tmp_path):
     save_gif([Image.new("RGBA", (1600, 100), "red")] * 2, tmp_path / "a.gif")
     with Image.open(tmp_path / "a.gif") as file:
         assert file.size == (800, 50)
@@ -94,7 +93,7 @@ def test_a_wide_gif_is_narrowed(tmp_path):
 
 
 @pytest.mark.parametrize("save", [save_gif, save_video])
-def test_animations_that_make_no_sense_are_refused(tmp_path, save):
+def test_no_frames_several_sizes_and_times_of_zero_are_refused(tmp_path, save):
     path = tmp_path / {save_gif: "a.gif", save_video: "a.mp4"}[save]
     with pytest.raises(UnnoiseError, match="at least one frame"):
         save([], path)
@@ -105,7 +104,7 @@ def test_animations_that_make_no_sense_are_refused(tmp_path, save):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_video_can_be_read_back(tmp_path):
+def test_a_video_has_all_frames_codec_and_frame_rate(tmp_path):
     imageio = pytest.importorskip("imageio.v3")
     pytest.importorskip("av")
     odd = [Image.new("RGB", (61, 33), (0, 40 * step, 200)) for step in range(5)]
@@ -127,7 +126,7 @@ def test_a_missing_video_library_is_named_with_its_remedy(tmp_path, monkeypatch,
     assert not list(tmp_path.iterdir())
 
 
-def test_the_suffix_chooses_the_animation(tmp_path):
+def test_save_animation_chooses_the_format_by_the_suffix(tmp_path):
     save_animation(grey_frames(1, 2), tmp_path / "new" / "folder" / "a.GIF")
     assert len(read(tmp_path / "new" / "folder" / "a.GIF")[0]) == 2
     pytest.importorskip("av")
@@ -136,14 +135,14 @@ def test_the_suffix_chooses_the_animation(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.webp", "a", ""])
-def test_another_suffix_is_refused(tmp_path, name):
+def test_other_suffixes_are_refused(tmp_path, name):
     with pytest.raises(UnnoiseError, match=r"\.gif or \.mp4"):
         save_animation(grey_frames(1), tmp_path / name)
     with pytest.raises(UnnoiseError, match=r"\.png"):
         save_png(grey_frames(1)[0], str(tmp_path / name))
 
 
-def test_a_png_is_exact_and_readable_by_others(tmp_path):
+def test_a_png_is_lossless_and_has_default_permissions(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
     save_png(Image.fromarray(pixels), tmp_path / "new" / "a.png")
     with Image.open(tmp_path / "new" / "a.png") as file:
@@ -153,7 +152,7 @@ def test_a_png_is_exact_and_readable_by_others(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
 
 
-def test_a_path_that_cannot_be_written_is_named(tmp_path):
+def test_an_error_names_the_path_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     for save, name in ((save_png, "a.png"), (save_gif, "a.gif")):
         picture = grey_frames(1)
@@ -163,23 +162,3 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(UnnoiseError, match=r"folder\.png"):
         save_png(grey_frames(1)[0], tmp_path / "folder.png")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.png"]
-
-
-def test_a_failure_leaves_the_older_file_and_nothing_else(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("older")
-
-    def fail():
-        with atomic_write(path) as temporary:
-            assert temporary.suffix == ".txt"
-            temporary.write_text("half")
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        fail()
-    assert path.read_text() == "older"
-    assert list(tmp_path.iterdir()) == [path]
-    with atomic_write(str(path)) as temporary:
-        temporary.write_text("newer")
-    assert path.read_text() == "newer"
-    assert list(tmp_path.iterdir()) == [path]

@@ -1,4 +1,4 @@
-"""Charts show their curves, whatever the history, and leave matplotlib as they found it."""
+"""Loss curves: what is drawn for any history, labels, and no effect on matplotlib's settings."""
 
 import math
 import subprocess
@@ -18,7 +18,7 @@ def pixels_of(picture, colour):
     return int((np.asarray(picture) == ImageColor.getrgb(colour)).all(axis=-1).sum())
 
 
-def test_both_losses_are_drawn_in_their_colours():
+def test_training_and_held_out_losses_have_their_colours():
     history = [
         LossPoint(64 * step, 1.0 / (1 + step), 1.1 / (1 + step) if step % 10 == 0 else None)
         for step in range(100)
@@ -44,14 +44,14 @@ def test_degenerate_histories_are_drawn(history, colour):
     assert pixels_of(loss_curve(history), colour) > 20
 
 
-def test_histories_without_a_finite_loss_say_so():
+def test_histories_without_a_finite_loss_are_drawn_without_curves():
     for history in ([], [LossPoint(0, None, None)], [LossPoint(0, math.nan, math.inf)]):
         picture = loss_curve(history)
         assert pixels_of(picture, TRAINING) == 0
         assert len(set(picture.convert("L").tobytes())) > 10
 
 
-def test_the_trend_of_a_line_is_the_line_and_smooths_the_rest():
+def test_the_trend_keeps_lines_and_smooths_noise():
     line = np.linspace(3.0, 1.0, 200)
     assert smoothed(line) == pytest.approx(line)
     assert np.array_equal(smoothed(line[:5]), line[:5])
@@ -63,24 +63,24 @@ def test_the_trend_of_a_line_is_the_line_and_smooths_the_rest():
     ("images", "text"),
     [(0.0, "0"), (950.0, "950"), (1500.0, "1.5k"), (2e4, "20k"), (2.5e6, "2.5M"), (3e9, "3G")],
 )
-def test_counts_are_written_in_few_letters(images, text):
+def test_counts_are_abbreviated(images, text):
     assert counted(images) == text
 
 
-def test_labels_are_spread_apart_in_order_and_inside():
+def test_labels_keep_their_order_at_a_distance_inside_the_axes():
     assert spread_apart([0.2, 0.5], 0.1) == [0.2, 0.5]
     assert spread_apart([1.0, 1.0, 0.99], 0.1) == pytest.approx([0.9, 1.0, 0.8])
     assert spread_apart([], 0.1) == []
 
 
-def test_the_settings_of_matplotlib_neither_change_nor_matter():
+def test_charts_neither_change_nor_use_the_settings_of_matplotlib():
     expected = loss_curve([LossPoint(1, 1.0, 2.0), LossPoint(2, 2.0, 1.0)])
     with mpl.rc_context({"axes.facecolor": "red", "font.size": 30.0}):
         assert loss_curve([LossPoint(1, 1.0, 2.0), LossPoint(2, 2.0, 1.0)]) == expected
         assert mpl.rcParams["axes.facecolor"] == "red"
 
 
-def test_importing_pictures_imports_neither_matplotlib_nor_imageio_and_drawing_no_pyplot():
+def test_matplotlib_and_imageio_are_imported_lazily_and_pyplot_never():
     program = (
         "import sys, unnoise.pictures as pictures\n"
         "assert not {'matplotlib', 'imageio', 'av'} & set(sys.modules)\n"

@@ -1,4 +1,4 @@
-"""Sheets and strips are exact to the pixel."""
+"""Contact sheets, strips and 8-bit pixels, exact to the pixel."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import torch
 from PIL import ImageColor
 
 from unnoise.pictures import frames, grid, strip, to_uint8
-from unnoise.pictures.sheets import AIMED, BACKGROUND, GAP, WIDEST, near_square
-from unnoise.pictures.strips import evenly_chosen
+from unnoise.pictures.sheets import BACKGROUND, GAP, MAX_SIZE, TARGET_SIZE, near_square
+from unnoise.pictures.strips import evenly_spaced_indices
 from unnoise.utils.errors import UnnoiseError
 
 GREY = ImageColor.getcolor(BACKGROUND, "L")
@@ -33,12 +33,12 @@ def one_pixel(*channels):
         (float("inf"), 255),
     ],
 )
-def test_numbers_are_clamped_and_never_wrap_around(number, byte):
+def test_to_uint8_clamps_and_never_wraps_around(number, byte):
     assert to_uint8(one_pixel(number)).tolist() == [[[[byte]]]]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_bytes_come_back_unchanged_with_channels_last(dtype):
+def test_to_uint8_gives_back_bytes_with_the_channels_last(dtype):
     pixels = torch.arange(256, dtype=torch.uint8).repeat(3).reshape(2, 3, 16, 8)
     back = to_uint8((pixels.to(dtype) / 255).requires_grad_())
     assert back.dtype == np.uint8
@@ -53,13 +53,13 @@ def test_bytes_come_back_unchanged_with_channels_last(dtype):
         (torch.zeros(0, 3, 2, 2), r"\(0, 3, 2, 2\)"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_with_its_reason(images, words):
+def test_wrong_channels_nan_and_empty_batches_are_refused(images, words):
     for draw in (to_uint8, grid):
         with pytest.raises(UnnoiseError, match=words):
             draw(images)
 
 
-def test_a_grid_of_two_known_images_is_made_of_blocks_and_gaps():
+def test_a_grid_of_two_images_has_the_expected_pixels():
     images = torch.tensor([[0.0, 1.0], [0.2, 0.4]]).view(1, 1, 2, 2).repeat(2, 1, 1, 1)
     images[1] = 1.0 - images[1]
     sheet = np.asarray(grid(images, columns=2, scale=3, gap=2))
@@ -69,7 +69,7 @@ def test_a_grid_of_two_known_images_is_made_of_blocks_and_gaps():
     assert np.array_equal(sheet, expected)
 
 
-def test_an_unfilled_row_shows_the_background_in_colour():
+def test_empty_places_of_a_grid_show_the_background():
     sheet = np.asarray(grid(torch.zeros(3, 3, 1, 1), columns=2, scale=1, gap=1, background="#ff8000"))
     assert sheet.shape == (5, 5, 3)
     assert (sheet == [0, 0, 0]).all(axis=-1).sum() == 3
@@ -77,7 +77,7 @@ def test_an_unfilled_row_shows_the_background_in_colour():
 
 
 @pytest.mark.parametrize("count", [*range(1, 30), 64, 99, 100, 1000])
-def test_any_count_is_near_square(count):
+def test_any_number_of_images_is_laid_out_near_square(count):
     columns = near_square(count, 1.0)
     rows = -(-count // columns)
     assert columns * rows >= count
@@ -85,7 +85,7 @@ def test_any_count_is_near_square(count):
     assert count <= 3 or 1 <= columns / rows <= 2.5
 
 
-def test_the_squarest_arrangement_knows_the_shape_of_the_tiles():
+def test_the_number_of_columns_depends_on_the_aspect_of_the_images():
     assert near_square(16, 1.0) == 4
     assert near_square(10, 1.0) == 5
     assert near_square(8, 0.5) == 4
@@ -95,16 +95,16 @@ def test_the_squarest_arrangement_knows_the_shape_of_the_tiles():
 @pytest.mark.parametrize(
     ("count", "side"), [(1, 8), (4, 8), (10, 8), (100, 8), (1000, 8), (9, 28), (64, 32), (16, 128), (5, 1)]
 )
-def test_small_images_are_enlarged_to_be_seen_and_no_further(count, side):
+def test_small_images_are_enlarged_by_an_integer_factor_to_at_least_48_pixels(count, side):
     sheet = grid(torch.zeros(count, 1, side, side))
     tile = (sheet.width - GAP) / near_square(count, 1.0) - GAP
     assert tile % side == 0
     assert tile >= 48
-    assert sheet.width <= AIMED or tile <= max(side, 2 * 48)
+    assert sheet.width <= TARGET_SIZE or tile <= max(side, 2 * 48)
 
 
-def test_only_enormous_sheets_are_scaled_down():
-    assert grid(torch.zeros(2, 1, 8, 2100), columns=2, scale=1).width == WIDEST
+def test_only_sheets_above_4000_pixels_are_scaled_down():
+    assert grid(torch.zeros(2, 1, 8, 2100), columns=2, scale=1).width == MAX_SIZE
     assert grid(torch.zeros(2, 1, 8, 1900), columns=2).width == 2 * 1900 + 3 * GAP
 
 
@@ -122,12 +122,12 @@ def test_alpha_is_shown_over_a_light_checkerboard():
 @pytest.mark.parametrize(
     "arguments", [{"columns": 0}, {"scale": 0}, {"gap": -1}, {"background": "no such colour"}], ids=str
 )
-def test_arguments_out_of_range_are_refused(arguments):
+def test_grid_refuses_arguments_out_of_range(arguments):
     with pytest.raises(UnnoiseError, match=next(iter(arguments))):
         grid(torch.zeros(2, 1, 2, 2), **arguments)
 
 
-def test_frames_are_sheets_of_one_size():
+def test_frames_have_one_size():
     pictures = frames(torch.rand(3, 5, 3, 8, 8))
     assert len(pictures) == 3
     assert {picture.size for picture in pictures} == {pictures[0].size}
@@ -137,15 +137,15 @@ def test_frames_are_sheets_of_one_size():
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 9, 10, 11, 20, 1000])
-def test_the_chosen_steps_include_the_first_and_the_last(steps):
-    chosen = evenly_chosen(steps, 10)
+def test_evenly_spaced_indices_include_the_first_and_the_last(steps):
+    chosen = evenly_spaced_indices(steps, 10)
     assert chosen[0] == 0
     assert chosen[-1] == steps - 1
     assert len(set(chosen)) == len(chosen) == min(steps, 10)
     assert steps == 1 or max(np.diff(chosen)) - min(np.diff(chosen)) <= 1
 
 
-def test_a_strip_runs_from_the_first_step_to_the_last_a_row_for_each_image():
+def test_a_strip_has_one_row_per_image_from_the_first_step_to_the_last():
     steps = torch.linspace(0.0, 1.0, 21).view(-1, 1, 1, 1, 1)
     trajectory = torch.cat([steps, 0.5 * steps], dim=1).expand(-1, -1, 1, 4, 4)
     picture = np.asarray(strip(trajectory))
@@ -161,7 +161,7 @@ def test_a_strip_runs_from_the_first_step_to_the_last_a_row_for_each_image():
     assert (np.diff(first_rows.astype(int)) > 0).all()
 
 
-def test_labels_stand_above_their_columns_and_never_leave_them():
+def test_labels_of_a_strip_stay_within_their_columns():
     trajectory = torch.zeros(3, 1, 3, 8, 8)
     unlabelled = np.asarray(strip(trajectory, labels=["", "", ""]))
     labelled = np.asarray(strip(trajectory, labels=["", "a label far too long for its column " * 4, ""]))
@@ -174,7 +174,7 @@ def test_labels_stand_above_their_columns_and_never_leave_them():
     assert (np.asarray(strip(trajectory)) != unlabelled).any()
 
 
-def test_strips_refuse_what_they_cannot_show():
+def test_strip_refuses_wrong_labels_one_column_and_no_steps():
     trajectory = torch.zeros(3, 1, 1, 2, 2)
     with pytest.raises(UnnoiseError, match="2 labels for 3 steps"):
         strip(trajectory, labels=["a", "b"])

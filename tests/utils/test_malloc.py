@@ -1,4 +1,4 @@
-"""Memory that is kept is not asked for again; measured in a process of its own, whose allocator it changes."""
+"""`keep_freed_memory`, in a process of its own whose allocator it changes."""
 
 import json
 import platform
@@ -26,8 +26,8 @@ print(json.dumps([pages, returned, kept, new_pages()]))
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="It is glibc that is asked.")
-def test_memory_that_is_kept_is_not_asked_for_again():
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_freed_memory_is_reused_without_new_pages():
     done = subprocess.run([sys.executable, "-c", _COUNTS], capture_output=True, text=True, check=True)
     pages, returned, kept, again = json.loads(done.stdout)
     assert kept is True
@@ -36,7 +36,7 @@ def test_memory_that_is_kept_is_not_asked_for_again():
 
 
 @pytest.mark.parametrize("missing", ["linux", "mallopt"])
-def test_where_it_cannot_be_asked_nothing_happens(missing, monkeypatch):
+def test_systems_without_glibc_are_left_as_they_are(missing, monkeypatch):
     from unnoise.utils import malloc
 
     if missing == "linux":

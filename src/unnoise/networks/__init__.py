@@ -1,4 +1,7 @@
-"""Networks know no noise process: they take images and one number for each, and return images."""
+"""Neural networks: U-Nets that map noisy images and one number for each to a prediction.
+
+They know no noise process: the number is whatever the diffusion conditions them on.
+"""
 
 from unnoise.networks import limits
 from unnoise.networks.published.annotated import AnnotatedConfig, AnnotatedUNet
@@ -15,21 +18,21 @@ __all__ = [
     "UNet2DConfig",
     "UNetConfig",
     "build",
-    "require_room",
+    "require_fits_in_memory",
 ]
 
 NetworkConfig = UNetConfig | AnnotatedConfig | UNet2DConfig
-"""The choices that make a network, of any kind."""
+"""Config of a network of any kind."""
 
 
 def build(config: NetworkConfig) -> UNet | AnnotatedUNet | UNet2D:
-    """The network that these choices describe; raises UnnoiseError where it is larger than the memory."""
-    require_room(config)
+    """Builds the network of a config; raises `UnnoiseError` where it would not fit into memory."""
+    require_fits_in_memory(config)
     return _made(config)
 
 
-def require_room(config: NetworkConfig) -> None:
-    """Raises `UnnoiseError` where the network of these choices is larger than the memory; makes none."""
+def require_fits_in_memory(config: NetworkConfig) -> None:
+    """Raises `UnnoiseError` where the network of a config would not fit into memory; allocates none of it."""
     depth, ends = 2, [config.channels]
     match config:
         case UNetConfig():
@@ -37,7 +40,7 @@ def require_room(config: NetworkConfig) -> None:
             ends = [config.channels * config.patch_size**2, config.num_classes, config.embedding_dim]
         case UNet2DConfig():
             depth = config.layers + 1
-    limits.require_room(lambda: _made(config), (*config.widths, *ends), depth)
+    limits.require_fits_in_memory(lambda: _made(config), (*config.widths, *ends), depth)
 
 
 def _made(config: NetworkConfig) -> UNet | AnnotatedUNet | UNet2D:

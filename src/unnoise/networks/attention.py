@@ -1,8 +1,8 @@
-"""Attention lets every position of a picture look at every other.
+"""Self-attention over the positions of an image: full (quadratic) and linear.
 
-Pictures are read as rows of positions, which they already are where the channels are last. Learned keys and
-values come out of the same product as those of the picture: of some more positions, each with a feature of its
-own that is 1, whose weights are the learned vectors.
+An image is read as rows of positions, which needs no copy where the channels are last. Memory tokens (learned
+keys and values M) come out of the same product as the keys and values of the image: each token is one more
+position with one more feature, which is 1 and whose weights are the learned vector.
 
     [W | M] [[x, 0], [0, 1]] = [W x, M]
 """
@@ -24,40 +24,41 @@ Keys: TypeAlias = Float[Tensor, "batch heads keys head_dim"]
 Memory: TypeAlias = Float[Tensor, "2 heads tokens head_dim"]
 
 FEW_POSITIONS = 128
-"""Up to here plain products are faster on CPUs than PyTorch's fused attention, which is made for long rows."""
+"""Up to so many positions, plain matrix products are faster on CPUs than PyTorch's fused attention."""
 
 SCORES_AT_ONCE = 2**20
-"""So many attention scores (4 MB) stay in the cache from one product to the next."""
+"""So many attention scores (4 MB) still stay in the CPU cache between two products."""
 
 
 def softmax_attention(query: Queries, key: Keys, value: Keys) -> Queries:
-    """softmax(q k^T) v, of queries that are scaled already."""
+    """softmax(q k^T) v for queries that are already scaled, computed in the fastest way for device and size."""
     positions, head_dim = query.shape[-2:]
     if query.device.type != "cpu" or positions > FEW_POSITIONS:
         return functional.scaled_dot_product_attention(query, key, value, scale=1.0)
-    # Values turned to (head_dim, keys): their products take a third of the time of the usual ones.
+    # Values transposed to (head_dim, keys): this product takes a third of the time.
     parts = (query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2), value.transpose(2, 3).flatten(0, 1))
     at_once = max(1, SCORES_AT_ONCE // (positions * key.shape[-2]))
-    found = [
+    attended = [
         torch.bmm(v, torch.bmm(q, k).softmax(-1).transpose(1, 2))
         for q, k, v in zip(*(torch.split(each, at_once) for each in parts), strict=True)
     ]
-    return torch.cat(found).view(*query.shape[:2], head_dim, positions).transpose(-1, -2)
+    return torch.cat(attended).view(*query.shape[:2], head_dim, positions).transpose(-1, -2)
 
 
 class Attention(nn.Module):
-    r"""Multi-head self-attention over the H W positions, pre-normalised, added to its input.
+    r"""Multi-head self-attention over the H W positions of an image (Vaswani et al., 2017), with a residual.
 
         x + W_o softmax(q k^T / \sqrt{d}) v,      q, k, v = W_qkv norm(x)            (1706.03762, eq. 1)
 
-    Cost and memory of the scores grow with (H W)^2: use it where the picture is small. W_o starts at zero, so
-    that an untrained layer changes nothing, unless `zero_start` is False.
+    Time and memory grow with (H W)^2: use it where images are small.
 
     Args:
-        width: of the pictures that come in.
-        norm: of the input.
-        head_dim: d, of each head; width / heads if left out.
-        memory_tokens: how many learned keys and values each head has besides those of the picture.
+        width: channels of the input.
+        heads: number of heads.
+        norm: normalisation of the input.
+        head_dim: d, dimension of each head; width / heads if left out.
+        memory_tokens: learned keys and values of each head besides those of the image.
+        zero_start: W_o starts at zero, so that an untrained layer returns its input.
     """
 
     def __init__(
@@ -90,8 +91,8 @@ class Attention(nn.Module):
             tokens = self.memory.shape[2]
             rows, queries = _with_ones(rows, tokens), functional.pad(queries, (0, tokens))
             keys, values = _with_memory(keys, self.memory[0]), _with_memory(values, self.memory[1])
-        together = functional.linear(rows, torch.cat([queries, keys, values]))
-        query, key, value = together.view(*rows.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        projected = functional.linear(rows, torch.cat([queries, keys, values]))
+        query, key, value = projected.view(*rows.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         mixed = (
             softmax_attention(query[:, :, :positions], key, value).transpose(1, 2).reshape(batch, positions, -1)
         )
@@ -100,22 +101,22 @@ class Attention(nn.Module):
 
 
 class LinearAttention(nn.Module):
-    r"""Self-attention whose cost grows with H W only, pre-normalised, added to its input (1812.01243, eq. 4).
+    r"""Linear attention: self-attention whose cost grows with H W (1812.01243, eq. 4), with a residual.
 
         x + norm_o(W_o softmax_d(q) (softmax_n(k)^T v) / \sqrt{d}),      q, k, v = W_qkv norm(x)
 
-    The two softmaxes run over the features of each query and over the positions n of each feature of the
-    keys. So each row of softmax_d(q) softmax_n(k)^T is positive and sums to 1, as in attention; but it is
-    never formed: the d x d matrix in parentheses comes first. A method of its own, no approximation of the
-    softmax of q k^T.
+    The two softmaxes run over the d features of each query and over the positions n of each feature of the
+    keys. Each row of softmax_d(q) softmax_n(k)^T is positive and sums to 1, as in full attention, but that
+    matrix is never formed: the d x d matrix in parentheses comes first. This does not approximate the softmax
+    of q k^T.
 
-    Nor are the values: softmax_n(k)^T v = (softmax_n(k)^T norm(x)^T) W_v^T, and W_o is multiplied with that
-    small matrix, so that large products make the queries, the keys, and what is added, and nothing else.
+    The values are not formed either: softmax_n(k)^T v = (softmax_n(k)^T norm(x)^T) W_v^T, and W_o is multiplied
+    with that small matrix. Only queries, keys and the output take products over all positions.
 
     Args:
-        out_norm: after W_o; its gain starts at zero, so that an untrained layer changes nothing, unless
-            `zero_start` is False.
-        width, heads, norm, head_dim, memory_tokens: as of `Attention`.
+        out_norm: normalisation after W_o.
+        zero_start: the gain of `out_norm` starts at zero, so that an untrained layer returns its input.
+        width, heads, norm, head_dim, memory_tokens: as in `Attention`.
     """
 
     def __init__(
@@ -143,17 +144,17 @@ class LinearAttention(nn.Module):
     def forward(self, images: Features) -> Features:
         """(B, width, H, W) -> the same shape."""
         rows, (queries, keys, values) = self._rows_and_weights(images)
-        batch, width, together = len(rows), rows.shape[-1], len(queries)
-        query = functional.linear(rows, queries).view(batch, -1, self.heads, together // self.heads)
+        batch, width, inner = len(rows), rows.shape[-1], len(queries)
+        query = functional.linear(rows, queries).view(batch, -1, self.heads, inner // self.heads)
         if self.memory is not None:
             keys, values = _with_memory(keys, self.memory[0]), _with_memory(values, self.memory[1])
             rows = _with_ones(rows, self.memory.shape[2])
-        # Keys (heads d, positions): a softmax is fastest along numbers that are next to each other.
+        # Keys as (heads d, positions): a softmax is fastest along adjacent numbers.
         key = torch.bmm(keys.expand(batch, -1, -1), rows.transpose(1, 2)).softmax(dim=-1)
-        context = torch.bmm(key, rows).view(batch, self.heads, together // self.heads, -1)
+        context = torch.bmm(key, rows).view(batch, self.heads, inner // self.heads, -1)
         context = torch.einsum("bhdi,hei->bhde", context, values.view(self.heads, -1, values.shape[1]))
         project = self.project.weight.view(width, self.heads, -1) * query.shape[-1] ** -0.5
-        project = torch.einsum("bhde,che->bhdc", context, project).reshape(batch, together, width)
+        project = torch.einsum("bhde,che->bhdc", context, project).reshape(batch, inner, width)
         mixed = torch.bmm(query.softmax(dim=-1).flatten(2), project) + self.project.get_parameter("bias")
         if not isinstance(self.out_norm, RMSNorm):
             return torch.add(images, self.out_norm(_picture(mixed, images)))
@@ -161,7 +162,7 @@ class LinearAttention(nn.Module):
         return torch.addcmul(images, directions, self.out_norm.scale()[:, None, None])
 
     def _rows_and_weights(self, images: Features) -> tuple[Rows, tuple[Weights, ...]]:
-        """What comes in, normed, and the weights of queries, keys and values; a gain goes into these."""
+        """The normalised input, and weights of queries, keys and values that include the gain of an RMSNorm."""
         weights = self.qkv.weight.flatten(1)
         if isinstance(self.norm, RMSNorm):
             return _rows(self.norm.directions(images)), (weights * self.norm.scale()).chunk(3)
@@ -180,7 +181,7 @@ def _with_memory(
 
 
 def _with_ones(rows: Rows, tokens: int) -> Float[Tensor, "batch positions+{tokens} inputs+{tokens}"]:
-    """(B, N, C) -> (B, N + tokens, C + tokens): as many positions more, each a feature of its own."""
+    """(B, N, C) -> (B, N + tokens, C + tokens): one more position, with one more feature, for each token."""
     ones = functional.pad(torch.eye(tokens, dtype=rows.dtype, device=rows.device), (rows.shape[-1], 0))
     return torch.cat([functional.pad(rows, (0, tokens)), ones.expand(len(rows), -1, -1)], dim=1)
 

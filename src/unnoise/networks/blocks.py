@@ -1,4 +1,4 @@
-"""A residual block changes a picture a little: it adds what its convolutions compute to what came in."""
+"""Residual blocks of the U-Net: the block of Generative Deep Learning and the pre-activation block."""
 
 import torch
 from torch import nn
@@ -10,10 +10,10 @@ from unnoise.networks.norms import Normalization, normalization
 
 
 class BookBlock(nn.Module):
-    """The block of Generative Deep Learning, chapter 8: norm, conv, swish, conv, and no activation at the end.
+    """Residual block of Generative Deep Learning, chapter 8: norm, conv, swish, conv, no activation at the end.
 
-    A 1x1 convolution carries the input across where the width changes. Dropout, if any, before the second
-    3x3 convolution, as in every block of ours.
+    The shortcut is a 1x1 convolution where the width changes. Dropout, if any, comes before the second 3x3
+    convolution, as in all blocks here.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class BookBlock(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, images: Features, embedding: Embeddings | None) -> NextFeatures:
-        """(B, in_width, H, W) -> (B, width, H, W); the embedding, if any, enters between the convolutions."""
+        """(B, in_width, H, W) -> (B, width, H, W); an embedding enters between the convolutions."""
         hidden = self.first(self.norm(images))
         if self.modulate is not None and embedding is not None:
             hidden = self.modulate(hidden, embedding)
@@ -42,11 +42,10 @@ class BookBlock(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """The pre-activation block (1603.05027): norm, SiLU, conv, the noise level, norm, SiLU, conv.
+    """Pre-activation residual block (1603.05027): norm, SiLU, conv, norm, SiLU, conv.
 
-    With `add` the noise level enters between the convolutions, before the second norm; with `scale_shift`
-    after it, as its gain and shift. The second convolution starts at zero: an untrained block passes its
-    input through.
+    The noise level enters before the second norm with `add`, and after it, as its gain and shift, with
+    `scale_shift`. The weights of the second convolution start at zero.
     """
 
     def __init__(

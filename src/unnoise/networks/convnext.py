@@ -1,4 +1,4 @@
-"""The ConvNeXt block of the first annotated study: a wide look at each channel, then a narrow one at all."""
+"""ConvNeXt block, as in the first annotated study of DDPM."""
 
 import torch
 from torch import nn
@@ -10,14 +10,18 @@ from unnoise.networks.norms import ChannelLayerNorm
 
 
 class ConvNeXtBlock(nn.Module):
-    """7x7 depthwise, the noise level, LayerNorm, 3x3 to expansion * width, GELU, LayerNorm, 3x3 to width.
+    """ConvNeXt block: 7x7 depthwise conv, LayerNorm, 3x3 conv to expansion * width, GELU, LayerNorm, 3x3 conv.
 
-    After 2201.03545, whose own block has 1x1 convolutions, an expansion of 4 and one norm. With `add` the
-    noise level enters before the first norm, as published; with `scale_shift` after it, as its gain and shift.
-    A 1x1 convolution carries the input across where the width changes.
+    After 2201.03545, whose block has 1x1 convolutions, an expansion of 4 and one norm. The noise level enters
+    before the first norm with `add`, as published, and after it, as its gain and shift, with `scale_shift`. The
+    shortcut is a 1x1 convolution where the width changes.
 
     Args:
-        embedding_dim: of the embedding, already activated; 0 for a block that is not told the noise level.
+        in_width, width: channels of the input and of the output.
+        embedding_dim: dimension of the (already activated) embedding; 0 for a block without noise level.
+        modulation: how the embedding enters, see `Modulate`.
+        dropout: probability of dropout before the last convolution.
+        expansion: inner width, as a multiple of `width`.
         zero_start: see `Modulate`.
     """
 

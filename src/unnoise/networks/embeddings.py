@@ -1,4 +1,4 @@
-"""One number becomes a vector in which near and far values are both easy to tell apart."""
+"""Sinusoidal embeddings of the noise level, and the layer that modulates features with them."""
 
 import math
 from typing import Literal, TypeAlias
@@ -15,15 +15,18 @@ Modulation = Literal["add", "scale_shift"]
 
 
 class SinusoidalEmbedding(nn.Module):
-    r"""[sin(2 pi f_i x), cos(2 pi f_i x)] at frequencies in geometric progression (Attention, 1706.03762, 3.5).
+    r"""Sinusoidal embedding of a number, with frequencies in geometric progression (after 1706.03762, 3.5).
+
+        [sin(2 pi f_i x), cos(2 pi f_i x)]
 
         f_i = min_frequency (max_frequency / min_frequency)^(i / (dimensions / 2 - 1))
 
-    The lowest frequency should be 1 / (the range of x); the highest sets the finest difference that is seen.
-    Always computed in float32: in half precision 2 pi 1000 x has no correct digit left.
+    The lowest frequency should be 1 / (the range of x); the highest one sets the smallest difference that can
+    be told apart. Always computed in float32: in half precision 2 pi 1000 x has no correct digit.
 
     Args:
         dimensions: length of the vector, even and at least 4; its squared norm is always dimensions / 2.
+        min_frequency, max_frequency: the lowest and the highest f_i.
     """
 
     frequencies: Tensor
@@ -42,14 +45,14 @@ class SinusoidalEmbedding(nn.Module):
 
 
 class TimestepEmbedding(nn.Module):
-    r"""[sin(w_i t), cos(w_i t)] of the step index t = 0, 1, ... (2006.11239, after 1706.03762, 3.5).
+    r"""Sinusoidal embedding of the step index t = 0, 1, ... of DDPM (2006.11239, after 1706.03762, 3.5).
 
-        w_i = 10000^(-i / (dimensions / 2 - 1))
+        [sin(w_i t), cos(w_i t)],        w_i = 10000^(-i / (dimensions / 2 - 1))
 
-    From one radian a step to 10^-4: made for some thousand steps, and nearly constant for numbers in [0, 1].
+    From one radian a step down to 10^-4: suits some thousand steps, and is nearly constant for t in [0, 1].
 
     Raises:
-        UnnoiseError: unless dimensions is even and at least 4 (at 2 the exponent would be 0 / 0).
+        UnnoiseError: `dimensions` is odd or below 4 (at 2 the exponent would be 0 / 0).
     """
 
     frequencies: Tensor
@@ -58,14 +61,14 @@ class TimestepEmbedding(nn.Module):
         super().__init__()
         require(
             dimensions >= 4 and dimensions % 2 == 0,
-            f"An embedding of time steps has an even number of dimensions, at least 4, but got {dimensions}.",
+            f"TimestepEmbedding needs an even number of dimensions of at least 4, but got {dimensions}.",
         )
         self.dimensions = dimensions
         exponents = torch.linspace(0, 1, dimensions // 2, dtype=torch.float64)
         self.register_buffer("frequencies", (10_000.0**-exponents).float(), persistent=False)
 
     def forward(self, values: Rates) -> Embeddings:
-        """(B, 1, 1, 1) step indices as floats -> (B, dimensions), float32, the sines first."""
+        """Step indices as floats (B, 1, 1, 1) -> (B, dimensions), float32, the sines first."""
         return _sinusoids(values, self.frequencies)
 
 
@@ -76,10 +79,16 @@ def _sinusoids(values: Rates, frequencies: Float[Tensor, " half"]) -> Embeddings
 
 
 class Modulate(nn.Module):
-    """Tells a block the noise level: one shift, or one gain and one shift, for each channel.
+    """Modulation of features by an embedding e: one shift, or one gain and one shift, for each channel.
 
-    `add`: x + W e (DDPM). `scale_shift`: x (1 + W_1 e) + W_2 e (2105.05233, section 3; FiLM).
-    W starts at zero for `scale_shift`: untrained, it changes nothing; `zero_start=False` starts it at random.
+    `add`: x + W e (DDPM, 2006.11239). `scale_shift`: x (1 + W_1 e) + W_2 e (FiLM, 1709.07871; 2105.05233,
+        section 3).
+
+    Args:
+        kind: `add` or `scale_shift`.
+        embedding_dim: dimension of e.
+        width: channels of the features.
+        zero_start: W starts at zero for `scale_shift`, so that the untrained layer returns its input.
     """
 
     def __init__(self, kind: Modulation, embedding_dim: int, width: int, *, zero_start: bool = True) -> None:

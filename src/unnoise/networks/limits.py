@@ -1,4 +1,4 @@
-"""A network that no memory holds is refused before anything of it is made."""
+"""Limits on the size of a network, checked before any of it is allocated."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -8,46 +8,47 @@ from torch import nn
 
 from unnoise.utils.errors import require
 
-LARGEST = 65_536
-"""Of a width, of channels, of an embedding."""
-MOST_LEVELS = 16
-MOST_BLOCKS = 64
-MOST_CLASSES = 1_000_000
-_CERTAINLY_SMALL = 50_000_000
-"""Parameters, by a bound that is far too high: below this it is not worth counting."""
-_BYTES_EACH = 8
-"""In float32: the weights and their average."""
+MAX_WIDTH = 65_536
+"""Largest width, number of channels and embedding dimension."""
+MAX_LEVELS = 16
+MAX_BLOCKS = 64
+MAX_CLASSES = 1_000_000
+UNCHECKED_PARAMETERS = 50_000_000
+"""A network is not counted where even a generous upper bound on its parameters is at most this."""
+_BYTES_PER_PARAMETER = 8
+"""In float32: the weights and their moving average."""
 
 
-def require_between(what: str, value: int, least: int, most: int) -> None:
-    """Raises `UnnoiseError` unless a whole number of a network lies within these."""
-    require(least <= value <= most, f"{what} is from {least:,} to {most:,}, but got {value:,}.")
+def require_between(name: str, value: int, least: int, most: int) -> None:
+    """Raises `UnnoiseError` unless a whole number is from `least` to `most`."""
+    require(least <= value <= most, f"{name} must be from {least:,} to {most:,}, but got {value:,}.")
 
 
-def require_room(make: Callable[[], nn.Module], widths: Sequence[int], depth: int) -> None:
+def require_fits_in_memory(make: Callable[[], nn.Module], widths: Sequence[int], depth: int) -> None:
     """Raises `UnnoiseError` where a network and its average are larger than the machine's memory.
 
-    One of large widths or depth is made for that without memory, and its parameters are counted.
+    A network that may be large is built without memory (on the meta device), and its parameters are counted.
 
     Args:
-        make: makes it.
-        widths: of whatever is wide in it.
-        depth: how often.
+        make: builds the network.
+        widths: all large dimensions in it.
+        depth: blocks at each level.
     """
-    there = memory()
-    if there is None or 100 * depth * sum(widths) ** 2 <= _CERTAINLY_SMALL:
+    available = total_memory()
+    if available is None or 100 * depth * sum(widths) ** 2 <= UNCHECKED_PARAMETERS:
         return
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in make().parameters())
+    needed = parameters * _BYTES_PER_PARAMETER
     require(
-        parameters * _BYTES_EACH <= there,
-        f"A network and its average must fit into memory, but this one has {parameters:,} parameters, which "
-        f"take {parameters * _BYTES_EACH / 1e9:,.0f} GB, and there are {there / 1e9:,.0f}: lower its widths.",
+        needed <= available,
+        f"This network has {parameters:,} parameters: with their average they take {needed / 1e9:,.0f} GB, but "
+        f"this machine has {available / 1e9:,.0f} GB of memory. Choose smaller widths.",
     )
 
 
-def memory() -> int | None:
-    """Bytes of this machine's memory, as far as the system tells."""
+def total_memory() -> int | None:
+    """Bytes of this machine's memory; None where the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # Windows has no sysconf

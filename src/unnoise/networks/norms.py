@@ -1,4 +1,4 @@
-"""A norm sets mean and variance to 0 and 1; what differs is over which of the numbers they are taken."""
+"""Normalisation layers: group norm or batch norm, LayerNorm over channels, and RMSNorm."""
 
 import math
 from typing import Literal
@@ -13,10 +13,10 @@ Normalization = Literal["group", "batch"]
 
 
 def normalization(kind: Normalization, width: int, *, affine: bool = True, groups: int = 8) -> nn.Module:
-    """GroupNorm in 8 groups (1803.08494), or the book's BatchNorm without gain and bias.
+    """GroupNorm (1803.08494), or the BatchNorm of Generative Deep Learning without gain and bias.
 
-    Keras and PyTorch count momentum from opposite ends: Keras's 0.99 is 0.01 here. A width that 8 does not
-    divide takes the largest number of groups that both share.
+    A width that `groups` does not divide gets their greatest common divisor as its number of groups. The
+    momentum 0.99 of Keras is 0.01 in PyTorch, which counts it from the other end.
     """
     if kind == "batch":
         return nn.BatchNorm2d(width, affine=False, momentum=0.01, eps=1e-3)
@@ -24,11 +24,11 @@ def normalization(kind: Normalization, width: int, *, affine: bool = True, group
 
 
 class ChannelLayerNorm(nn.Module):
-    r"""LayerNorm over the channels of each position, each by itself (1607.06450, as in ConvNeXt, 2201.03545).
+    r"""LayerNorm over the channels of each position (1607.06450, as in ConvNeXt, 2201.03545).
 
         (x - mean_C x) / \sqrt{var_C x + 10^-5} * gain + bias
 
-    Not GroupNorm(1), which takes its mean and variance over the positions too.
+    Unlike GroupNorm(1), whose mean and variance are taken over the positions too.
     """
 
     def __init__(self, width: int) -> None:
@@ -42,7 +42,7 @@ class ChannelLayerNorm(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    r"""Each position's channels, scaled to a mean square of 1; no mean is taken off (1910.07467, eq. 4).
+    r"""RMSNorm over the C channels of each position (1910.07467, eq. 4).
 
     x / |x|_2 * \sqrt{C} * gain
     """
@@ -52,11 +52,11 @@ class RMSNorm(nn.Module):
         self.gain = nn.Parameter(torch.ones(width))
 
     def directions(self, images: Features) -> Features:
-        """Of length 1, x / |x|_2, or 0: (B, width, H, W) -> the same shape."""
+        """X / |x|_2, of length 1 at each position, or 0 where x is 0: (B, width, H, W) -> the same shape."""
         return images * images.square().sum(dim=1, keepdim=True).clamp(min=1e-24).rsqrt()
 
     def scale(self) -> Float[Tensor, " width"]:
-        r"""\sqrt{C} * gain, which one may also multiply into what comes next."""
+        r"""\sqrt{C} * gain; `LinearAttention` multiplies it into the next layer's weights instead."""
         return self.gain * math.sqrt(len(self.gain))
 
     def forward(self, images: Features) -> Features:

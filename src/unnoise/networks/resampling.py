@@ -1,4 +1,4 @@
-r"""Changes of height and width: padding, and convolutions that halve or double them.
+r"""Padding, downsampling and upsampling of images.
 
 Doubling an image by nearest neighbours and convolving it is one transposed convolution of the small image. With
 a
@@ -15,6 +15,8 @@ of two. In two dimensions it takes 16 products for each pixel of u instead of 36
 formed. The border is the same too: what the transposed convolution cuts off is what met only the padding.
 """
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -28,6 +30,15 @@ def pad(images: Images, multiple: int) -> Float[Tensor, "batch channels padded_h
     height, width = images.shape[-2:]
     padding = (0, -width % multiple, 0, -height % multiple)
     return functional.pad(images, padding, mode="replicate") if any(padding) else images
+
+
+def upsample(
+    images: Features, mode: Literal["nearest", "bilinear"]
+) -> Float[Tensor, "batch features 2*height 2*width"]:
+    """Doubles height and width: (B, C, H, W) -> (B, C, 2 H, 2 W)."""
+    if mode == "nearest":
+        return functional.interpolate(images, scale_factor=2.0, mode="nearest")
+    return functional.interpolate(images, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 def crop(

@@ -1,4 +1,4 @@
-"""The ResNet block of the DDPM studies: convolution, norm and SiLU twice, and the noise level in the first."""
+"""Post-activation ResNet block of the annotated studies of DDPM, with optional weight standardisation."""
 
 import torch
 from torch import nn
@@ -10,22 +10,22 @@ from unnoise.networks.norms import Normalization, normalization
 
 
 class WeightStandardizedConv2d(nn.Module):
-    r"""A 3x3 convolution whose weights have mean 0 and variance 1 for each output channel (1903.10520, eq. 3).
+    r"""3x3 convolution whose weights are standardised for each output channel (1903.10520, eq. 3).
 
         w -> (w - mean w) / \sqrt{var w + eps},        eps = 10^-5; 10^-3 in half precision
 
-    Its output does not change when w becomes a w + b with a > 0. The bias stays as it is.
+    The output is the same for a w + b as for w (a > 0). The bias is not changed.
     """
 
     def __init__(self, in_width: int, width: int) -> None:
         super().__init__()
-        # A plain convolution holds the parameters, so that they start as those of any other do.
+        # A plain convolution holds the parameters, so that they are initialised like any other's.
         self.convolution = nn.Conv2d(in_width, width, 3, padding=1)
 
     def standardized(self) -> torch.Tensor:
-        """The weights as they are used: (width, in_width, 3, 3)."""
+        """The standardised weights (width, in_width, 3, 3)."""
         weight = self.convolution.weight
-        # Under autocast the weights, and so these statistics, stay in float32: their precision decides.
+        # Under autocast the weights, and so these statistics, stay in float32.
         eps = 1e-3 if weight.dtype in (torch.float16, torch.bfloat16) else 1e-5
         variance, mean = torch.var_mean(weight, dim=(1, 2, 3), correction=0, keepdim=True)
         return (weight - mean) * (variance + eps).rsqrt()
@@ -36,18 +36,22 @@ class WeightStandardizedConv2d(nn.Module):
 
 
 class ResNetBlock(nn.Module):
-    """Post-activation: [conv, norm, SiLU], [conv, norm, SiLU], added to the input (1512.03385).
+    """Post-activation residual block (1512.03385): [conv, norm, SiLU] twice, added to x.
 
         scale_shift:  h = SiLU(norm(conv x) (1 + W_1 e) + W_2 e)        (the later study, and lucidrains')
         add:          h = SiLU(norm(conv x)) + W e                      (the first study)
         x + SiLU(norm(conv h))
 
-    A 1x1 convolution carries the input across where the width changes.
+    The shortcut is a 1x1 convolution where the width changes.
 
     Args:
-        embedding_dim: of e, already activated; 0 for a block that is not told the noise level.
-        groups: of its GroupNorms, where they are not BatchNorms.
-        standardized: the weights of its 3x3 convolutions, see `WeightStandardizedConv2d`.
+        in_width, width: channels of the input and of the output.
+        norm: kind of its norms.
+        embedding_dim: dimension of e, which is already activated; 0 for a block without noise level.
+        modulation: how the embedding enters, see `Modulate`.
+        dropout: probability of dropout before the second convolution.
+        groups: of group norms.
+        standardized: whether the 3x3 convolutions are `WeightStandardizedConv2d`.
         zero_start: see `Modulate`.
     """
 

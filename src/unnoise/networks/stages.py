@@ -1,4 +1,4 @@
-"""A level of the U-Net is a row of stages: a block each, and attention where its level has it."""
+"""Levels of the U-Net: stages of one image size, each a block that attention may follow."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,7 +15,7 @@ from unnoise.networks.unet_config import UNetConfig
 
 
 class Stage(nn.Module):
-    """One block, followed by attention where its level has it."""
+    """One block and, where the level has it, attention."""
 
     def __init__(self, config: UNetConfig, level: int, in_width: int) -> None:
         super().__init__()
@@ -23,13 +23,13 @@ class Stage(nn.Module):
         self.attention = _attention(config, level)
 
     def forward(self, images: Features, embedding: Embeddings | None) -> NextFeatures:
-        """(B, in_width, H, W) -> (B, width of the level, H, W)."""
+        """(B, in_width, H, W) -> (B, widths[level], H, W)."""
         attended: NextFeatures = self.attention(self.block(images, embedding))
         return attended
 
 
 class Level(nn.Module):
-    """The stages that work at one size, in order."""
+    """The stages of one image size, in order."""
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""A U-Net looks at a picture at several sizes and hands what each size saw across to the way back up.
+"""U-Net of diffusion models (Ronneberger et al., 2015), with a choice of blocks, attention and embeddings.
 
-patches -> stem -> [blocks, halve] x (levels - 1) -> blocks -> [double, blocks with skips] -> head
+patches -> stem -> [blocks, downsample] x (levels - 1) -> blocks -> [upsample, blocks with skips] -> head
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from unnoise.networks.embeddings import Embeddings, Modulation, SinusoidalEmbedd
 from unnoise.networks.norms import Normalization, normalization
 from unnoise.networks.published.annotated import AnnotatedConfig, AnnotatedUNet
 from unnoise.networks.published.unet2d import UNet2D, UNet2DConfig
-from unnoise.networks.resampling import crop, pad
+from unnoise.networks.resampling import crop, pad, upsample
 from unnoise.networks.stages import Level, Stage
 from unnoise.networks.unet_config import AttentionChoice, Block, UNetConfig
 from unnoise.utils.errors import require
@@ -29,33 +29,34 @@ class UNet(nn.Module):
     """The U-Net (1505.04597) of diffusion models, for any number of channels and any height and width.
 
     Args:
-        channels: of the images, in and out.
-        widths: channels inside, one number a level; each further level works at half the size.
-        block_depth: blocks a level, on the way down and again on the way up.
+        channels: channels of the images, in and out.
+        widths: inner channels, one number for each level; each level works at half the size of the one before.
+        block_depth: blocks of each level, on the way down and again on the way up.
         block: `residual` (pre-activation, two norms), `book` (Generative Deep Learning's), `resnet`
             (post-activation, `ResNetBlock`) or `convnext` (`ConvNeXtBlock`).
-        normalization: of the blocks: `group`, or `batch` as in the book.
-        attention: what follows the blocks of each level: `full` attention over all positions (or True),
-            `linear` attention, or `none` (or False). Left out, `full` where the picture is smallest.
+        normalization: norm of the blocks, `group` or (as in the book) `batch`.
+        attention: attention after the blocks of each level: `full` over all positions (or True), `linear`, or
+            `none` (or False). Left out, `full` at the last level, where images are smallest.
+        attention_heads: heads of each attention layer.
         embedding: where the noise level enters: in every block (`blocks`, after two dense layers), or as
             constant channels at the `input`, as in the book.
-        embedding_dim, max_frequency: see `SinusoidalEmbedding`; dense layers are 4 times as wide.
+        embedding_dim, max_frequency: see `SinusoidalEmbedding`; the dense layers are 4 times as wide.
         frequencies: for conditions in [0, 1] (`unit`, up to max_frequency), or for step indices
             (`timesteps`, see `TimestepEmbedding`).
         modulation: how a block uses the embedding: `scale_shift` or `add`.
-        patch_size: each p x p patch of pixels becomes one position with p^2 times the channels: p^2 times
-            less work a layer.
+        patch_size: each p x p patch of pixels becomes one position with p^2 times the channels, so that each
+            layer takes p^2 times less work.
         upsampling: `nearest` or `bilinear` (the book's).
-        dropout: of the activations before the second convolution of each block, while training.
-        num_classes: classes it can be told, besides none. Their vectors are added to that of the noise level
-            (2105.05233, section 3), and start at zero.
-        self_conditioning: also sees the images that it predicted the step before (2208.04202, section 3.2).
+        dropout: probability of dropout before the second convolution of each block, in training.
+        num_classes: classes that it can be conditioned on, besides none. Their embeddings are added to that of
+            the noise level (2105.05233, section 3) and start at zero.
+        self_conditioning: also takes the images that it predicted in the step before (2208.04202, section 3.2).
         learned_variance: also returns the raw v of the reverse process's variance (2102.09672, eq. 15).
-        uncertainty: also returns u(noise level), the logarithm of the loss to expect (2312.02696, eq. 21);
-            it starts at zero.
+        uncertainty: also returns u(noise level), the logarithm of the expected loss (2312.02696, eq. 21); it
+            starts at zero.
 
-    Sizes that patch_size * 2^(levels - 1) does not divide are padded by repeating the border, inside, and
-    cropped back. The head starts at zero, so an untrained network returns exactly 0.
+    Heights and widths that patch_size * 2^(levels - 1) does not divide are padded inside, by repeating the
+    border, and cropped again. The head starts at zero, so that an untrained network returns exactly 0.
 
     Raises:
         UnnoiseError: for choices that contradict each other.
@@ -85,9 +86,9 @@ class UNet(nn.Module):
         uncertainty: bool = UNetConfig.uncertainty,
     ) -> None:
         widths = tuple(widths)
-        # Left out, attention stands where the picture is smallest, and attention cheapest.
+        # By default attention is at the last level, where images are smallest and it costs least.
         attention = (False,) * (len(widths) - 1) + (True,) if attention is None else tuple(attention)
-        # The arguments are the config's fields, each with its default; a test holds the two together.
+        # The arguments are the fields of the config, with its defaults; a test checks that they agree.
         given = locals()
         super().__init__()
         self.config = UNetConfig(**{field.name: given[field.name] for field in fields(UNetConfig)})
@@ -96,12 +97,12 @@ class UNet(nn.Module):
 
     @classmethod
     def from_config(cls, config: UNetConfig) -> "UNet":
-        """The network that a run's config.json describes."""
+        """Builds the U-Net of a config."""
         return cls(**asdict(config))
 
     @classmethod
     def keras_ddim(cls, channels: int = 3) -> "UNet":
-        """The U-Net of the Keras DDIM example and of Generative Deep Learning, chapter 8.
+        """U-Net of the Keras DDIM example and of Generative Deep Learning, chapter 8.
 
         1,950,627 trainable parameters at 3 channels, and 2,880 batch statistics.
         """
@@ -120,7 +121,7 @@ class UNet(nn.Module):
     def annotated_convnext(
         channels: int = 1, dim: int = 28, multipliers: Sequence[int] = (1, 2, 4)
     ) -> AnnotatedUNet:
-        """The U-Net of the first annotated study of DDPM (June 2022): 2,996,315 parameters by default."""
+        """U-Net of the first annotated study of DDPM (June 2022): 2,996,315 parameters by default."""
         return AnnotatedUNet(
             AnnotatedConfig(study="convnext", channels=channels, dim=dim, multipliers=tuple(multipliers))
         )
@@ -129,7 +130,7 @@ class UNet(nn.Module):
     def annotated_resnet(
         channels: int = 1, dim: int = 28, multipliers: Sequence[int] = (1, 2, 4), groups: int = 4
     ) -> AnnotatedUNet:
-        """The U-Net of the second annotated study (December 2022): 2,020,257 parameters by default."""
+        """U-Net of the second annotated study (December 2022): 2,020,257 parameters by default."""
         return AnnotatedUNet(
             AnnotatedConfig(
                 study="resnet", channels=channels, dim=dim, multipliers=tuple(multipliers), groups=groups
@@ -140,7 +141,7 @@ class UNet(nn.Module):
     def ddpm_study(
         channels: int = 3, dim: int = 64, multipliers: Sequence[int] = (1, 2, 4, 8), groups: int = 8
     ) -> AnnotatedUNet:
-        """The U-Net of the DDPM study, which is lucidrains' v1.9.4: 35,719,555 parameters by default."""
+        """U-Net of the DDPM study, which is lucidrains' v1.9.4: 35,719,555 parameters by default."""
         return AnnotatedUNet(
             AnnotatedConfig(
                 study="ddpm_study", channels=channels, dim=dim, multipliers=tuple(multipliers), groups=groups
@@ -149,7 +150,7 @@ class UNet(nn.Module):
 
     @staticmethod
     def diffusers(config: Mapping[str, Any] | None = None) -> UNet2D:
-        """The network of a `UNet2DModel`'s config, weight for weight: 274,056,163 parameters by default."""
+        """The `UNet2DModel` of a diffusers config, with the same weights: 274,056,163 parameters by default."""
         return UNet2D(UNet2DConfig.from_diffusers(config or {}))
 
     def _build_levels(self, config: UNetConfig) -> None:
@@ -192,7 +193,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(width, pixels, 1) if book else nn.Conv2d(width, pixels, 3, padding=1)
 
     def _build_extras(self, config: UNetConfig) -> None:
-        """What most networks lack comes last, so that the random numbers of all others stay the same."""
+        """Builds optional layers last, so that the random numbers of all other layers do not depend on them."""
         embedding_dim = config.embedding_dim * (1 if self.dense is None else 4)
         self.classes = nn.Embedding(config.num_classes + 1, embedding_dim) if config.num_classes else None
         self.uncertainty = nn.Linear(config.embedding_dim, 1) if config.uncertainty else None
@@ -207,20 +208,20 @@ class UNet(nn.Module):
         classes: Classes | None = None,
         previous_images: Images | None = None,
     ) -> NextFeatures:
-        """(B, channels, H, W) with one number for each image (B, 1, 1, 1) -> (B, channels, H, W) or more.
+        """(B, channels, H, W) with one number for each image (B, 1, 1, 1) -> (B, channels or more, H, W).
 
         Args:
-            noisy_images: what to separate.
-            conditions: in [0, 1], or step indices where frequencies are `timesteps`.
+            noisy_images: the images to denoise.
+            conditions: noise levels in [0, 1], or step indices where `frequencies` is `timesteps`.
             classes: (B,) integers below num_classes; num_classes itself, or None, means no class.
-            previous_images: for self-conditioning; None means zeros.
+            previous_images: prediction of the step before, for self-conditioning; None means zeros.
 
         Returns:
-            The prediction; then, channel by channel, the v of a learned variance (as many channels again);
-            last the uncertainty, one channel that is constant over H x W. The latter two where configured.
+            Channels of the prediction; where configured, then as many channels with the v of a learned
+            variance, and one channel, constant over H x W, with the uncertainty.
 
         Raises:
-            UnnoiseError: for classes or previous images that this network was not made for.
+            UnnoiseError: classes or previous images for a network that was not built to take them.
         """
         height, width = noisy_images.shape[-2:]
         images = self._with_previous(noisy_images, previous_images)
@@ -240,7 +241,7 @@ class UNet(nn.Module):
     def _with_previous(self, images: Images, previous: Images | None) -> NextFeatures:
         require(
             self.config.self_conditioning or previous is None,
-            "This network takes no previous images: make it with self_conditioning=True.",
+            "This network takes no previous images. Build it with self_conditioning=True.",
         )
         if not self.config.self_conditioning:
             return images
@@ -249,9 +250,9 @@ class UNet(nn.Module):
     def _with_classes(self, sinusoids: Embeddings, classes: Classes | None) -> Float[Tensor, "batch embedding"]:
         require(
             self.classes is not None or classes is None,
-            "This network knows no classes: make it with num_classes=10 for ten of them.",
+            "This network knows no classes. Build it with num_classes=10 for ten classes.",
         )
-        # Classes enter before the last activation, where noise level and class are still a sum.
+        # Classes are added before the last activation.
         embedding = sinusoids if self.dense is None else self.dense[:-1](sinusoids)
         if self.classes is not None:
             if classes is None:
@@ -262,7 +263,7 @@ class UNet(nn.Module):
     def _with_uncertainty(self, output: NextFeatures, sinusoids: Embeddings) -> Features:
         if self.uncertainty is None:
             return output
-        with torch.autocast(output.device.type, enabled=False):  # a logarithm of a loss needs its digits
+        with torch.autocast(output.device.type, enabled=False):  # a log loss needs float32
             values = self.uncertainty(sinusoids)[:, :, None, None].expand(-1, -1, *output.shape[-2:])
             return torch.cat([output.float(), values], dim=1)
 
@@ -276,12 +277,7 @@ class UNet(nn.Module):
         for stage in self.middle:
             images = stage(images, embedding)
         for level in self.up:
-            images = self._double(images)
+            images = upsample(images, self.config.upsampling)
             for stage in level:  # type: ignore[attr-defined]
                 images = stage(torch.cat([images, skips.pop()], dim=1), embedding)
         return images
-
-    def _double(self, images: Features) -> Float[Tensor, "batch features 2*height 2*width"]:
-        if self.config.upsampling == "nearest":
-            return functional.interpolate(images, scale_factor=2.0, mode="nearest")
-        return functional.interpolate(images, scale_factor=2.0, mode="bilinear", align_corners=False)

@@ -1,24 +1,27 @@
-"""The choices that make a U-Net are checked against one another before anything is built."""
+"""Config of the U-Net, with checks that its choices agree."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from unnoise.networks.embeddings import Modulation
-from unnoise.networks.limits import LARGEST, MOST_BLOCKS, MOST_CLASSES, MOST_LEVELS, require_between
+from unnoise.networks.limits import MAX_BLOCKS, MAX_CLASSES, MAX_LEVELS, MAX_WIDTH, require_between
 from unnoise.networks.norms import Normalization
 from unnoise.utils.errors import require
 
 Block = Literal["residual", "book", "resnet", "convnext"]
 AttentionKind = Literal["none", "linear", "full"]
 AttentionChoice: TypeAlias = bool | AttentionKind
-"""Of one level; True is short for `full`, False for `none`."""
+"""Attention of one level; True means `full`, False means `none`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UNetConfig:
-    """The choices that make a U-Net; `UNet` says what each means.
+    """Config of a `UNet`, whose docstring explains each field.
 
-    `attention` may be given with True and False, and holds words afterwards.
+    True and False in `attention` become `full` and `none`.
+
+    Raises:
+        UnnoiseError: a choice out of its range, or choices that contradict each other.
     """
 
     channels: int = 3
@@ -42,23 +45,26 @@ class UNetConfig:
     uncertainty: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "attention", tuple(_in_words(choice) for choice in self.attention))
+        object.__setattr__(self, "attention", tuple(_attention_kind(choice) for choice in self.attention))
         for name, number, most in (
-            ("channels", self.channels, LARGEST),
-            ("block_depth", self.block_depth, MOST_BLOCKS),
-            ("attention_heads", self.attention_heads, LARGEST),
-            ("patch_size", self.patch_size, MOST_BLOCKS),
+            ("channels", self.channels, MAX_WIDTH),
+            ("block_depth", self.block_depth, MAX_BLOCKS),
+            ("attention_heads", self.attention_heads, MAX_WIDTH),
+            ("patch_size", self.patch_size, MAX_BLOCKS),
         ):
-            require_between(f"A U-Net's {name}", number, 1, most)
+            require_between(f"UNet's {name}", number, 1, most)
         self._check_words()
         self._check_widths()
         require(
-            4 <= self.embedding_dim <= LARGEST and self.embedding_dim % 2 == 0,
-            f"A U-Net's embedding_dim is even and from 4 to {LARGEST:,}, but got {self.embedding_dim}.",
+            4 <= self.embedding_dim <= MAX_WIDTH and self.embedding_dim % 2 == 0,
+            f"UNet's embedding_dim must be even and from 4 to {MAX_WIDTH:,}, but got {self.embedding_dim}.",
         )
-        require(self.max_frequency > 1, f"A U-Net's max_frequency is above 1, but got {self.max_frequency}.")
-        require(0 <= self.dropout < 1, f"A U-Net's dropout is from 0 to below 1, but got {self.dropout}.")
-        require_between("A U-Net's num_classes", self.num_classes, 0, MOST_CLASSES)
+        require(self.max_frequency > 1, f"UNet's max_frequency must be above 1, but got {self.max_frequency}.")
+        require(
+            0 <= self.dropout < 1,
+            f"UNet's dropout must be at least 0 and below 1, but got {self.dropout}.",
+        )
+        require_between("UNet's num_classes", self.num_classes, 0, MAX_CLASSES)
 
     def _check_words(self) -> None:
         for name, value, allowed in (
@@ -70,35 +76,35 @@ class UNetConfig:
             ("upsampling", self.upsampling, ("nearest", "bilinear")),
             *(("attention", choice, get_args(AttentionKind)) for choice in self.attention),
         ):
-            require(value in allowed, f"A U-Net's {name} is {' or '.join(allowed)}, but got {value!r}.")
+            require(value in allowed, f"UNet's {name} must be {' or '.join(allowed)}, but got {value!r}.")
         require(
             self.block != "convnext" or self.normalization == "group",
-            f"A convnext block has its own norms, but got normalization {self.normalization!r}: leave it out.",
+            f"A convnext block has its own norms, but got normalization {self.normalization!r}. Leave it out.",
         )
 
     def _check_widths(self) -> None:
         levels = len(self.widths)
         require(
-            1 <= levels <= MOST_LEVELS and min(self.widths) >= 1 and max(self.widths) <= LARGEST,
-            f"A U-Net needs one positive width for each level, such as (32, 64, 96), for at most {MOST_LEVELS} "
-            f"levels and each at most {LARGEST:,}, but got {self.widths[: MOST_LEVELS + 1]}.",
+            1 <= levels <= MAX_LEVELS and min(self.widths) >= 1 and max(self.widths) <= MAX_WIDTH,
+            f"UNet needs one positive width for each level, such as (32, 64, 96), with at most {MAX_LEVELS} "
+            f"levels and widths of at most {MAX_WIDTH:,}, but got {self.widths[: MAX_LEVELS + 1]}.",
         )
         require(
             len(self.attention) == levels,
-            f"A U-Net's attention is chosen for each of its {levels} widths, but got {self.attention}.",
+            f"UNet's attention must be chosen for each of its {levels} widths, but got {self.attention}.",
         )
         attended = [w for w, chosen in zip(self.widths, self.attention, strict=True) if chosen != "none"]
         require(
             all(width % self.attention_heads == 0 for width in attended),
-            f"The widths that get attention must be multiples of attention_heads={self.attention_heads}, "
-            f"but got {attended}: change one of the two.",
+            f"Widths with attention must be multiples of attention_heads={self.attention_heads}, but got "
+            f"{attended}. Change one of the two.",
         )
 
     @property
     def outputs(self) -> int:
-        """How many numbers the network returns for each position, but for the uncertainty."""
+        """Channels that the network returns, without the uncertainty."""
         return self.channels * (2 if self.learned_variance else 1)
 
 
-def _in_words(choice: AttentionChoice) -> AttentionChoice:
+def _attention_kind(choice: AttentionChoice) -> AttentionChoice:
     return {True: "full", False: "none"}[choice] if isinstance(choice, bool) else choice  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""A chart is quiet: thin lines, few ticks, names written beside the curves in their own colours."""
+"""Style of all charts: thin lines, few ticks, and names at the ends of curves instead of a legend."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito (2008): told apart by the colour-blind. Their yellow is left out: too pale on white.
+# Colours of Okabe and Ito (2008), which the colour-blind can tell apart, without their yellow: too pale on
+# white.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#33363b", "#8a6d3b")
 INK = "#33363b"
 FAINT = "#8b9097"
@@ -57,20 +58,20 @@ STYLE: dict[str, Any] = {
 
 @contextmanager
 def house_style(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Settings of matplotlib for every chart of unnoise, and further ones, while a `with` block runs.
+    """Context manager with the matplotlib settings of all charts, and further `settings`.
 
-    They start from matplotlib's defaults, so that a person's own matplotlibrc has no effect.
+    They start from matplotlib's defaults, so that a matplotlibrc has no effect.
     """
     from matplotlib import rc_context, rcParamsDefault
 
-    # The backend is left out: it is theirs to choose, and no chart here needs one.
+    # Not the backend, which stays as it was: no chart here needs one.
     defaults: Any = {name: value for name, value in rcParamsDefault.items() if name != "backend"}
     with rc_context(defaults | STYLE | dict(settings or {})):
         yield
 
 
 def painted(draw: "Callable[[Figure], None]", inches: tuple[float, float]) -> Image.Image:
-    """Calls `draw` with an empty figure in the house style and returns it as an RGB picture."""
+    """The RGB picture of a figure of this size, which `draw` fills, in the style of all charts."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -83,7 +84,7 @@ def painted(draw: "Callable[[Figure], None]", inches: tuple[float, float]) -> Im
 
 
 class Label(NamedTuple):
-    """A curve's name, the height at which the curve ends (0 to 1 of the axes), and its colour."""
+    """Name of a curve, the height of its end (0 to 1 of the axes), and its colour."""
 
     text: str
     height: float
@@ -91,7 +92,7 @@ class Label(NamedTuple):
 
 
 def spread_apart(heights: Sequence[float], distance: float) -> list[float]:
-    """Heights in [0, 1] moved as little as keeps them in order, `distance` apart and, if they fit, inside."""
+    """Heights in [0, 1], in the same order, moved until they are at least `distance` apart."""
     order = sorted(range(len(heights)), key=heights.__getitem__)
     moved = list(heights)
     for below, above in pairwise(order):
@@ -104,7 +105,7 @@ def spread_apart(heights: Sequence[float], distance: float) -> list[float]:
 
 
 def name_at_the_end(axes: "Axes", labels: Sequence[Label], distance: float) -> None:
-    """Writes the labels to the right of the axes, each at its curve's last height, none over another."""
+    """Writes labels to the right of the axes, each at the end of its curve, without overlaps."""
     heights = spread_apart([label.height for label in labels], distance)
     for label, height in zip(labels, heights, strict=True):
         axes.annotate(

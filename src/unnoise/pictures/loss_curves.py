@@ -1,4 +1,4 @@
-"""A loss curve shows the trend over the scatter, and tells training from held-out images at a glance."""
+"""Loss curves: training and held-out loss against the number of images seen, with the trend."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ TRAINING, HELD_OUT = COLOURS[0], COLOURS[1]
 
 
 class LossPoint(NamedTuple):
-    """What was measured after so many images: either loss may be missing."""
+    """Losses after a number of images; either may be missing."""
 
     images: int
     training_loss: float | None
@@ -26,7 +26,7 @@ class LossPoint(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """The finite losses of one kind, in the order of the images seen, each (points,)."""
+    """The finite losses of one kind in the order of images seen, both (points,)."""
 
     images: Float[np.ndarray, " points"]
     losses: Float[np.ndarray, " points"]
@@ -39,10 +39,9 @@ def _curve(pairs: Sequence[tuple[int, float | None]]) -> Curve:
 
 
 def smoothed(losses: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
-    """The trend at each point: the height of the line fitted to its neighbours, a tenth of all points.
+    """Trend of a series by local linear regression (Cleveland, 1979) over a tenth of all points.
 
-    Local linear regression (Cleveland, 1979): unlike a moving average it neither lags nor flattens the steep
-    beginning, and its last value is the one to quote.
+    Unlike a moving average it neither lags nor flattens the steep beginning, and its last value can be quoted.
     """
     reach = len(losses) // 20
     if reach == 0:
@@ -57,13 +56,13 @@ def smoothed(losses: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points
     ones = np.ones_like(losses)
     flat, tilt, spread = summed(ones, 0), summed(ones, 1), summed(ones, 2)
     heights = (spread * summed(losses, 0) - tilt * summed(losses, 1)) / (flat * spread - tilt**2)
-    # A line may overshoot where the losses fall steeply: a trend below every loss would be no trend.
+    # A fitted line may overshoot where losses fall steeply: keep the trend within the losses.
     trend: Float[np.ndarray, " points"] = np.clip(heights, losses.min(), losses.max())
     return trend
 
 
 def counted(images: float) -> str:
-    """A count in few letters: 950, 1.5k, 20k, 3M."""
+    """A number in few characters: 950, 1.5k, 20k, 3M."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(images) >= size:
             return f"{images / size:.4g}{letter}"
@@ -71,13 +70,13 @@ def counted(images: float) -> str:
 
 
 def scale_losses(axes: "Axes", losses: Float[np.ndarray, " points"]) -> None:
-    """A logarithmic axis where the losses, all above 0, differ by more than ten times."""
+    """Makes the axis logarithmic where all losses are above 0 and differ by more than ten times."""
     if losses.min() <= 0.0 or losses.max() <= 10.0 * losses.min():
         return
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axes.set_yscale("log")
-    # Ticks at 2 and 5 are enough to read a value, and too many where there are several decades to label.
+    # Ticks at 1, 2 and 5, but over several decades at 1 only.
     few = losses.max() <= 1000.0 * losses.min()
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=12))
     axes.yaxis.set_major_formatter(lambda loss, _: f"{loss:.4g}")
@@ -85,7 +84,7 @@ def scale_losses(axes: "Axes", losses: Float[np.ndarray, " points"]) -> None:
 
 
 def _name(axes: "Axes", curves: Sequence[tuple[str, float, str]]) -> None:
-    """Writes each curve's name and last loss at its right end."""
+    """Writes the name and the last loss of each curve at its right end."""
     low, high = axes.get_ylim()
     logarithmic = axes.get_yscale() == "log"
     place = math.log if logarithmic else float
@@ -106,7 +105,7 @@ def _draw_losses(axes: "Axes", training: Curve, held_out: Curve) -> None:
     }
     if len(training.losses):
         trend = smoothed(training.losses)
-        # A line through a single point is invisible.
+        # A line through a single point would be invisible.
         alone = dotted if len(training.losses) == 1 else {}
         axes.plot(training.images, training.losses, color=TRAINING, alpha=0.25, linewidth=0.8)
         axes.plot(training.images, trend, color=TRAINING, **alone)
@@ -121,26 +120,26 @@ def _draw_losses(axes: "Axes", training: Curve, held_out: Curve) -> None:
 def loss_curve(history: Sequence[LossPoint]) -> Image.Image:
     """Draws the losses against the images seen: training pale with its trend, held-out as dots and a line.
 
-    The loss axis is logarithmic where losses above 0 differ by more than ten times. Losses that are missing
-    or not finite are left out, the latter counted in a note; an empty history gives a chart that says so.
+    The loss axis is logarithmic where losses are above 0 and differ by more than ten times. Missing losses are
+    left out, and losses that are not finite are counted in a note. An empty history gives a chart that says so.
     """
     training = _curve([(point.images, point.training_loss) for point in history])
     held_out = _curve([(point.images, point.held_out_loss) for point in history])
     given = [loss for point in history for loss in point[1:] if loss is not None]
-    unfinite = sum(not math.isfinite(loss) for loss in given)
+    not_finite = sum(not math.isfinite(loss) for loss in given)
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
         axes.set_title("Loss")
         axes.set_xlabel("images seen")
         axes.xaxis.set_major_formatter(lambda images, _: counted(images))
-        if len(given) > unfinite:
+        if len(given) > not_finite:
             _draw_losses(axes, training, held_out)
         else:
             axes.set(xticks=[], yticks=[])
             axes.text(0.5, 0.5, "no losses yet", transform=axes.transAxes, ha="center", color=FAINT)
-        if unfinite:
-            note = f"{unfinite} of {len(given)} losses were not finite"
+        if not_finite:
+            note = f"{not_finite} of {len(given)} losses were not finite"
             axes.set_title(note, loc="right", color=COLOURS[1], fontsize=8.5)
 
     return painted(draw, (8.0, 4.0))

@@ -1,4 +1,4 @@
-"""Two pictures that belong together stand one above the other, with a word beneath: many pairs on a sheet."""
+"""Sheets of image pairs, one image above the other, with a caption below each pair."""
 
 import math
 import textwrap
@@ -30,18 +30,18 @@ def pairs(
     """Draws N pairs of images in [0, 1], (N, C, H, W) each, six in a row.
 
     Args:
-        upper, lower: what stands above, and below.
-        captions: under each pair.
-        rows: what the upper and the lower pictures are, written at their left.
-        title: above all.
+        upper, lower: the upper and the lower image of each pair.
+        captions: text below each pair.
+        rows: names of the upper and the lower images, written at their left.
+        title: text above the sheet.
 
     Raises:
-        UnnoiseError: for images that can't be drawn, or not as many of each.
+        UnnoiseError: images that can't be drawn, or different numbers of images and captions.
     """
     counts = {len(upper), len(lower), len(captions)}
     require(
         len(counts) == 1,
-        f"Each pair has two pictures and a caption, but got {len(upper)}, {len(lower)} and {len(captions)}.",
+        f"Each pair needs two images and a caption, but got {len(upper)}, {len(lower)} and {len(captions)}.",
     )
     above, below = _opaque(upper), _opaque(lower)
     count, height, width = above.shape[:3]
@@ -65,7 +65,7 @@ def pairs(
                     axes.set_ylabel(rows[offset], color=FAINT, fontsize=8)
             axes.set_xlabel(captions[number], fontsize=8)
 
-    # Words stand above all, and a line of them under each pair.
+    # Room for the title, and for one line of text below each pair.
     return painted(draw, (across, 0.18 * (len(words) + 1) + bands * (2 * tall + 0.32)))
 
 
@@ -74,7 +74,7 @@ def _opaque(images: Images) -> ShownArray:
 
 
 def _show(axes: "Axes", pixels: OnePicture) -> None:
-    """A picture in a thin frame, its pixels as squares."""
+    """Draws a picture in a thin frame, its pixels as squares."""
     axes.set_axis_on()
     grey = pixels.shape[-1] == 1
     axes.imshow(pixels[..., 0] if grey else pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")

@@ -11,7 +11,7 @@ from unnoise.utils.errors import require
 from unnoise.utils.files import PathLike, atomic_write, require_suffix
 
 PixelArray: TypeAlias = UInt8[np.ndarray, "batch height width channels"]
-"""Pictures as Pillow and NumPy hold them: bytes, channels last."""
+"""8-bit images with the channels last, as Pillow and NumPy use them."""
 
 ShownArray: TypeAlias = UInt8[np.ndarray, "batch height width shown"]
 """The same without alpha: grey or RGB."""
@@ -23,50 +23,49 @@ def require_drawable(images: Images) -> None:
     """Raises `UnnoiseError` unless the images are a non-empty float batch with 1 to 4 channels and no NaN."""
     require(
         images.ndim == 4 and images.numel() > 0,
-        f"Pictures are drawn from a batch (images, channels, height, width) that is not empty, but its shape "
-        f"is {tuple(images.shape)}: add the missing axis with images[None], or pass at least one image.",
+        f"Images to draw must be a batch (images, channels, height, width) with at least one image, but the "
+        f"shape is {tuple(images.shape)}. Add a missing axis with images[None].",
     )
     require(
         images.shape[1] in CHANNELS,
-        f"Pictures can be drawn with 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA) channels, but these "
-        f"have {images.shape[1]}: choose the channels to draw, for instance images[:, :3].",
+        f"Images to draw must have 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA) channels, but these have "
+        f"{images.shape[1]}. Choose the channels to draw, for example images[:, :3].",
     )
     require(
         images.is_floating_point(),
-        f"Pictures are drawn from floating point numbers in [0, 1], but these are {images.dtype}: "
-        f"divide bytes by 255 first.",
+        f"Images to draw must be floating-point numbers in [0, 1], but these are {images.dtype}. Divide bytes "
+        f"by 255.",
     )
     require(
         not bool(images.isnan().any()),
-        f"Pictures are drawn from numbers, but {int(images.isnan().sum())} of {images.numel()} values are "
-        f"NaN: look for a diverged training (lower the learning rate), or use torch.nan_to_num.",
+        f"Cannot draw these images: {int(images.isnan().sum())} of {images.numel()} values are NaN. If "
+        f"training diverged, lower the learning rate; otherwise use torch.nan_to_num.",
     )
 
 
 def to_uint8(images: Images) -> PixelArray:
-    """Turns images in [0, 1], (N, C, H, W), into bytes, (N, H, W, C).
+    """Converts images in [0, 1], (N, C, H, W), to bytes, (N, H, W, C), by clamping and rounding.
 
-    What lies outside is clamped (-0.1 becomes 0 and 1.1 becomes 255), what lies between is rounded, so that
-    `to_uint8(bytes / 255)` gives back the bytes.
+    -0.1 becomes 0 and 1.1 becomes 255; `to_uint8(bytes / 255)` gives back the bytes.
 
     Raises:
-        UnnoiseError: a NaN, a channel count outside 1 to 4, an empty batch, or numbers that are not floats.
+        UnnoiseError: NaN, a number of channels outside 1 to 4, an empty batch, or numbers that are not floats.
     """
     require_drawable(images)
     return to_bytes(images)
 
 
 def to_bytes(images: Images) -> PixelArray:
-    """As `to_uint8`, for any number of channels."""
+    """Like `to_uint8`, but for any number of channels and without checks."""
     pixels = (images.detach().float().clamp(0.0, 1.0) * 255.0).round()
     channels_last = pixels.permute(0, 2, 3, 1).cpu().numpy()
     return np.ascontiguousarray(channels_last.astype(np.uint8))
 
 
 def over_checkerboard(pixels: PixelArray, cell: int) -> ShownArray:
-    """Lays pictures with alpha, (N, H, W, 2 or 4), over a light checkerboard: (N, H, W, 1 or 3).
+    """Composites images with alpha, (N, H, W, 2 or 4), over a light checkerboard: (N, H, W, 1 or 3).
 
-    A square of the board is `cell` pixels wide. Pictures without alpha come back as they are.
+    Its squares are `cell` pixels wide. Images without alpha are returned unchanged.
     """
     if pixels.shape[-1] not in (2, 4):
         return pixels
@@ -80,10 +79,10 @@ def over_checkerboard(pixels: PixelArray, cell: int) -> ShownArray:
 
 
 def save_png(image: Image.Image, path: PathLike) -> None:
-    """Writes a picture as a PNG, whole or not at all.
+    """Writes a picture as a PNG file, whole or not at all.
 
     Raises:
-        UnnoiseError: a name that does not end in .png, or a path that cannot be written.
+        UnnoiseError: a name that does not end in .png, or a path that can't be written.
     """
     require_suffix(path, ".png")
     with atomic_write(path) as temporary:

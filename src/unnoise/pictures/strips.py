@@ -1,4 +1,4 @@
-"""The reverse process reads like a line of text: one image a row, time from left to right."""
+"""Strips of the reverse process: one image in each row, time from left to right."""
 
 from collections.abc import Sequence
 
@@ -14,14 +14,14 @@ INK = "#33363b"
 LARGEST_TEXT, SMALLEST_TEXT = 15, 9
 
 
-def evenly_chosen(steps: int, max_steps: int) -> list[int]:
-    """At most `max_steps` indices of `steps`, evenly spread, the first and the last among them."""
+def evenly_spaced_indices(steps: int, max_steps: int) -> list[int]:
+    """At most `max_steps` evenly spaced indices of `steps`, with the first and the last."""
     count = min(steps, max_steps)
     return [int(index) for index in np.linspace(0, steps - 1, count).round()]
 
 
 def _font_that_fits(labels: Sequence[str], width: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The largest font in which each label is narrower than its column, or else the smallest."""
+    """The largest font in which every label fits into its column, or else the smallest."""
     for size in range(LARGEST_TEXT, SMALLEST_TEXT, -1):
         font = ImageFont.load_default(size=size)
         if all(font.getlength(label) <= width for label in labels):
@@ -30,7 +30,7 @@ def _font_that_fits(labels: Sequence[str], width: float) -> ImageFont.FreeTypeFo
 
 
 def _shortened(label: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
-    """The label, or its beginning and three dots, narrower than `width`."""
+    """The label, shortened with three dots to less than `width` where needed."""
     if font.getlength(label) <= width:
         return label
     kept = next((n for n in range(len(label), 0, -1) if font.getlength(label[:n] + "...") <= width), 0)
@@ -38,7 +38,7 @@ def _shortened(label: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, w
 
 
 def _with_header(picture: Image.Image, labels: Sequence[str]) -> Image.Image:
-    """The picture under a paper band that names its columns, each label centred above its own."""
+    """The picture with a header of one label above each column."""
     pitch = (picture.width - GAP) / len(labels)
     font = _font_that_fits(labels, pitch - 6)
     band = 28
@@ -59,30 +59,30 @@ def strip(trajectory: Trajectory, labels: Sequence[str] | None = None, max_steps
 
     Args:
         trajectory: the steps in the order in which they were taken.
-        labels: one for each of the S steps; left out, the columns are called "step 1" to "step S".
-        max_steps: columns at most, evenly chosen, the first and the last step among them.
+        labels: one for each of the S steps; by default "step 1" to "step S".
+        max_steps: largest number of columns: evenly spaced steps with the first and the last.
 
     Returns:
         A picture of mode "L" for grey images, else "RGB".
 
     Raises:
-        UnnoiseError: no steps, a wrong number of labels, fewer than 2 columns, or undrawable images.
+        UnnoiseError: no steps, a wrong number of labels, fewer than 2 columns, or images that can't be drawn.
     """
     steps = len(trajectory)
     require(
         steps > 0,
-        "A strip needs at least one step, but the trajectory has none: collect the steps of the sampler.",
+        "A strip needs at least one step, but the trajectory has none. Collect the sampler's steps.",
     )
     require(
         labels is None or len(labels) == steps,
-        f"A strip takes one label for each step of the trajectory, but there are {len(labels or ())} labels "
-        f"for {steps} steps: pass {steps} labels, or none at all to have them numbered.",
+        f"A strip needs one label for each step, but got {len(labels or ())} labels for {steps} steps. Without "
+        f"labels, the steps are numbered.",
     )
     require(
         max_steps >= 2,
-        f"A strip shows at least the first and the last step, but max_steps is {max_steps}: pass 2 or more.",
+        f"A strip shows at least the first and the last step, but max_steps is {max_steps}. Pass 2 or more.",
     )
-    chosen = evenly_chosen(steps, max_steps)
+    chosen = evenly_spaced_indices(steps, max_steps)
     names = [f"step {index + 1}" if labels is None else labels[index] for index in chosen]
     rows = trajectory[chosen].transpose(0, 1).flatten(0, 1)
     return _with_header(grid(rows, columns=len(chosen), gap=GAP, background=BACKGROUND), names)

@@ -1,1 +1,1 @@
-"""General utilities, which know nothing of diffusion."""
+"""General utilities: errors, files, tables, timers and device speed. They know nothing of diffusion."""

@@ -1,14 +1,14 @@
-"""An error teaches: the rule, the value that broke it, the remedy, in one sentence."""
+"""Errors that a person can fix: each message states the fact, the value and the remedy."""
 
 
 class UnnoiseError(ValueError):
-    """What a person can mend: the command line prints its one sentence and exits with 2.
+    """Error that a person can fix: the command line prints its message and exits with code 2.
 
-    Everything else that is raised is a bug of ours, and keeps its traceback.
+    Any other exception is a bug in unnoise, and is shown with its traceback.
     """
 
 
-def require(condition: bool, sentence: str) -> None:
-    """Raises `UnnoiseError(sentence)` unless the condition holds."""
+def require(condition: bool, message: str) -> None:
+    """Raises `UnnoiseError(message)` unless the condition holds."""
     if not condition:
-        raise UnnoiseError(sentence)
+        raise UnnoiseError(message)

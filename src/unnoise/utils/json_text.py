@@ -1,4 +1,4 @@
-"""JSON that others wrote is read with care: whatever is wrong with it is a ValueError."""
+"""Strict reading of JSON from untrusted files: every fault in it is a ValueError."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import Any
 from unnoise.utils.errors import UnnoiseError
 
 LARGEST_FILE = 64 * 2**20
-"""In bytes: many times what the names of a million classes take."""
+"""Largest file in bytes: many times what the names of a million classes take."""
 
 
 def parse(text: str) -> Any:  # noqa: ANN401
-    """The value of a JSON text; raises ValueError, with the reason, for anything else."""
+    """The value of a JSON text; raises ValueError for invalid, too deeply nested or repeated content."""
     try:
         return json.loads(text, object_pairs_hook=_without_repetition)
     except RecursionError:
@@ -19,25 +19,29 @@ def parse(text: str) -> Any:  # noqa: ANN401
 
 
 def read_text(path: Path) -> str:
-    """The UTF-8 text of a file of JSON; raises ValueError or OSError where it is none, or larger than 64 MB."""
+    """The text of a JSON file; raises ValueError or OSError where it is not UTF-8 or larger than 64 MB."""
     size = path.stat().st_size
     if size > LARGEST_FILE:
-        raise ValueError(f"it has {size / 2**20:,.0f} MB, and at most {LARGEST_FILE // 2**20} are read")
+        raise ValueError(f"it has {size / 2**20:,.0f} MB, more than the limit of {LARGEST_FILE // 2**20} MB")
     return path.read_text(encoding="utf-8")
 
 
 def read(path: Path, remedy: str) -> dict[str, Any]:
-    """The object in a .json file.
+    """The object in a JSON file.
+
+    Args:
+        path: of the file.
+        remedy: what to do about a damaged file: a sentence at the end of the error.
 
     Raises:
-        UnnoiseError: when it is damaged; it ends with the remedy.
+        UnnoiseError: the file can't be read, or holds no JSON object.
     """
     try:
         found = parse(read_text(path))
     except (OSError, ValueError) as error:
-        raise UnnoiseError(f"{path} is damaged ({error}): {remedy}.") from None
+        raise UnnoiseError(f"{path} is damaged ({error}). {remedy}") from None
     if not isinstance(found, dict):
-        raise UnnoiseError(f"{path} is damaged (no object): {remedy}.")
+        raise UnnoiseError(f"{path} is damaged (no JSON object). {remedy}")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What is measured along a run stands in a table of its own: a .csv with a header, whole at every moment."""
+"""Tables of named tuples in CSV files with a header, written whole or not at all."""
 
 import csv
 from collections.abc import Iterable
@@ -9,14 +9,14 @@ from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.files import atomic_write
 
 Row = TypeVar("Row")
-_MOST = 2**63
+_LARGEST_INTEGER = 2**63
 
 
 def read_table(path: Path, row: type[Row]) -> list[Row]:
-    """The rows of a .csv as tuples of this kind, none where there is no such file; empty cells are None.
+    """The rows of a CSV file as tuples of type `row`; none where there is no file. Empty cells are None.
 
     Raises:
-        UnnoiseError: when a line is not what `write_table` wrote.
+        UnnoiseError: a line that `write_table` did not write.
     """
     if not path.is_file():
         return []
@@ -28,7 +28,7 @@ def read_table(path: Path, row: type[Row]) -> list[Row]:
                 for line in csv.DictReader(file)
             ]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UnnoiseError(f"{path} is damaged ({error}): remove it to go on without it.") from None
+        raise UnnoiseError(f"{path} is damaged ({error}). Remove it to go on without it.") from None
 
 
 def _value(cell: str | None, kind: Any) -> Any:  # noqa: ANN401
@@ -38,13 +38,13 @@ def _value(cell: str | None, kind: Any) -> Any:  # noqa: ANN401
     if not cell and not optional:
         raise ValueError("a cell is empty")
     value = (optional or (kind,))[0](cell) if cell else None
-    if isinstance(value, int) and abs(value) > _MOST:
+    if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
         raise ValueError("a number is too large")
     return value
 
 
 def write_table(path: Path, row: type[Row], rows: Iterable[Row]) -> None:
-    """Writes rows of named values under a header of their names."""
+    """Writes named tuples of type `row` as a CSV file, under a header of their field names."""
     with atomic_write(path) as file, file.open("w", newline="", encoding="utf-8") as opened:
         table = csv.writer(opened)
         names = list(get_type_hints(row))

@@ -1,4 +1,4 @@
-"""A file of tensors tells by a checksum whether it is still what was written."""
+"""Safetensors files with metadata and a checksum of everything in them."""
 
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -21,10 +21,10 @@ _CHECKSUM = "checksum"
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
-    """Writes tensors, and what is to be known of them, as safetensors: whole or not at all.
+    """Writes tensors and `facts` (metadata) as a safetensors file, whole or not at all.
 
     Raises:
-        UnnoiseError: when the operating system refuses, for want of room say; an older file stays.
+        UnnoiseError: the operating system refuses, for example because the disk is full; an older file stays.
     """
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_write(path) as file:
@@ -32,18 +32,18 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
         mode = file.stat().st_mode
         try:
             save_file(whole, file, metadata={**facts, _CHECKSUM: checksum(whole, facts)})
-        except SafetensorError as error:  # which is how it reports a full disk
+        except SafetensorError as error:  # a full disk, for example
             raise OSError(str(error)) from error
-        file.chmod(mode)  # safetensors makes files that nobody but their owner may read
+        file.chmod(mode)  # safetensors makes files that only their owner may read
 
 
 def read_tensors(path: Path) -> tuple[Tensors, Facts]:
-    """The tensors that `write_tensors` wrote, and what is to be known of them.
+    """The tensors and the metadata that `write_tensors` wrote.
 
     Raises:
-        UnnoiseError: when there is no such file, or a single bit of it is not what was written.
+        UnnoiseError: no such file, a pickle, or a file of which a single bit has changed.
     """
-    require(path.is_file(), f"{path} does not exist: the run stopped before it saved anything; train it again.")
+    require(path.is_file(), f"{path} does not exist: nothing was saved there yet. Train until the first save.")
     require_no_pickle(path)
     try:
         with safe_open(path, framework="pt") as file:
@@ -53,14 +53,14 @@ def read_tensors(path: Path) -> tuple[Tensors, Facts]:
         raise _damaged(path, str(error)) from None
     written = facts.pop(_CHECKSUM, None)
     if written is None:
-        raise _damaged(path, "it carries no checksum, as all that unnoise writes does")
+        raise _damaged(path, "it has no checksum, so unnoise did not write it")
     if written != checksum(tensors, facts):
-        raise _damaged(path, "its checksum does not fit what is in it")
+        raise _damaged(path, "its checksum is wrong")
     return tensors, facts
 
 
 def read_facts(path: Path) -> Facts:
-    """What is to be known of the tensors, without reading them; nothing where the file can't be used."""
+    """The metadata of a file, without its tensors; empty where the file can't be read."""
     try:
         with safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
@@ -69,7 +69,7 @@ def read_facts(path: Path) -> Facts:
 
 
 def checksum(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
-    """BLAKE2b of every name, type, shape and byte, and of the facts."""
+    """BLAKE2b hash of the name, type, shape and bytes of every tensor, and of the metadata."""
     digest = blake2b(digest_size=16)
     digest.update(repr(sorted(facts.items())).encode())
     for name, tensor in sorted(tensors.items()):
@@ -79,4 +79,4 @@ def checksum(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
 
 
 def _damaged(path: Path, reason: str) -> UnnoiseError:
-    return UnnoiseError(f"{path} is damaged ({reason}): restore it from a copy, or train again.")
+    return UnnoiseError(f"{path} is damaged ({reason}). Restore it from a copy, or train again.")

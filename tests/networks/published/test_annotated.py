@@ -1,4 +1,4 @@
-"""The published networks have the published parameters, layer by layer, and take any picture."""
+"""`AnnotatedUNet` has the published parameters, layer by layer, and takes any image size."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def attention(width: int, pre_norm: int, out_norm: int = 0, memory_tokens: int =
 
 
 @pytest.mark.row("H18")
-def test_annotated_convnext_is_exact():
+def test_annotated_convnext_has_the_published_number_of_parameters():
     network = UNet.annotated_convnext()
     assert count(network) == 2_996_315
     assert network.config.widths == (18, 28, 56, 112)
@@ -45,7 +45,7 @@ def test_annotated_convnext_is_exact():
 
 
 @pytest.mark.row("H18")
-def test_annotated_convnext_by_hand_layer_by_layer():
+def test_every_layer_of_annotated_convnext_has_the_published_parameters():
     network = UNet.annotated_convnext()
 
     def block(before, after, told=112):
@@ -80,7 +80,7 @@ def test_annotated_convnext_by_hand_layer_by_layer():
     ],
     ids=["resnet", "ddpm_study", "ddpm_study-large"],
 )
-def test_the_later_studies_are_exact(network, parameters, stem):
+def test_the_later_studies_have_the_published_number_of_parameters(network, parameters, stem):
     network = network()
     assert count(network) == parameters
     assert network.stem.kernel_size == (stem, stem)
@@ -88,7 +88,7 @@ def test_the_later_studies_are_exact(network, parameters, stem):
 
 @pytest.mark.row("H19")
 @pytest.mark.parametrize("study", ["resnet", "ddpm_study"])
-def test_the_later_studies_by_hand_layer_by_layer(study):
+def test_every_layer_of_the_later_studies_has_the_published_parameters(study):
     network = STUDIES[study]()
 
     def block(before, after):
@@ -118,7 +118,7 @@ def test_the_later_studies_by_hand_layer_by_layer(study):
 
 @pytest.mark.row("H12", "H14", "H15", "H17", "H18", "H19")
 @pytest.mark.parametrize("study", STUDIES)
-def test_each_study_has_its_own_parts(study):
+def test_each_study_has_its_own_kinds_of_layers(study):
     network = STUDIES[study]()
     modules = list(network.modules())
     assert any(isinstance(m, WeightStandardizedConv2d) for m in modules) == (study == "resnet")
@@ -158,8 +158,8 @@ def test_skips_go_last_in_first_out_and_the_stem_to_the_end(study, used):
 
 @pytest.mark.row("H9", "H18", "H19")
 @pytest.mark.parametrize("study", STUDIES)
-def test_blocks_hear_the_published_vector_of_the_step(study):
-    """Sinusoids, a dense layer, GELU, a dense layer; then each block's own activation."""
+def test_blocks_get_the_published_embedding_of_the_step(study):
+    """Sinusoids, dense layer, GELU, dense layer, and the activation of each block."""
     network, heard = small(study), []
     for module in (network.down[0].second, network.middle_first, network.up[-1].second):
         module.modulate.register_forward_hook(lambda _m, given, _o: heard.append(given[1]))
@@ -174,7 +174,7 @@ def test_blocks_hear_the_published_vector_of_the_step(study):
 
 
 @pytest.mark.row("H19")
-def test_the_last_blocks_of_the_later_studies_hear_the_step_and_the_firsts_does_not():
+def test_the_last_block_depends_on_the_step_in_the_later_studies_only():
     images = torch.randn(1, 3, 8, 8)
     for study in STUDIES:
         network = small(study).eval()
@@ -186,7 +186,7 @@ def test_the_last_blocks_of_the_later_studies_hear_the_step_and_the_firsts_does_
 @pytest.mark.row("H20")
 @pytest.mark.parametrize("study", STUDIES)
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (13, 21), (1, 1), (8, 3)])
-def test_any_height_and_width(study, height, width):
+def test_annotated_networks_take_any_height_and_width(study, height, width):
     network, images = small(study).eval(), torch.randn(2, 3, height, width)
     output = network(images, column(0.0, 199.0))
     assert output.shape == images.shape
@@ -198,7 +198,7 @@ def test_any_height_and_width(study, height, width):
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_channels_last_in_and_out(study):
+def test_channels_last_is_kept_and_gives_the_same_output(study):
     network, images = small(study).eval(), torch.randn(2, 3, 8, 8)
     before = network(images, column(1.0, 50.0))
     network.to(memory_format=torch.channels_last)
@@ -208,7 +208,7 @@ def test_channels_last_in_and_out(study):
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_bfloat16_is_finite_and_near(study):
+def test_outputs_and_gradients_in_bfloat16_are_close_and_finite(study):
     network, images = small(study), torch.randn(2, 3, 9, 8)
     exact = network(images, column(1.0, 990.0))
     with torch.autocast("cpu", torch.bfloat16):
@@ -219,10 +219,10 @@ def test_bfloat16_is_finite_and_near(study):
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_gradients_reach_every_parameter(study):
+def test_gradients_of_annotated_networks_reach_every_parameter(study):
     network = small(study).double()
     images, steps = torch.randn(4, 3, 8, 8, dtype=torch.float64), column(0, 10, 100, 199, dtype=torch.float64)
-    # The sinusoids are in float32 by design; a double network takes them up again.
+    # The sinusoids are in float32 by design.
     network.embed.register_forward_hook(lambda _m, _i, output: output.double())
     network(images, steps).square().mean().backward()
     dead = [name for name, p in network.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-12]
@@ -232,29 +232,29 @@ def test_gradients_reach_every_parameter(study):
 @pytest.mark.parametrize(
     ("choices", "sentence"),
     [
-        ({"channels": 0}, "number of channels is from 1"),
-        ({"dim": 7}, "dim is even and from 4"),
-        ({"dim": 2}, "dim is even and from 4"),
+        ({"channels": 0}, "number of channels must be from 1"),
+        ({"dim": 7}, "dim must be even and from 4"),
+        ({"dim": 2}, "dim must be even and from 4"),
         ({"multipliers": ()}, "one positive multiplier"),
         ({"multipliers": (1, 0)}, "one positive multiplier"),
         ({"groups": 8}, "multiple of its groups, but got 28 and 8"),
         ({"groups": 0}, "multiple of its groups"),
     ],
 )
-def test_contradictions_are_refused(choices, sentence):
+def test_annotated_config_refuses_contradictions(choices, sentence):
     with pytest.raises(UnnoiseError, match=sentence):
         AnnotatedConfig(**choices)
 
 
-def test_what_the_published_networks_lack_is_left_to_ours():
+def test_annotated_networks_refuse_classes_and_previous_images():
     network, images = small("resnet"), torch.randn(2, 3, 8, 8)
-    with pytest.raises(UnnoiseError, match="know no classes: take UNet"):
+    with pytest.raises(UnnoiseError, match=r"know no classes\. Use UNet"):
         network(images, column(1.0, 2.0), torch.tensor([0, 1]))
-    with pytest.raises(UnnoiseError, match="take no previous images: take UNet"):
+    with pytest.raises(UnnoiseError, match=r"take no previous images\. Use UNet"):
         network(images, column(1.0, 2.0), None, images)
 
 
-def test_a_config_builds_its_network():
+def test_build_makes_the_network_of_each_config():
     for study, make in STUDIES.items():
         network = make()
         assert network.config.study == study
@@ -269,7 +269,7 @@ def test_a_config_builds_its_network():
         (UpsampleConv2d(5, 7), nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(5, 7, 3, padding=1))),
     ],
 )
-def test_other_sizes_are_reached_by_one_convolution_instead_of_two_layers(mine, published):
+def test_resampling_convolutions_equal_the_two_published_layers(mine, published):
     published.load_state_dict(mine.state_dict())  # the same names and shapes
     images = torch.randn(2, 5, 4, 6, requires_grad=True)
     outputs = [layer(images) for layer in (mine, published)]

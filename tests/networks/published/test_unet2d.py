@@ -1,4 +1,4 @@
-"""`UNet2D` is the `UNet2DModel` of diffusers: the same names, shapes, outputs and gradients."""
+"""`UNet2D` equals `UNet2DModel` of diffusers: names, shapes, outputs, gradients and configs."""
 
 import json
 
@@ -33,7 +33,7 @@ CHOICES = {
 
 
 def theirs(attends=(False, False, True), **choices) -> UNet2DModel:
-    """A small one, with weights that are nowhere zero or one."""
+    """A small model of diffusers whose weights are nowhere zero or one."""
     given = {"in_channels": 1, "out_channels": 1, "block_out_channels": (8, 16, 24), "norm_num_groups": 4}
     down = tuple("AttnDownBlock2D" if each else "DownBlock2D" for each in attends)
     up = tuple("AttnUpBlock2D" if each else "UpBlock2D" for each in reversed(attends))
@@ -61,10 +61,10 @@ def inputs(model: UNet2DModel, size=(8, 12)):
     return torch.randn(3, model.config.in_channels, *size), column(0.0, 417.0, 999.0)
 
 
-# --- the same ------------------------------------------------------------------------------------------------
+# --- equality ------------------------------------------------------------------------------------------------
 
 
-def test_names_and_shapes_are_theirs(both):
+def test_names_and_shapes_are_those_of_diffusers(both):
     model, network = both
     mine, its = network.state_dict(), model.state_dict()
     assert list(mine) == list(its)
@@ -72,7 +72,7 @@ def test_names_and_shapes_are_theirs(both):
     UNet2DModel.from_config(model.config).load_state_dict(mine)  # and back
 
 
-def test_the_same_seed_draws_the_same_weights(both):
+def test_initial_weights_are_those_of_diffusers_for_the_same_seed(both):
     model, network = both
     torch.manual_seed(3)
     its = UNet2DModel.from_config(model.config).state_dict()
@@ -83,7 +83,7 @@ def test_the_same_seed_draws_the_same_weights(both):
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("gradients", [False, True])
-def test_outputs_are_theirs(both, layout, gradients):
+def test_outputs_are_those_of_diffusers(both, layout, gradients):
     model, network = both
     images, steps = inputs(model)
     network.to(memory_format=layout)
@@ -96,7 +96,7 @@ def test_outputs_are_theirs(both, layout, gradients):
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_gradients_are_theirs(both, layout):
+def test_gradients_are_those_of_diffusers(both, layout):
     model, network = both
     images, steps = inputs(model)
     mine, its = images.clone().requires_grad_(), images.clone().requires_grad_()
@@ -108,12 +108,12 @@ def test_gradients_are_theirs(both, layout):
     expected = {name: parameter.grad for name, parameter in model.named_parameters()}
     for name, parameter in network.named_parameters():
         scale = expected[name].abs().max()
-        assert scale > 0 or name.endswith("to_k.bias")  # which a softmax does not see
+        assert scale > 0 or name.endswith("to_k.bias")  # a softmax does not depend on it
         assert (parameter.grad - expected[name]).abs().max() <= 1e-4 * scale + 1e-7, name
     torch.testing.assert_close(mine.grad, its.grad, atol=1e-6, rtol=1e-4)
 
 
-def test_one_timestep_for_all_or_each_its_own():
+def test_each_image_has_its_own_timestep():
     network = ours(theirs())
     images = torch.randn(3, 1, 8, 8)
     steps = (0.0, 500.0, 999.0)
@@ -124,7 +124,7 @@ def test_one_timestep_for_all_or_each_its_own():
     assert (network(images, column(0.0, 0.0, 0.0)) - together).abs().amax((1, 2, 3))[1:].min() > 1e-3
 
 
-def test_dropout_is_theirs_where_it_stands():
+def test_dropout_is_that_of_diffusers_for_the_same_seed():
     model = theirs(dropout=0.5, layers_per_block=1)
     network = ours(model)
     assert Abilities(network).dropout
@@ -139,7 +139,7 @@ def test_dropout_is_theirs_where_it_stands():
     assert not torch.allclose(network(images, steps), its)
 
 
-def test_bfloat16_is_finite_and_near():
+def test_unet2d_in_bfloat16_is_close_and_finite():
     model = theirs()
     network, (images, steps) = ours(model), inputs(model)
     exact = network(images, steps)
@@ -153,7 +153,7 @@ def test_bfloat16_is_finite_and_near():
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 30), (13, 9), (1, 1), (8, 3)])
-def test_any_height_and_width(height, width):
+def test_unet2d_takes_any_height_and_width(height, width):
     network, images = ours(theirs()), torch.randn(2, 1, height, width)
     output = network(images, column(0.0, 199.0))
     assert output.shape == images.shape
@@ -166,8 +166,8 @@ def test_any_height_and_width(height, width):
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 4), (5, 3)])
-def test_doubling_and_convolving_is_one_transposed_convolution(height, width):
-    """To the border, with its gradients; in float64, so that nothing but rounding is left."""
+def test_upsample2d_equals_nearest_upsampling_and_a_convolution(height, width):
+    """Up to the border, with gradients, in float64."""
     layer = Upsample2D(6).double()
     images = torch.randn(2, 6, height, width, dtype=torch.float64, requires_grad=True)
     probe = torch.randn(2, 6, 2 * height, 2 * width, dtype=torch.float64)
@@ -179,7 +179,7 @@ def test_doubling_and_convolving_is_one_transposed_convolution(height, width):
     torch.testing.assert_close(mine, its, atol=1e-12, rtol=1e-12)
 
 
-def test_the_transposed_weight_is_the_sums_of_its_derivation():
+def test_the_transposed_weight_of_upsample2d_is_that_of_its_derivation():
     layer = Upsample2D(5)
     taps = functional.pad(layer.conv.weight, (1, 1, 1, 1))  # the tap k of each axis stands at k + 1
     sums = layer.transposed_weight()
@@ -194,7 +194,7 @@ def test_the_transposed_weight_is_the_sums_of_its_derivation():
 
 
 @pytest.mark.parametrize("positions", [1, 7, attention.FEW_POSITIONS, attention.FEW_POSITIONS + 1])
-def test_attention_is_the_same_by_products_and_fused(positions, monkeypatch):
+def test_softmax_attention_equals_fused_attention(positions, monkeypatch):
     monkeypatch.setattr(attention, "SCORES_AT_ONCE", 3 * positions**2)  # 10 heads in 4 parts
     given = [torch.randn(2, positions, 5, 8).transpose(1, 2).requires_grad_() for _ in range(3)]
     probe = torch.randn(2, 5, positions, 8)
@@ -204,7 +204,7 @@ def test_attention_is_the_same_by_products_and_fused(positions, monkeypatch):
         torch.testing.assert_close(left, right, atol=1e-5, rtol=1e-4)
 
 
-def test_long_rows_are_left_to_the_fused_attention(monkeypatch):
+def test_many_positions_use_fused_attention(monkeypatch):
     lengths = []
     fused = functional.scaled_dot_product_attention
 
@@ -219,8 +219,7 @@ def test_long_rows_are_left_to_the_fused_attention(monkeypatch):
     assert lengths == [256] * 3  # and not the 16 positions of the last level
 
 
-def test_nothing_is_overwritten_that_is_still_wanted():
-    """In-place sums without gradients leave skips, and what comes in, as they were."""
+def test_in_place_sums_overwrite_neither_inputs_nor_skips():
     network = ours(theirs((True, True, True)))
     kept, features = [], []
 
@@ -240,7 +239,7 @@ def test_nothing_is_overwritten_that_is_still_wanted():
 # --- configs ------------------------------------------------------------------------------------------------
 
 
-def test_a_config_goes_through_json(both):
+def test_a_unet2d_config_is_the_same_after_json(both):
     _, network = both
     config = network.config
     recipe = Recipe(network=config)
@@ -250,7 +249,7 @@ def test_a_config_goes_through_json(both):
     assert isinstance(build(config), UNet2D)
 
 
-def test_their_config_is_read_from_json_as_from_the_model(tmp_path):
+def test_a_diffusers_config_is_read_from_json_as_from_the_model(tmp_path):
     model = theirs(**CHOICES["as the models of the DDPM paper"])
     model.save_config(tmp_path)
     config = UNet2DConfig.from_diffusers(json.loads((tmp_path / "config.json").read_text()))
@@ -268,7 +267,7 @@ def test_their_config_is_read_from_json_as_from_the_model(tmp_path):
     )
 
 
-def test_what_their_config_leaves_out_is_as_theirs_by_default():
+def test_missing_options_of_a_diffusers_config_have_its_defaults():
     with torch.device("meta"):
         model, network = UNet2DModel(), UNet.diffusers()
     assert UNet2DConfig.from_diffusers({}) == UNet2DConfig.from_diffusers(model.config) == UNet2DConfig()
@@ -283,61 +282,64 @@ def test_what_their_config_leaves_out_is_as_theirs_by_default():
     [
         (
             {"_class_name": "UNet2DConditionModel"},
-            "made of a UNet2DModel's config, but got one of a UNet2DConditionModel",
+            "needs the config of a UNet2DModel, but got one of a UNet2DConditionModel",
         ),
         (
             {"down_block_types": ["SkipDownBlock2D"] * 4},
-            "blocks are DownBlock2D or AttnDownBlock2D, but got Skip",
+            "blocks must be DownBlock2D or AttnDownBlock2D, but got Skip",
         ),
         ({"up_block_types": ["KUpBlock2D", "UpBlock2D"]}, "UpBlock2D or AttnUpBlock2D, but got KUpBlock2D"),
-        ({"up_block_types": ["UpBlock2D"] * 4}, "attends at the same levels on the way down and up"),
-        ({"resnet_time_scale_shift": "scale_shift"}, "knows resnet_time_scale_shift 'default' only"),
-        ({"center_input_sample": True}, "knows center_input_sample False only, but got True"),
-        ({"time_embedding_type": "fourier"}, "knows time_embedding_type 'positional' only"),
-        ({"downsample_type": "resnet"}, "knows downsample_type 'conv' only"),
-        ({"num_class_embeds": 10}, "knows num_class_embeds None only, but got 10"),
-        ({"mid_block_type": None}, "knows mid_block_type 'UNetMidBlock2D' only"),
-        ({"act_fn": "gelu"}, "knows act_fn 'silu' only"),
+        ({"up_block_types": ["UpBlock2D"] * 4}, "needs attention at the same levels on the way down and up"),
+        ({"resnet_time_scale_shift": "scale_shift"}, "supports only resnet_time_scale_shift 'default'"),
+        ({"center_input_sample": True}, "supports only center_input_sample False, but got True"),
+        ({"time_embedding_type": "fourier"}, "supports only time_embedding_type 'positional'"),
+        ({"downsample_type": "resnet"}, "supports only downsample_type 'conv'"),
+        ({"num_class_embeds": 10}, "supports only num_class_embeds None, but got 10"),
+        ({"mid_block_type": None}, "supports only mid_block_type 'UNetMidBlock2D'"),
+        ({"act_fn": "gelu"}, "supports only act_fn 'silu'"),
         ({"out_channels": 6}, "as many channels as it takes, but got 3 in and 6 out"),
         ({"attn_norm_num_groups": 8}, "have the same groups, but got 32, and 8 for attention"),
-        ({"colour": 1, "taste": 2}, "knows no colour, taste: leave it out"),
+        ({"colour": 1, "taste": 2}, "has no option colour, taste. Leave it out"),
     ],
 )
-def test_models_that_are_not_known_are_refused(choices, sentence):
+def test_unsupported_diffusers_configs_are_refused(choices, sentence):
     with pytest.raises(UnnoiseError, match=sentence):
         UNet2DConfig.from_diffusers(choices)
 
 
-def test_what_makes_no_difference_is_let_through():
+def test_options_without_effect_are_accepted():
     assert UNet2DConfig.from_diffusers({"act_fn": "swish", "sample_size": 64}) == UNet2DConfig()
 
 
 @pytest.mark.parametrize(
     ("choices", "sentence"),
     [
-        ({"channels": 0}, "channels is at least 1, but got 0"),
-        ({"layers": 0}, "layers is at least 1, but got 0"),
-        ({"groups": 0}, "groups is at least 1, but got 0"),
-        ({"groups": 48}, r"a width that its 48 groups divide, but got \(224"),
-        ({"widths": ()}, r"a width that its 32 groups divide, but got \(\)"),
-        ({"widths": (3,), "attention": (False,), "groups": 1}, "first width is even and at least 4, but got 3"),
+        ({"channels": 0}, "channels must be at least 1, but got 0"),
+        ({"layers": 0}, "layers must be at least 1, but got 0"),
+        ({"groups": 0}, "groups must be at least 1, but got 0"),
+        ({"groups": 48}, r"a multiple of its 48 groups, but got \(224"),
+        ({"widths": ()}, r"a multiple of its 32 groups, but got \(\)"),
+        (
+            {"widths": (3,), "attention": (False,), "groups": 1},
+            "first width must be even and at least 4, but got 3",
+        ),
         ({"attention": (True,)}, "true or false for each of 4 levels, but got"),
-        ({"head_dim": 0}, "head_dim divides the widths with attention"),
-        ({"head_dim": 100}, "got 100 for .*: take None for one head"),
-        ({"dropout": 1.0}, "dropout is from 0 to below 1, but got 1"),
-        ({"eps": 0.0}, "eps is above 0, but got 0"),
-        ({"frequency_shift": 2}, "frequency_shift is 0 or 1, but got 2"),
-        ({"downsample_padding": 2}, "downsample_padding is 0 or 1, but got 2"),
+        ({"head_dim": 0}, "head_dim must divide all widths with attention"),
+        ({"head_dim": 100}, "got 100 for .*None means one head"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and below 1, but got 1"),
+        ({"eps": 0.0}, "eps must be above 0, but got 0"),
+        ({"frequency_shift": 2}, "frequency_shift must be 0 or 1, but got 2"),
+        ({"downsample_padding": 2}, "downsample_padding must be 0 or 1, but got 2"),
     ],
 )
-def test_contradictions_are_refused(choices, sentence):
+def test_unet2d_config_refuses_contradictions(choices, sentence):
     with pytest.raises(UnnoiseError, match=sentence):
         UNet2DConfig(**choices)
 
 
-def test_what_this_network_lacks_is_left_to_ours():
+def test_unet2d_refuses_classes_and_previous_images():
     network, images = ours(theirs()), torch.randn(2, 1, 8, 8)
-    with pytest.raises(UnnoiseError, match="knows no classes: take UNet"):
+    with pytest.raises(UnnoiseError, match=r"knows no classes\. Use UNet"):
         network(images, column(1.0, 2.0), torch.tensor([0, 1]))
-    with pytest.raises(UnnoiseError, match="takes no previous images: take UNet"):
+    with pytest.raises(UnnoiseError, match=r"takes no previous images\. Use UNet"):
         network(images, column(1.0, 2.0), None, images)

@@ -1,1 +1,1 @@
-"""Published networks, weight for weight: the annotated studies of DDPM, and diffusers' `UNet2DModel`."""
+"""Published networks with their exact weights: the annotated studies of DDPM, and diffusers' `UNet2DModel`."""

@@ -1,7 +1,7 @@
-"""The U-Nets of the annotated studies of DDPM, as published to the last parameter.
+"""U-Nets of the annotated studies of DDPM, exact to the last parameter.
 
-stem -> [two blocks, attention, halve] -> block, attention, block -> [two blocks with skips, attention, double]
--> block -> head
+stem -> [two blocks, attention, downsample] -> block, attention, block
+     -> [two blocks with skips, attention, upsample] -> block -> head
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from unnoise.diffusion.tensors import Classes, Features, Images, NextFeatures, R
 from unnoise.networks.attention import Attention, LinearAttention
 from unnoise.networks.convnext import ConvNeXtBlock
 from unnoise.networks.embeddings import Embeddings, TimestepEmbedding
-from unnoise.networks.limits import LARGEST, MOST_LEVELS, require_between
+from unnoise.networks.limits import MAX_LEVELS, MAX_WIDTH, require_between
 from unnoise.networks.norms import ChannelLayerNorm, RMSNorm
 from unnoise.networks.resampling import UnshuffleConv2d, UpsampleConv2d, crop, pad
 from unnoise.networks.resnet import ResNetBlock
@@ -26,7 +26,7 @@ Study = Literal["convnext", "resnet", "ddpm_study"]
 
 @dataclass(frozen=True, kw_only=True)
 class AnnotatedConfig:
-    """The choices that make a published U-Net; `AnnotatedUNet` says what each means."""
+    """Config of an `AnnotatedUNet`, whose docstring explains each field."""
 
     study: Study = "resnet"
     channels: int = 1
@@ -36,62 +36,66 @@ class AnnotatedConfig:
 
     def __post_init__(self) -> None:
         studies = get_args(Study)
-        require(self.study in studies, f"An annotated study is {' or '.join(studies)}, but got {self.study!r}.")
-        require_between("An annotated U-Net's number of channels", self.channels, 1, LARGEST)
         require(
-            4 <= self.dim <= LARGEST and self.dim % 2 == 0,
-            f"An annotated U-Net's dim is even and from 4 to {LARGEST:,}, but got {self.dim}.",
+            self.study in studies,
+            f"AnnotatedUNet's study must be {' or '.join(studies)}, but got {self.study!r}.",
+        )
+        require_between("AnnotatedUNet's number of channels", self.channels, 1, MAX_WIDTH)
+        require(
+            4 <= self.dim <= MAX_WIDTH and self.dim % 2 == 0,
+            f"AnnotatedUNet's dim must be even and from 4 to {MAX_WIDTH:,}, but got {self.dim}.",
         )
         levels = len(self.multipliers)
         require(
-            1 <= levels <= MOST_LEVELS
+            1 <= levels <= MAX_LEVELS
             and min(self.multipliers) >= 1
-            and self.dim * max(self.multipliers) <= LARGEST,
-            f"An annotated U-Net needs one positive multiplier for each of at most {MOST_LEVELS} levels, and "
-            f"no width above {LARGEST:,}, but got {self.multipliers[: MOST_LEVELS + 1]} of dim {self.dim}.",
+            and self.dim * max(self.multipliers) <= MAX_WIDTH,
+            f"AnnotatedUNet needs one positive multiplier for each of at most {MAX_LEVELS} levels, and widths "
+            f"of at most {MAX_WIDTH:,}, but got {self.multipliers[: MAX_LEVELS + 1]} times {self.dim}.",
         )
         require(
             self.groups >= 1 and (self.study == "convnext" or self.dim % self.groups == 0),
-            f"An annotated U-Net's dim must be a multiple of its groups, but got {self.dim} and {self.groups}.",
+            f"AnnotatedUNet's dim must be a multiple of its groups, but got {self.dim} and {self.groups}.",
         )
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Of the stem, and of each level."""
+        """Width of the stem, and of each level."""
         stem = self.dim // 3 * 2 if self.study == "convnext" else self.dim
         return stem, *(self.dim * multiplier for multiplier in self.multipliers)
 
 
 class AnnotatedLevel(nn.Module):
-    """Two blocks and attention at one size, and the way to the next size."""
+    """Two blocks and attention at one image size, and the layer that changes to the next size."""
 
     def __init__(self, first: nn.Module, second: nn.Module, attention: nn.Module, resize: nn.Module) -> None:
         super().__init__()
         self.first, self.second, self.attention, self.resize = first, second, attention, resize
 
     def blocks(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
-        """In their order; skips are taken, or put in, between them."""
+        """The four layers in their order."""
         return self.first, self.second, self.attention, self.resize
 
 
 class AnnotatedUNet(nn.Module):
-    """The three U-Nets of the annotated studies, told the step index t = 0, 1, ... of each image.
+    """U-Net of an annotated study of DDPM, conditioned on the step index t = 0, 1, ... of each image.
 
     `convnext`: the first annotated study. ConvNeXt blocks, 7x7 stem, linear attention at every level, one skip
-        a level, strided 4x4 convolutions down and up; its last block is not told the time.
-    `resnet`: the second. ResNet blocks with standardised weights, 1x1 stem, linear attention at every level,
-        two skips a level and one from the stem to the last block, pixel-unshuffle down, nearest up.
-    `ddpm_study`: lucidrains' v1.9. As `resnet` without standardised weights, with a 7x7 stem, RMSNorm and 4
-        memory tokens in its attention, which is full at the innermost level.
+        a level, strided 4x4 convolutions down and up; its last block is not conditioned on the step.
+    `resnet`: the second annotated study. ResNet blocks with standardised weights, 1x1 stem, linear attention at
+        every level, two skips a level and one from the stem to the last block, pixel unshuffle down, nearest
+        neighbours up.
+    `ddpm_study`: lucidrains' denoising-diffusion-pytorch 1.9. As `resnet`, but without standardised weights,
+        with a 7x7 stem, RMSNorm and 4 memory tokens in its attention, which is full at the innermost level.
 
-    In all of them attention has 4 heads of 32, full between the two innermost blocks; the noise level is added
-    in `convnext`, and scales and shifts in the others. Weights start as published: nothing starts at zero.
-    Unlike published, any height and width: padded by repeating the border, inside, and cropped back. For
-    classes, self-conditioning or learned variances take `UNet`.
+    In all three, attention has 4 heads of 32, and is full between the two innermost blocks. The embedding of
+    the step is added in `convnext`, and scales and shifts in the others. Weights are initialised as published,
+    none at zero. Unlike the published networks, any height and width is taken: padded inside, by repeating the
+    border, and cropped again. For classes, self-conditioning or learned variances use `UNet`.
 
     Args:
-        config: `study`, the `channels` of images in and out, `dim` at level 0 (and of the embedding), a
-            multiple of it for each level (`multipliers`), and the `groups` of the GroupNorms.
+        config: `study`, the `channels` of the images, `dim` of level 0 and of the embedding, the width of each
+            level as a multiple of it (`multipliers`), and the `groups` of group norms.
     """
 
     def __init__(self, config: AnnotatedConfig) -> None:
@@ -99,7 +103,7 @@ class AnnotatedUNet(nn.Module):
         self.config = config
         convnext, dim, widths = config.study == "convnext", config.dim, config.widths
         self.embed = TimestepEmbedding(dim)
-        # Every block of the studies begins with this last activation; once is enough.
+        # In the studies every block begins with this activation; here it is computed once.
         activation = nn.GELU() if convnext else nn.SiLU()
         self.dense = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, 4 * dim), activation)
         kernel = 1 if config.study == "resnet" else 7
@@ -109,7 +113,9 @@ class AnnotatedUNet(nn.Module):
         self.middle_attention = _attention(config, widths[-1], full=True)
         self.middle_second = _block(config, widths[-1], widths[-1])
         self.up = nn.ModuleList(_up(config))
-        self.final = _block(config, widths[1], dim, timeless=True) if convnext else _block(config, 2 * dim, dim)
+        self.final = (
+            _block(config, widths[1], dim, unconditioned=True) if convnext else _block(config, 2 * dim, dim)
+        )
         self.head = nn.Conv2d(dim, config.channels, 1)
 
     def forward(
@@ -122,12 +128,12 @@ class AnnotatedUNet(nn.Module):
         """(B, channels, H, W) with the step index of each image (B, 1, 1, 1) -> (B, channels, H, W).
 
         Raises:
-            UnnoiseError: for classes or previous images, which the published networks don't know.
+            UnnoiseError: classes or previous images, which these networks do not take.
         """
-        require(classes is None, "The annotated networks know no classes: take UNet with num_classes.")
+        require(classes is None, "The annotated networks know no classes. Use UNet with num_classes.")
         require(
             previous_images is None,
-            "The annotated networks take no previous images: take UNet with self_conditioning=True.",
+            "The annotated networks take no previous images. Use UNet with self_conditioning=True.",
         )
         padded = pad(noisy_images, 2 ** (len(self.config.multipliers) - 1))
         images = self.head(self._levels(self.stem(padded), self.dense(self.embed(conditions))))
@@ -152,7 +158,7 @@ class AnnotatedUNet(nn.Module):
             if two_skips:
                 images = torch.cat([images, skips.pop()], dim=1)
             images = resize(attention(second(images, embedding)))
-        # The skip of convnext's first level is left over, as published.
+        # As published, the skip of convnext's first level is not used.
         final: NextFeatures = self.final(torch.cat([images, stem], dim=1) if two_skips else images, embedding)
         return final
 
@@ -178,7 +184,7 @@ def _down(config: AnnotatedConfig) -> Iterator[AnnotatedLevel]:
 
 def _up(config: AnnotatedConfig) -> Iterator[AnnotatedLevel]:
     convnext, last = config.study == "convnext", len(config.multipliers) - 1
-    # convnext has no level of its own at the end: its last doubling leads to the final block.
+    # convnext has one level less: its last upsampling leads to the final block.
     for level in range(last, 0 if convnext else -1, -1):
         before, after = config.widths[level : level + 2]
         width = before if convnext else after
@@ -197,8 +203,8 @@ def _up(config: AnnotatedConfig) -> Iterator[AnnotatedLevel]:
         )
 
 
-def _block(config: AnnotatedConfig, in_width: int, width: int, *, timeless: bool = False) -> nn.Module:
-    embedding_dim = 0 if timeless else 4 * config.dim
+def _block(config: AnnotatedConfig, in_width: int, width: int, *, unconditioned: bool = False) -> nn.Module:
+    embedding_dim = 0 if unconditioned else 4 * config.dim
     if config.study == "convnext":
         return ConvNeXtBlock(in_width, width, embedding_dim, "add", zero_start=False)
     return ResNetBlock(

@@ -1,4 +1,4 @@
-"""The `UNet2DModel` of diffusers, weight for weight, in less time."""
+"""`UNet2DModel` of diffusers with the same weights, computed faster."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, zip_longest
@@ -10,9 +10,9 @@ from torch import nn
 from unnoise.diffusion.tensors import Classes, Features, Images, NextFeatures, Rates
 from unnoise.networks.embeddings import Embeddings
 from unnoise.networks.published.unet2d_blocks import (
-    TimeEmbedding,
     UNet2DAttention,
     UNet2DResNetBlock,
+    UNet2DTimeEmbedding,
     normed_silu,
 )
 from unnoise.networks.published.unet2d_config import UNet2DConfig
@@ -23,13 +23,14 @@ __all__ = ["UNet2D", "UNet2DConfig"]
 
 
 class UNet2DLevel(nn.Module):
-    """The blocks of one size, the first of them followed by attention each, and the way to another size.
+    """Blocks of one image size, attention after the first of them, and the layer to another size.
 
     Args:
-        in_widths: of what comes into each block.
-        width: of what comes out.
-        attentions: how many of the blocks attention follows.
-        resize: whether the picture is halved, doubled, or left as it is at the end.
+        config: of the network.
+        in_widths: channels that come into each block.
+        width: channels that come out of each block.
+        attentions: number of blocks that attention follows.
+        resize: whether the last layer halves or doubles height and width; `no` for no such layer.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class UNet2DLevel(nn.Module):
         resize: Literal["half", "double", "no"] = "no",
     ) -> None:
         super().__init__()
-        # Made in the order of theirs, so that the same seed draws the same weights.
+        # Built in the order of diffusers, so that the same seed draws the same weights.
         blocks, attending = [], []
         for index, in_width in enumerate(in_widths):
             blocks.append(UNet2DResNetBlock(in_width, width, config))
@@ -55,29 +56,30 @@ class UNet2DLevel(nn.Module):
             self.upsamplers = nn.ModuleList([Upsample2D(width)])
 
     def stages(self) -> Iterator[tuple[nn.Module, nn.Module | None]]:
-        """Each block, and the attention that follows it."""
+        """Each block, and the attention that follows it, if any."""
         return zip_longest(self.resnets, self.attentions)
 
 
 class UNet2D(nn.Module):
-    """The `UNet2DModel` of diffusers, told the step index t = 0, 1, ... of each image.
+    """`UNet2DModel` of diffusers, conditioned on the step index t = 0, 1, ... of each image.
 
-    Its `state_dict` has the names and shapes of theirs, so that weights go both ways unchanged:
+    Its `state_dict` has the same names and shapes, so that weights can be exchanged in both directions:
 
         network = UNet2D(UNet2DConfig.from_diffusers(model.config))
         network.load_state_dict(model.state_dict())
 
-    It computes the same, up to rounding, faster: see `unet2d_blocks` and `doubling`. Weights start as theirs.
-    Unlike theirs, any height and width: padded by repeating the border, inside, and cropped back. For classes,
-    self-conditioning or learned variances take `UNet`.
+    Outputs are the same up to rounding, but computed faster: see `unet2d_blocks` and `resampling`. Weights are
+    initialised as in diffusers. Unlike there, any height and width is taken: padded inside, by repeating the
+    border, and cropped again. For classes, self-conditioning or learned variances use `UNet`.
 
     Args:
-        config: the `channels` of images in and out; the `widths` inside, one a level (`block_out_channels`);
-            blocks a level (`layers`; one more on the way up); whether each level has `attention`; the width of
-            its heads (`head_dim`, None for one head); the `groups` of its norms, and the `eps` under their
-            square roots; `dropout` before the second convolution of each block; the sinusoids' order
-            (`cosines_first`) and `frequency_shift`; and the `downsample_padding` of the halving convolutions.
-            The models of the DDPM paper have eps 1e-6, sines first, a shift of 1 and no padding.
+        config: the `channels` of the images; the inner `widths`, one for each level (`block_out_channels`);
+            blocks of each level (`layers`; one more on the way up); whether each level has `attention`; the
+            dimension of its heads (`head_dim`, None for one head); the `groups` of its norms, and the `eps`
+            under their square roots; `dropout` before the second convolution of each block; the order
+            (`cosines_first`) and `frequency_shift` of the sinusoids; and the `downsample_padding` of the
+            strided convolutions. The models of the DDPM paper have eps 1e-6, sines first, a shift of 1 and no
+            padding.
     """
 
     def __init__(self, config: UNet2DConfig) -> None:
@@ -86,7 +88,7 @@ class UNet2D(nn.Module):
         widths, layers = config.widths, config.layers
         last = len(widths) - 1
         self.conv_in = nn.Conv2d(config.channels, widths[0], 3, padding=1)
-        self.time_embedding = TimeEmbedding(config)
+        self.time_embedding = UNet2DTimeEmbedding(config)
         self.down_blocks = nn.ModuleList(
             UNet2DLevel(
                 config,
@@ -115,7 +117,7 @@ class UNet2D(nn.Module):
             )
             for level in reversed(range(last + 1))
         )
-        self.mid_block = middle  # made before the blocks up, and named after them, as theirs
+        self.mid_block = middle  # as in diffusers, built before the blocks up and registered after them
         self.conv_norm_out = nn.GroupNorm(config.groups, widths[0], eps=config.eps)
         self.conv_out = nn.Conv2d(widths[0], config.channels, 3, padding=1)
 
@@ -129,14 +131,14 @@ class UNet2D(nn.Module):
         """(B, channels, H, W) with the step index of each image (B, 1, 1, 1) -> (B, channels, H, W).
 
         Raises:
-            UnnoiseError: for classes or previous images, which this network does not know.
+            UnnoiseError: classes or previous images, which this network does not take.
         """
-        require(classes is None, "A UNet2D knows no classes: take UNet with num_classes.")
+        require(classes is None, "UNet2D knows no classes. Use UNet with num_classes.")
         require(
-            previous_images is None, "A UNet2D takes no previous images: take UNet with self_conditioning=True."
+            previous_images is None, "UNet2D takes no previous images. Use UNet with self_conditioning=True."
         )
         padded = pad(noisy_images, 2 ** (len(self.config.widths) - 1))
-        # Attention reads rows of positions and convolutions are faster so, whatever the weights' own layout is.
+        # Channels last, whatever the layout of the weights: faster for convolutions, and what attention reads.
         stem = self.conv_in(padded).contiguous(memory_format=torch.channels_last)
         hidden = self._levels(stem, self.time_embedding(conditions))
         images = self.conv_out(normed_silu(self.conv_norm_out, hidden))

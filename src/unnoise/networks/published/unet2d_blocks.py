@@ -1,7 +1,7 @@
-"""The layers of a `UNet2DModel` of diffusers, in fewer passes over their pictures.
+"""Time embedding, residual block and attention of diffusers' `UNet2DModel`, with fewer passes over memory.
 
-Names and shapes of parameters are theirs. What saves time is said where it is done; everywhere, a sum is formed
-in place where it follows a convolution or a dense layer, which keep nothing of their output for the gradient.
+Names and shapes of the parameters are those of diffusers. Sums are formed in place where they follow a
+convolution or a dense layer, which do not need their output for the gradient.
 """
 
 import math
@@ -16,10 +16,12 @@ from unnoise.networks.embeddings import Embeddings
 from unnoise.networks.published.unet2d_config import UNet2DConfig
 
 
-class TimeEmbedding(nn.Module):
-    r"""SiLU(W_2 SiLU(W_1 [cos(w_i t), sin(w_i t)])) of the step index t, with w_i = 10000^{-i / (n - shift)}.
+class UNet2DTimeEmbedding(nn.Module):
+    r"""Embedding of the step index t by sinusoids and two dense layers.
 
-    n sinusoids of each kind. Computed once: every block of theirs begins with the last SiLU.
+        SiLU(W_2 SiLU(W_1 [cos(w_i t), sin(w_i t)])),        w_i = 10000^{-i / (n - shift)},  i = 0 ... n - 1
+
+    The last SiLU is computed once here; in diffusers every block begins with it.
     """
 
     frequencies: Tensor
@@ -30,7 +32,7 @@ class TimeEmbedding(nn.Module):
         self.cosines_first = config.cosines_first
         self.linear_1 = nn.Linear(width, 4 * width)
         self.linear_2 = nn.Linear(4 * width, 4 * width)
-        # In float32 throughout, as theirs: near t = 1000 another rounding would show in the fifth digit.
+        # In float32 throughout, as in diffusers: near t = 1000 other rounding would change the fifth digit.
         exponents = -math.log(10_000) * torch.arange(half, dtype=torch.float32)
         exponents = exponents / (half - config.frequency_shift)
         self.register_buffer("frequencies", exponents.exp(), persistent=False)
@@ -45,16 +47,20 @@ class TimeEmbedding(nn.Module):
 
 
 def normed_silu(norm: nn.GroupNorm, images: Features) -> Features:
-    """SiLU(norm(x)); its input is wanted again for the gradient, and where there is none, overwritten."""
+    """SiLU(norm(x)), in place where no gradient is needed."""
     return functional.silu(norm(images), inplace=not torch.is_grad_enabled())
 
 
 class UNet2DResNetBlock(nn.Module):
-    r"""x + conv(SiLU(norm(conv(SiLU(norm(x))) + W e))), pre-activation (1603.05027); 1x1 where widths change.
+    r"""Pre-activation residual block (1603.05027) of diffusers.
+
+        x + conv(SiLU(norm(conv(SiLU(norm(x))) + W e)))
+
+    The shortcut is a 1x1 convolution where the width changes.
 
     Args:
-        in_width, width: of the pictures that come in and go out.
-        config: its groups, eps and dropout; e is 4 of its first width, and already activated.
+        in_width, width: channels of the input and of the output.
+        config: gives groups, eps and dropout; e has 4 widths[0] dimensions, and is already activated.
     """
 
     def __init__(self, in_width: int, width: int, config: UNet2DConfig) -> None:
@@ -77,9 +83,11 @@ class UNet2DResNetBlock(nn.Module):
 
 
 class UNet2DAttention(nn.Module):
-    r"""x + W_o softmax(q k^T / \sqrt{d}) v over all positions, with biases (1706.03762, eq. 1).
+    r"""Self-attention over all positions (1706.03762, eq. 1), with biases and a residual, of diffusers.
 
-    With the channels last, pictures are rows of positions already, and nothing is copied but the heads.
+        x + W_o softmax(q k^T / \sqrt{d}) v
+
+    With the channels last, images are rows of positions already, and only the heads are copied.
     """
 
     def __init__(self, width: int, config: UNet2DConfig) -> None:
@@ -93,13 +101,14 @@ class UNet2DAttention(nn.Module):
         """(B, width, H, W) -> the same shape."""
         batch, width, height, columns = images.shape
         rows = self.group_norm(images).permute(0, 2, 3, 1).reshape(batch, -1, width)
-        # One product for all three, with the weights of the queries scaled instead of the queries.
+        # One product for queries, keys and values; the weights of the queries are scaled instead of the
+        # queries.
         head_dim = width // self.heads
         query, key, value = self.to_q, self.to_k, self.to_v
         weights = torch.cat([query.weight * head_dim**-0.5, key.weight, value.weight])
         biases = torch.cat([query.bias * head_dim**-0.5, key.bias, value.bias])
-        together = functional.linear(rows, weights, biases).view(batch, -1, 3, self.heads, head_dim)
-        values = softmax_attention(*together.permute(2, 0, 3, 1, 4)).transpose(1, 2).reshape(batch, -1, width)
+        projected = functional.linear(rows, weights, biases).view(batch, -1, 3, self.heads, head_dim)
+        values = softmax_attention(*projected.permute(2, 0, 3, 1, 4)).transpose(1, 2).reshape(batch, -1, width)
         mixed: Tensor = self.to_out[0](values)
         mixed += images.permute(0, 2, 3, 1).reshape(batch, -1, width)
         return mixed.view(batch, height, columns, width).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""The choices that make a `UNet2DModel` of diffusers are read from its config, or refused."""
+"""Config of a `UNet2D`, which can be read from the config of diffusers' `UNet2DModel`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ _ONLY: dict[str, tuple[object, ...]] = {
     "time_embedding_type": ("positional",),
     "upsample_type": ("conv",),
 }
-"""What must be as it is by default; `swish` is another word for `silu`."""
+"""Options that must have their default value; `swish` is another name of `silu`."""
 
 _ELSEWHERE = {"out_channels", "attn_norm_num_groups", "down_block_types", "up_block_types"}
 _WITHOUT_EFFECT = {"sample_size", "num_train_timesteps"}
@@ -41,7 +41,7 @@ _WITHOUT_EFFECT = {"sample_size", "num_train_timesteps"}
 
 @dataclass(frozen=True, kw_only=True)
 class UNet2DConfig:
-    """The choices that make a `UNet2DModel` of diffusers; `UNet2D` says what each means."""
+    """Config of a `UNet2D`, whose docstring explains each field."""
 
     channels: int = 3
     widths: tuple[int, ...] = (224, 448, 672, 896)
@@ -58,79 +58,83 @@ class UNet2DConfig:
     def __post_init__(self) -> None:
         for name in ("channels", "layers", "groups"):
             require(
-                getattr(self, name) >= 1, f"A UNet2D's {name} is at least 1, but got {getattr(self, name)}."
+                getattr(self, name) >= 1, f"UNet2D's {name} must be at least 1, but got {getattr(self, name)}."
             )
         for name in ("frequency_shift", "downsample_padding"):
             require(
-                getattr(self, name) in (0, 1), f"A UNet2D's {name} is 0 or 1, but got {getattr(self, name)}."
+                getattr(self, name) in (0, 1), f"UNet2D's {name} must be 0 or 1, but got {getattr(self, name)}."
             )
-        require(0 <= self.dropout < 1, f"A UNet2D's dropout is from 0 to below 1, but got {self.dropout}.")
-        require(self.eps > 0, f"A UNet2D's eps is above 0, but got {self.eps}.")
+        require(
+            0 <= self.dropout < 1, f"UNet2D's dropout must be at least 0 and below 1, but got {self.dropout}."
+        )
+        require(self.eps > 0, f"UNet2D's eps must be above 0, but got {self.eps}.")
         self._check_levels()
 
     def _check_levels(self) -> None:
         widths, attention, head_dim = self.widths, self.attention, self.head_dim
         require(
             len(widths) >= 1 and all(width >= 1 and width % self.groups == 0 for width in widths),
-            f"A UNet2D needs for each level a width that its {self.groups} groups divide, but got {widths}.",
+            f"UNet2D needs one width for each level, a multiple of its {self.groups} groups, but got {widths}.",
         )
         require(
             widths[0] >= 4 and widths[0] % 2 == 0,
-            f"A UNet2D's first width is even and at least 4, but got {widths[0]}.",
+            f"UNet2D's first width must be even and at least 4, but got {widths[0]}.",
         )
         require(
             len(attention) == len(widths),
-            f"A UNet2D's attention is true or false for each of {len(widths)} levels, but got {attention}.",
+            f"UNet2D's attention must be true or false for each of {len(widths)} levels, but got {attention}.",
         )
-        # Where the picture is smallest, between the ways down and up, there always is attention.
+        # The last width always has attention, between the ways down and up.
         attending = [width for width, attends in zip(widths, attention, strict=True) if attends] + [widths[-1]]
         require(
             head_dim is None or (head_dim >= 1 and all(width % head_dim == 0 for width in attending)),
-            f"A UNet2D's head_dim divides the widths with attention, of which the last always is one, but got "
-            f"{head_dim} for {widths}: take None for one head.",
+            f"UNet2D's head_dim must divide all widths with attention and the last width, but got {head_dim} "
+            f"for {widths}. None means one head.",
         )
 
     @classmethod
     def from_diffusers(cls, config: Mapping[str, Any]) -> "UNet2DConfig":
-        """Reads a model's config.json, or `model.config`; what is left out there has its default.
+        """Reads the config.json of a diffusers model, or `model.config`; options left out have their defaults.
 
         Raises:
-            UnnoiseError: for a model of another class, or with choices that `UNet2D` lacks.
+            UnnoiseError: a model of another class, or with options that `UNet2D` lacks.
         """
         kind = config.get("_class_name", "UNet2DModel")
-        require(kind == "UNet2DModel", f"A UNet2D is made of a UNet2DModel's config, but got one of a {kind}.")
+        require(kind == "UNet2DModel", f"UNet2D needs the config of a UNet2DModel, but got one of a {kind}.")
         given = {name: value for name, value in config.items() if not name.startswith("_")}
         unknown = sorted(given.keys() - _OWN_NAMES.keys() - _ONLY.keys() - _ELSEWHERE - _WITHOUT_EFFECT)
-        require(not unknown, f"UNet2D knows no {', '.join(unknown)}: leave it out if it is as by default.")
+        require(
+            not unknown, f"UNet2D has no option {', '.join(unknown)}. Leave it out if it has its default value."
+        )
         for name, allowed in _ONLY.items():
             got = given.get(name, allowed[0])
-            require(got in allowed, f"UNet2D knows {name} {allowed[0]!r} only, but got {got!r}.")
+            require(got in allowed, f"UNet2D supports only {name} {allowed[0]!r}, but got {got!r}.")
         own = {_OWN_NAMES[name]: value for name, value in given.items() if name in _OWN_NAMES}
         own["widths"] = tuple(own.get("widths", cls.widths))
         made = cls(**own, attention=_attention(given))
         outputs, groups = given.get("out_channels", cls.channels), given.get("attn_norm_num_groups")
         require(
             outputs == made.channels,
-            f"A UNet2D returns as many channels as it takes, but got {made.channels} in and {outputs} out.",
+            f"UNet2D returns as many channels as it takes, but got {made.channels} in and {outputs} out.",
         )
         require(
             groups in (None, made.groups),
-            f"All norms of a UNet2D have the same groups, but got {made.groups}, and {groups} for attention.",
+            f"All norms of UNet2D have the same groups, but got {made.groups}, and {groups} for attention.",
         )
         return made
 
 
 def _attention(given: Mapping[str, Any]) -> tuple[bool, ...]:
-    """Whether each level attends, from the names of its blocks."""
+    """Whether each level has attention, from the names of its blocks."""
     down = given.get("down_block_types", ("DownBlock2D", *["AttnDownBlock2D"] * 3))
     up = given.get("up_block_types", (*["AttnUpBlock2D"] * 3, "UpBlock2D"))
     known = {"DownBlock2D": "UpBlock2D", "AttnDownBlock2D": "AttnUpBlock2D"}
     for blocks, names in ((down, known.keys()), (up, known.values())):
         others = [block for block in blocks if block not in names]
-        require(not others, f"A UNet2D's blocks are {' or '.join(names)}, but got {', '.join(others)}.")
+        require(not others, f"UNet2D's blocks must be {' or '.join(names)}, but got {', '.join(others)}.")
     require(
         [known[block] for block in down] == [*reversed(up)],
-        f"A UNet2D attends at the same levels on the way down and up, but got {', '.join(down)} and "
+        f"UNet2D needs attention at the same levels on the way down and up, but got {', '.join(down)} and "
         f"{', '.join(up)}.",
     )
     return tuple(block == "AttnDownBlock2D" for block in down)
