@@ -31,8 +31,7 @@ from PIL import Image, ImageSequence
 from safetensors.torch import load_file
 
 PRESETS = "nano small medium large keras-ddim clear-ddim annotated-ddpm annotated-resnet ddpm-study"
-SAMPLERS = """ddim ancestral euler heun dpmpp_2m dpmpp_3m dpmpp_2m_sde dpmpp_3m_sde adams ipndm unipc deis
-    second_order consistency"""
+SAMPLERS = "ddim ancestral heun dpmpp_2m dpmpp_3m dpmpp_2m_sde dpmpp_3m_sde adams ipndm unipc deis consistency"
 SPACINGS = "uniform trailing leading linspace log_snr karras"
 SCHEDULES = """OffsetCosine Cosine Linear RectifiedFlow LinearPower CosinePower LogSNRLinear LogNoise LogSignal
     NoiseStep SignalStep LinearBeta QuadraticBeta SigmoidBeta CosineBeta SigmoidAlphaBar ZeroTerminalSNR"""

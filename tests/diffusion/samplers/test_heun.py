@@ -51,7 +51,7 @@ def test_for_constant_eps_it_is_ddim(fraction):
 @pytest.mark.row("X11", "X3")
 @pytest.mark.parametrize("fraction", [1.0, 0.75, 0.5])
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.3, 0.5), (-1.0, 2.0)])
-def test_second_order_converges_at_heun(fraction, mean, std):
+def test_it_converges_at_second_order(fraction, mean, std):
     def sampler(*arguments):
         return heun(*arguments, fraction=fraction)
 

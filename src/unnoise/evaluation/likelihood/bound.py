@@ -17,13 +17,13 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from unnoise.diffusion.posteriors import Nats, Weights, gaussian_kl, like, posterior_weights
+from unnoise.diffusion.posteriors import Nats, PosteriorWeights, gaussian_kl, like, posterior_weights
 from unnoise.diffusion.schedules import RatePair, Schedule, log_snr
 from unnoise.diffusion.tensors import Denoise, Images, Prediction, Rates, mix
 from unnoise.evaluation.likelihood.decoders import Decoder, bits_per_dim
 from unnoise.utils.errors import require
 
-LearnedVariance: TypeAlias = Callable[[Prediction, Weights], Tensor]
+LearnedVariance: TypeAlias = Callable[[Prediction, PosteriorWeights], Tensor]
 """The log-variance of p(x_s | x_t) from what was predicted and the two natural variances; broadcastable."""
 
 Variance: TypeAlias = Literal["small", "large"] | LearnedVariance
