@@ -98,11 +98,11 @@ def test_scale_shift_starts_without_effect_in_every_block(kind):
     assert not projection.weight.any()
     randomised(block)
     images, embedding = torch.randn(2, 16, 5, 5), torch.randn(2, 10)
-    told = block(images, embedding)
+    modulated = block(images, embedding)
     for parameter in projection.parameters():
         nn.init.zeros_(parameter)
     close(block(images, embedding), block(images, None), 1e-6)
-    assert not torch.allclose(block(images, embedding), told)
+    assert not torch.allclose(block(images, embedding), modulated)
 
 
 @pytest.mark.row("H11")
@@ -180,12 +180,12 @@ def test_convnext_block_equals_its_formula():
 @pytest.mark.row("H13")
 @pytest.mark.parametrize(("before", "after"), [(6, 10), (8, 8)])
 def test_convnext_block_has_the_published_number_of_parameters(before, after):
-    depthwise, told, norms = 50 * before, 13 * before, 2 * before + 4 * after
+    depthwise, projection, norms = 50 * before, 13 * before, 2 * before + 4 * after
     convolutions = (9 * before + 1) * 2 * after + (9 * 2 * after + 1) * after
     shortcut = (before + 1) * after if before != after else 0
-    expected = depthwise + told + norms + convolutions + shortcut
+    expected = depthwise + projection + norms + convolutions + shortcut
     assert count(ConvNeXtBlock(before, after, 12, "add")) == expected
-    assert count(ConvNeXtBlock(before, after, 0, "add")) == expected - told
+    assert count(ConvNeXtBlock(before, after, 0, "add")) == expected - projection
 
 
 @pytest.mark.row("H14")

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Colours of Okabe and Ito (2008), which the colour-blind can tell apart, without their yellow: too pale on
-# white.
+# Okabe and Ito (2008): the colour-blind can tell them apart. Not their yellow, which is too pale on white.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#33363b", "#8a6d3b")
 INK = "#33363b"
 FAINT = "#8b9097"

@@ -48,9 +48,9 @@ def test_annotated_convnext_has_the_published_number_of_parameters():
 def test_every_layer_of_annotated_convnext_has_the_published_parameters():
     network = UNet.annotated_convnext()
 
-    def block(before, after, told=112):
+    def block(before, after, step_embedding=112):
         mixing = conv(before, 2 * after, 3) + conv(2 * after, after, 3)
-        entry = 50 * before + (conv(told, before) if told else 0) + 2 * before + 4 * after
+        entry = 50 * before + (conv(step_embedding, before) if step_embedding else 0) + 2 * before + 4 * after
         return entry + mixing + (conv(before, after) if before != after else 0)
 
     def linear(width):
@@ -66,7 +66,7 @@ def test_every_layer_of_annotated_convnext_has_the_published_parameters():
     for (after, before), level in zip([(56, 112), (28, 56)], network.up, strict=True):
         blocks = block(2 * before, after) + block(after, after)
         assert count(level) == blocks + linear(after) + conv(after, after, 4)
-    assert count(network.final) == block(28, 28, told=0)
+    assert count(network.final) == block(28, 28, step_embedding=0)
     assert count(network.head) == conv(28, 1)
 
 

@@ -32,7 +32,7 @@ CHOICES = {
 }
 
 
-def theirs(attends=(False, False, True), **choices) -> UNet2DModel:
+def diffusers_model(attends=(False, False, True), **choices) -> UNet2DModel:
     """A small model of diffusers whose weights are nowhere zero or one."""
     given = {"in_channels": 1, "out_channels": 1, "block_out_channels": (8, 16, 24), "norm_num_groups": 4}
     down = tuple("AttnDownBlock2D" if each else "DownBlock2D" for each in attends)
@@ -45,7 +45,7 @@ def theirs(attends=(False, False, True), **choices) -> UNet2DModel:
     return model.eval()
 
 
-def ours(model: UNet2DModel) -> UNet2D:
+def converted(model: UNet2DModel) -> UNet2D:
     network = UNet.diffusers(model.config)
     network.load_state_dict(model.state_dict())
     return network.eval()
@@ -53,8 +53,8 @@ def ours(model: UNet2DModel) -> UNet2D:
 
 @pytest.fixture(params=CHOICES.values(), ids=CHOICES.keys())
 def both(request):
-    model = theirs(**request.param)
-    return model, ours(model)
+    model = diffusers_model(**request.param)
+    return model, converted(model)
 
 
 def inputs(model: UNet2DModel, size=(8, 12)):
@@ -114,7 +114,7 @@ def test_gradients_are_those_of_diffusers(both, layout):
 
 
 def test_each_image_has_its_own_timestep():
-    network = ours(theirs())
+    network = converted(diffusers_model())
     images = torch.randn(3, 1, 8, 8)
     steps = (0.0, 500.0, 999.0)
     together = network(images, column(*steps))
@@ -125,8 +125,8 @@ def test_each_image_has_its_own_timestep():
 
 
 def test_dropout_is_that_of_diffusers_for_the_same_seed():
-    model = theirs(dropout=0.5, layers_per_block=1)
-    network = ours(model)
+    model = diffusers_model(dropout=0.5, layers_per_block=1)
+    network = converted(model)
     assert Abilities(network).dropout
     images, steps = inputs(model)
     network.train()
@@ -140,8 +140,8 @@ def test_dropout_is_that_of_diffusers_for_the_same_seed():
 
 
 def test_unet2d_in_bfloat16_is_close_and_finite():
-    model = theirs()
-    network, (images, steps) = ours(model), inputs(model)
+    model = diffusers_model()
+    network, (images, steps) = converted(model), inputs(model)
     exact = network(images, steps)
     with torch.autocast("cpu", torch.bfloat16):
         output = network(images, steps)
@@ -154,7 +154,7 @@ def test_unet2d_in_bfloat16_is_close_and_finite():
 
 @pytest.mark.parametrize(("height", "width"), [(28, 30), (13, 9), (1, 1), (8, 3)])
 def test_unet2d_takes_any_height_and_width(height, width):
-    network, images = ours(theirs()), torch.randn(2, 1, height, width)
+    network, images = converted(diffusers_model()), torch.randn(2, 1, height, width)
     output = network(images, column(0.0, 199.0))
     assert output.shape == images.shape
     padded = functional.pad(images, (0, -width % 4, 0, -height % 4), mode="replicate")
@@ -213,14 +213,14 @@ def test_many_positions_use_fused_attention(monkeypatch):
         return fused(query, *others, **more)
 
     monkeypatch.setattr(functional, "scaled_dot_product_attention", counting)
-    network = ours(theirs((True, False, True), layers_per_block=1))
+    network = converted(diffusers_model((True, False, True), layers_per_block=1))
     with torch.no_grad():
         network(torch.randn(1, 1, 16, 16), column(1.0))
     assert lengths == [256] * 3  # and not the 16 positions of the last level
 
 
 def test_in_place_sums_overwrite_neither_inputs_nor_skips():
-    network = ours(theirs((True, True, True)))
+    network = converted(diffusers_model((True, True, True)))
     kept, features = [], []
 
     def keep(_module, given, _output):
@@ -250,7 +250,7 @@ def test_a_unet2d_config_is_the_same_after_json(both):
 
 
 def test_a_diffusers_config_is_read_from_json_as_from_the_model(tmp_path):
-    model = theirs(**CHOICES["as the models of the DDPM paper"])
+    model = diffusers_model(**CHOICES["as the models of the DDPM paper"])
     model.save_config(tmp_path)
     config = UNet2DConfig.from_diffusers(json.loads((tmp_path / "config.json").read_text()))
     assert config == UNet2DConfig.from_diffusers(model.config)
@@ -338,7 +338,7 @@ def test_unet2d_config_refuses_contradictions(choices, sentence):
 
 
 def test_unet2d_refuses_classes_and_previous_images():
-    network, images = ours(theirs()), torch.randn(2, 1, 8, 8)
+    network, images = converted(diffusers_model()), torch.randn(2, 1, 8, 8)
     with pytest.raises(UnnoiseError, match=r"knows no classes\. Use UNet"):
         network(images, column(1.0, 2.0), torch.tensor([0, 1]))
     with pytest.raises(UnnoiseError, match=r"takes no previous images\. Use UNet"):
