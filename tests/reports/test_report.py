@@ -1,138 +1,25 @@
-"""Report and comparison pages: self-contained, escaped, with the numbers of the run's files."""
+"""Pages of reports: self-contained, escaped, with the numbers of the run's files."""
 
-import csv
 import json
-import shlex
 import shutil
 import tomllib
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from helpers.oracles import last
+from helpers.command_line import ok, refused
+from helpers.evaluated_runs import EVALUATION, LEVELS, QUALITY, write
 from helpers.pages import Seen, rows
-from helpers.runs import digits, start
 from unnoise import __version__, reports
-from unnoise.cli import run as command_line
-from unnoise.reports.comparability import why_not_compare_losses, why_not_compare_scores
 from unnoise.reports.curves import quality_chart
-from unnoise.reports.page import Code, Heading, Text
-from unnoise.reports.settings import changed_settings, differences, shortened, train_command
+from unnoise.reports.page import Heading
 from unnoise.runs.checkpoint import Run
-from unnoise.runs.config import Budget, RunConfig
-from unnoise.runs.plan import Wishes, plan
-from unnoise.training.loop import train
-from unnoise.utils.errors import UnnoiseError
 
 NASTY = '<b>&"x"</b>'
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    made = start(tmp_path_factory.mktemp("runs") / "run", 3)
-    last(train(made, digits()))
-    return made.path
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def run(trained, tmp_path):
-    shutil.copytree(trained, tmp_path / "mine")
-    return Path("mine")
-
-
-def ok(*arguments: object) -> None:
-    assert command_line([str(argument) for argument in arguments]) == 0
-
-
-def refused(capsys, *arguments: object) -> str:
-    capsys.readouterr()
-    assert command_line([str(argument) for argument in arguments]) == 2
-    (sentence,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("unnoise: ")]
-    return sentence
-
-
-QUALITY = [
-    (10, 160, 5.5, 0.4321, 0.4011, 0.4655, 0.0123, 0.48, "lite0"),
-    (20, 320, 11.0, 0.0771, 0.0605, 0.0912, 0.0234, 0.49, "lite0"),
-    (30, 480, 16.5, 0.0912, 0.0745, 0.1072, 0.0345, 0.51, "lite0"),
-]
-LEVELS = [(step, snr, 0.3 + 0.01 * snr + 1 / step) for step in (10, 30) for snr in (-4.0, 0.0, 4.0)]
-EVALUATION = {
-    "bits_per_dim": {
-        "source": "digits",
-        "num_images": 89,
-        "total": {"mean": 3.0246, "standard_error": 0.0331},
-        "prior": {"mean": 0.000412, "standard_error": None},
-    },
-    "quality": {
-        "step": 30,
-        "facts": {
-            "samples": 1024,
-            "split": "held-out",
-            "extractor": "lite0",
-            "resize": "to 64 x 64",
-            "eta": 1.0,
-        },
-        "scores": [
-            {
-                "name": "KID-lite0",
-                "value": 0.01172,
-                "low": 0.0071,
-                "high": 0.0163,
-                "better": "lower",
-                "real": -2e-4,
-            },
-            {"name": "recall", "value": 0.713, "low": 0.68, "high": 0.745, "better": "higher", "real": None},
-        ],
-        "warnings": ["Fewer than 50,000 pictures."],
-    },
-    "memorisation": {
-        "verdict": "No sign of copying: 3 % of the samples.",
-        "copied": {"value": 0.032, "low": 0.022, "high": 0.041},
-        "index": {"value": 0.507, "low": 0.48, "high": 0.53},
-        "pixels": {"copied": {"value": 0.041, "low": 0.03, "high": 0.05}, "index": {"value": 0.512}},
-        "picture": "evaluation/nearest.png",
-    },
-    "colours": {
-        "verdict": "Samples are darker than the data.",
-        "channels": [
-            {
-                "name": "grey",
-                "mean": 0.2911,
-                "std": 0.3402,
-                "data_mean": 0.3053,
-                "data_std": 0.3768,
-                "distance": 0.018,
-            }
-        ],
-    },
-}
-
-
-def write(run: Path, evaluation=EVALUATION, quality=QUALITY, levels=LEVELS) -> None:
-    """Writes every file that a run's folder may hold besides those of training."""
-    tables = {
-        "quality.csv": ("step,images,seconds,kid,low,high,copied,nearer,extractor", quality),
-        "noise_levels.csv": ("step,log_snr,loss", levels),
-    }
-    for name, (titles, lines) in tables.items():
-        with (run / name).open("w", newline="") as file:
-            csv.writer(file).writerows([titles.split(","), *lines])
-    (run / "evaluation.json").write_text(json.dumps(evaluation))
-    (run / "evaluation").mkdir(exist_ok=True)
-    for name in ("samples", "nearest"):
-        Image.new("L", (40, 20), 128).save(run / "evaluation" / f"{name}.png")
 
 
 def page_of(run: Path) -> str:
@@ -293,123 +180,6 @@ def test_names_and_facts_of_a_run_are_escaped(run, tmp_path):
         assert '<b>&"x"<b>' in seen.text or '&"x"' in seen.text
 
 
-# --- settings and their differences ---------------------------------------------------------------------------
-
-
-def config(*changes: str, **wishes: object) -> RunConfig:
-    return plan(digits(), Wishes(changes=changes or None, **wishes))
-
-
-def test_the_command_of_a_report_makes_the_same_config(capsys):
-    wishes = {
-        "preset": "keras-ddim",
-        "size": (16, 16),
-        "batch_size": 7,
-        "seed": 4,
-        "precision": "bfloat16",
-        "fit": "pad",
-        "background": (1, 2, 255),
-        "flip": True,
-        "held_out": 11,
-        "budget": Budget(unit="images", amount=123456789.0),
-    }
-    changes = [
-        "objective.loss=l2",
-        "network.widths=[8, 16, 16, 16]",
-        'schedule={"kind": "Cosine"}',
-        "offset_noise=0.125",
-    ]
-    from unnoise.data import load
-
-    images = load("digits", size=(16, 16), fit="pad", background=(1, 2, 255))
-    wanted = plan(images, Wishes(changes=tuple(changes), **wishes))
-    assert {change.partition("=")[0] for change in changed_settings(wanted)} == {
-        *("objective.loss", "network.widths", "schedule", "offset_noise")
-    }
-    words = shlex.split(train_command(wanted).replace("\\\n", " "))
-    assert words[:3] == ["unnoise", "train", "digits"]
-    capsys.readouterr()
-    ok(*words[1:], "--dry-run")
-    assert json.loads(capsys.readouterr().out) == json.loads(wanted.to_json())
-    assert max(map(len, train_command(config()).splitlines())) < 50
-    assert changed_settings(config()) == []
-    unknown = replace(wanted, preset="of tomorrow")
-    assert "--set" not in train_command(unknown)
-
-
-def test_differences_hold_only_the_settings_that_differ():
-    first, second = config(), config("objective.loss=huber", 'noise_levels={"kind": "UniformTimes"}', seed=3)
-    unlike = differences([first, second, first])
-    assert unlike["recipe.objective.loss"] == ["l2", "huber", "l2"]
-    assert unlike["seed"] == ["0", "3", "0"]
-    assert unlike["recipe.noise_levels.kind"] == ["LogNormal", "UniformTimes", "LogNormal"]
-    assert unlike["recipe.noise_levels.std"][1] is None
-    assert all(
-        path.startswith(("recipe.noise_levels", "recipe.objective.loss", "seed", "normalizer"))
-        for path in unlike
-    )
-    assert differences([first, first]) == {}
-    assert shortened(["[0.30971280802279927, 300.0]", None, "ab" * 16]) == ["[0.309713, 300]", None, "abababab"]
-    assert shortened(["0.12345678", "0.12345679"]) == ["0.12345678", "0.12345679"]
-    assert shortened(["0.1.2", "v1"]) == ["0.1.2", "v1"]
-
-
-def folder(name: str, facts: dict, config: RunConfig) -> reports.RunFolder:
-    evaluation = json.loads(json.dumps(EVALUATION))
-    evaluation["quality"]["facts"] |= facts
-    path = Path(name)
-    Run.create(path, config)
-    write(path, evaluation)
-    return reports.RunFolder.read(path)
-
-
-def test_scores_are_compared_only_where_all_else_was_the_same():
-    first = folder("a", {}, config())
-    assert why_not_compare_scores([first, folder("b", {"steps": 10}, config())]) == ""
-    cases = {
-        "c": ({"extractor": "learned"}, "extractor (lite0, learned)"),
-        "d": ({"split": "all"}, "split (held-out, all)"),
-        "e": ({"samples": 50}, "number of samples (1,024, 50)"),
-        "f": ({"resize": "to 299 x 299"}, "resize (to 64 x 64, to 299 x 299)"),
-        "g": ({"fingerprint": "other"}, "real pictures"),
-    }
-    for name, (facts, reason) in cases.items():
-        sentence = why_not_compare_scores([first, folder(name, facts, config())])
-        assert sentence == f"The scores can't be compared: they differ in {reason}."
-    other = replace(config(), data=replace(config().data, fingerprint="0"))
-    assert "real pictures" in why_not_compare_scores([first, folder("h", {}, other)])
-    both = folder("i", {"split": "all", "samples": 50}, config())
-    cells = {row.name: [cell.best for cell in row.cells] for row in reports.comparison_rows([first, both])}
-    assert cells["KID-lite0"] == [False, False]
-    worse = [{"name": "KID-lite0", "value": 0.5}, {"name": "recall", "value": 0.9, "better": "higher"}]
-    write(Path("b"), {**EVALUATION, "quality": {**EVALUATION["quality"], "scores": worse}})
-    cells = {
-        row.name: [cell.best for cell in row.cells]
-        for row in reports.comparison_rows([first, reports.RunFolder.read(Path("b"))])
-    }
-    assert (cells["KID-lite0"], cells["recall"]) == ([True, False], [False, True])
-    near = [{"name": "KID-lite0", "value": 0.02, "low": 0.0162, "high": 0.03}]
-    write(Path("b"), {**EVALUATION, "quality": {**EVALUATION["quality"], "scores": near}})
-    (kid,) = [
-        row
-        for row in reports.comparison_rows([first, reports.RunFolder.read(Path("b"))])
-        if row.name == "KID-lite0"
-    ]
-    assert not any(cell.best for cell in kid.cells)  # 0.0071 to 0.0163 meets 0.0162 to 0.03
-
-
-def test_losses_are_compared_only_under_the_same_loss():
-    first = folder("a", {}, config())
-    assert why_not_compare_losses([first, folder("b", {}, config("network.widths=[8, 16]"))]) == ""
-    assert "recipe.objective.loss" in why_not_compare_losses(
-        [first, folder("c", {}, config("objective.loss=l1"))]
-    )
-    assert "other pictures" in why_not_compare_losses([first, folder("d", {}, replace(config(), seed=3))])
-
-
-# --- the command line ----------------------------------------------------------------------------------------
-
-
 def test_unnoise_report_writes_the_page_and_refuses_bad_paths(run, capsys):
     ok("report", run)
     assert capsys.readouterr().out == "report: mine/report.html\n"
@@ -424,71 +194,6 @@ def test_unnoise_report_writes_the_page_and_refuses_bad_paths(run, capsys):
     assert "an .html file" in refused(capsys, "report", run, "--out", "page.pdf")
     Path("file").write_text("")
     assert "Cannot write" in refused(capsys, "report", run, "--out", "file/page.html")
-
-
-def test_unnoise_compare_prints_the_numbers_of_its_page(run, capsys):
-    colour = np.random.default_rng(0).integers(0, 256, (50, 12, 20, 3), dtype=np.uint8)
-    np.save("colour.npy", colour)
-    from unnoise.data import load
-
-    images = load("colour.npy")
-    changes = ("network.widths=[8, 8, 8]", "network.block_depth=1", "sampling.num_steps=3", "ema.profiles=[]")
-    wishes = Wishes(batch_size=4, changes=changes, budget=Budget(unit="steps", amount=2.0))
-    made = Run.create(Path("colourful"), plan(images, wishes))
-    last(train(made, images))
-    write(run)
-    capsys.readouterr()
-    ok("compare", run, "colourful", "--seeds", 3, "--num-steps", 2, "--device", "cpu")
-    printed = capsys.readouterr()
-    assert "comparison: compare.html" in printed.out
-    assert "held-out losses can't be compared" in " ".join(printed.err.split())
-    html = Path("compare.html").read_text()
-    found, seen = rows(html), Seen(html)
-    assert ["images seen", "48", "8"] in found
-    assert "images seen 48 8" in " ".join(printed.out.split())
-    parameters = [f"{reports.RunFolder.read(Path(path)).parameters:,}" for path in (run, "colourful")]
-    assert ["parameters", *parameters] in found
-    assert ["KID-lite0", "0.01172 0.0071 to 0.0163", "–"] in found
-    assert ["data.channels", "1", "3"] in found
-    assert ["", "seed 0", "seed 1", "seed 2"] in found
-    tiles = [(int(tile["width"]), int(tile["height"])) for tile in seen.all("img")]
-    assert len(tiles) == 6
-    assert {round(width / height, 4) for width, height in tiles[:3]} == {1.0}
-    assert {round(width / height, 4) for width, height in tiles[3:]} == {round(20 / 12, 4)}
-    assert "colourful has no scores yet: unnoise evaluate colourful" in seen.text
-
-
-def test_the_pictures_of_a_comparison_are_those_of_generate(run):
-    ok("generate", run, "--num-images", 2, "--num-steps", 2, "--out", "two.npz")
-    with np.load("two.npz") as archive:
-        wanted = archive["images"]
-    drawn = reports.sample_seeds(reports.RunFolder.read(run), 2, 2, "cpu")
-    assert ((drawn.permute(0, 2, 3, 1).numpy() * 255).round() == wanted).all()
-    with pytest.raises(UnnoiseError, match="at least 1 seed"):
-        reports.sample_seeds(reports.RunFolder.read(run), 0, None, "cpu")
-
-
-def test_unnoise_compare_refuses_bad_arguments_in_one_sentence(run, capsys):
-    assert "at least 2 runs, but got 1" in refused(capsys, "compare", run)
-    assert "There is no run at nowhere" in refused(capsys, "compare", run, "nowhere")
-    assert "at least 1 seed" in refused(capsys, "compare", run, run, "--seeds", 0)
-    assert "an .html file" in refused(capsys, "compare", run, run, "--out", "x.png")
-    (run / "model.safetensors").unlink()
-    assert "does not exist" in refused(capsys, "compare", run, run)
-    assert not Path("compare.html").exists()
-
-
-def test_runs_of_one_name_are_told_apart(run):
-    for parent in ("a", "b"):
-        shutil.copytree(run, Path(parent) / "run")
-    read = [reports.RunFolder.read(Path(path)) for path in ("a/run", "b/run", "mine")]
-    assert reports.names_of(read[1:]) == ["run", "mine"]
-    assert reports.names_of(read[:2]) == ["a/run", "b/run"]
-    assert reports.names_of([read[0], read[0]]) == ["run (1)", "run (2)"]
-    page = reports.compare(read[:2], [torch.rand(1, 1, 8, 8)] * 2)
-    assert page.title == "a/run · b/run"
-    assert [part.text for part in page.sections if isinstance(part, Text)][-1].startswith("None: ")
-    assert not any(isinstance(part, Code) for part in page.sections)
 
 
 def test_samples_that_are_copies_are_never_ringed_as_the_best(run):

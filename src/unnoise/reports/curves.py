@@ -12,11 +12,10 @@ from unnoise.reports.charts import Line, Plot
 from unnoise.reports.number_text import count, number, time_unit
 from unnoise.reports.page import Chart
 from unnoise.reports.run_folder import RunFolder
-from unnoise.runs.history import Row
+from unnoise.runs.history import HistoryRow, QualityRow
 from unnoise.training.monitoring import best_step
-from unnoise.training.monitoring.sample_quality import Quality
 
-Cost: TypeAlias = Callable[[Row | Quality], float]
+Cost: TypeAlias = Callable[[HistoryRow | QualityRow], float]
 
 
 def kid_name(extractor: str) -> str:
@@ -24,7 +23,7 @@ def kid_name(extractor: str) -> str:
     return "KID" if extractor in {"", "inception"} else f"KID-{extractor}"
 
 
-def best_quality(rows: Sequence[Quality]) -> Quality:
+def best_quality(rows: Sequence[QualityRow]) -> QualityRow:
     """The row with the lowest kernel distance, among rows without copied samples where there are any."""
     step = best_step(list(rows))
     return next(row for row in rows if row.step == step)
@@ -135,10 +134,10 @@ def _compared(
         return None
     unit, long = time_unit(max(folder.last.seconds if folder.last else 0.0 for folder, _, _ in shown))
 
-    def images(row: Row | Quality) -> float:
+    def images(row: HistoryRow | QualityRow) -> float:
         return float(row.images)
 
-    def time(row: Row | Quality) -> float:
+    def time(row: HistoryRow | QualityRow) -> float:
         return row.seconds / long
 
     by_images = tuple(line(folder, images, name, place) for folder, name, place in shown)

@@ -103,7 +103,7 @@ def read_evaluation(path: Path) -> Evaluation:
     """
     if not path.is_file():
         return Evaluation()
-    known = json_text.read(path, "remove it to go on without it")
+    known = json_text.read(path, "Remove it to go on without it.")
     # Entries without a mean are facts, such as the number of pictures.
     terms = {**_terms(known.get("bits_per_dim")), **_terms(known.get("ode_bits_per_dim"))}
     parts = {name: known[name] for name in ("quality", "memorisation", "colours") if known.get(name)}

@@ -9,9 +9,7 @@ from unnoise.data.limits import LARGEST_PIXELS
 from unnoise.networks import build
 from unnoise.reports.records import Evaluation, read_evaluation
 from unnoise.runs.checkpoint import Run
-from unnoise.runs.history import Row, read_history
-from unnoise.training.monitoring import LevelLoss, read_monitor
-from unnoise.training.monitoring.sample_quality import Quality
+from unnoise.runs.history import HistoryRow, LevelRow, QualityRow, read_history, read_measurements
 from unnoise.utils.errors import UnnoiseError, require
 from unnoise.utils.text import printable
 
@@ -22,9 +20,9 @@ class RunFolder:
 
     run: Run
     name: str
-    history: list[Row]
-    quality: list[Quality]
-    levels: list[LevelLoss]
+    history: list[HistoryRow]
+    quality: list[QualityRow]
+    levels: list[LevelRow]
     evaluation: Evaluation
     parameters: int
 
@@ -36,7 +34,7 @@ class RunFolder:
             UnnoiseError: when there is no run at `path`, or one of its files is damaged.
         """
         run = Run.open(path)
-        quality, levels = read_monitor(path)
+        quality, levels = read_measurements(path)
         network = build(run.config.recipe.network)
         return cls(
             run,
@@ -49,12 +47,12 @@ class RunFolder:
         )
 
     @property
-    def last(self) -> Row | None:
+    def last(self) -> HistoryRow | None:
         """The last row of the history; None before training."""
         return self.history[-1] if self.history else None
 
     @property
-    def held_out(self) -> list[tuple[Row, float]]:
+    def held_out(self) -> list[tuple[HistoryRow, float]]:
         """The rows of the history that have a held-out loss, each with that loss."""
         return [(row, row.held_out_loss) for row in self.history if row.held_out_loss is not None]
 

@@ -74,20 +74,16 @@ def _unlike(before: object, after: object, path: str = "") -> list[tuple[str, ob
             for pair in _unlike(before[name], after[name], f"{path}.{name}" if path else str(name))
         ]
     # Tuples and lists are the same in JSON.
-    return [] if _packed(before) == _packed(after) else [(path, after)]
+    return [] if json.dumps(before) == json.dumps(after) else [(path, after)]
 
 
 def _word(value: object) -> str:
     # A word needs no quotes, unless JSON would read it as a constant.
     word = isinstance(value, str) and re.fullmatch(r"[a-z][\w-]*", value) and value not in _JSON_WORDS
-    return str(value) if word else _packed(value)
+    return str(value) if word else json.dumps(value)
 
 
 _JSON_WORDS = {"true", "false", "null"}
-
-
-def _packed(value: object) -> str:
-    return json.dumps(value)
 
 
 def flat(values: object, path: str = "") -> dict[str, str]:
@@ -97,7 +93,7 @@ def flat(values: object, path: str = "") -> dict[str, str]:
         for name, value in values.items():
             leaves |= flat(value, f"{path}.{name}" if path else str(name))
         return leaves
-    return {path: values if isinstance(values, str) else _packed(values)}
+    return {path: values if isinstance(values, str) else json.dumps(values)}
 
 
 def differences(configs: Sequence[RunConfig]) -> dict[str, list[str | None]]:
