@@ -10,7 +10,7 @@ import torch
 from unnoise.data import load
 from unnoise.data.batches import Batches, Prefetcher, held_out_count, split
 from unnoise.runs.config import Budget
-from unnoise.runs.plan import Wishes, plan
+from unnoise.runs.plan import TrainOptions, plan
 from unnoise.training import loop as training
 from unnoise.utils.errors import UnnoiseError
 
@@ -173,7 +173,7 @@ def test_an_error_is_raised_when_its_batch_is_asked_for(device):
 def test_closing_the_training_loop_early_leaves_no_thread(monkeypatch):
     monkeypatch.setattr(training, "Prefetcher", lambda batches, _: Prefetcher(batches, torch.device("mps")))
     images = load("digits")
-    config = plan(images, Wishes(batch_size=4, budget=Budget(unit="steps", amount=9)))
+    config = plan(images, TrainOptions(batch_size=4, budget=Budget(unit="steps", amount=9)))
     loop = training.steps(config.build(), Batches(images, np.arange(40), 4, seed=0), config.budget)
     assert [next(loop).progress.step for _ in range(2)] == [1, 2]
     assert len(threads()) == 1

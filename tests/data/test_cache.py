@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import contextmanager
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,16 @@ def test_changed_dates_are_checked_against_the_bytes_without_decoding(folder, st
     assert load(folder, cache=store).fingerprint == first.fingerprint
     no_reading()
     assert load(folder, cache=store).fingerprint == first.fingerprint
+
+
+def test_the_keys_of_the_cache_stay_the_same(tmp_path, store):
+    """Caches of earlier versions stay valid: the key is a hash of identity and settings in this form."""
+    path = tmp_path / "x.npy"
+    np.save(path, np.zeros((3, 8, 8), np.uint8))
+    load(path, size=(4, 4), channels=1, cache=store)
+    settings = "Settings(size=(4, 4), channels=1, fit='crop', background=(255, 255, 255))"
+    name = f"array\0{path.stat().st_size}1 False {settings}".encode()
+    assert (store / "lists" / f"{blake2b(name, digest_size=16).hexdigest()}.json").is_file()
 
 
 def test_a_moved_folder_is_recognised(folder, store, no_decoding):

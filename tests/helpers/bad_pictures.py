@@ -1,4 +1,4 @@
-"""Pictures that are none, or far more than they seem: rows of docs/reliability.md."""
+"""Damaged and hostile picture files: rows of docs/reliability.md."""
 
 import io
 import os
@@ -17,7 +17,7 @@ GOOD = {"a.png": file_bytes(plain((255, 0, 0))), "z.jpg": file_bytes(plain((0, 0
 
 
 def picture(title, make, name="bad.png", *, good=2):
-    """Between two good ones; `make` returns its bytes, or makes the file under this path itself."""
+    """A row on one file between two good ones; `make` returns its bytes, or writes the file itself."""
 
     def prepare(_: Place) -> str:
         folder = Path("pictures")
@@ -34,7 +34,7 @@ def picture(title, make, name="bad.png", *, good=2):
 
 
 def member(title, *, good=2, **options):
-    """A member of a zip, beside two good ones."""
+    """A row on one member of a zip, beside two good ones."""
 
     def prepare(_: Place) -> str:
         Path("pictures.zip").write_bytes(zipped(**options))
@@ -59,14 +59,14 @@ def zipped(name="bad.png", data=b"", packing=zipfile.ZIP_DEFLATED, mode=0o644, f
 
 
 def png(width, height, *, colour=2, pixels=b"", before=b"") -> bytes:
-    """A PNG of this header, with these packed pixels."""
+    """A PNG with this header and these compressed pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
     chunks = png_chunk(b"IHDR", header) + before + png_chunk(b"IDAT", pixels) + png_chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 def zeros(count: int) -> bytes:
-    """So many, packed."""
+    """So many zero bytes, compressed."""
     packer = zlib.compressobj(9)
     return b"".join(packer.compress(bytes(2**20)) for _ in range(count // 2**20)) + packer.flush()
 
@@ -83,7 +83,7 @@ def webp(width, height) -> bytes:
 
 
 def tiff(width, height, *more) -> bytes:
-    """A grey one of one strip, and more tags: (tag, kind, count, value)."""
+    """A grey TIFF of one strip, with more tags: (tag, kind, count, value)."""
     tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
     tags += [(273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, height), (279, 4, 1, 16), *more]
     packed = b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags))
@@ -91,21 +91,21 @@ def tiff(width, height, *more) -> bytes:
 
 
 def tags(number: int, count: int) -> bytes:
-    """So many tags of EXIF, all of which claim the same bytes."""
+    """EXIF with so many tags, all of which point to the same bytes."""
     each = (struct.pack("<HHII", 1 + tag, 7, count, 0) for tag in range(number))
     return (b"II*\0" + struct.pack("<IH", 8, number) + b"".join(each)).ljust(count + 9, b"\0")
 
 
 def jpeg_with_exif(exif: bytes) -> bytes:
-    """Cut into as many segments as it needs, before the others."""
+    """A JPEG with this EXIF, in as many segments as it needs, before the others."""
     plainly = GOOD["z.jpg"]
     parts = (b"Exif\0\0" + exif[start : start + 65_000] for start in range(0, len(exif), 65_000))
     segments = (b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in parts)
     return plainly[:2] + b"".join(segments) + plainly[20:]
 
 
-def gif_with_remarks(megabytes: int) -> bytes:
-    """Before its frame."""
+def gif_with_comments(megabytes: int) -> bytes:
+    """A GIF with comments of so many MB before its frame."""
     sound = file_bytes(plain(), "GIF")
     start = sound.index(b",")
     return sound[:start] + b"!\xfe" + (b"\xff" + bytes(255)) * (megabytes * 4096) + b"\0" + sound[start:]
@@ -122,7 +122,7 @@ def sparse(path: Path) -> None:
 
 
 def lying(size: int):
-    """Makes the directory of a zip say so many bytes."""
+    """Makes the directory of a zip state this size."""
 
     def spoil(info: zipfile.ZipInfo) -> None:
         info.file_size = size
@@ -154,11 +154,13 @@ def trained_beside_bad_ones(place: Place) -> Outcome:
 CASES = [
     picture("an empty file", lambda _: b""),
     picture("a text", lambda _: b"Dear Sir or Madam"),
-    picture("half a PNG", lambda _: file_bytes(NOISE)[:2000]),
-    picture("half a JPEG", lambda _: file_bytes(NOISE, "JPEG")[:1500], "bad.jpg"),
-    picture("a PNG with a hole", lambda _: file_bytes(NOISE)[:60] + bytes(200) + file_bytes(NOISE)[260:]),
+    picture("a truncated PNG", lambda _: file_bytes(NOISE)[:2000]),
+    picture("a truncated JPEG", lambda _: file_bytes(NOISE, "JPEG")[:1500], "bad.jpg"),
     picture(
-        "PostScript, which other programs would be started for",
+        "a PNG with 200 bytes zeroed", lambda _: file_bytes(NOISE)[:60] + bytes(200) + file_bytes(NOISE)[260:]
+    ),
+    picture(
+        "PostScript, for which Pillow would start another program",
         lambda _: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
     ),
     picture("100 bytes that claim 60,000 x 60,000 pixels (PNG)", lambda _: png(60_000, 60_000)),
@@ -215,15 +217,15 @@ CASES = [
         "odd.png",
         good=3,
     ),
-    picture("a GIF with 8 MB of remarks", lambda _: gif_with_remarks(8), "bad.gif"),
+    picture("a GIF with 8 MB of comments", lambda _: gif_with_comments(8), "bad.gif"),
     picture("a file of 600 MB", sparse, "bad.tif"),
-    picture("a link that leads nowhere", lambda path: path.symlink_to("nothing.png")),
+    picture("a broken link", lambda path: path.symlink_to("nothing.png")),
     picture("a link to itself", lambda path: path.symlink_to(path.name)),
     picture("a link to a device that never ends", lambda path: path.symlink_to("/dev/zero")),
     picture("a pipe that nobody writes to", os.mkfifo),
-    picture("a name that steers a terminal", lambda _: b"", "\x1b[31m\r\u202e.png"),
-    refused("Pictures", "nothing but bad ones", only_bad),
-    Case("Pictures", "a run beside a bad one", trained_beside_bad_ones),
+    picture("a file name with terminal control characters", lambda _: b"", "\x1b[31m\r\u202e.png"),
+    refused("Pictures", "only damaged files", only_bad),
+    Case("Pictures", "a run on pictures of which one is damaged", trained_beside_bad_ones),
     member(
         "a name that leads out (../../evil.png), which is left alone", name="../../evil.png", data=GOOD["a.png"]
     ),

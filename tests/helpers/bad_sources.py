@@ -1,4 +1,4 @@
-"""Sources, arrays and labels that are none: rows of docs/reliability.md."""
+"""Invalid sources, arrays and label files: rows of docs/reliability.md."""
 
 import gzip
 import io
@@ -19,14 +19,14 @@ GREY = np.zeros((6, 8, 8), np.uint8)
 
 
 class Trap:
-    """A pickle that would be noticed."""
+    """A pickle that leaves a folder when it is opened."""
 
     def __reduce__(self):
         return (os.mkdir, ("a-pickle-was-opened",))
 
 
 def source(title, make, *, group="Sources"):
-    """`make` returns what is given as pictures."""
+    """A row on a source; `make` returns the argument of `unnoise train`."""
     return refused(group, title, lambda place: ["train", make(place), "--steps", 1, "--out", "new"])
 
 
@@ -97,12 +97,12 @@ def saved(name: str, value, **options) -> str:
 
 
 def header(text: str, length: int | None = None) -> bytes:
-    """A .npy whose header is this text, and says to be so long."""
+    """A .npy whose header is this text, and states this length."""
     raw = text.encode("latin1")
     return b"\x93NUMPY\x02\x00" + struct.pack("<I", length or len(raw)) + raw
 
 
-def claim(shape: str, kind: str = "|u1") -> str:
+def header_text(shape: str, kind: str = "|u1") -> str:
     return f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}}}"
 
 
@@ -112,16 +112,16 @@ def npz(**arrays) -> str:
 
 
 def npz_bomb(_: Place) -> str:
-    """What its directory says is enough to be left packed."""
+    """A .npz whose directory already states too large a size."""
     with zipfile.ZipFile("a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("images.npy", header(claim("(2048, 1024, 1024)")) + bytes(2**21))
+        archive.writestr("images.npy", header(header_text("(2048, 1024, 1024)")) + bytes(2**21))
         archive.getinfo("images.npy").file_size = 2**31 + 128
     return "a.npz"
 
 
 def npz_lie(_: Place) -> str:
     with zipfile.ZipFile("a.npz", "w") as archive:
-        archive.writestr("images.npy", header(claim("(1000000, 1000, 1000)")) + bytes(64))
+        archive.writestr("images.npy", header(header_text("(1000000, 1000, 1000)")) + bytes(64))
     return "a.npz"
 
 
@@ -140,60 +140,62 @@ def zipped(*names: str, packing=zipfile.ZIP_DEFLATED) -> bytes:
 
 IDX = idx_bytes(GREY)
 CASES = [
-    source("a name that is nothing", lambda _: "nowhere"),
+    source("a name of no file or folder", lambda _: "nowhere"),
     source("an empty folder", lambda _: folder()),
     source("a folder of texts", lambda _: folder(notes__txt=b"text", README=b"text")),
     source("a single picture", lambda _: written("one.png", file_bytes(plain()))),
     source("a document", lambda _: written("letter.docx", b"Dear Sir or Madam")),
     source("a text called .zip", lambda _: written("pictures.zip", b"no zip")),
-    source("a zip without an end", lambda _: written("pictures.zip", zipped("a.png")[:-9])),
+    source("a truncated zip", lambda _: written("pictures.zip", zipped("a.png")[:-9])),
     source("an empty zip", lambda _: written("pictures.zip", zipped())),
     source("a zip of texts", lambda _: written("pictures.zip", zipped("a.txt", "b.md"))),
     source("a pipe called .npy", lambda _: pipe("pictures.npy")),
     source("a pipe called .zip", lambda _: pipe("pictures.zip")),
     source("a device", lambda _: "/dev/zero"),
     source("a pickle", lambda _: written("data.pkl", pickle.dumps(Trap()))),
-    source("what torch.save wrote", lambda _: torch_saved("data.pt")),
+    source("a file of torch.save", lambda _: torch_saved("data.pt")),
     source("links that lead in a circle", linked_in_a_circle),
-    source("20 folders inside one another, too deep for the system", deep),
-    source("a folder that may not be read", forbidden),
+    source("20 nested folders, a path too long for the system", deep),
+    source("a folder without permission to read", forbidden),
     source("a run", lambda place: place.run()),
-    source("names that steer a terminal", lambda _: folder(**{"\x1b[31m\r\n\u202e[b]__png": b""})),
+    source(
+        "file names with terminal control characters", lambda _: folder(**{"\x1b[31m\r\n\u202e[b]__png": b""})
+    ),
     array("an array of Python objects", lambda _: saved("a.npy", np.array([{}, {}]), allow_pickle=True)),
     array("a pickle called .npy", lambda _: written("a.npy", pickle.dumps(Trap()))),
     array("a pickle called .npz", lambda _: written("a.npz", pickle.dumps(Trap()))),
     array("a text called .npy", lambda _: written("a.npy", b"text")),
-    array("half an array", lambda _: written("a.npy", header(claim("(6, 8, 8)")) + bytes(64))),
+    array("a truncated array", lambda _: written("a.npy", header(header_text("(6, 8, 8)")) + bytes(64))),
     array(
         "64 bytes that claim 1 PB",
-        lambda _: written("a.npy", header(claim("(100000, 100000, 100000)")) + bytes(64)),
+        lambda _: written("a.npy", header(header_text("(100000, 100000, 100000)")) + bytes(64)),
     ),
-    array("a header that claims 1 GB", lambda _: written("a.npy", header(claim("(6, 8, 8)"), 2**30))),
+    array("a header that claims 1 GB", lambda _: written("a.npy", header(header_text("(6, 8, 8)"), 2**30))),
     array("a header that is a deep expression", lambda _: written("a.npy", header("-" * 9000 + "1"))),
-    array("a negative shape", lambda _: written("a.npy", header(claim("(-6, -8, 8)")) + bytes(384))),
+    array("a negative shape", lambda _: written("a.npy", header(header_text("(-6, -8, 8)")) + bytes(384))),
     array("whole numbers of 64 bits", lambda _: saved("a.npy", GREY.astype(np.int64))),
-    array("NaN", lambda _: saved("a.npy", np.full((6, 8, 8), np.nan))),
+    array("an array of NaN", lambda _: saved("a.npy", np.full((6, 8, 8), np.nan))),
     array("floats up to 255", lambda _: saved("a.npy", GREY + 255.0)),
-    array("two dimensions", lambda _: saved("a.npy", GREY[0])),
-    array("no pictures", lambda _: saved("a.npy", GREY[:0])),
+    array("an array of two dimensions", lambda _: saved("a.npy", GREY[0])),
+    array("an array of no pictures", lambda _: saved("a.npy", GREY[:0])),
     array("a .npz of two arrays", lambda _: npz(first=GREY, second=GREY)),
-    array("a .npz of nothing", lambda _: npz()),
+    array("an empty .npz", lambda _: npz()),
     array("a .npz that unpacks to 2 GB", npz_bomb),
     array("a .npz that claims 1 TB", npz_lie),
     array("an IDX file of labels", lambda _: written("a.idx", idx_bytes(np.zeros(6, np.uint8)))),
     array("an IDX file that is too short", lambda _: written("a.idx", IDX[:-1])),
     array("an IDX file that is too long", lambda _: written("a.idx", IDX + b"\0")),
     array("an IDX file that claims 2^96 bytes", lambda _: written("a.idx", IDX[:4] + b"\xff" * 12)),
-    array("half a gzip", lambda _: written("a-images-idx3-ubyte.gz", gzip.compress(IDX, mtime=0)[:20])),
+    array("a truncated gzip", lambda _: written("a-images-idx3-ubyte.gz", gzip.compress(IDX, mtime=0)[:20])),
     array("a text called .gz", lambda _: written("a.gz", b"text")),
-    labels("a file that is not there", lambda: "nowhere.csv"),
+    labels("a missing file", lambda: "nowhere.csv"),
     labels("a file of another kind", lambda: written("labels.json", b"{}")),
     labels("an empty file", b""),
     labels("a header alone", b"file,class\n"),
     labels("a picture without a class", b"cats/1.png,cat\ndogs/1.png,\n"),
     labels("a picture of two classes", b"cats/1.png,cat\ncats/1.png,dog\n"),
     labels("a picture that is not listed", b"cats/1.png,cat\n"),
-    labels("a picture that there is not", b"cats/1.png,cat\ndogs/1.png,dog\nbirds/1.png,bird\n"),
+    labels("a picture that does not exist", b"cats/1.png,cat\ndogs/1.png,dog\nbirds/1.png,bird\n"),
     labels("a single class", b"cats/1.png,cat\ndogs/1.png,cat\n"),
     labels("another encoding (UTF-16)", "cats/1.png,cat\n".encode("utf-16")),
     labels("a field of 200,000 letters", b"cats/1.png," + b"x" * 200_000),

@@ -1,4 +1,4 @@
-"""Writes the odd image files that people really have."""
+"""Picture files, IDX files and PNG chunks for tests."""
 
 import gzip
 import struct

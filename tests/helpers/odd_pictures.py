@@ -1,4 +1,4 @@
-"""Pictures unlike one another, and a folder of everything that people's folders hold."""
+"""Random smooth pictures, and a folder with one example of everything odd in real folders."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -33,7 +33,7 @@ def as_image(pixels: np.ndarray) -> Image.Image:
 
 
 def write_odd_folder(folder: Path) -> Path:
-    """One of each oddity among 50 sound pictures of 48 x 48."""
+    """A folder with one example of each finding among 50 sound pictures of 48 x 48."""
     folder.mkdir()
     sound = unlike(60, 48)
     for number, pixels in enumerate(sound[:50]):

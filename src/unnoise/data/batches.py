@@ -62,6 +62,12 @@ def held_out_count(count: int) -> int:
     return 0 if count < 40 else min(1000, count // 20)
 
 
+def evenly_spread(indices: Indices, count: int) -> Indices:
+    """At most `count` of these indices, at equal distances."""
+    places = np.linspace(0, len(indices) - 1, min(count, len(indices))).astype(np.int64)
+    return np.asarray(indices[places])
+
+
 class Batches:
     """Endless sequence of training batches: `batches[k]` is the k-th.
 

@@ -47,7 +47,7 @@ def require_plausible_member(info: zipfile.ZipInfo, large: int) -> None:
 
 
 class Quota:
-    """An amount of memory that all threads share: who needs more than is left waits for the others.
+    """An amount of memory that threads share: one that needs more than is left waits for the others.
 
     Args:
         total: how much may be in use at once.

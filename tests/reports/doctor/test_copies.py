@@ -1,4 +1,4 @@
-"""Copies are found whatever was done to them, different pictures are not, and few pairs are looked at."""
+"""Exact and near copies: which changes are found, what is not a copy, and how few pairs are compared."""
 
 from io import BytesIO
 from itertools import combinations
@@ -12,14 +12,14 @@ from helpers.runs import digits
 from unnoise.data.batches import Split, split
 from unnoise.reports.doctor import find_copies
 from unnoise.reports.doctor.copies import LARGEST_LIMIT
-from unnoise.reports.doctor.neighbours import Groups, blocks
-from unnoise.reports.doctor.thumbnails import looks
+from unnoise.reports.doctor.neighbours import DisjointSets, candidate_blocks
+from unnoise.reports.doctor.thumbnails import thumbnail_vectors
 
 
 def near_pairs(points, radius, block):
     """All pairs within the radius that the blocks hold, as often as they hold them."""
     found = []
-    for some, others in blocks(points, radius, block=block):
+    for some, others in candidate_blocks(points, radius, block=block):
         pairs = combinations(some, 2) if others is None else ((i, j) for i in some for j in others)
         found += [
             tuple(sorted(pair)) for pair in pairs if np.linalg.norm(points[pair[0]] - points[pair[1]]) <= radius
@@ -48,17 +48,17 @@ def test_blocks_hold_each_near_pair_once(radius, kind):
 def test_few_pairs_are_compared():
     def comparisons(count):
         points = np.random.default_rng(0).random((count, 6)).astype(np.float32)
-        return sum(block.comparisons for block in blocks(points, 0.03, block=64))
+        return sum(block.comparisons for block in candidate_blocks(points, 0.03, block=64))
 
     few, many = comparisons(4_000), comparisons(64_000)
     assert many < 0.02 * 64_000**2 / 2
     assert many < 60 * few  # where all with all would take 256 times as many
 
 
-def test_groups_are_the_connected_components():
+def test_disjoint_sets_are_the_connected_components():
     random = np.random.default_rng(2)
     some, others = random.integers(0, 200, (2, 150))
-    groups = Groups(200)
+    groups = DisjointSets(200)
     for part in range(0, 150, 50):
         groups.join(some[part : part + 50], others[part : part + 50])
     reached = np.eye(200, dtype=bool)
@@ -107,13 +107,13 @@ def test_exact_copies_are_found_and_count_once():
     assert (found.exact_copies, found.near, found.near_copies) == (3, (), 0)
 
 
-def test_of_exact_copies_one_is_looked_at_for_near_ones():
+def test_one_of_each_exact_group_is_searched_for_near_copies():
     pictures = unlike(30, 64)
     found = find_copies(np.concatenate([pictures, pictures[:1], changed(pictures[0], "lighter")[None]]))
     assert (found.exact, found.near) == (((0, 30),), ((0, 31),))
 
 
-def test_two_pictures_are_enough():
+def test_near_copies_are_found_among_two_pictures():
     pictures = unlike(2, 64)
     assert find_copies(pictures).near == ()
     assert find_copies(np.stack([pictures[0], changed(pictures[0], "jpeg75")])).near == ((0, 1),)
@@ -145,17 +145,17 @@ def test_the_same_shape_in_another_colour_is_another_picture():
     assert find_copies(np.concatenate([red, blue]).astype(np.uint8)).near == ()
 
 
-def test_pictures_that_are_all_alike_are_told_apart_more_finely():
+def test_the_limit_is_smaller_among_similar_pictures():
     portrait, own = unlike(1, 32, 1)[0].astype(float), unlike(200, 32, 1, seed=1) - 128.0
     alike = np.clip(portrait + 0.05 * own, 0, 255).astype(np.uint8)
-    vectors = looks(alike).vectors.astype(float)
+    vectors = thumbnail_vectors(alike).vectors.astype(float)
     assert np.linalg.norm(vectors[0] - vectors[1]) < LARGEST_LIMIT
     found = find_copies(alike)
     assert found.limit < LARGEST_LIMIT / 2
     assert found.near_copies < 10
 
 
-def test_the_search_is_bounded_and_says_how_far_it_went():
+def test_the_search_for_near_copies_is_bounded():
     pictures = unlike(40, 32)
     both = np.concatenate([pictures, np.stack([changed(one, "lighter") for one in pictures]), pictures[:5]])
     found = find_copies(both, most_searched=45)
@@ -183,12 +183,12 @@ def test_copies_across_the_split_are_counted():
     found = find_copies(np.concatenate([pictures, pictures[:10], light]))
     held_out = np.array([0, 3, 12, 55, 66, 69])  # 0 and 3 have two copies each, 55 is 5 again, 66 is 6
     everything = np.arange(70)
-    assert found.straddling(Split(np.setdiff1d(everything, held_out), held_out)) == 5
-    assert found.straddling(Split(np.array([12]), np.array([0, 50, 60]))) == 0
-    assert find_copies(pictures).straddling(split(50, 5, 0)) == 0
+    assert found.held_out_copies(Split(np.setdiff1d(everything, held_out), held_out)) == 5
+    assert found.held_out_copies(Split(np.array([12]), np.array([0, 50, 60]))) == 0
+    assert find_copies(pictures).held_out_copies(split(50, 5, 0)) == 0
 
 
-def test_odd_shapes_are_looked_at():
+def test_tiny_and_many_channel_pictures_are_searched():
     for shape in ((1, 1, 1), (3, 40, 2), (5, 5, 4), (9, 7, 6)):
         pictures = np.random.default_rng(0).integers(0, 256, (5, *shape)).astype(np.uint8)
         found = find_copies(pictures[[0, 1, 2, 3, 4, 2]])

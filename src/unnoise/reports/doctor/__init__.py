@@ -1,35 +1,35 @@
-"""The data doctor: what is wrong with pictures, and what training on them will take, before a step is spent.
+"""The data doctor: problems in a set of pictures, and the cost of training on them, before training starts.
 
-`copies` finds what is there twice, `file_findings` what the headers tell, `balance` whether classes are even,
-`speed`, `disk` and `forecast` what a run takes here; `examine` asks all of them.
+`copies` finds exact and near copies, `file_findings` problems that the headers show, `balance` uneven classes;
+`speed`, `disk` and `forecast` say what a run takes on this machine. `examine` does all of it.
 """
 
 from unnoise.reports.doctor.balance import Balance
-from unnoise.reports.doctor.checkup import Checkup, blank, examine, in_brief
+from unnoise.reports.doctor.checkup import Checkup, blank_pictures, brief_findings, examine
 from unnoise.reports.doctor.copies import Copies, find_copies
-from unnoise.reports.doctor.disk import Disk, disk
+from unnoise.reports.doctor.disk import DiskUse, disk_use
 from unnoise.reports.doctor.findings import Finding
-from unnoise.reports.doctor.forecast import Forecast, forecast, usable_images
+from unnoise.reports.doctor.forecast import Forecast, forecast_run, usable_images
 from unnoise.reports.doctor.sheet import checkup_sheet
-from unnoise.reports.doctor.speed import TRAINING_SHARE, Speed, measure_speed, timed
+from unnoise.reports.doctor.speed import TRAINING_SHARE, Speed, measure_speed, time_steps
 
 __all__ = [
     "TRAINING_SHARE",
     "Balance",
     "Checkup",
     "Copies",
-    "Disk",
+    "DiskUse",
     "Finding",
     "Forecast",
     "Speed",
-    "blank",
+    "blank_pictures",
+    "brief_findings",
     "checkup_sheet",
-    "disk",
+    "disk_use",
     "examine",
     "find_copies",
-    "forecast",
-    "in_brief",
+    "forecast_run",
     "measure_speed",
-    "timed",
+    "time_steps",
     "usable_images",
 ]

@@ -1,6 +1,8 @@
-r"""Classes are balanced where as many count as there are: exp(entropy) says how many do.
+r"""Class balance: pictures per class, and the effective number of classes, exp(entropy).
 
 effective = exp(-sum p ln p),    p = the share of each class
+
+With classes of one size it is their number; with a single class it is 1.
 """
 
 import math
@@ -12,10 +14,10 @@ from unnoise.utils.errors import require
 
 @dataclass(frozen=True)
 class Balance:
-    """How many pictures each class has, in order.
+    """The number of pictures of each class, in order.
 
     Raises:
-        UnnoiseError: without any picture.
+        UnnoiseError: if there are no pictures.
     """
 
     counts: Mapping[str, int]
@@ -23,7 +25,7 @@ class Balance:
     def __post_init__(self) -> None:
         require(
             sum(self.counts.values()) > 0,
-            "Classes can be weighed once they have pictures, but there are none: count some first.",
+            "There are no pictures in any class. Their balance needs at least one.",
         )
 
     @property
@@ -38,17 +40,17 @@ class Balance:
 
     @property
     def ratio(self) -> float:
-        """The largest class over the smallest; infinite where one is empty."""
+        """Pictures of the largest class over those of the smallest; infinite if that is empty."""
         least = self.counts[self.smallest]
         return self.counts[self.largest] / least if least else math.inf
 
     @property
     def effective(self) -> float:
-        """The number of classes of one size that would be as even."""
+        """The effective number of classes: so many classes of one size have the same entropy."""
         total = sum(self.counts.values())
         shares = [count / total for count in self.counts.values() if count]
         return math.exp(-sum(share * math.log(share) for share in shares))
 
     def below(self, fewest: int) -> tuple[str, ...]:
-        """The classes with fewer pictures than this."""
+        """The classes with fewer than `fewest` pictures."""
         return tuple(name for name, count in self.counts.items() if count < fewest)

@@ -1,4 +1,4 @@
-"""Everything that can be known of pictures before a step is spent on them."""
+"""Checkup of a source of pictures: the planned run, its cost, and all findings."""
 
 import shutil
 import time
@@ -8,44 +8,50 @@ from pathlib import Path
 
 import numpy as np
 
-from unnoise.data import ImageSet, Settings, Summary
-from unnoise.data.batches import split
-from unnoise.data.summary import LARGEST_NATURAL_SIDE
+from unnoise.data import DecodeSettings, ImageSet, Summary
+from unnoise.data.sources.source import LARGEST_NATURAL_SIDE
 from unnoise.reports.doctor.balance import Balance
 from unnoise.reports.doctor.copies import Copies, find_copies
-from unnoise.reports.doctor.disk import Disk, disk
-from unnoise.reports.doctor.file_findings import of_files, unreadable
-from unnoise.reports.doctor.findings import Finding, of_classes, of_copies, of_machine, of_number, of_pixels
-from unnoise.reports.doctor.forecast import Forecast, forecast
+from unnoise.reports.doctor.disk import DiskUse, disk_use
+from unnoise.reports.doctor.file_findings import header_findings, skipped_findings
+from unnoise.reports.doctor.findings import (
+    Finding,
+    blank_findings,
+    class_findings,
+    copy_findings,
+    count_findings,
+    machine_findings,
+)
+from unnoise.reports.doctor.forecast import Forecast, forecast_run
 from unnoise.reports.doctor.speed import Speed, measure_speed
 from unnoise.runs.config import RunConfig
-from unnoise.runs.plan import Wishes, chosen_preset, plan
+from unnoise.runs.plan import TrainOptions, default_preset, plan
 from unnoise.training.loop import choose_device
 
 _BLANK = 2.0
-"""Grey levels by which pictures vary at least if there is anything to be seen."""
+"""Standard deviation, in grey levels, below which a picture is blank."""
 
-_BRIEFLY = 20_000
-_BRIEFLY_VALUES = 128 * 2**20
-"""More pictures, or values in them, are not searched for copies while a run waits to begin."""
+MOST_BRIEF_PICTURES = 20_000
+MOST_BRIEF_VALUES = 128 * 2**20
+"""More pictures, or numbers in all of them, are not searched for copies while a run waits to start."""
 
 
 @dataclass(frozen=True, eq=False)
 class Checkup:
-    """What is known of a source."""
+    """Everything the data doctor knows about a source."""
 
     summary: Summary
     images: ImageSet
     names: tuple[str, ...]
-    """Of the pictures, in order; those of an array are numbered."""
+    """Names of the pictures, in order; those of an array are numbered."""
     config: RunConfig
-    """What training would do."""
+    """The run that training would start."""
     reasons: dict[str, str]
     """Why this size, these channels and this preset."""
     copies: Copies
     balance: Balance | None
     speed: Speed | None
-    disk: Disk
+    disk: DiskUse
     forecast: Forecast | None
     findings: tuple[Finding, ...]
 
@@ -53,24 +59,27 @@ class Checkup:
 def examine(
     summary: Summary,
     images: ImageSet,
-    wishes: Wishes,
+    options: TrainOptions,
     *,
     device: str = "auto",
     measure: bool = True,
     clock: Callable[[], float] = time.perf_counter,
     progress: Callable[[str, float], object] = lambda _, __: None,
 ) -> Checkup:
-    """Plans a run on these pictures, trains for a second unless told not to, and looks at every picture.
+    """Plans a run on these pictures, measures a second of training, and examines every picture.
 
     Args:
-        summary, images: of the same source; the images are as `wishes` has them.
-        progress: hears what is being done, and which part of it is done.
+        summary, images: of the same source, the images loaded as asked for.
+        device: to train on.
+        measure: false leaves out the second of training, and with it speed and forecast.
+        clock: seconds.
+        progress: called with the current task and the part of it that is done.
 
     Raises:
-        UnnoiseError: for a wish that can't be had.
+        UnnoiseError: for options that cannot be met.
     """
     chosen = choose_device(device)
-    config, choice = plan(images, wishes, chosen.type), chosen_preset(images, wishes, chosen.type)
+    config, choice = plan(images, options, chosen.type), default_preset(images, options, chosen.type)
     progress("Training for a second", 0)
     speed = measure_speed(config, images, chosen, clock=clock) if measure else None
     copies = find_copies(images.pixels, progress=lambda part: progress("Looking for copies", part))
@@ -79,33 +88,33 @@ def examine(
         images=images,
         names=_names(summary, images),
         config=config,
-        reasons=_reasons(summary, wishes, choice.why if choice else "as asked"),
+        reasons=_reasons(summary, options, choice.why if choice else "as asked"),
         copies=copies,
         balance=_balance(summary, images),
         speed=speed,
-        disk=disk(config, images),
-        forecast=None if speed is None else forecast(config, len(images), speed),
+        disk=disk_use(config, images),
+        forecast=None if speed is None else forecast_run(config, len(images), speed),
         findings=(),
     )
-    # Python sorts stably, so that each half keeps its order.
+    # Serious ones first. Python's sort is stable, so each half keeps its order.
     findings = sorted(_findings(checkup), key=lambda finding: not finding.serious)
     return replace(checkup, findings=tuple(findings))
 
 
-def in_brief(images: ImageSet, config: RunConfig) -> list[str]:
-    """A few sentences at the start of a run: of what takes a moment to find, and needs no names."""
-    findings = of_pixels(["" for _ in blank(images)])
-    if len(images) <= _BRIEFLY and images.pixels.size <= _BRIEFLY_VALUES:
-        findings += _of_copies(
+def brief_findings(images: ImageSet, config: RunConfig) -> list[str]:
+    """The texts of the findings that take a moment, without names of pictures: for the start of a run."""
+    findings = blank_findings(["" for _ in blank_pictures(images)])
+    if len(images) <= MOST_BRIEF_PICTURES and images.pixels.size <= MOST_BRIEF_VALUES:
+        findings += _copy_findings(
             find_copies(images.pixels), images, config, tuple("" for _ in range(len(images)))
         )
-    findings += of_number(len(images), flip=config.data.flip)
+    findings += count_findings(len(images), flip=config.data.flip)
     counts = _counted(images)
-    return [finding.text for finding in findings + (of_classes(Balance(counts)) if counts else [])]
+    return [finding.text for finding in findings + (class_findings(Balance(counts)) if counts else [])]
 
 
-def blank(images: ImageSet) -> list[int]:
-    """The places of pictures on which nothing is to be seen: no channel varies by 2 grey levels."""
+def blank_pictures(images: ImageSet) -> list[int]:
+    """Indices of blank pictures: the standard deviation of each channel is below 2 grey levels."""
     means = images.moments / (images.height * images.width)
     variances = means[:, 1] - np.square(means[:, 0])
     places: list[int] = np.flatnonzero(variances.max(1) < _BLANK**2).tolist()
@@ -115,23 +124,25 @@ def blank(images: ImageSet) -> list[int]:
 def _findings(checkup: Checkup) -> list[Finding]:
     images, config, names = checkup.images, checkup.config, checkup.names
     data = config.data
-    settings = Settings((data.height, data.width), data.channels, data.fit, data.background)
+    settings = DecodeSettings((data.height, data.width), data.channels, data.fit, data.background)
     minutes = config.budget.amount if config.budget.unit == "minutes" else None
     free = shutil.disk_usage(Path.cwd()).free
     return [
-        *unreadable(images.skipped),
-        *of_files(checkup.summary.headers, settings),
-        *of_pixels([names[place] for place in blank(images)]),
-        *_of_copies(checkup.copies, images, config, names),
-        *of_number(len(images), flip=data.flip),
-        *(of_classes(checkup.balance) if checkup.balance else []),
-        *of_machine(checkup.forecast, checkup.disk.run, free, minutes),
+        *skipped_findings(images.skipped),
+        *header_findings(checkup.summary.headers, settings),
+        *blank_findings([names[place] for place in blank_pictures(images)]),
+        *_copy_findings(checkup.copies, images, config, names),
+        *count_findings(len(images), flip=data.flip),
+        *(class_findings(checkup.balance) if checkup.balance else []),
+        *machine_findings(checkup.forecast, checkup.disk.run, free, minutes),
     ]
 
 
-def _of_copies(copies: Copies, images: ImageSet, config: RunConfig, names: tuple[str, ...]) -> list[Finding]:
-    straddling = copies.straddling(split(len(images), config.data.held_out, config.seed))
-    return of_copies(copies, straddling, names, channels=images.channels)
+def _copy_findings(
+    copies: Copies, images: ImageSet, config: RunConfig, names: tuple[str, ...]
+) -> list[Finding]:
+    split_copies = copies.held_out_copies(config.split(images))
+    return copy_findings(copies, split_copies, names, channels=images.channels)
 
 
 def _names(summary: Summary, images: ImageSet) -> tuple[str, ...]:
@@ -141,7 +152,7 @@ def _names(summary: Summary, images: ImageSet) -> tuple[str, ...]:
 
 
 def _counted(images: ImageSet) -> dict[str, int]:
-    """How many pictures each class has that was asked for."""
+    """The number of pictures of each class; empty unless labels were asked for."""
     if images.labels is None:
         return {}
     numbers = np.bincount(images.labels, minlength=len(images.class_names)).tolist()
@@ -153,20 +164,24 @@ def _balance(summary: Summary, images: ImageSet) -> Balance | None:
     return Balance(counts) if counts else None
 
 
-def _reasons(summary: Summary, wishes: Wishes, preset: str) -> dict[str, str]:
+def _reasons(summary: Summary, options: TrainOptions, preset: str) -> dict[str, str]:
     height, width = summary.largest
     alike = summary.smallest == summary.largest
-    if wishes.size:
+    if options.size:
         size = "as asked"
     elif alike and max(height, width) <= LARGEST_NATURAL_SIDE:
-        size = "as all of them are"
+        size = "the size of all pictures"
     else:
-        size = f"all are {height} x {width}, much to begin with" if alike else "they differ in size"
-    grey = "all are grey" if summary.proposed_channels == 1 else "they have colours"
+        size = (
+            f"all are {height} x {width}, which is large to start with"
+            if alike
+            else "the pictures differ in size"
+        )
+    grey = "all pictures are grey" if summary.proposed_channels == 1 else "some pictures have colours"
     if not summary.headers:
         grey = "as in the array"
     return {
         "size": size,
-        "channels": "as asked" if wishes.channels else grey,
+        "channels": "as asked" if options.channels else grey,
         "preset": preset,
     }

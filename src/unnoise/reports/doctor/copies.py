@@ -1,9 +1,12 @@
-"""A picture that is there twice counts twice, and one that is also held out hides what was learned by heart.
+"""Exact and near copies among pictures, and copies across training and held-out pictures.
 
-Exact copies have the same pixels after fitting. Near ones have vectors (see `looks`) at most a limit apart: a
-tenth of the median distance of two pictures, and at most 0.13, so that pictures which are all alike, such as
-portraits, don't count as copies of each other. Of 1,797 digits no two are that near. Blank pictures, which have
-nothing to compare, count as exact copies only.
+A picture that occurs twice counts twice in training, and a held-out picture with a copy in training makes
+memorisation look like quality.
+
+Exact copies have the same pixels after resizing. Near copies have thumbnail vectors (see `thumbnails`) within a
+limit: a tenth of the median distance of two pictures, and at most 0.13, so that similar pictures, such as
+portraits, are not copies of each other. Of 1,797 digits no two are that near. Blank pictures have nothing to
+compare and count as exact copies only.
 """
 
 import math
@@ -16,53 +19,53 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unnoise.data.batches import Split
-from unnoise.reports.doctor.neighbours import Block, Groups, Places, blocks
-from unnoise.reports.doctor.thumbnails import Vectors, looks
+from unnoise.reports.doctor.neighbours import Block, DisjointSets, Places, candidate_blocks
+from unnoise.reports.doctor.thumbnails import Vectors, thumbnail_vectors
 
 LARGEST_LIMIT = 0.13
-"""Pictures with nothing in common are 1.4 apart. Of 300 pieces of photographs, saved as JPEG of quality 75, the
-median was 0.08 from its original, at half its size 0.04, and 99 % of either at most 0.135."""
-_PART_OF_USUAL = 1 / 10
-_TELLING = 20
-_SAMPLED = 1024
+"""Unrelated pictures are 1.4 apart. Of 300 crops of photographs, the median was 0.08 from its original when
+saved as JPEG of quality 75, and 0.04 at half its size; 99 % of either were within 0.135."""
+_PART_OF_MEDIAN = 1 / 10
+_FEWEST_FOR_MEDIAN = 20
+_SAMPLE = 1024
 _MOST_SEARCHED = 200_000
 _AXES = 16
-_CALMEST = 0.24
-"""The length of a vector whose picture spreads over 2 grey levels."""
+_LEAST_CONTRAST = 0.24
+"""Length of the vector of a picture with a standard deviation of 2 grey levels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Copies:
-    """Which pictures are there more than once."""
+    """The pictures that occur more than once."""
 
     count: int
     """How many pictures there are."""
     searched: int
-    """Among how many of them, the first, near copies were looked for."""
+    """How many of them, the first, were searched for near copies."""
     exact: tuple[tuple[int, ...], ...]
-    """Places of pictures with the same pixels, the largest groups first."""
+    """Indices of pictures with the same pixels, the largest groups first."""
     near: tuple[tuple[int, ...], ...]
-    """Places of pictures that are alike, one of each exact group; the largest groups first."""
+    """Indices of similar pictures, with one of each exact group; the largest groups first."""
     limit: float
-    """How near that is."""
+    """The largest distance of two near copies."""
     comparisons: int
-    """How many pairs were looked at."""
+    """How many pairs were compared."""
     colourful: NDArray[np.bool_]
-    """(searched,): which pictures have colours."""
+    """(searched,): whether each picture has colours."""
 
     @property
     def exact_copies(self) -> int:
-        """How many pictures could be left out without losing one."""
+        """How many pictures are superfluous exact copies."""
         return sum(len(group) - 1 for group in self.exact)
 
     @property
     def near_copies(self) -> int:
-        """How many more could be left out, with a near one staying."""
+        """How many more are superfluous near copies."""
         return sum(len(group) - 1 for group in self.near)
 
-    def straddling(self, parts: Split) -> int:
-        """How many held-out pictures have a copy, exact or near, among those that are trained on."""
-        groups = Groups(self.count)
+    def held_out_copies(self, parts: Split) -> int:
+        """How many held-out pictures have an exact or near copy among the training pictures."""
+        groups = DisjointSets(self.count)
         for group in (*self.exact, *self.near):
             groups.join(np.array(group[1:]), np.full(len(group) - 1, group[0]))
         return int(np.isin(groups.roots(parts.held_out), groups.roots(parts.training)).sum())
@@ -74,15 +77,18 @@ def find_copies(
     most_searched: int = _MOST_SEARCHED,
     progress: Callable[[float], object] = lambda _: None,
 ) -> Copies:
-    """Looks for copies among pictures (N, H, W, C); `progress` hears which part of the work is done.
+    """Finds exact and near copies among pictures (N, H, W, C).
 
-    Near ones are looked for among the first `most_searched`, which bounds memory and time.
+    Args:
+        pixels: uint8.
+        most_searched: near copies are searched among so many, the first, which bounds memory and time.
+        progress: called with the part of the work that is done.
     """
     exact, first = _exact(pixels)
     searched = min(len(pixels), most_searched)
-    found = looks(pixels[:searched])
+    found = thumbnail_vectors(pixels[:searched])
     progress(0.5)
-    kept = np.flatnonzero(first[:searched] & (_lengths(found.vectors) >= _CALMEST))
+    kept = np.flatnonzero(first[:searched] & (_lengths(found.vectors) >= _LEAST_CONTRAST))
     limit = _limit(found.vectors, kept)
     near, comparisons = _near(found.vectors, kept, limit, lambda part: progress(0.5 + part / 2))
     progress(1.0)
@@ -90,7 +96,7 @@ def find_copies(
 
 
 def _exact(pixels: NDArray[np.uint8]) -> tuple[tuple[tuple[int, ...], ...], NDArray[np.bool_]]:
-    """The groups, and which pictures are the first of their kind."""
+    """The groups of equal pictures, and which pictures are the first of their group."""
     places: defaultdict[bytes, list[int]] = defaultdict(list)
     for place, picture in enumerate(pixels):
         places[blake2b(np.ascontiguousarray(picture).data, digest_size=16).digest()].append(place)
@@ -104,12 +110,12 @@ def _near(
 ) -> tuple[tuple[tuple[int, ...], ...], int]:
     if len(kept) < 2:
         return (), 0
-    axes = _axes(vectors, kept)
+    axes = _principal_axes(vectors, kept)
     points = np.concatenate([_rows(vectors, some) @ axes for some in _chunks(kept)])
-    groups, comparisons, done = Groups(len(vectors)), 0, 0
-    for block in blocks(points, limit):
+    groups, comparisons, done = DisjointSets(len(vectors)), 0, 0
+    for block in candidate_blocks(points, limit):
         comparisons += block.comparisons
-        groups.join(*_alike(vectors, points, kept, block, limit))
+        groups.join(*_near_pairs(vectors, points, kept, block, limit))
         if block.others is None:
             done += len(block.some)
             progress(done / len(kept))
@@ -119,10 +125,10 @@ def _near(
     return _largest_first([group.tolist() for group in np.split(kept[order], cuts)]), comparisons
 
 
-def _alike(
+def _near_pairs(
     vectors: Vectors, points: NDArray[np.float32], kept: Places, block: Block, limit: float
 ) -> tuple[Places, Places]:
-    """The pairs of a block that are within the limit: first along a few axes, then in full."""
+    """The pairs of a block within the limit: first by a few principal axes, then by all numbers."""
     some, others = block.some, block.some if block.others is None else block.others
     close = _squares(points[some], points[others]) <= limit**2 + 1e-4
     if block.others is None:
@@ -138,18 +144,17 @@ def _alike(
 
 
 def _limit(vectors: Vectors, kept: Places) -> float:
-    """A part of what is usual among these pictures, from a sample of pairs."""
-    if len(kept) < _TELLING:
+    """A tenth of the median distance in a sample of pairs, and at most 0.13."""
+    if len(kept) < _FEWEST_FOR_MEDIAN:
         return LARGEST_LIMIT
-    sample = _sample(vectors, kept, _SAMPLED)
+    sample = _sample(vectors, kept, _SAMPLE)
     apart = _squares(sample, sample)[np.triu_indices(len(sample), 1)]
-    usual = math.sqrt(np.median(apart))
-    return min(LARGEST_LIMIT, _PART_OF_USUAL * usual)
+    return min(LARGEST_LIMIT, _PART_OF_MEDIAN * math.sqrt(np.median(apart)))
 
 
-def _axes(vectors: Vectors, kept: Places) -> NDArray[np.float32]:
-    """The few orthogonal directions in which a sample spreads most: distances along them are never longer."""
-    sample = _sample(vectors, kept, 4 * _SAMPLED)
+def _principal_axes(vectors: Vectors, kept: Places) -> NDArray[np.float32]:
+    """The first principal axes of a sample: orthogonal, so distances along them are never longer."""
+    sample = _sample(vectors, kept, 4 * _SAMPLE)
     centred = sample - sample.mean(0)
     _, directions = np.linalg.eigh(centred.T @ centred)
     axes: NDArray[np.float32] = directions[:, -_AXES:]

@@ -1,4 +1,4 @@
-"""What a run will take of the disk follows from its network, before it is trained."""
+"""Disk use of a run, computed from its network before training."""
 
 from typing import NamedTuple
 
@@ -9,58 +9,58 @@ from unnoise.networks import build
 from unnoise.optim.muon import is_matrix
 from unnoise.optim.optimizers import OptimizerConfig
 from unnoise.runs.config import RunConfig
-from unnoise.training.monitoring.sample_quality import FEWEST_HELD_OUT
+from unnoise.training.monitoring.sample_quality import MIN_HELD_OUT
 
 _OF_A_NAME = 100
-"""Bytes that safetensors takes to say a tensor's type, shape and place, beside its name."""
+"""Bytes in the header of safetensors for a tensor's type, shape and offset, beside its name."""
 _STATES = 2
 
 
-class Disk(NamedTuple):
-    """In bytes."""
+class DiskUse(NamedTuple):
+    """Bytes that a run writes, by kind."""
 
     weights: int
-    """The averaged weights, and those with the best samples."""
+    """The averaged weights, and a copy of those with the best samples."""
     states: int
-    """What --resume goes on from: the last two."""
+    """The last two states to resume from."""
     averages: int
-    """What is stored on the way for `unnoise ema`."""
+    """Averages that are stored during training for `unnoise ema`."""
     cache: int
     """The decoded pictures, which all runs share."""
 
     @property
     def run(self) -> int:
-        """All that lies in the run's folder, but for its small tables and pictures."""
+        """Bytes of the run's folder, without its small tables and pictures."""
         return self.weights + self.states + self.averages
 
 
-def disk(config: RunConfig, images: ImageSet) -> Disk:
-    """What a run of these pictures takes: see `Run.save`, `Monitor.look` and `Snapshots.write`."""
+def disk_use(config: RunConfig, images: ImageSet) -> DiskUse:
+    """Disk use of a run on these pictures: see `Run.save`, `Monitor.look` and `Snapshots.write`."""
     network, ema = build(config.recipe.network), config.recipe.ema
-    whole, profiles = _network(network), len(ema.profiles)
-    judged = config.data.held_out >= FEWEST_HELD_OUT
-    state = (2 + profiles) * whole + _optimizer(config.recipe.optimizer, network)
-    kept = min(ema.snapshots, int(ema.megabytes * 1e6 / (profiles * whole))) if profiles else 0
+    weights, profiles = _weight_bytes(network), len(ema.profiles)
+    judged = config.data.held_out >= MIN_HELD_OUT
+    state = (2 + profiles) * weights + _optimizer_bytes(config.recipe.optimizer, network)
+    kept = min(ema.snapshots, int(ema.megabytes * 1e6 / (profiles * weights))) if profiles else 0
     known = images.kept_moments
     cached = 0 if known is None else images.pixels.nbytes + known.nbytes
-    return Disk((2 if judged else 1) * whole, _STATES * state, kept * profiles * whole, cached)
+    return DiskUse((2 if judged else 1) * weights, _STATES * state, kept * profiles * weights, cached)
 
 
-def _network(network: nn.Module) -> int:
-    return sum(_tensor(name, value.nbytes) for name, value in network.state_dict().items())
+def _weight_bytes(network: nn.Module) -> int:
+    return sum(_tensor_bytes(name, value.nbytes) for name, value in network.state_dict().items())
 
 
-def _optimizer(config: OptimizerConfig, network: nn.Module) -> int:
-    """Adam keeps two numbers for each weight and counts its steps; Muon keeps one for what it takes."""
+def _optimizer_bytes(config: OptimizerConfig, network: nn.Module) -> int:
+    """Adam keeps two numbers for each weight and a step count; Muon one for each weight of its matrices."""
     total = 0
     for name, weight in network.named_parameters():
         if config.name == "muon" and is_matrix(weight):
-            total += _tensor(name, weight.nbytes)
+            total += _tensor_bytes(name, weight.nbytes)
         else:
             moments = 1 if config.name == "rmsprop" else 2
-            total += moments * _tensor(name, weight.nbytes) + _tensor(name, 4)
+            total += moments * _tensor_bytes(name, weight.nbytes) + _tensor_bytes(name, 4)
     return total
 
 
-def _tensor(name: str, size: int) -> int:
+def _tensor_bytes(name: str, size: int) -> int:
     return size + len(name) + _OF_A_NAME

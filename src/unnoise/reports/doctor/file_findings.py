@@ -1,99 +1,93 @@
-"""Headers tell what decoding will change about a picture, and whom to ask where it looks wrong."""
+"""Findings from the headers of files: what decoding will lose or change."""
 
 from collections.abc import Callable
 from typing import TypeAlias
 
-from unnoise.data import Settings, Skipped
-from unnoise.data.decoding.decode import GREY_MODES, Header
-from unnoise.data.settings import Size
+from unnoise.data import DecodeSettings, Skipped
+from unnoise.data.decoding.conversion import GREY_MODES, Size
+from unnoise.data.decoding.decode import Header
 from unnoise.reports.doctor.findings import Finding, Kind, about
 
 Headers: TypeAlias = dict[str, Header]
-"""By the picture's name."""
+"""Headers by the name of the picture."""
 
 LOST = 0.4
-"""The part of a picture that cropping may take without a word: 16:9 loses 44 % to a square, 3:2 a third."""
+"""The share that cropping may take without a finding: 16:9 loses 44 % to a square, 3:2 a third."""
 
 
-def unreadable(skipped: tuple[Skipped, ...]) -> list[Finding]:
-    """Of the files that could not be read."""
+def skipped_findings(skipped: tuple[Skipped, ...]) -> list[Finding]:
+    """Finding on the files that could not be read."""
     if not skipped:
         return []
     files = "1 file" if len(skipped) == 1 else f"{len(skipped):,} files"
-    text = f"{files} can't be read, and will be left out: save anew as PNG or JPEG what is missed."
+    text = f"{files} cannot be read and will be left out: save again as PNG or JPEG what should be kept."
     return [Finding("unreadable", text, tuple(f"{one.name} ({one.reason})" for one in skipped))]
 
 
-def of_files(headers: Headers, settings: Settings) -> list[Finding]:
-    """Of the pictures that could be read, once size and channels are settled."""
+def header_findings(headers: Headers, settings: DecodeSettings) -> list[Finding]:
+    """Findings on the pictures that could be read, once size and channels are settled."""
     alpha = 2 if settings.channels == 1 else 4
-    colours = (
-        f"{{are}} laid on one colour where transparent: --background chooses it, --channels {alpha} keeps it."
-    )
+    colours = f"{{have}} transparency, shown as one colour: --background sets it, --channels {alpha} keeps it."
     found = [
-        *_those(headers, "animated", lambda one: one.animated, _ANIMATED),
-        *_those(headers, "alpha", lambda one: one.alpha and settings.channels not in {2, 4}, colours),
-        *_those(headers, "cmyk", lambda one: one.mode == "CMYK", _CMYK),
-        *_those(headers, "deep", lambda one: one.mode == "F" or one.mode.startswith("I"), _DEEP),
-        *_those(headers, "turned", lambda one: one.turned, _TURNED),
+        *_findings(headers, "animated", lambda one: one.animated, _ANIMATED),
+        *_findings(headers, "alpha", lambda one: one.alpha and settings.channels not in {2, 4}, colours),
+        *_findings(headers, "cmyk", lambda one: one.mode == "CMYK", _CMYK),
+        *_findings(headers, "bit depth", lambda one: one.mode == "F" or one.mode.startswith("I"), _DEEP),
+        *_findings(headers, "turned", lambda one: one.turned, _TURNED),
     ]
     return [*found, *_small(headers, settings), *_cropped(headers, settings), *_mixed(headers, settings)]
 
 
-_ANIMATED = (
-    "{are} animated or {have} several pages, of which the first is used: save others as files of their own."
-)
-_CMYK = "{are} made for print (CMYK), and converted without a profile: save as RGB what looks wrong."
-_DEEP = "{have} more than 8 bits a value, of which 8 are used: spread faint contrasts beforehand."
+_ANIMATED = "{are} animated or {have} several pages, of which the first is used: save others as separate files."
+_CMYK = "{are} made for print (CMYK), converted without a profile: save {them} as RGB if colours look wrong."
+_DEEP = "{have} more than 8 bits a value, of which 8 are used: stretch faint contrasts beforehand."
 _TURNED = "{are} turned or mirrored as the metadata (EXIF) says: nothing to do."
 
 
-def _which(headers: Headers, wanted: Callable[[Header], bool]) -> list[str]:
+def _names(headers: Headers, wanted: Callable[[Header], bool]) -> list[str]:
     return [name for name, header in headers.items() if wanted(header)]
 
 
-def _those(headers: Headers, kind: Kind, wanted: Callable[[Header], bool], rest: str) -> list[Finding]:
-    names = _which(headers, wanted)
+def _findings(headers: Headers, kind: Kind, wanted: Callable[[Header], bool], rest: str) -> list[Finding]:
+    names = _names(headers, wanted)
     return [about(kind, names, rest)] if names else []
 
 
-def _small(headers: Headers, settings: Settings) -> list[Finding]:
+def _small(headers: Headers, settings: DecodeSettings) -> list[Finding]:
     wanted = settings.known_size()
-    small = _which(headers, lambda one: _factor(one.size, wanted, settings.fit) > 1)
+    small = _names(headers, lambda one: _enlargement(one.size, wanted, settings.fit) > 1)
     if not small:
         return []
-    advice = "delete what looks bad"
+    advice = "delete those that look bad"
     if 2 * len(small) > len(headers):
         sides = sorted(min(header.size) for header in headers.values())
-        advice = f"try --size {_handy(sides[len(sides) // 2])}"
+        advice = f"try --size {_multiple_of_8(sides[len(sides) // 2])}"
     rest = f"{{are}} smaller than {wanted[0]} x {wanted[1]}, and enlarging blurs {{them}}: {advice}."
     return [about("small", small, rest)]
 
 
-def _cropped(headers: Headers, settings: Settings) -> list[Finding]:
+def _cropped(headers: Headers, settings: DecodeSettings) -> list[Finding]:
     parts = {name: _lost(header.size, settings.known_size()) for name, header in headers.items()}
     names = sorted((name for name, part in parts.items() if part > LOST), key=lambda name: -parts[name])
     if settings.fit == "pad" or not names:
         return []
     rest = (
-        f"{{lose}} over {LOST:.0%} to cropping, up to {parts[names[0]]:.0%}: --fit pad keeps {{them}} whole, "
-        f"or another --size HxW may suit."
+        f"{{lose}} over {LOST:.0%} to cropping, up to {parts[names[0]]:.0%}: use --fit pad to keep {{them}} "
+        f"whole, or another --size HxW."
     )
     return [about("cropped", names, rest)]
 
 
-def _mixed(headers: Headers, settings: Settings) -> list[Finding]:
-    grey = _which(headers, lambda one: one.mode in GREY_MODES)
+def _mixed(headers: Headers, settings: DecodeSettings) -> list[Finding]:
+    grey = _names(headers, lambda one: one.mode in GREY_MODES)
     if len(grey) in {0, len(headers)} or settings.known_channels() < 3:
         return []
-    rest = (
-        f"of {len(headers):,} {{are}} grey, and so will samples be now and then: --channels 1 makes all grey."
-    )
-    return [about("mixed", grey, rest)]
+    rest = f"of {len(headers):,} {{are}} grey, so some samples will be grey too: --channels 1 makes all grey."
+    return [about("some grey", grey, rest)]
 
 
-def _factor(size: Size, wanted: Size, fit: str) -> float:
-    """How much a picture is enlarged."""
+def _enlargement(size: Size, wanted: Size, fit: str) -> float:
+    """The factor by which a picture is enlarged."""
     factors = wanted[0] / size[0], wanted[1] / size[1]
     return max(factors) if fit == "crop" else min(factors)
 
@@ -104,6 +98,6 @@ def _lost(size: Size, wanted: Size) -> float:
     return 1 - min(ratio, 1 / ratio)
 
 
-def _handy(side: int) -> int:
-    """The multiple of 8 below, for such sizes halve well."""
+def _multiple_of_8(side: int) -> int:
+    """The largest multiple of 8 up to `side`, as such sizes can be halved three times."""
     return max(8, side // 8 * 8)

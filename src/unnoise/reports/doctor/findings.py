@@ -1,4 +1,4 @@
-"""What may spoil a training is said in one sentence each, with what can be done about it."""
+"""Findings on pictures, classes and the machine: one sentence each, with a remedy."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
@@ -12,93 +12,96 @@ Kind: TypeAlias = Literal[
     "animated",
     "alpha",
     "cmyk",
-    "deep",
+    "bit depth",
     "turned",
     "small",
     "cropped",
-    "mixed",
-    "grey",
+    "some grey",
+    "all grey",
     "blank",
-    "exact",
-    "near",
-    "split",
-    "by heart",
+    "exact copies",
+    "near copies",
+    "held-out copies",
+    "memorised",
     "few",
     "copying",
-    "rare",
-    "uneven",
+    "rare classes",
+    "uneven classes",
     "slow",
     "disk",
 ]
-"""Of a finding, one for each sentence that there is."""
+"""Kind of a finding; each has its own sentence."""
 
-BY_HEART, FEW, COPYING = 100, 1_000, 5_000
-"""Fewer pictures than these are learned by heart, are few, and may be copied in a long run. A run on 150 digits
+MEMORISED, FEW, COPIED = 100, 1_000, 5_000
+"""Fewer pictures than these are soon memorised, are few, or may be copied by a long run. A run on 150 digits
 drew its first copies after 700 steps, and 52 % of them after 1,411 (docs/stopping.md)."""
 
 RARE, UNEVEN = 50, 10.0
-"""A class of fewer pictures, and a ratio of the largest class to the smallest, that are worth a word."""
+"""Classes with fewer pictures, and larger ratios of the largest class to the smallest, are reported."""
 
-
-_NOTES = frozenset({"animated", "alpha", "cmyk", "deep", "turned", "small", "mixed", "grey", "copying"})
-_ALIKE = 3
+_NOTES = frozenset(
+    {"animated", "alpha", "cmyk", "bit depth", "turned", "small", "some grey", "all grey", "copying"}
+)
+_MOST_SHOWN = 3
 
 
 class Finding(NamedTuple):
-    """One thing to know."""
+    """A fact about the data or the machine, with a remedy."""
 
     kind: Kind
     text: str
-    """What there is, and a remedy."""
+    """The fact and the remedy."""
     names: tuple[str, ...] = ()
-    """Which pictures."""
+    """The pictures that it is about."""
 
     @property
     def serious(self) -> bool:
-        """Whether it should be mended before training, rather than known."""
+        """Whether it should be fixed before training, rather than only known."""
         return self.kind not in _NOTES
 
 
-def pictures(number: int) -> str:
-    """`1 picture`, `60,000 pictures`."""
+def picture_count(number: int) -> str:
+    """A number of pictures in words: `1 picture`, `60,000 pictures`."""
     return f"{number:,} picture{'' if number == 1 else 's'}"
 
 
 def about(kind: Kind, names: Iterable[str], rest: str) -> Finding:
-    """`2 pictures` and the rest; its verbs stand in braces, and follow the number."""
+    """A finding on these pictures: their number, then `rest`, whose verbs in braces follow the number."""
     known = tuple(names)
     verbs = {"are": "is", "have": "has", "lose": "loses", "them": "it"}
     fitting = {many: one if len(known) == 1 else many for many, one in verbs.items()}
-    return Finding(kind, f"{pictures(len(known))} {rest.format(**fitting)}", known)
+    return Finding(kind, f"{picture_count(len(known))} {rest.format(**fitting)}", known)
 
 
-def of_pixels(blank: Sequence[str]) -> list[Finding]:
-    """Of the pictures on which nothing is to be seen."""
-    text = "{are} of one colour all over: look at {them}, and delete what is void."
+def blank_findings(blank: Sequence[str]) -> list[Finding]:
+    """Finding on pictures of a single colour."""
+    text = "{are} of a single colour: look at {them}, and delete {them} if there is nothing to see."
     return [about("blank", blank, text)] if blank else []
 
 
-def of_copies(copies: Copies, straddling: int, names: Sequence[str], *, channels: int) -> list[Finding]:
-    """Of what is there more than once; `names` are those of all pictures."""
+def copy_findings(
+    copies: Copies, held_out_copies: int, names: Sequence[str], *, channels: int
+) -> list[Finding]:
+    """Findings on copies, and on colour pictures without colours; `names` are those of all pictures."""
     findings = []
     if copies.exact:
-        one = "is an exact copy of another, and counts twice: delete it."
-        many = "are exact copies of others, and count more than the rest: delete them."
-        findings.append(_copied("exact", copies.exact_copies, (one, many), copies.exact, names))
+        one = "is an exact copy of another and counts twice: delete it."
+        many = "are exact copies of others and count more than the rest: delete them."
+        findings.append(_copied("exact copies", copies.exact_copies, (one, many), copies.exact, names))
     if copies.near:
-        one = "is a near copy of another (resized, saved anew, lighter or darker): keep the better one."
-        many = "are near copies of others (resized, saved anew, lighter or darker): keep one of each."
-        findings.append(_copied("near", copies.near_copies, (one, many), copies.near, names))
-    if straddling:
-        have = "has a copy" if straddling == 1 else "have copies"
+        one = "is a near copy of another (resized, saved again, lighter or darker): keep the better one."
+        many = "are near copies of others (resized, saved again, lighter or darker): keep one of each."
+        findings.append(_copied("near copies", copies.near_copies, (one, many), copies.near, names))
+    if held_out_copies:
+        have = "has a copy" if held_out_copies == 1 else "have copies"
         text = (
-            f"{pictures(straddling).replace(' ', ' held-out ')} {have} among those that are trained on, where "
-            f"learning by heart would look like quality: delete the copies first."
+            f"{picture_count(held_out_copies).replace(' ', ' held-out ')} {have} among the training pictures, "
+            f"so memorisation would look like quality: delete the copies first."
         )
-        findings.append(Finding("split", text))
+        findings.append(Finding("held-out copies", text))
     if channels == 3 and not copies.colourful.any():
-        text = "All pictures are grey, though with three channels: --channels 1 spares the network two of them."
-        findings.append(Finding("grey", text))
+        text = "All pictures are grey, but have three channels: use --channels 1."
+        findings.append(Finding("all grey", text))
     return findings
 
 
@@ -107,58 +110,62 @@ def _copied(
 ) -> Finding:
     shown = []
     for group in groups:
-        more = f" and {len(group) - _ALIKE:,} more" if len(group) > _ALIKE else ""
-        shown.append(" = ".join(names[place] for place in group[:_ALIKE]) + more)
-    return Finding(kind, f"{pictures(number)} {texts[number > 1]}", tuple(shown))
+        more = f" and {len(group) - _MOST_SHOWN:,} more" if len(group) > _MOST_SHOWN else ""
+        shown.append(" = ".join(names[place] for place in group[:_MOST_SHOWN]) + more)
+    return Finding(kind, f"{picture_count(number)} {texts[number > 1]}", tuple(shown))
 
 
-def of_number(count: int, *, flip: bool) -> list[Finding]:
-    """Whether there are enough pictures."""
-    mirror = "" if flip else ", and --flip helps where mirror images make sense"
-    if count < BY_HEART:
-        text = f"will soon be learned by heart: gather {FEW:,} or more, or stop early{mirror}."
-        return [Finding("by heart", f"{pictures(count)} {text}")]
+def count_findings(count: int, *, flip: bool) -> list[Finding]:
+    """Finding on too few pictures."""
+    mirror = "" if flip else ", and use --flip if mirror images make sense"
+    if count < MEMORISED:
+        text = f"will soon be memorised: gather {FEW:,} or more, or stop early{mirror}."
+        return [Finding("memorised", f"{picture_count(count)} {text}")]
     if count < FEW:
-        text = f"are few, and a long run copies them: --until-converged stops before it does{mirror}."
-        return [Finding("few", f"{pictures(count)} {text}")]
-    if count < COPYING:
-        text = f"may be copied in a run of hours: --until-converged watches, unnoise evaluate tells{mirror}."
-        return [Finding("copying", f"{pictures(count)} {text}")]
+        text = f"are few, and a long run copies them: use --until-converged to stop before{mirror}."
+        return [Finding("few", f"{picture_count(count)} {text}")]
+    if count < COPIED:
+        text = f"may be copied by a run of hours: use --until-converged, or run unnoise evaluate{mirror}."
+        return [Finding("copying", f"{picture_count(count)} {text}")]
     return []
 
 
-def of_classes(balance: Balance) -> list[Finding]:
-    """Whether each class has enough pictures."""
+def class_findings(balance: Balance) -> list[Finding]:
+    """Findings on classes with few pictures, and on uneven classes."""
     findings, rare = [], balance.below(RARE)
     if rare:
         have = "class has" if len(rare) == 1 else "classes have"
-        text = f"{len(rare):,} {have} fewer than {RARE} pictures, too little to learn from: add some, or merge."
-        findings.append(Finding("rare", text, tuple(f"{name} ({balance.counts[name]:,})" for name in rare)))
+        text = f"{len(rare):,} {have} fewer than {RARE} pictures, too few to learn from: add some, or merge."
+        findings.append(
+            Finding("rare classes", text, tuple(f"{name} ({balance.counts[name]:,})" for name in rare))
+        )
     if balance.ratio > UNEVEN:
         most, least = balance.largest, balance.smallest
         text = (
-            f"{most} has {balance.counts[most]:,} pictures and {least} has {balance.counts[least]:,}, so that "
-            f"{least} will be drawn worse: even the classes out."
+            f"{most} has {balance.counts[most]:,} pictures and {least} has {balance.counts[least]:,}, so "
+            f"samples of {least} will be worse: make the classes more even."
         )
-        findings.append(Finding("uneven", text))
+        findings.append(Finding("uneven classes", text))
     return findings
 
 
-def of_machine(expected: Forecast | None, needed: int, free: int, minutes: float | None) -> list[Finding]:
-    """Whether the run is long enough, and fits on the disk (in bytes).
+def machine_findings(forecast: Forecast | None, needed: int, free: int, minutes: float | None) -> list[Finding]:
+    """Findings on a run that is too short, or does not fit on the disk.
 
     Args:
-        minutes: what the run's budget allows, where it is a budget of minutes.
+        forecast: None without a measured speed.
+        needed, free: bytes on the disk.
+        minutes: the run's budget, if it is one of minutes.
     """
     findings = []
-    if expected is not None and minutes is not None and expected.usable[0] > 60 * minutes:
-        longer = -(-expected.usable[0] // 600) * 10
+    if forecast is not None and minutes is not None and forecast.usable[0] > 60 * minutes:
+        longer = -(-forecast.usable[0] // 600) * 10
         text = (
-            f"{minutes:g} minutes are short on this machine: try --minutes {longer:,.0f} or more, a smaller "
-            f"--size, or a GPU."
+            f"{minutes:g} minutes are too short on this machine: try --minutes {longer:,.0f} or more, "
+            f"a smaller --size, or a GPU."
         )
         findings.append(Finding("slow", text))
     if needed > free:
-        text = f"A run takes {needed / 1e6:,.0f} MB, but {free / 1e6:,.0f} MB are free here: make room first."
+        text = f"A run takes {needed / 1e6:,.0f} MB, but only {free / 1e6:,.0f} MB are free: make room first."
         findings.append(Finding("disk", text))
     return findings

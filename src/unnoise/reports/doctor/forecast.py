@@ -1,4 +1,4 @@
-"""How long until samples can be used is a guess from how many images others took, and says so."""
+"""Forecast of a run: images, epochs, and a rough time until its samples are usable."""
 
 from typing import NamedTuple
 
@@ -6,36 +6,39 @@ from unnoise.reports.doctor.speed import Speed
 from unnoise.runs.config import RunConfig
 
 SIMPLE = (40_000, 150_000)
-"""Images until small grey pictures are recognisable, and until they are good: 200 digits of 8 x 8 were at their
-best after 647 steps of 64 (docs/stopping.md), and 10 minutes of the default preset on two cores draw clothes of
-28 x 28 (docs/annotated-ddpm.md)."""
+"""Training images until samples of small grey pictures are recognisable, and until they are good.
+
+200 digits of 8 x 8 were best after 647 steps of 64 (docs/stopping.md), and 10 minutes of the default preset on
+two cores draw clothes of 28 x 28 (docs/annotated-ddpm.md)."""
 
 DETAILED = (150_000, 800_000)
-"""The same for colours or larger pictures: the usual example of unconditional training in diffusers shows 8,189
-flowers of 64 x 64 for 100 epochs. Photographs of many different things take tens of millions."""
+"""The same for colours or larger pictures.
+
+The example of unconditional training in diffusers takes 8,189 flowers of 64 x 64 for 100 epochs. Photographs
+of many different things take tens of millions."""
 
 _SIMPLE_SIDE = 32
 
 
 class Forecast(NamedTuple):
-    """What a run of the planned length comes to."""
+    """Extent of a planned run, and the time until its samples are usable."""
 
     images: float
-    """How many it sees."""
+    """How many images the run trains on, counted with repetition."""
     epochs: float
-    """How often it sees each picture."""
+    """How often it trains on each picture."""
     usable: tuple[float, float]
-    """Seconds until samples can be recognised, and until they are good: right to a factor of a few at best."""
+    """Seconds until samples are recognisable, and until they are good, within a factor of a few at best."""
 
 
 def usable_images(config: RunConfig) -> tuple[int, int]:
-    """How many images are seen until samples can be recognised, and until they are good."""
+    """Training images until samples are recognisable, and until they are good."""
     data = config.data
     return SIMPLE if data.channels == 1 and max(data.height, data.width) <= _SIMPLE_SIDE else DETAILED
 
 
-def forecast(config: RunConfig, count: int, speed: Speed) -> Forecast:
-    """Of a run on `count` pictures, at this speed."""
+def forecast_run(config: RunConfig, count: int, speed: Speed) -> Forecast:
+    """Forecast of a run on `count` pictures at this speed."""
     amount = config.budget.amount
     images = {
         "minutes": speed.images_in(60 * amount),

@@ -1,4 +1,4 @@
-"""A second of real training tells how long the rest will take on this machine."""
+"""Training speed on this machine, measured by a second of training."""
 
 import sys
 import time
@@ -8,12 +8,12 @@ from typing import NamedTuple
 import torch
 
 from unnoise.data import ImageSet
-from unnoise.data.batches import Batches, split
+from unnoise.data.batches import Batches
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.runs.config import RunConfig
 
 TRAINING_SHARE = 0.95
-"""Of a run's time; the rest, at most, goes into saving, drawing samples and judging them."""
+"""Share of a run's time that training takes; at most the rest goes into saving, sampling and evaluating."""
 
 _WARM_UP_STEPS = 3
 _WARM_UP_SECONDS = 1.0
@@ -21,27 +21,27 @@ _FEWEST_STEPS = 2
 
 
 class Speed(NamedTuple):
-    """How fast training is."""
+    """Measured speed and memory of training."""
 
     images_per_second: float
     batch_size: int
     steps: int
-    """How many were measured."""
+    """How many steps were measured."""
     memory: int | None
-    """Bytes at the highest: of the device where it has its own, else of this whole process; None if unknown."""
+    """Peak bytes: of the GPU, or else of this whole process; None if unknown."""
     device: str
 
     @property
     def seconds_per_step(self) -> float:
-        """Of the network's steps alone."""
+        """Seconds of a training step, without saving and sampling."""
         return self.batch_size / self.images_per_second
 
     def images_in(self, seconds: float) -> float:
-        """How many images a run of this length sees."""
+        """How many images a run of so many seconds trains on."""
         return TRAINING_SHARE * seconds * self.images_per_second
 
     def seconds_for(self, images: float) -> float:
-        """How long a run takes until it has seen so many images."""
+        """How many seconds a run takes to train on so many images."""
         return images / (TRAINING_SHARE * self.images_per_second)
 
 
@@ -53,24 +53,24 @@ def measure_speed(
     seconds: float = 1.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Speed:
-    """Trains the planned network on its own batches for a second, or two steps, and forgets it."""
+    """Trains the planned network for a second, or two steps, and discards it."""
     device = torch.device(device)
     diffusion = config.build(device)
-    training = split(len(images), config.data.held_out, config.seed).training
+    training = config.split(images).training
     size = config.recipe.batch_size
     batches = Batches(images, training, size, config.seed, flip=config.data.flip)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    steps, took = timed(lambda number: _step(diffusion, batches, number), seconds, clock)
-    return Speed(size * steps / took, size, steps, memory(device), str(device))
+    steps, took = time_steps(lambda number: _step(diffusion, batches, number), seconds, clock)
+    return Speed(size * steps / took, size, steps, peak_memory(device), str(device))
 
 
-def timed(
+def time_steps(
     step: Callable[[int], object], seconds: float, clock: Callable[[], float] = time.perf_counter
 ) -> tuple[int, float]:
-    """Takes steps, numbered from 0, for so long and at least two; returns how many, and the seconds they took.
+    """Times steps, numbered from 0, for `seconds` and at least two steps; returns their number and seconds.
 
-    Those before, at most three, only warm up: the first ones plan and allocate.
+    Up to three steps before them are not counted: the first ones plan and allocate.
     """
     begun, number = clock(), 0
     while number == 0 or (number < _WARM_UP_STEPS and clock() - begun < _WARM_UP_SECONDS):
@@ -85,11 +85,11 @@ def timed(
 
 def _step(diffusion: Diffusion, batches: Batches, number: int) -> float:
     result = diffusion.train_step(batches[number], batches.classes(number))
-    return float(result.loss)  # which waits until the device is done
+    return float(result.loss)  # waits until the device is done
 
 
-def memory(device: torch.device) -> int | None:
-    """Bytes at the highest: of a GPU, or of this whole process; None where the system does not tell."""
+def peak_memory(device: torch.device) -> int | None:
+    """Peak bytes of a GPU, or of this whole process; None if the system does not tell."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
