@@ -51,7 +51,7 @@ def test_the_spread_of_a_guided_gaussian_is_known(scale):
     denoise = sampling.guided_denoise(
         lambda _: Gaussian(0.0, better), None, BOUNDS, away_from(Gaussian(0.0, worse), scale)
     )
-    images = last(sampling.walk(denoise, NOISES[:1], SCHEDULE)).images
+    images = last(sampling.reverse_diffusion(denoise, NOISES[:1], SCHEDULE)).images
     ratios = [float(noise / signal) for noise, signal in zip(*SCHEDULE(column(1.0, 0.0)), strict=True)]
     first, final = (ratio**2 for ratio in ratios)
     shrunk = ((better**2 + first) / (better**2 + final)) ** (scale / 2)
@@ -67,7 +67,7 @@ def test_means_are_led_as_far_as_the_scale_says():
         denoise = sampling.guided_denoise(
             lambda _: Gaussian(1.0, 1.0), None, BOUNDS, away_from(Gaussian(0.0, 1.0), scale)
         )
-        images = last(sampling.walk(denoise, NOISES, SCHEDULE)).images
+        images = last(sampling.reverse_diffusion(denoise, NOISES, SCHEDULE)).images
         assert images.mean().item() == pytest.approx(scale, abs=0.03)
         assert images.std().item() == pytest.approx(1, abs=0.03)
 
@@ -101,18 +101,22 @@ def test_scale_1_never_asks_and_an_interval_asks_inside_only():
     plain = sampling.guided_denoise(lambda _: Gaussian(0.3, 0.5), None, BOUNDS)
     still = sampling.guided_denoise(lambda _: Gaussian(0.3, 0.5), None, BOUNDS, away_from(never, 1.0))
     for ours, theirs in zip(
-        sampling.walk(still, NOISES, SCHEDULE), sampling.walk(plain, NOISES, SCHEDULE), strict=True
+        sampling.reverse_diffusion(still, NOISES, SCHEDULE),
+        sampling.reverse_diffusion(plain, NOISES, SCHEDULE),
+        strict=True,
     ):
         assert torch.equal(ours.images, theirs.images)
     somewhere = away_from(weak, 2.0, interval=(0.5, 2.0))
     last(
-        sampling.walk(sampling.guided_denoise(lambda _: Gaussian(), None, BOUNDS, somewhere), NOISES, SCHEDULE)
+        sampling.reverse_diffusion(
+            sampling.guided_denoise(lambda _: Gaussian(), None, BOUNDS, somewhere), NOISES, SCHEDULE
+        )
     )
     assert asked
     assert all(0.5 <= ratio <= 2 for ratio in asked)
     asked.clear()
     last(
-        sampling.walk(
+        sampling.reverse_diffusion(
             sampling.guided_denoise(lambda _: Gaussian(), None, BOUNDS, away_from(weak, 2.0)), NOISES, SCHEDULE
         )
     )

@@ -231,7 +231,9 @@ class Denoiser:
         the fresh noise of samplers that need it.
         """
         sampling = sampling or Sampling(num_steps=num_steps, eta=eta)
-        return sampling.walk(self.guided_denoise(sampling, classes), noises, self.schedule, draw_noises)
+        return sampling.reverse_diffusion(
+            self.guided_denoise(sampling, classes), noises, self.schedule, draw_noises
+        )
 
     def generate(
         self,

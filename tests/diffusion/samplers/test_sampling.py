@@ -39,7 +39,7 @@ class Counting:
 @pytest.mark.parametrize("name", NAMES)
 def test_calls_and_deterministic_are_true_of_every_sampler(name, schedule, spacing):
     sampling, count = Sampling(sampler=name, spacing=spacing, num_steps=6), Counting()
-    steps = list(sampling.walk(count, NOISES, schedule, count.draw))
+    steps = list(sampling.reverse_diffusion(count, NOISES, schedule, count.draw))
     assert len(steps) == 6
     assert count.calls == sampling.calls(schedule)
     assert (count.draws == 0) == sampling.deterministic
@@ -67,7 +67,9 @@ def test_every_sampler_gives_the_mean_and_standard_deviation_of_the_data(name):
     noises = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     draw = partial(torch.randn, *noises.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     sampling = Sampling(sampler=name, spacing="log_snr", num_steps=40)
-    images = last(sampling.walk(Gaussian(0.3, 0.5), noises, OffsetCosine(0.01, 0.9999), draw)).images
+    images = last(
+        sampling.reverse_diffusion(Gaussian(0.3, 0.5), noises, OffsetCosine(0.01, 0.9999), draw)
+    ).images
     assert images.mean().item() == pytest.approx(0.3, abs=0.06)
     assert images.std().item() == pytest.approx(0.5, abs=0.08)
 
@@ -78,7 +80,7 @@ def test_names_of_samplers_stand_for_their_options():
 
     def named(name, **options):
         sampling = Sampling(sampler=name, spacing="karras", num_steps=5, **options)
-        return last(sampling.walk(Gaussian(0.3, 0.5), NOISES, schedule, Counting().draw)).images
+        return last(sampling.reverse_diffusion(Gaussian(0.3, 0.5), NOISES, schedule, Counting().draw)).images
 
     def walked(sampler, **options):
         return last(sampler(Gaussian(0.3, 0.5), NOISES, 5, schedule, times=times, **options)).images
@@ -141,15 +143,18 @@ def test_too_few_and_too_many_steps_raise(spacing):
         Sampling(sampler="heun", spacing=spacing, num_steps=0)
     sampling = Sampling(sampler="dpmpp_2m", spacing=spacing, num_steps=51)
     with pytest.raises(UnnoiseError, match="50 timesteps is sampled in 1 to 50 steps, but got 51"):
-        sampling.walk(Gaussian(), NOISES, LinearBeta(50))
+        sampling.reverse_diffusion(Gaussian(), NOISES, LinearBeta(50))
 
 
-def test_walk_uses_the_sampler_and_the_spacing():
+def test_reverse_diffusion_uses_the_sampler_and_the_spacing():
     schedule, noises = LinearBeta(50), torch.randn(4, 1, 3, 3, dtype=torch.float64)
-    ours = last(Sampling(num_steps=7, spacing="leading").walk(Gaussian(), noises, schedule)).images
+    ours = last(Sampling(num_steps=7, spacing="leading").reverse_diffusion(Gaussian(), noises, schedule)).images
     times = schedule.times(7, "leading")
     torch.testing.assert_close(ours, last(ddim(Gaussian(), noises, 7, schedule, times=times)).images)
-    assert len(list(Sampling(sampler="ancestral", num_steps=50).walk(Gaussian(), noises, schedule))) == 50
+    assert (
+        len(list(Sampling(sampler="ancestral", num_steps=50).reverse_diffusion(Gaussian(), noises, schedule)))
+        == 50
+    )
 
 
 @pytest.mark.row("L4")

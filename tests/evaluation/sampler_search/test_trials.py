@@ -42,7 +42,7 @@ def bench(walked=None):
         def fresh():
             return torch.randn(noises().shape, generator=chance, dtype=torch.float64)
 
-        return last(sampling.walk(mixture, noises(), SCHEDULE, fresh)).images
+        return last(sampling.reverse_diffusion(mixture, noises(), SCHEDULE, fresh)).images
 
     start = torch.randn(400, 1, 3, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     ends = [column(value, dtype=torch.float64) for value in (1.0, 0.0)]
@@ -79,7 +79,7 @@ def test_the_long_walk_ends_where_the_exact_flow_does():
     sampling = solving.long_walk(replace(BASE, clip="none"), SCHEDULE).sampling
     start = noises(64)
     grid = sampling.grid(SCHEDULE)
-    walked = last(sampling.walk(Mixture(), start, SCHEDULE)).images
+    walked = last(sampling.reverse_diffusion(Mixture(), start, SCHEDULE)).images
     first, then = ([rates[place].view(1, 1, 1, 1) for rates in grid] for place in (0, -1))
     exact = Mixture().flow(start, first, then)
     seen = Mixture()(exact, *then).images  # the last prediction has no noise left, the flow a little

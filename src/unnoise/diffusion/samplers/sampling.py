@@ -113,14 +113,14 @@ class Sampling:
             denoise = guided(denoise, denoise_for(None), self.guidance)
         return thresholded(denoise, bounds, self.clip)
 
-    def walk(
+    def reverse_diffusion(
         self,
         denoise: Denoise,
         noises: Images,
         schedule: Schedule,
         draw_noises: Callable[[], Images] | None = None,
     ) -> Iterator[Prediction]:
-        """The reverse process from `noises`, (B, C, H, W): one `Prediction` a step."""
+        """Samples from `noises`, (B, C, H, W): one `Prediction` a step, as the sampler yields it."""
         sampler, times = self.bound_sampler(), self.times(schedule)
         return sampler(denoise, noises, self.num_steps, schedule, times=times, draw_noises=draw_noises)
 

@@ -19,7 +19,7 @@ from unnoise.diffusion.schedules.discrete import (
     TimestepSpacing,
     ZeroTerminalSNR,
 )
-from unnoise.diffusion.schedules.log_snr_family import (
+from unnoise.diffusion.schedules.log_snr_schedules import (
     CosinePower,
     LinearPower,
     LogNoise,
