@@ -19,7 +19,7 @@ from unnoise.diffusion.noising import NoisedBatch, Noising
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.objectives import Objective
 from unnoise.diffusion.schedules import OffsetCosine, Schedule
-from unnoise.diffusion.seeds import global_numbers_from
+from unnoise.diffusion.seeds import seeded_global_generator
 from unnoise.diffusion.tensors import Classes, Images, PerImage, Pixels, Scalar
 from unnoise.optim.ema import EMAConfig
 from unnoise.optim.optimizers import OptimizerConfig
@@ -210,7 +210,9 @@ class Diffusion:
         """
         denoiser = denoiser or self.denoiser
         dropout = (
-            global_numbers_from(generator, part.first if part else 0) if denoiser.abilities.dropout else None
+            seeded_global_generator(generator, part.first if part else 0)
+            if denoiser.abilities.dropout
+            else None
         )
         with dropout or nullcontext():
             found = denoiser.losses(

@@ -16,7 +16,7 @@ def require_seeds(seeds: Sequence[int]) -> None:
 
 
 @contextmanager
-def global_numbers_from(generator: torch.Generator, part: int = 0) -> Iterator[None]:
+def seeded_global_generator(generator: torch.Generator, part: int = 0) -> Iterator[None]:
     """Context in which PyTorch's global generator, as used by dropout, is seeded from this generator.
 
     Afterwards the global generator is as before. Processes with the same generator give different values of
