@@ -26,10 +26,10 @@ __all__ = ["UNet", "UNetConfig"]
 
 
 class UNet(nn.Module):
-    """The U-Net (1505.04597) of diffusion models, for any number of channels and any height and width.
+    """U-Net (1505.04597) of diffusion models, for any number of channels and any height and width.
 
     Args:
-        channels: channels of the images, in and out.
+        channels: number of channels of the images, in and out.
         widths: inner channels, one number for each level; each level works at half the size of the one before.
         block_depth: blocks of each level, on the way down and again on the way up.
         block: `residual` (pre-activation, two norms), `book` (Generative Deep Learning's), `resnet`
@@ -41,7 +41,7 @@ class UNet(nn.Module):
         embedding: where the noise level enters: in every block (`blocks`, after two dense layers), or as
             constant channels at the `input`, as in the book.
         embedding_dim, max_frequency: see `SinusoidalEmbedding`; the dense layers are 4 times as wide.
-        frequencies: for conditions in [0, 1] (`unit`, up to max_frequency), or for step indices
+        frequencies: frequencies for conditions in [0, 1] (`unit`, up to max_frequency), or for step indices
             (`timesteps`, see `TimestepEmbedding`).
         modulation: how a block uses the embedding: `scale_shift` or `add`.
         patch_size: each p x p patch of pixels becomes one position with p^2 times the channels, so that each
@@ -59,7 +59,7 @@ class UNet(nn.Module):
     border, and cropped again. The head starts at zero, so that an untrained network returns exactly 0.
 
     Raises:
-        UnnoiseError: for choices that contradict each other.
+        UnnoiseError: choices that contradict each other.
     """
 
     def __init__(
