@@ -132,6 +132,7 @@ def figure_of(plot: Plot, width: int, height: int) -> "Figure":
     axes.xaxis.set_major_formatter(lambda value, _: plot.x_text(round(value, 12)))
     axes.yaxis.set_major_formatter(lambda value, _: number(round(value, 12)))
     if not tables:
+        axes.set(xticks=[], yticks=[])
         axes.text(0.5, 0.5, "no finite values", transform=axes.transAxes, ha="center", color=FAINT)
         return figure
     heights = np.concatenate([table[:, 1:].ravel() for _, table in tables])
