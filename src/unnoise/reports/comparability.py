@@ -1,4 +1,4 @@
-"""Whether scores and held-out losses of several runs can be compared, and if not, why.
+"""Comparability of scores and held-out losses between runs.
 
 Scores can be compared where everything but the samples was the same, such as extractor and real pictures.
 """

@@ -1,4 +1,4 @@
-"""A run's folder as a report needs it: history, quality, noise levels, evaluation and pictures."""
+"""Contents of a run's folder that reports show: history, quality, noise levels, evaluation, pictures."""
 
 from dataclasses import dataclass
 from pathlib import Path
