@@ -1,4 +1,4 @@
-"""`unnoise`, and `python -m unnoise`."""
+"""Entry point of the command `unnoise`, and of `python -m unnoise`."""
 
 import sys
 
@@ -6,7 +6,7 @@ from unnoise.cli import run
 
 
 def main() -> None:
-    """Runs the command line and leaves with its exit code."""
+    """Runs the command line, and exits with its code."""
     sys.exit(run(sys.argv[1:]))
 
 

@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
+from helpers.command_line import ok, refused
+from helpers.data_files import random_photos
 from helpers.oracles import last
 from helpers.runs import digits, start
 from unnoise import __version__
 from unnoise.cli import COMMANDS, HELP, run
-from unnoise.cli.sizes import parse_colour, parse_size
+from unnoise.cli.arguments import parse_colour, parse_size
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.runs import presets
 from unnoise.training.loop import train
@@ -46,30 +48,6 @@ def _drawn_in_few_steps(monkeypatch):
     quick = presets.nano
     sampling = Sampling(num_steps=3, eta=1.0)
     monkeypatch.setitem(presets.PRESETS, "nano", lambda *shape: replace(quick(*shape), sampling=sampling))
-
-
-def photos(folder: Path, count: int = 6, size: tuple[int, int] = (20, 14)) -> Path:
-    folder.mkdir()
-    random = np.random.default_rng(0)
-    for number in range(count):
-        pixels = random.integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number}.PNG")
-    return folder
-
-
-def ok(*arguments: object) -> None:
-    assert run([str(argument) for argument in arguments]) == 0
-
-
-def refused(capsys, *arguments: object) -> str:
-    """The one sentence that a command is refused with."""
-    capsys.readouterr()
-    assert run([str(argument) for argument in arguments]) == 2
-    complaints = [line for line in capsys.readouterr().err.splitlines() if line.startswith("unnoise: ")]
-    (sentence,) = complaints
-    assert "Traceback" not in sentence
-    assert sentence.endswith(".")
-    return sentence
 
 
 def python(*arguments: object, **options) -> subprocess.CompletedProcess:
@@ -122,7 +100,7 @@ def test_the_fixed_options_exist(capsys):
 
 
 def test_train_a_folder_of_colour_with_alpha_at_an_odd_shape(tmp_path, capsys):
-    folder = photos(tmp_path / "photos")
+    folder = random_photos(tmp_path / "photos")
     ok("train", folder, "--out", "r", "--steps", 2, "--size", "12x20", "--batch-size", 4, "--seed", 3)
     config = json.loads(Path("r/config.json").read_text())
     assert (config["data"]["height"], config["data"]["width"], config["data"]["channels"]) == (12, 20, 3)
@@ -137,7 +115,7 @@ def test_train_a_folder_of_colour_with_alpha_at_an_odd_shape(tmp_path, capsys):
 
 
 def test_train_keeps_alpha_on_request_and_reads_a_zip(tmp_path):
-    folder = photos(tmp_path / "photos")
+    folder = random_photos(tmp_path / "photos")
     with zipfile.ZipFile("photos.zip", "w") as archive:
         for file in folder.iterdir():
             archive.write(file, f"inside/{file.name}")
@@ -162,7 +140,7 @@ def test_train_keeps_alpha_on_request_and_reads_a_zip(tmp_path):
 
 
 def test_resume_on_the_command_line_is_the_uninterrupted_run(tmp_path, capsys):
-    folder = photos(tmp_path / "photos")
+    folder = random_photos(tmp_path / "photos")
     common = ("--size", 8, "--batch-size", 4)
     ok("train", folder, "--out", "whole", "--steps", 4, *common)
     ok("train", folder, "--out", "parts", "--steps", 2, *common)
@@ -176,7 +154,7 @@ def test_resume_on_the_command_line_is_the_uninterrupted_run(tmp_path, capsys):
 
 
 def test_resume_refuses_other_pictures_and_other_choices(tmp_path, capsys):
-    folder = photos(tmp_path / "photos")
+    folder = random_photos(tmp_path / "photos")
     ok("train", folder, "--out", "r", "--steps", 1, "--size", 8, "--batch-size", 4)
     again = ("train", folder, "--out", "r", "--steps", 2, "--resume")
     assert "started with size (8, 8), and goes on with it" in refused(capsys, *again, "--size", 16)
@@ -266,7 +244,7 @@ def test_a_folder_may_have_a_dot_in_its_name(trained):
 
 
 def test_a_run_that_is_done_says_so(tmp_path, capsys):
-    folder = photos(tmp_path / "photos")
+    folder = random_photos(tmp_path / "photos")
     common = ("--size", 8, "--batch-size", 4, "--steps", 1, "--out", "r")
     ok("train", folder, *common)
     ok("train", folder, *common, "--resume")
@@ -301,7 +279,7 @@ def test_info_of_a_run_and_of_a_source(trained, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "3 steps, 48 images" in shown
     assert "held-out loss" in shown
-    folder = photos(tmp_path / "photos")
+    folder = random_photos(tmp_path / "photos")
     (folder / "broken.jpg").write_text("no picture")
     (folder / "notes.txt").write_text("hello")
     ok("info", folder, "--no-measure")
@@ -380,7 +358,7 @@ def test_demo_prints_its_pictures(capsys):
 
 
 def test_demo_does_not_replace_somebodys_run(tmp_path, capsys):
-    folder = photos(tmp_path / "photos")
+    folder = random_photos(tmp_path / "photos")
     ok("train", folder, "--out", "d/run", "--steps", 1, "--size", 8, "--batch-size", 4)
     assert "that no demo made" in refused(capsys, "demo", "--out", "d", "--minutes", 0.01)
     assert Path("d/run/config.json").exists()
@@ -413,7 +391,7 @@ def test_folders_without_a_picture(tmp_path, capsys, files, sentence):
 
 
 def test_one_corrupt_file_among_good_ones_is_named_and_skipped(tmp_path, capsys):
-    folder = photos(tmp_path / "photos")
+    folder = random_photos(tmp_path / "photos")
     good = (folder / "0.PNG").read_bytes()
     (folder / "torn.png").write_bytes(good[: len(good) // 2])
     ok("train", folder, "--out", "r", "--steps", 1, "--size", 8, "--batch-size", 4)
@@ -424,7 +402,7 @@ def test_one_corrupt_file_among_good_ones_is_named_and_skipped(tmp_path, capsys)
 
 
 def test_a_decompression_bomb_is_skipped(tmp_path, capsys, monkeypatch):
-    folder = photos(tmp_path / "photos")
+    folder = random_photos(tmp_path / "photos")
     Image.new("1", (600, 600)).save(folder / "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     ok("train", folder, "--out", "r", "--steps", 1, "--size", 8, "--batch-size", 4)
@@ -441,7 +419,7 @@ def test_a_real_decompression_bomb_alone(tmp_path, capsys):
 
 
 def test_a_run_inside_its_own_pictures_is_not_learned_from(tmp_path, capsys):
-    folder = photos(tmp_path / "photos")
+    folder = random_photos(tmp_path / "photos")
     arguments = ("train", folder, "--out", folder / "runs" / "mine", "--size", 8, "--batch-size", 4, "--steps")
     ok(*arguments, 1)
     ok(*arguments, 2, "--resume")
@@ -519,7 +497,7 @@ def test_a_truncated_state_is_not_gone_on_with(trained, capsys):
         (["--batch-size", "0"], "batch size is at least 1"),
         (["--channels", "7"], "7"),
         (["--seed", "-1"], "seed is a whole number from 0"),
-        (["--held-out", "5000"], "at most 1796 can be held out"),
+        (["--held-out", "5000"], "Hold out from 0 to 1796"),
         (["--preset", "best"], "There is no preset 'best'"),
         (["--device", "abacus"], "device 'abacus' can't be used"),
         (["--background", "sky"], "A colour is a name or #rrggbb"),
@@ -546,9 +524,9 @@ def test_bad_options_of_train(capsys, arguments, sentence):
         (["generate", "RUN", "--eta", "1.5"], "eta goes from 0"),
         (["generate", "RUN", "--labels", "cat"], "This run knows no classes"),
         (["generate", "RUN", "--guidance", "-1"], "scale is at least 0"),
-        (["generate", "RUN", "--guidance-rescale", "2"], "rescale goes from 0 to 1"),
+        (["generate", "RUN", "--guidance-rescale", "2"], "rescale is from 0 to 1"),
         (["generate", "RUN", "--guidance-interval", "5", "1"], "from a smaller to a larger"),
-        (["generate", "RUN", "--sampler", "ancestral", "--variance", "learned"], "has learned no variance"),
+        (["generate", "RUN", "--sampler", "ancestral", "--variance", "learned"], "predicts no variance"),
         (["generate", "RUN", "--sampler", "euler_a"], "invalid choice 'euler_a'"),
         (["generate", "RUN", "--sampler", "euler_a"], "'dpmpp_3m_sde'"),
         (["generate", "RUN", "--spacing", "cosine"], "'log_snr'"),

@@ -8,10 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from cli.test_cli import ok, photos, refused
+from helpers.command_line import ok, refused
+from helpers.data_files import random_photos
 from helpers.oracles import last
 from helpers.runs import digits, start
-from unnoise.data import Settings, read_mask, read_pictures
+from unnoise.data import DecodeSettings, read_mask, read_pictures
 from unnoise.data.batches import split
 from unnoise.runs.checkpoint import Run
 from unnoise.training.loop import train
@@ -39,7 +40,7 @@ def chain(tmp_path_factory):
 def colour(tmp_path_factory):
     """A run on colour pictures of 8 x 8."""
     folder = tmp_path_factory.mktemp("colour")
-    photos(folder / "photos", 20)
+    random_photos(folder / "photos", 20)
     common = (
         "--size",
         8,
@@ -91,7 +92,9 @@ def test_invert_tells_how_exact_it_is(trained, capsys):
     shown = capsys.readouterr()
     assert "inverted: s.png" in shown.out
     told = float(re.search(r"differ by (\d+\.\d+) of 255 on average", shown.err)[1])
-    before = read_pictures([Path("digit.png"), Path("other.png")], Settings((8, 8), 1)).permute(0, 2, 3, 1)
+    before = read_pictures([Path("digit.png"), Path("other.png")], DecodeSettings((8, 8), 1)).permute(
+        0, 2, 3, 1
+    )
     before = before.numpy().astype(int)
     error = abs(saved("r.npz") - before).mean()
     assert error == pytest.approx(told, abs=0.5)  # bytes are rounded
@@ -130,7 +133,7 @@ def test_inpaint_keeps_every_byte_that_the_mask_shows(trained, size):
     picture = digit(size=size)
     ok("inpaint", trained, picture, "--mask", "mask.png", "--save", "r.npz", "--seed", 3)
     before, after = digits().pixels[0].astype(int), saved("r.npz")[0]
-    own = np.asarray(read_pictures([picture], Settings((8, 8), 1)))[0].transpose(1, 2, 0).astype(int)
+    own = np.asarray(read_pictures([picture], DecodeSettings((8, 8), 1)))[0].transpose(1, 2, 0).astype(int)
     kept = 4 if size == 8 else 5  # at another size the row on the border belongs to what is drawn
     assert (after[kept:] == own[kept:]).all()
     assert (after[:4] != own[:4]).any()
@@ -266,7 +269,7 @@ def test_grey_pictures_and_arrays_for_a_run_in_colour(colour):
 @pytest.mark.parametrize("command", EDITS)
 def test_slips_that_all_share(trained, capsys, command):
     assert "got neither" in refused(capsys, command, trained)
-    assert "there is none at nowhere.png" in refused(capsys, command, trained, "nowhere.png")
+    assert "There is no picture at nowhere.png" in refused(capsys, command, trained, "nowhere.png")
     assert "at least 1 step, but got 0" in refused(capsys, command, trained, digit(), "--num-steps", 0)
     assert "ends in .png" in refused(capsys, command, trained, digit(), "--out", "sheet.jpg")
 
@@ -275,7 +278,7 @@ def test_slips_in_what_all_share(trained, chain, capsys):
     command = "inpaint"
     assert "got both" in refused(capsys, command, trained, digit(), "--held-out", 1)
     Path("corrupt.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-    assert "corrupt.png is not" in refused(capsys, command, trained, "corrupt.png")
+    assert "Cannot read the picture corrupt.png" in refused(capsys, command, trained, "corrupt.png")
     assert "1 to 40 steps, but got 41" in refused(capsys, command, chain, digit(), "--num-steps", 41)
     assert "--save is r.gif" in refused(capsys, command, trained, digit(), "--save", "r.gif")
     assert "There is no run at" in refused(capsys, command, "nothing", digit())
@@ -286,8 +289,8 @@ def test_slips_in_what_all_share(trained, chain, capsys):
 def test_an_array_of_other_channels(trained, colour, capsys):
     np.save("colour.npy", np.zeros((2, 8, 8, 3), np.uint8))
     np.save("grey.npy", np.zeros((2, 8, 8), np.uint8))
-    assert "1 are needed, but colour.npy has 3" in refused(capsys, "invert", trained, "colour.npy")
-    assert "3 are needed, but grey.npy has 1" in refused(capsys, "invert", colour, "grey.npy")
+    assert "colour.npy has 3 channels, but 1 are needed" in refused(capsys, "invert", trained, "colour.npy")
+    assert "grey.npy has 1 channel, but 3 are needed" in refused(capsys, "invert", colour, "grey.npy")
     np.save("many.npy", np.zeros((65, 8, 8), np.uint8))
     assert "At most 64 pictures" in refused(capsys, "invert", trained, "many.npy")
 
@@ -296,12 +299,12 @@ def test_slips_of_one_command(trained, capsys):
     picture = digit()
     Image.new("L", (9, 8)).save("mask.png")
     sentence = refused(capsys, "inpaint", trained, picture, "--mask", "mask.png")
-    assert "the size of its picture, 8x8 (height x width), but mask.png is 8x9" in sentence
-    assert "none at no.png" in refused(capsys, "inpaint", trained, picture, "--mask", "no.png")
+    assert "The mask mask.png is 8x9 (height x width), but its picture is 8x8" in sentence
+    assert "no picture at no.png" in refused(capsys, "inpaint", trained, picture, "--mask", "no.png")
     assert "repeats is at least 1" in refused(capsys, "inpaint", trained, picture, "--repeats", 0)
     for strength in (-0.1, 1.1):
         sentence = refused(capsys, "generate", trained, "--from", picture, "--strength", strength)
-        assert f"strength goes from 0 (the picture as it is) to 1 (a new one), but got {strength}" in sentence
+        assert f"strength goes from 0 (the same picture) to 1 (a new one), but got {strength}" in sentence
     sentence = refused(capsys, "generate", trained, "--from", picture, "--out", "r.gif")
     assert "a .png, an .npz or a folder" in sentence
     assert "At least 1 image" in refused(capsys, "generate", trained, "--from", picture, "--num-images", 0)
@@ -327,19 +330,19 @@ def test_strength_without_a_picture_has_no_effect(trained, capsys):
 
 
 def test_pictures_are_read_as_the_data_sets_are(tmp_path):
-    photos(tmp_path / "photos", 3)
+    random_photos(tmp_path / "photos", 3)
     from unnoise.data import load
 
     images = load(tmp_path / "photos", size=(8, 6), channels=3)
     files = sorted((tmp_path / "photos").iterdir())
-    assert torch.equal(read_pictures(files, Settings((8, 6), 3)), images.take([0, 1, 2]))
+    assert torch.equal(read_pictures(files, DecodeSettings((8, 6), 3)), images.take([0, 1, 2]))
 
 
 def test_a_mask_is_white_only_where_it_is_white_altogether(tmp_path):
     mask = np.full((4, 8), 255, np.uint8)
     mask[:, :3] = 0
     Image.fromarray(mask).save("mask.png")
-    known = read_mask(Path("mask.png"), Settings((2, 2), 1), [(4, 8)])
+    known = read_mask(Path("mask.png"), DecodeSettings((2, 2), 1), [(4, 8)])
     assert known.tolist() == [[False, True], [False, True]]  # cropped to its middle: columns 2 to 5
     with pytest.raises(UnnoiseError, match="2x2"):
-        read_mask(Path("mask.png"), Settings((2, 2), 1), [(2, 2)])
+        read_mask(Path("mask.png"), DecodeSettings((2, 2), 1), [(2, 2)])

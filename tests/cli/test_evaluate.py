@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from torch import nn
 
+from helpers.command_line import ok, refused
 from helpers.oracles import last
 from helpers.runs import digits, start
 from unnoise import evaluation
-from unnoise.cli import run
 from unnoise.data.batches import split
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.training.loop import train
@@ -50,18 +50,6 @@ def _own_place(tmp_path, monkeypatch, trained):
     monkeypatch.chdir(tmp_path)
     yield
     (trained.path / "evaluation.json").unlink(missing_ok=True)
-
-
-def ok(*arguments: object) -> None:
-    assert run([str(argument) for argument in arguments]) == 0
-
-
-def refused(capsys, *arguments: object) -> str:
-    capsys.readouterr()
-    assert run([str(argument) for argument in arguments]) == 2
-    (sentence,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("unnoise: ")]
-    assert sentence.endswith(".")
-    return sentence
 
 
 def written(made) -> dict:

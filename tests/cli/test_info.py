@@ -12,7 +12,7 @@ from PIL import Image
 from helpers.odd_pictures import as_image, unlike, write_odd_folder
 from helpers.runs import cache
 from unnoise.cli import run
-from unnoise.cli.checkup_tables import _bytes, _round, _span, _times
+from unnoise.cli.doctor_report import bytes_text, duration_range, rounded, times_text
 from unnoise.training import loop as training
 
 __all__ = ["cache"]
@@ -49,16 +49,17 @@ def test_everything_odd_is_said_and_named(odd, capsys):
         "pictures 63 in",
         "1 .txt",
         "5 x 5, median 48 x 48, up to 1600 x 1600 (height x width)",
-        "! 1 file can't be read, and will be left out: save anew as PNG or JPEG what is missed. broken.jpg (",
-        "! 1 picture loses over 40% to cropping, up to 75%: --fit pad keeps it whole, or another --size HxW "
-        "may suit. wide.png",
-        "! 1 picture is of one colour all over: look at it, and delete what is void. void.png",
-        "! 1 picture is an exact copy of another, and counts twice: delete it. twin again.PNG = twin.png",
+        "! 1 file cannot be read and will be left out: save it again as PNG or JPEG to use it. "
+        "broken.jpg (",
+        "! 1 picture loses over 40% to cropping, up to 75%: use --fit pad to keep it whole, or another "
+        "--size HxW. wide.png",
+        "! 1 picture is of a single colour: look at it, and delete it if there is nothing to see. void.png",
+        "! 1 picture is an exact copy of another and counts twice: delete it. twin again.PNG = twin.png",
         "twin again.PNG = twin large.png = twin.JPG",
-        "! 63 pictures will soon be learned by heart",
+        "! 63 pictures will soon be memorised",
         "- 1 picture is animated or has several pages, of which the first is used",
         "moving.gif",
-        "- 1 picture is laid on one colour where transparent: --background chooses it, --channels 4 keeps it. "
+        "- 1 picture has transparency, shown as one colour: --background sets it, --channels 4 keeps it. "
         "clear.png",
         "- 1 picture is made for print (CMYK)",
         "print.jpg",
@@ -66,8 +67,8 @@ def test_everything_odd_is_said_and_named(odd, capsys):
         "- 1 picture is turned or mirrored as the metadata (EXIF) says: nothing to do. side.jpg",
         "are smaller than 64 x 64, and enlarging blurs them: try --size 48.",
         "- 1 picture of 63 is grey",
-        "size 64 x 64: they differ in size",
-        "channels 3, colour: they have colours",
+        "size 64 x 64: the pictures differ in size",
+        "channels 3, colour: some pictures have colours",
         "held out 3 pictures, to test with",
         "MB a run (",
         "in the cache, for all runs",
@@ -139,7 +140,7 @@ def test_slips_are_answered_in_a_sentence(odd, capsys):
         (("--size", "x"), "A size is written H or HxW"),
         (("--out", "sheet.jpg", "--no-measure"), "ends in .png"),
         (("--out", "odd.png/sheet.png"), "odd.png/sheet.png"),
-        (("--labels", "auto", "--no-measure"), "lies in none"),
+        (("--labels", "auto", "--no-measure"), "lies in no folder of a class"),
     ):
         Path("odd.png").write_text("a file, and no folder")
         code, _, said = command(capsys, "info", odd, *arguments)
@@ -155,28 +156,28 @@ def test_train_says_the_gist_once(tmp_path, capsys, monkeypatch):
     common = ("train", folder, "--out", "r", "--batch-size", 2)
     code, _, said = command(capsys, *common, "--steps", 1)
     assert code == 0
-    assert "1 picture is an exact copy of another, and counts twice: delete it." in said
-    assert "7 pictures will soon be learned by heart" in said
+    assert "1 picture is an exact copy of another and counts twice: delete it." in said
+    assert "7 pictures will soon be memorised" in said
     monkeypatch.setattr(training, "train", lambda *_: iter(()))
     code, _, said = command(capsys, *common, "--steps", 2, "--resume")
     assert code == 0
-    assert "by heart" not in said
+    assert "memorised" not in said
 
 
 @pytest.mark.parametrize(
     ("shown", "wanted"),
     [
-        (_bytes(999), "999 bytes"),
-        (_bytes(332_400_000), "332 MB"),
-        (_bytes(1_640_000_000), "1.64 GB"),
-        (_round(12345), "12,000"),
-        (_round(7.4), "7"),
-        (_times(3.21), "3.2 times"),
-        (_times(1234), "1,200 times"),
-        (_span(50, 200), "50 to 200 seconds"),
-        (_span(90, 660), "2 to 11 minutes"),
-        (_span(4 * 3600, 23 * 3600), "4 to 23 hours"),
-        (_span(2 * 86400, 9.4 * 86400), "2 to 9 days"),
+        (bytes_text(999), "999 bytes"),
+        (bytes_text(332_400_000), "332 MB"),
+        (bytes_text(1_640_000_000), "1.64 GB"),
+        (rounded(12345), "12,000"),
+        (rounded(7.4), "7"),
+        (times_text(3.21), "3.2 times"),
+        (times_text(1234), "1,200 times"),
+        (duration_range(50, 200), "50 to 200 seconds"),
+        (duration_range(90, 660), "2 to 11 minutes"),
+        (duration_range(4 * 3600, 23 * 3600), "4 to 23 hours"),
+        (duration_range(2 * 86400, 9.4 * 86400), "2 to 9 days"),
     ],
 )
 def test_numbers_are_short(shown, wanted):

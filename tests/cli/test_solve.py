@@ -7,7 +7,7 @@ from PIL import Image
 
 from helpers.runs import start
 from unnoise.cli import run
-from unnoise.cli.commands.solve import Watch
+from unnoise.cli.commands.solve import TimeLimit
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.runs.checkpoint import Progress, Run
 
@@ -92,7 +92,7 @@ def test_there_is_nothing_to_restore_before_a_solve(tmp_path, capfd):
 
 def test_a_watch_lets_nothing_begin_that_would_end_too_late(monkeypatch):
     monkeypatch.setattr("time.monotonic", lambda: 40.0)
-    watch = Watch(10.0, 60.0)
-    assert watch.spent() == 0.5
-    assert watch.fits(30.0)
-    assert not watch.fits(30.1)
+    limit = TimeLimit(10.0, 60.0)
+    assert limit.spent() == 0.5
+    assert limit.fits(30.0)
+    assert not limit.fits(30.1)

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 import pytest
 
 from helpers.killed import server
-from unnoise.cli.stopping import Stop
+from unnoise.cli.stopping import StopSignals
 from unnoise.data.parallel import map_in_order
 
 
@@ -44,12 +44,12 @@ def _interrupted(place: int) -> int:
             for _ in found:
                 answers.get()
 
-    with Stop(patient=False) as stop:
+    with StopSignals(graceful=False) as stop:
         sys.setprofile(event)
         read()
         sys.setprofile(None)
     sys.setprofile(None)
-    assert stop.asked == (0 < place <= seen[0])
+    assert stop.received == (0 < place <= seen[0])
     return seen[0]
 
 

@@ -63,3 +63,13 @@ def png_with_key(array: np.ndarray, key: int) -> bytes:
         + png_chunk(b"IDAT", zlib.compress(rows))
         + png_chunk(b"IEND", b"")
     )
+
+
+def random_photos(folder: Path, count: int = 6, size: tuple[int, int] = (20, 14)) -> Path:
+    """A new folder of RGBA noise, `0.PNG` and so on; the size is (width, height)."""
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(count):
+        pixels = random.integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.PNG")
+    return folder

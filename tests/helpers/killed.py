@@ -100,9 +100,9 @@ def _count_calls(aim: Aim, told: Path) -> None:
 
     Before, in the first tenths of a second, and after, when all is saved, a process just ends.
     """
-    from unnoise.cli.stopping import Stop
+    from unnoise.cli.stopping import StopSignals
 
-    enter, leave, seen = Stop.__enter__, Stop.__exit__, [0]
+    enter, leave, seen = StopSignals.__enter__, StopSignals.__exit__, [0]
 
     def called(_frame: object, event: str, _: object) -> None:
         if event not in {"call", "c_call"}:
@@ -111,17 +111,17 @@ def _count_calls(aim: Aim, told: Path) -> None:
         if seen[0] == aim.count:
             os.kill(os.getpid(), aim.number)
 
-    def entered(stop: Stop) -> Stop:
+    def entered(stop: StopSignals) -> StopSignals:
         result = enter(stop)
         sys.setprofile(called)
         return result
 
-    def left(stop: Stop, *raised: object) -> bool:
+    def left(stop: StopSignals, *raised: object) -> bool:
         sys.setprofile(None)
         told.write_text(str(seen[0]))
         return leave(stop, *raised)
 
-    Stop.__enter__, Stop.__exit__ = entered, left
+    StopSignals.__enter__, StopSignals.__exit__ = entered, left
 
 
 def _die(aim: Aim) -> None:

@@ -1,4 +1,4 @@
-"""A profile counts what a step does, sorts it by kind, and changes nothing."""
+"""Profiler of training steps: it changes nothing, and its times, FLOPs and kinds of kernels add up."""
 
 import gzip
 import json
@@ -12,13 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from helpers.oracles import last
 from helpers.runs import digits, start
-from unnoise.cli import profiles, run
+from unnoise.cli import run, training
 from unnoise.data.batches import Batches, split
 from unnoise.training import profiling
 from unnoise.training.loop import train
-from unnoise.training.profiling import Profile, StepProfiler, kind_of, taken_apart
-from unnoise.utils.device_speed import OPERATOR_KINDS, PROFILER_RANGES
-from unnoise.utils.device_speed import count_flops
+from unnoise.training.profiling import StepProfile, StepProfiler, kernel_kind, time_by_kind
+from unnoise.utils.device_speed import OPERATOR_KINDS, PROFILER_RANGES, count_flops
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +40,7 @@ def same_weights(first, second) -> bool:
     return True
 
 
-def test_a_run_that_was_looked_at_is_the_run_that_was_not(tmp_path):
+def test_profiling_does_not_change_the_weights(tmp_path):
     found = []
     plain, looked_at = (start(tmp_path / name, 9) for name in ("plain", "looked_at"))
     last(train(plain, digits()))
@@ -56,8 +55,15 @@ def test_a_run_that_was_looked_at_is_the_run_that_was_not(tmp_path):
     assert profile.idle is None
     assert 0 < profile.data < 1
     assert profile.speed == pytest.approx(profile.gigaflops / profile.milliseconds * 1e3)
-    assert profile.roof_share == profile.speed / 100
-    kinds = {*PROFILER_RANGES, "optimiser", "convolutions, forward", "convolutions, backward", "norms", "copies"}
+    assert profile.peak_share == profile.speed / 100
+    kinds = {
+        *PROFILER_RANGES,
+        "optimiser",
+        "convolutions, forward",
+        "convolutions, backward",
+        "norms",
+        "copies",
+    }
     assert kinds <= profile.kinds.keys()
     assert list(profile.kinds.values()) == sorted(profile.kinds.values(), reverse=True)
 
@@ -75,7 +81,7 @@ def test_a_run_that_was_looked_at_is_the_run_that_was_not(tmp_path):
     assert work == counter.get_total_flops()
 
 
-def test_too_few_steps_are_no_profile_and_it_looks_but_once(tmp_path):
+def test_too_few_steps_give_no_profile_and_there_is_only_one(tmp_path):
     found = []
     watching = watcher(tmp_path, found)
     assert watching.needed == 6
@@ -92,7 +98,7 @@ def test_too_few_steps_are_no_profile_and_it_looks_but_once(tmp_path):
     assert watching.done
 
 
-def test_a_trace_that_cannot_be_written_is_told_and_no_more(tmp_path):
+def test_a_trace_that_cannot_be_written_is_a_warning(tmp_path):
     (tmp_path / "file").write_text("")
     found = []
     with pytest.warns(UserWarning, match=r"The trace can't be written to .*trace\.json\.gz"):
@@ -122,13 +128,13 @@ def test_a_trace_that_cannot_be_written_is_told_and_no_more(tmp_path):
         ("aten::unheard_of", "Python and the rest"),
     ],
 )
-def test_operators_have_kinds(name, kind):
-    assert kind_of(name) == kind
+def test_operators_are_sorted_into_kinds_of_kernels(name, kind):
+    assert kernel_kind(name) == kind
 
 
-def test_every_kind_of_the_benchmarks_is_a_kind_here():
+def test_kernel_kinds_cover_those_of_device_speed():
     for kind, names in OPERATOR_KINDS.items():
-        assert all(kind_of(f"aten::{name}").startswith(kind) for name in names)
+        assert all(kernel_kind(f"aten::{name}").startswith(kind) for name in names)
 
 
 @dataclass
@@ -149,7 +155,7 @@ class Event:
     device_type: DeviceType = field(default=DeviceType.CPU)
 
 
-def test_only_what_happened_in_a_step_counts_and_a_part_of_a_step_counts_whole():
+def test_time_by_kind_counts_operators_inside_steps_and_whole_parts():
     step = Event("unnoise: step", Span(10, 20), 1.0)
     update = Event(PROFILER_RANGES["averages"], Span(11, 12), 2.0, cpu_parent=step)
     moved = Event("Optimizer.step#Muon.step", Span(13, 14), 4.0, cpu_parent=step)
@@ -163,27 +169,27 @@ def test_only_what_happened_in_a_step_counts_and_a_part_of_a_step_counts_whole()
         Event("aten::mm", Span(25, 26), 64.0, 8.0),
         Event("a kernel", Span(15, 16), 128.0, 16.0, device_type=DeviceType.CUDA),
     ]
-    parts = taken_apart(events, on_cpu=True)
+    parts = time_by_kind(events, on_cpu=True)
     products = "dense layers and attention"
     assert parts == {products: 32.0, "optimiser": 20.0, "averages": 10.0, "Python and the rest": 1.0}
-    assert taken_apart(events, on_cpu=False) == {products: 4.0, "optimiser": 2.0, "averages": 1.0}
+    assert time_by_kind(events, on_cpu=False) == {products: 4.0, "optimiser": 2.0, "averages": 1.0}
 
 
 # --- the command ---------------------------------------------------------------------------------------------
 
 
-def test_a_profile_is_said():
-    given = Profile(10, 50.0, {"norms": 3.0, "data": 1.0}, None, 0.25, 2.0, 80.0, None)
-    first, second = profiles.sentences(given)
-    assert "50.0 ms where nothing records it, for 2 GFLOP: 40 GFLOP/s, 50% of the 80 that" in first
-    assert second == "Fetching the pictures takes 25.0% of a step: training waits for them."
-    _, idle, data = profiles.sentences(given._replace(idle=0.4, data=0.01))
+def test_sentences_of_a_profile():
+    given = StepProfile(10, 50.0, {"norms": 3.0, "data": 1.0}, None, 0.25, 2.0, 80.0, None)
+    first, second = training.profile_sentences(given)
+    assert "50.0 ms for 2 GFLOP: 40 GFLOP/s, 50% of the 80 that" in first
+    assert second == "Loading the pictures takes 25.0% of a step: training waits for them."
+    _, idle, data = training.profile_sentences(given._replace(idle=0.4, data=0.01))
     assert "idle for 40% of a step" in idle
     assert "does not wait" in data
-    assert len(profiles.sentences(given._replace(idle=0.01))) == 2
+    assert len(training.profile_sentences(given._replace(idle=0.01))) == 2
 
 
-def test_train_shows_a_profile_and_goes_on(tmp_path, monkeypatch, capsys):
+def test_train_prints_a_profile_and_continues(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UNNOISE_CACHE", "cache")
     monkeypatch.setenv("KINETO_LOG_LEVEL", "99")
@@ -191,12 +197,12 @@ def test_train_shows_a_profile_and_goes_on(tmp_path, monkeypatch, capsys):
     common = ["--device", "cpu", "--batch-size", "4", "--profile", *tiny]
     assert run(["train", "digits", "--out", "r", "--steps", "26", *common]) == 0
     said = capsys.readouterr()
-    assert "profile (for ui.perfetto.dev): r/profile/trace.json.gz" in said.out
-    assert "where the time of a step goes" in said.err
+    assert "profile (open it in ui.perfetto.dev): r/profile/trace.json.gz" in said.out
+    assert "time of a training step" in said.err
     assert "convolutions, backward" in said.err
-    assert "of the 100 that a large product" in said.err
+    assert "of the 100 that a large matrix product" in said.err
     assert (tmp_path / "r/training/0000000026.safetensors").exists()
     assert run(["train", "digits", "--out", "few", "--steps", "3", *common]) == 0
     said = capsys.readouterr()
-    assert "There is no profile: it takes 25 steps, but the run ended after 3" in said.err
+    assert "No profile: it takes 25 steps, but the run ended after 3" in said.err
     assert not (tmp_path / "few/profile").exists()

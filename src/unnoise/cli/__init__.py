@@ -1,4 +1,7 @@
-"""The command line parses, calls and prints; it decides nothing, and imports PyTorch only to work."""
+"""The command line: finds the command, parses its options, calls it, and prints errors as one sentence.
+
+PyTorch is imported only by a command that works, so that `unnoise --help` answers at once.
+"""
 
 import importlib
 import sys
@@ -6,40 +9,40 @@ import warnings
 from collections.abc import Sequence
 
 from unnoise import __version__
-from unnoise.cli.console import complain, note
-from unnoise.cli.parsing import parse
+from unnoise.cli.console import print_error, print_warning
 from unnoise.utils.errors import UnnoiseError
 
 HELP = """\
-Train diffusion models from scratch on your own images: watch noise turn into pictures.
+Train diffusion models from scratch on your own pictures, and draw new ones.
 
-  unnoise demo                              learns to draw digits, in two minutes
-  unnoise train PICTURES --minutes 30       learns from your pictures; leaves a run
-  unnoise generate RUN --out grid.png       draws new ones: .png, .gif, .mp4, .npz or a folder
-  unnoise morph RUN --seeds 1 2 3           turns one picture into the next
-  unnoise evaluate RUN                      measures how good it is, and whether it copies
-  unnoise report RUN                        all about a run, on one page
-  unnoise compare RUN RUN                   runs side by side: the same seeds, curves, a table
-  unnoise solve RUN                         finds the sampler that needs the fewest steps
-  unnoise ema RUN --sigma-rel 0.10          chooses the length of the averaging after training
-  unnoise info RUN_OR_PICTURES              tells what a run or a pile of pictures holds
-  unnoise presets                           lists the recipes, what they cost, and which one suits here
+  unnoise demo                             learns to draw digits, in a few minutes
+  unnoise train PICTURES --minutes 30      trains on your pictures; writes a run
+  unnoise generate RUN --out grid.png      draws: .png, .gif, .mp4, .npz, a folder
+  unnoise morph RUN --seeds 1 2 3          turns one picture into the next
+  unnoise evaluate RUN                     measures quality, and finds copies
+  unnoise report RUN                       writes a page about a run
+  unnoise compare RUN RUN                  compares runs, on a page and in a table
+  unnoise solve RUN                        finds the sampler with the fewest steps
+  unnoise ema RUN --sigma-rel 0.10         chooses the length of weight averaging
+  unnoise info PICTURES                    examines pictures before training
+  unnoise info RUN                         shows what a run holds
+  unnoise presets                          lists recipes with cost and quality
 
-With real pictures (or --held-out 4, to try it at once):
+With your own pictures (or --held-out 4, to try it at once):
 
-  unnoise generate RUN --from IMAGE         redraws a picture, as freely as --strength says
-  unnoise morph RUN --images A.png B.png    turns one picture into another
-  unnoise invert RUN IMAGE                  finds the noises that a picture comes from
-  unnoise vary RUN IMAGE --amount 0.3       draws pictures like it
-  unnoise inpaint RUN IMAGE --mask MASK     draws a part of it anew
-  unnoise outpaint RUN IMAGE --size 64x96   draws what lies around it
-  unnoise restore RUN IMAGE --task upscale  makes it larger, coloured or sharp
+  unnoise generate RUN --from IMAGE        draws new versions of a picture
+  unnoise morph RUN --images A.png B.png   turns one picture into another
+  unnoise vary RUN IMAGE --amount 0.3      draws pictures like it
+  unnoise inpaint RUN IMAGE --mask MASK    draws a part of it anew
+  unnoise outpaint RUN IMAGE --size 64x96  draws what lies around it
+  unnoise restore RUN IMAGE --task upscale enlarges, colours or sharpens it
+  unnoise invert RUN IMAGE                 finds the noises that it comes from
 
-PICTURES is a folder of images, a .zip, a .npy or .npz array, an IDX file, or one of the names
-digits and fashion-mnist. RUN is the folder that training leaves.
+PICTURES is a folder of pictures, a .zip, a .npy or .npz array, an IDX file, or
+one of the names digits and fashion-mnist. RUN is the folder that train writes.
 
-  unnoise COMMAND --help                    every option of a command
-  unnoise --version                         which unnoise this is
+  unnoise COMMAND --help                   explains a command and its options
+  unnoise --version                        prints the version
 """
 
 COMMANDS = (
@@ -49,20 +52,20 @@ COMMANDS = (
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command; returns the exit code: 0, or 2 after one sentence that says what to mend."""
-    warnings.showwarning = note  # type: ignore[assignment]
+    """Runs one command; returns the exit code: 0, or 2 after an error, printed as one sentence."""
+    warnings.showwarning = print_warning  # type: ignore[assignment]
     try:
         _dispatch(list(arguments))
     except UnnoiseError as error:
-        return complain(str(error))
+        return print_error(str(error))
     except KeyboardInterrupt:
-        return complain("Stopped.", code=130)
+        return print_error("Stopped.", code=130)
     except OSError as error:
-        return complain(f"{error.filename or 'The operating system'}: {error.strerror or error}.")
+        return print_error(f"{error.filename or 'The operating system'}: {error.strerror or error}.")
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):
             raise
-        return complain("There is not enough memory for this: lower --batch-size, --size or --num-images.")
+        return print_error("Out of memory: lower --batch-size, --size or --num-images.")
     return 0
 
 
@@ -76,10 +79,12 @@ def _dispatch(arguments: list[str]) -> None:
         return
     if name not in COMMANDS:
         raise UnnoiseError(
-            f"unnoise has the commands {', '.join(COMMANDS)}, but got {name!r}: try unnoise --help."
+            f"There is no command {name!r}: try unnoise --help. The commands are {', '.join(COMMANDS)}."
         )
+    from unnoise.cli.arguments import parse_arguments  # here, since it imports tyro
+
     command = getattr(importlib.import_module(f"unnoise.cli.commands.{name}"), name)
-    parse(command, f"unnoise {name}", rest)()
+    parse_arguments(command, f"unnoise {name}", rest)()
 
 
 def _out_of_memory(error: BaseException) -> bool:

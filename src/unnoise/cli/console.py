@@ -1,6 +1,7 @@
-"""People read progress and notes on standard error; scripts read results on standard output."""
+"""Printing: results on standard output for scripts; progress, notes and errors on standard error for people."""
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,37 +9,60 @@ from unnoise.utils.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 
-def complain(sentence: str, code: int = 2) -> int:
-    """Prints one sentence to standard error; returns the exit code."""
+def print_error(sentence: str, code: int = 2) -> int:
+    """Prints one sentence on standard error; returns the exit code."""
     print(f"unnoise: {printable(' '.join(sentence.split()))}", file=sys.stderr)
     return code
 
 
-def note(message: Warning | str, *_: object) -> None:
-    """Prints a warning as a sentence, without file and line; takes the place of warnings.showwarning."""
-    complain(str(message))
+def print_warning(message: Warning | str, *_: object) -> None:
+    """Prints a warning as one sentence, without file and line. It replaces `warnings.showwarning`."""
+    print_error(str(message))
 
 
-def stderr() -> "Console":
-    """Where people look."""
+def error_console() -> "Console":
+    """The console of standard error, where people read."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
 
 
-def say(text: str) -> None:
-    """Tells people what happens, on standard error."""
-    stderr().print(printable(text, lines=True), markup=False, soft_wrap=True)
+def print_message(text: str) -> None:
+    """Prints a message for people on standard error."""
+    error_console().print(printable(text, lines=True), markup=False, soft_wrap=True)
 
 
-def result(what: str, path: Path) -> None:
-    """Prints a result's path on standard output."""
+def print_result(what: str, path: Path) -> None:
+    """Prints the path of a result on standard output."""
     print(f"{what}: {printable(str(path))}", flush=True)
 
 
-class Bar:
+def table(*titles: str, left: Collection[str] = ()) -> "Table":
+    """An empty table without lines; numbers stand right, the first column and those in `left` stand left."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, pad_edge=False)
+    for place, title in enumerate(titles):
+        text = Text(printable(title))
+        made.add_column(text, justify="left" if place == 0 or title in left else "right")
+    return made
+
+
+def print_output(*parts: "Table | str") -> None:
+    """Prints tables and lines of text on standard output."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for part in parts:
+        text = isinstance(part, str)
+        console.print(printable(part) if isinstance(part, str) else part, markup=False, soft_wrap=text)
+
+
+class ProgressBar:
     """A progress bar with the time left, on standard error; a context.
 
     Args:
@@ -50,14 +74,18 @@ class Bar:
     def __init__(self, task: str, total: float, *, hidden: bool = False) -> None:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        noted = TextColumn("{task.fields[note]}", markup=False)
-        columns = (BarColumn(), TaskProgressColumn(), noted, TimeRemainingColumn())
+        note = TextColumn("{task.fields[note]}", markup=False)
+        columns = (BarColumn(), TaskProgressColumn(), note, TimeRemainingColumn())
         self._progress = Progress(
-            TextColumn("{task.description}"), *columns, TextColumn("left"), console=stderr(), disable=hidden
+            TextColumn("{task.description}"),
+            *columns,
+            TextColumn("left"),
+            console=error_console(),
+            disable=hidden,
         )
         self._task = self._progress.add_task(task, total=total, note="")
 
-    def __enter__(self) -> "Bar":
+    def __enter__(self) -> "ProgressBar":
         self._progress.start()
         return self
 
@@ -65,11 +93,11 @@ class Bar:
         self._progress.stop()
 
     def advance(self, amount: float) -> None:
-        """So much more is done."""
+        """Adds to what is done."""
         self._progress.advance(self._task, amount)
 
-    def show(self, completed: float, note: str) -> None:
-        """So much is done in all; the note stands behind the bar."""
+    def update(self, completed: float, note: str) -> None:
+        """Sets what is done in all, and the note behind the bar."""
         self._progress.update(self._task, completed=completed, note=note)
 
 

@@ -1,10 +1,10 @@
-"""What a command works with: pictures as they were wished for, and the network that draws."""
+"""Loading what a command works with: the pictures of a source, and a run's denoiser."""
 
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unnoise.cli.console import say
+from unnoise.cli.console import print_message
 from unnoise.utils.errors import UnnoiseError
 
 if TYPE_CHECKING:
@@ -13,63 +13,45 @@ if TYPE_CHECKING:
     from unnoise.diffusion.guidance import Guidance
     from unnoise.runs.checkpoint import Run
     from unnoise.runs.config import RunConfig
-    from unnoise.runs.plan import Wishes
+    from unnoise.runs.plan import TrainOptions
 
 
-def opened_run(path: "Path") -> "Run":
-    """The run in this folder."""
-    from unnoise.runs.checkpoint import Run
-
-    return Run.open(path)
-
-
-def as_trained(run: "Run", source: str | None = None) -> "ImageSet":
-    """The run's pictures, or those of another source, read as the run's were."""
+def load_pictures(source: str, settings: "TrainOptions") -> "ImageSet":
+    """The pictures of a source, in the shape that was asked for, with labels if they were."""
     from unnoise.data import load
 
-    data = run.config.data
+    return load(
+        source,
+        size=settings.size,
+        channels=settings.channels,
+        fit=settings.fit or "crop",
+        background=settings.background or (255, 255, 255),
+        labels=_labels(settings.labels),
+        progress=True,
+    )
+
+
+def load_run_pictures(config: "RunConfig", source: str | None = None, *, labels: bool = False) -> "ImageSet":
+    """A run's pictures, or those of another source, in the shape of the run's; with its labels if wanted."""
+    from unnoise.data import load
+
+    data = config.data
     return load(
         source or data.source,
         size=(data.height, data.width),
         channels=data.channels,
         fit=data.fit,
         background=data.background,
+        labels=_labels(data.labels) if labels else False,
         progress=True,
     )
 
 
-def load_pictures(source: str, wanted: "Wishes | RunConfig") -> "ImageSet":
-    """The pictures of a source as they were wished for, or as a run has them, with labels if it has any."""
-    from unnoise.data import load
-    from unnoise.runs.config import RunConfig
-
-    if isinstance(wanted, RunConfig):
-        data = wanted.data
-        return load(
-            source,
-            size=(data.height, data.width),
-            channels=data.channels,
-            fit=data.fit,
-            background=data.background,
-            labels=_labels(data.labels),
-            progress=True,
-        )
-    return load(
-        source,
-        size=wanted.size,
-        channels=wanted.channels,
-        fit=wanted.fit or "crop",
-        background=wanted.background or (255, 255, 255),
-        labels=_labels(wanted.labels),
-        progress=True,
-    )
+def _labels(option: str | None) -> bool | Path:
+    return option is not None if option in {None, "auto"} else Path(option)
 
 
-def _labels(wish: str | None) -> bool | Path:
-    return wish is not None if wish in {None, "auto"} else Path(wish)
-
-
-def load(
+def load_denoiser(
     run: "Run",
     device: str,
     guidance: "Guidance",
@@ -79,10 +61,7 @@ def load(
     compile_for: int | None = None,
     best: bool = False,
 ) -> "Denoiser":
-    """The run's diffusion; with autoguidance of this scale, elsewhere as `guidance`; compiled for such batches.
-
-    Says what a person would want to know of it.
-    """
+    """A run's denoiser; with autoguidance of this scale, and compiled for batches of this size, if wanted."""
     from unnoise.training.loop import choose_device
 
     denoiser = run.load(choose_device(device), best=best)
@@ -92,10 +71,10 @@ def load(
 
         guidance = replace(guidance, scale=autoguidance)
         weaker = weaker_of(run, weak, denoiser.device)
-        say(f"Autoguidance {autoguidance:g}, away from {weaker.name}.")
+        print_message(f"Autoguidance of scale {autoguidance:g}, away from {weaker.name}.")
         denoiser = guided_by(denoiser, weaker.denoiser, guidance)
     elif weak is not None:
-        say("--weak has no effect here: it belongs to --autoguidance.")
+        print_message("--weak has no effect without --autoguidance.")
     if compile_for is not None:
         denoiser = _compiled(denoiser, compile_for)
         if weaker is not None and autoguidance != 1:
@@ -104,12 +83,12 @@ def load(
 
 
 def _compiled(denoiser: "Denoiser", num_images: int) -> "Denoiser":
-    """The diffusion with its network compiled; where that can't be, as it is, and says why."""
+    """The denoiser with its network compiled, or as it is, with a message, where that fails."""
     from unnoise.runs.compiling import compiled
 
-    say("Compiling the network: this takes a minute or more.")
+    print_message("Compiling the network; this takes a minute or more.")
     try:
         return compiled(denoiser, num_images)
     except UnnoiseError as error:
-        say(f"{error} Going on without.")
+        print_message(f"{error} Going on without compiling.")
         return denoiser

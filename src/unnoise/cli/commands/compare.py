@@ -1,4 +1,4 @@
-"""`unnoise compare`: runs beside one another, in the terminal and on one page."""
+"""`unnoise compare`: compare runs, in the terminal and on a page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from unnoise.cli.console import Bar, result, say
+from unnoise.cli import arguments as cli
+from unnoise.cli.console import ProgressBar, print_message, print_output, print_result, table
+from unnoise.cli.output_paths import check_page
 from unnoise.utils.errors import require
 from unnoise.utils.text import printable
 
@@ -17,57 +19,52 @@ if TYPE_CHECKING:
 def compare(
     runs: Annotated[tuple[Path, ...], Positional, arg(metavar="RUN")],
     /,
-    out: Path = Path("compare.html"),
-    seeds: int = 8,
-    num_steps: Annotated[int | None, arg(metavar="K", help_behavior_hint="(default: each run's)")] = None,
-    device: str = "auto",
+    out: cli.OutputFile = Path("compare.html"),
+    seeds: cli.Integer = 8,
+    num_steps: Annotated[int | None, cli.option("N", "each run's own", "Steps from noise to picture.")] = None,
+    device: cli.Device = "auto",
 ) -> None:
-    """Compares runs: the same seeds side by side, a table of numbers, curves, and how their settings differ.
+    """Compare runs: pictures of the same seeds, scores, curves, and differing settings.
 
-    Prints the table, and writes a page with all of it: one file that needs no network and no script.
+    Prints a table of scores, and writes a page with all of it: one .html file that needs no network and no
+    scripts.
+
+      unnoise compare runs/first runs/second
 
     Args:
-        runs: Two or more folders that unnoise train made.
-        out: The page.
-        seeds: So many pictures of each run, of the seeds 0, 1, ...
-        num_steps: Calls of the network for each picture.
-        device: auto, cpu, cuda, cuda:1 or mps.
+        runs: Folders of two or more runs, as written by unnoise train.
+        out: Where the page goes, an .html file.
+        seeds: How many pictures each run draws, of the seeds 0, 1, and so on.
     """
     require(len(runs) >= 2, f"A comparison needs at least 2 runs, but got {len(runs)}: name another one.")
     require(seeds >= 1, f"Runs are compared on at least 1 seed, but got --seeds {seeds}: try 8.")
     from unnoise import reports
-    from unnoise.cli.pages import check_page
     from unnoise.training.loop import choose_device
 
     path, chosen = check_page(out, *runs), choose_device(device)
     folders, drawn = [reports.RunFolder.read(run) for run in runs], []
-    with Bar("Generating", len(folders)) as shown:
+    with ProgressBar("Generating", len(folders)) as bar:
         for folder in folders:
             drawn.append(reports.sample_seeds(folder, seeds, num_steps, chosen))
-            shown.advance(1)
+            bar.advance(1)
     reports.save_page(reports.compare(folders, drawn), path)
-    _print(folders)
-    result("comparison", path)
+    _print_scores(folders)
+    print_result("comparison", path)
 
 
-def _print(folders: "Sequence[RunFolder]") -> None:
-    """The table of the page, with intervals behind their numbers."""
-    from rich.console import Console
-    from rich.table import Table
+def _print_scores(folders: "Sequence[RunFolder]") -> None:
+    """Prints the table of the page, with intervals behind their numbers."""
     from rich.text import Text
 
     from unnoise.reports import comparison_rows, names_of
     from unnoise.reports.comparability import why_not_compare_losses, why_not_compare_scores
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for name in names_of(folders):
-        table.add_column(Text(printable(name)), justify="right")
+    rows = table("", *names_of(folders))
     for row in comparison_rows(folders):
         cells = [f"{cell.text} ({cell.beneath})" if cell.beneath else cell.text for cell in row.cells]
         styles = ["bold" if cell.best else "" for cell in row.cells]
-        table.add_row(*map(Text, map(printable, (row.name, *cells)), ("", *styles)))
-    Console(highlight=False).print(table)
+        rows.add_row(*map(Text, map(printable, (row.name, *cells)), ("", *styles)))
+    print_output(rows)
     for sentence in (why_not_compare_scores(folders), why_not_compare_losses(folders)):
         if sentence:
-            say(sentence)
+            print_message(sentence)

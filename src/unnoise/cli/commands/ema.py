@@ -1,31 +1,36 @@
-"""`unnoise ema`: another length of the average, chosen after training."""
+"""`unnoise ema`: choose the length of the weight average (EMA) after training."""
 
 import warnings
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
-from unnoise.cli.console import count, result, say
+from unnoise.cli import arguments as cli
+from unnoise.cli.console import count, print_message, print_result
+
+_POOR = 0.1
+"""A misfit above this is worth a warning."""
 
 
 def ema(
-    run: Annotated[Path, Positional, arg(metavar="RUN")],
+    run: cli.Run,
     /,
     sigma_rel: Annotated[float, arg(metavar="S")],
-    out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: RUN-emaS)")] = None,
+    out: Annotated[Path | None, cli.option("DIR", "RUN-emaS")] = None,
 ) -> None:
-    """Chooses, after training, how much of the run the averaged weights remember.
+    """Choose the length of the weight average (EMA) after training, and write it as a new run.
 
-    Training with the default preset stores a few averages along the way. From these the one
-    that you ask for is put together, as if it had been kept all along, and becomes a run of its own: draw from
-    several with the same seeds, and keep what you like best.
+    The default preset stores a few averages while it trains, from which any other length is put together. Try
+    some, draw the same seeds with each, and keep the best.
+
+      unnoise ema runs/photos --sigma-rel 0.10
+      unnoise generate runs/photos-ema0.10
 
     Args:
-        run: The folder that unnoise train made; of other presets, with --set "ema.profiles=[0.05,0.1]".
-        sigma_rel: How wide the memory is, as a part of the run, from above 0 to 0.2887 (all steps alike). Small
-            follows the last steps closely, large is smoother; 0.05 to 0.15 is usual.
-        out: The new run's folder: unnoise generate, morph and info take it as any other.
+        sigma_rel: Width of the average as a part of the training, above 0 and up to 0.2887 (all steps count
+            alike). Small ones follow the last steps closely, large ones are smoother; 0.05 to 0.15 is usual.
+        out: Folder of the new run.
     """
     from unnoise.optim.power_ema import require_sigma_rel
     from unnoise.runs.checkpoint import Run
@@ -35,30 +40,27 @@ def ema(
 
     require_sigma_rel(sigma_rel)
     opened = Run.open(run)
-    path = out or _beside(run, sigma_rel)
+    path = out or _default_path(run, sigma_rel)
     Run.refuse_existing(path)
     check_writable(path / "config.json")
     made = Snapshots(run / "ema").synthesize(sigma_rel)
     if made.misfit > _POOR:
         warnings.warn(
-            f"What was stored is too far: the nearest to {sigma_rel:g} that it can be mixed into is "
-            f"{made.misfit:.0%} off; choose a width between the stored ones.",
+            f"The stored averages cannot be combined into sigma_rel {sigma_rel:g} well: the result is "
+            f"{made.misfit:.0%} off. Choose a width between the stored ones.",
             stacklevel=1,
         )
     facts = {"step": str(made.profile.step), "sigma_rel": repr(sigma_rel)}
     Run.create(path, opened.config)
     write_tensors(path / "model.safetensors", made.tensors, facts)
-    say(
-        f"sigma_rel {sigma_rel:g} at step {made.profile.step:,}, from {count(made.sources, 'stored average')} "
-        f"({made.misfit:.1%} off the exact profile)"
+    print_message(
+        f"Average of sigma_rel {sigma_rel:g} at step {made.profile.step:,}, from "
+        f"{count(made.sources, 'stored average')} ({made.misfit:.1%} off the exact one)."
     )
-    result("run", path)
+    print_result("run", path)
 
 
-_POOR = 0.1
-
-
-def _beside(run: Path, sigma_rel: float) -> Path:
+def _default_path(run: Path, sigma_rel: float) -> Path:
     width = max(f"{sigma_rel:.2f}", f"{sigma_rel:g}", key=len)  # 0.10 as it was typed, and no digit lost
     folder = run if run.name else run.resolve()
     return folder.with_name(f"{folder.name}-ema{width}")

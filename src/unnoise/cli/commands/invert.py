@@ -1,69 +1,56 @@
-"""`unnoise invert`: from a picture to the noises that it comes from, and back."""
+"""`unnoise invert`: find the noises that pictures come from."""
 
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import arg
-
-from unnoise.cli.console import say
-from unnoise.cli.editing import (
-    Editor,
-    ImageFiles,
-    InversionSteps,
-    Label,
-    RunFolder,
-    Save,
-    check_places,
-    difference,
-    finish,
-    save_results,
-    watch,
-)
+from unnoise.cli import arguments as cli
+from unnoise.cli.console import print_message
+from unnoise.cli.editing import EditSession, difference, last_step, save_edited, save_sheet
+from unnoise.cli.output_paths import check_edited
 
 
 def invert(
-    run: RunFolder,
-    images: ImageFiles = (),
+    run: cli.Run,
+    images: cli.Images = (),
     /,
-    held_out: int = 0,
-    num_steps: InversionSteps = None,
-    label: Label = None,
-    seed: int = 0,
-    out: Annotated[Path | None, arg(metavar="PNG", help_behavior_hint="(default: RUN/inverted.png)")] = None,
-    save: Save = None,
-    device: str = "auto",
+    held_out: cli.HeldOut = 0,
+    num_steps: cli.InversionSteps = None,
+    label: cli.Label = None,
+    seed: cli.Integer = 0,
+    out: Annotated[Path | None, cli.sheet_option("inverted.png")] = None,
+    save: cli.SavePath = None,
+    device: cli.Device = "auto",
 ) -> None:
-    """Finds the noises that a picture comes from, and shows how exactly they lead back to it.
+    """Find the noises from which the run draws given pictures, and show how exactly it does.
 
-    The sheet shows each picture before, its noises, and what the run draws from them. Nearby noises give
-    similar pictures: unnoise vary and unnoise morph --images go there.
+    Writes a sheet of each picture, its noises, and what the run draws from them. unnoise vary and unnoise morph
+    --images use the same noises to draw similar pictures.
+
+      unnoise invert runs/photos cat.jpg
+      unnoise invert runs/photos --held-out 8 --save noises.npz
 
     Args:
-        run: The folder that unnoise train made.
-        images: Picture files, or .npy and .npz arrays of them; cut and scaled as the run's own were.
-        held_out: Instead, so many of the run's own pictures that it was not trained on.
-        num_steps: Steps each way; a step back takes three or four calls of the network.
-        label: The class, for a run that was trained with --labels.
-        seed: Of the choice of held-out pictures.
-        out: The sheet.
-        save: An .npz with the pictures (images) and their noises (noises), or a folder of PNGs.
-        device: auto, cpu, cuda, cuda:1 or mps.
+        num_steps: Steps each way. More is more exact; a step towards the noises costs three or four calls of
+            the network.
+        seed: Seed of the choice of held-out pictures.
+        save: Also save an .npz with the redrawn pictures ("images") and their noises ("noises"), or a folder of
+            PNGs of the pictures.
     """
     from unnoise.diffusion import editing
     from unnoise.diffusion.samplers import ddim
 
-    editor = Editor.open(run, num_steps, device, inverts=True)
-    sheet = check_places(out or run / "inverted.png", save)
-    names, pixels = editor.given(images, held_out, seed)
+    session = EditSession.open(run, num_steps, device, inverts=True)
+    sheet = check_edited(out or run / "inverted.png", save)
+    names, pixels = session.pictures(images, held_out, seed)
     before = pixels.float() / 255
-    denoise = editor.of_class(label)
-    steps, schedule, times = editor.num_steps, editor.schedule, editor.times
-    back = editing.invert(denoise, editor.normalized(pixels), steps, schedule, times=times)
-    found = watch(back, steps, "Inverting")
-    there = ddim(denoise, found.noisy_images, steps, schedule, times=times)
-    after = editor.shown(watch(there, steps, "Drawing").images)
-    say(f"There and back the pictures differ by {difference(after, before)}.")
-    say(f"{steps} steps; {found.calls} calls of the network to the noises, {steps} back.")
-    noises = editor.shown(found.noisy_images)
-    finish("inverted", {"before": before, "noises": noises, "after": after}, sheet)
-    save_results(save, names, after, noises=found.noisy_images)
+    denoise = session.denoise_label(label)
+    steps, schedule, times = session.num_steps, session.schedule, session.times
+    inversion = editing.invert(denoise, session.normalized(pixels), steps, schedule, times=times)
+    found = last_step(inversion, steps, "Inverting")
+    drawing = ddim(denoise, found.noisy_images, steps, schedule, times=times)
+    after = session.denormalized(last_step(drawing, steps, "Drawing").images)
+    print_message(f"The redrawn pictures differ from the given ones by {difference(after, before)}.")
+    print_message(f"{steps} steps each way: {found.calls} calls of the network to the noises, {steps} back.")
+    noises = session.denormalized(found.noisy_images)
+    save_sheet("inverted", {"before": before, "noises": noises, "after": after}, sheet)
+    save_edited(save, names, after, noises=found.noisy_images)

@@ -1,92 +1,96 @@
-"""`unnoise morph`: from one picture to the next, over the sphere of noises."""
+"""`unnoise morph`: turn pictures into one another."""
 
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
-from unnoise.cli.commands.generate import ANIMATIONS, Drawing, Steps, batches, check_out
-from unnoise.cli.console import result, say
-from unnoise.cli.editing import Editor, Given, finish
+from unnoise.cli import arguments as cli
+from unnoise.cli.console import print_message, print_result
+from unnoise.cli.editing import EditSession, InputPictures, save_sheet
+from unnoise.cli.generation import SeededGenerator, batches, save_morph
+from unnoise.cli.output_paths import ANIMATIONS, check_generated
+
+_COLUMNS = 6
+"""Steps from one picture to the next on the sheet."""
 
 
 def morph(
-    run: Annotated[Path, Positional, arg(metavar="RUN")],
+    run: cli.Run,
     /,
-    seeds: tuple[int, ...] = (0, 1, 2, 3),
-    frames: int = 64,
-    num_steps: Steps = None,
-    images: Annotated[tuple[Path, ...], arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="")] = (),
-    held_out: int = 0,
+    seeds: Annotated[tuple[int, ...], arg(metavar="SEED ...")] = (0, 1, 2, 3),
+    frames: cli.Integer = 64,
+    num_steps: cli.Steps = None,
+    images: Annotated[tuple[Path, ...], arg(metavar="IMAGE ...", help_behavior_hint="")] = (),
+    held_out: Annotated[int, cli.option("N", "")] = 0,
     label: Annotated[
-        str | None, arg(metavar="CLASS", help_behavior_hint="(default: the first; none for images)")
+        str | None, cli.option("CLASS", "the first; with --images none", "Class of all frames.")
     ] = None,
-    out: Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="(default: RUN/morph.gif)")] = None,
-    device: str = "auto",
+    out: Annotated[Path | None, cli.option("PATH", "RUN/morph.gif")] = None,
+    device: cli.Device = "auto",
 ) -> None:
-    """Turns pictures into one another: spherical interpolation between their noises, and back to the first.
+    """Turn pictures into one another, and back into the first.
 
-    Without fresh noise on the way, so that the start decides all and the pictures flow: a run whose sampler
-    draws some is walked by ddim.
+    Writes an animation that interpolates between the noises of the pictures. No noise is added on the way, so
+    the pictures change smoothly: a run whose sampler adds noise uses ddim here.
+
+      unnoise morph runs/photos --seeds 1 2 3
+      unnoise morph runs/photos --images a.png b.png --out from-a-to-b.gif
 
     Args:
-        run: The folder that unnoise train made.
-        seeds: Of the pictures on the way, in order; at least two.
-        frames: Of the animation, over the whole way.
-        num_steps: Steps of the run's sampler for each frame.
-        images: Instead of seeds, picture files (or .npy and .npz arrays) in order; a .png beside --out shows
-            the ways between them.
-        held_out: Instead of seeds, so many of the run's own pictures that it was not trained on.
-        label: The class, for a run that was trained with --labels.
+        seeds: Seeds of the pictures to pass, in order; at least two.
+        frames: How many frames the animation has in all.
+        images: Pass these pictures (or .npy and .npz arrays of them) instead of seeds. A sheet of the steps
+            from each to the next is written beside --out, as a .png.
+        held_out: Pass this many of the run's own pictures that it was not trained on, instead of seeds.
         out: A .gif or .mp4.
-        device: auto, cpu, cuda, cuda:1 or mps.
     """
-    from unnoise.utils.files import require_suffix
     from unnoise.runs.checkpoint import Run
     from unnoise.training.loop import choose_device
+    from unnoise.utils.files import require_suffix
 
     opened = Run.open(run)
-    target = out or run / "morph.gif"
-    require_suffix(target, *ANIMATIONS)
-    check_out(target)
+    path = out or run / "morph.gif"
+    require_suffix(path, *ANIMATIONS)
+    check_generated(path)
     if images or held_out:
-        editor = Editor.open(run, num_steps, device, inverts=True)
-        save_way(editor, editor.given(images, held_out, 0), frames, label, target)
+        session = EditSession.open(run, num_steps, device, inverts=True)
+        _save_morph_of_pictures(session, session.pictures(images, held_out, 0), frames, label, path)
     else:
-        denoiser = opened.load(choose_device(device))
-        own = opened.config.recipe.sampling
-        sampling = replace(own, num_steps=own.num_steps if num_steps is None else num_steps)
-        save_morph(
-            Drawing(denoiser, opened.config, sampling, (label,) if label else ()), seeds, frames, target
-        )
-    result("morph", target)
+        denoiser, own = opened.load(choose_device(device)), opened.config.recipe.sampling
+        sampling = own if num_steps is None else replace(own, num_steps=num_steps)
+        generator = SeededGenerator(denoiser, opened.config, sampling, (label,) if label else ())
+        save_morph(generator, seeds, frames, path)
+    print_result("morph", path)
 
 
-def save_way(editor: Editor, given: Given, frames: int, label: str | None, out: Path) -> None:
-    """Writes the loop through real pictures, and a sheet of the ways from each to the next."""
+def _save_morph_of_pictures(
+    session: EditSession, given: InputPictures, frames: int, label: str | None, out: Path
+) -> None:
+    """Writes the animation through real pictures, and a sheet of the steps from each to the next."""
     import torch
 
     from unnoise import pictures
     from unnoise.diffusion.editing import noises_between
     from unnoise.diffusion.samplers import ddim
 
-    denoise, steps = editor.of_class(label), editor.num_steps
-    say("Looking for the noises of the pictures.")
+    denoise, steps = session.denoise_label(label), session.num_steps
+    print_message("Finding the noises of the pictures.")
     noises = noises_between(
         denoise,
-        editor.normalized(given.pixels),
+        session.normalized(given.pixels),
         frames,
         steps,
-        editor.schedule,
+        session.schedule,
         closed=True,
-        times=editor.times,
+        times=session.times,
     )
     parts = []
     for batch in batches(range(frames), "Morphing"):
-        for prediction in ddim(denoise, noises[list(batch)], steps, editor.schedule, times=editor.times):
+        for prediction in ddim(denoise, noises[list(batch)], steps, session.schedule, times=session.times):
             images = prediction.images
-        parts.append(editor.shown(images))
+        parts.append(session.denormalized(images))
     drawn, count = torch.cat(parts), len(given.names)
     pictures.save_animation(pictures.frames(drawn.unsqueeze(1)), out, hold_last=0.05)
     columns = {
@@ -96,33 +100,4 @@ def save_way(editor: Editor, given: Given, frames: int, label: str | None, out: 
         for part in range(_COLUMNS + 1)
     }
     before = given.pixels.float() / 255
-    finish("sheet", {"before": before, **columns, "next": before.roll(-1, 0)}, out.with_suffix(".png"))
-
-
-_COLUMNS = 6
-"""Steps of a way on the sheet."""
-
-
-def save_morph(drawing: Drawing, seeds: tuple[int, ...], frames: int, out: Path) -> None:
-    """Writes the loop through the pictures of these seeds."""
-    import torch
-
-    from unnoise import pictures
-    from unnoise.diffusion.interpolation import path
-
-    denoiser, config = drawing.denoiser, drawing.config
-    sampling = replace(drawing.sampling, eta=0.0)
-    if not sampling.deterministic:
-        sampling = replace(sampling, sampler="ddim")
-    noises = path(denoiser.noises(seeds)(), frames, closed=True)
-    classes = config.classes([0] * frames, drawing.labels)  # one and the same all the way
-    parts = [
-        denoiser.generate(
-            initial_noises=noises[list(batch)],
-            sampling=sampling,
-            classes=None if classes is None else classes[: len(batch)],
-        ).cpu()
-        for batch in batches(range(frames), "Morphing")
-    ]
-    shown = pictures.frames(torch.cat(parts).unsqueeze(1))  # a trajectory of one picture
-    pictures.save_animation(shown, out, hold_last=0.05)
+    save_sheet("sheet", {"before": before, **columns, "next": before.roll(-1, 0)}, out.with_suffix(".png"))

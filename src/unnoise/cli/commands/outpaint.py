@@ -1,94 +1,81 @@
-"""`unnoise outpaint`: what lies around a picture."""
+"""`unnoise outpaint`: draw what lies around a picture."""
 
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import arg
-
-from unnoise.cli.editing import (
-    BACKGROUND_GREY,
-    Editor,
-    ImageFiles,
-    Label,
-    RunFolder,
-    Save,
-    Steps,
-    check_places,
-    finish,
-    save_results,
-    watch,
-)
-from unnoise.cli.sizes import parse_size
+from unnoise.cli import arguments as cli
+from unnoise.cli.editing import BACKGROUND_GREY, EditSession, last_step, save_edited, save_sheet
+from unnoise.cli.output_paths import check_edited
 from unnoise.utils.errors import require
+
+_LARGEST = 4096
 
 
 def outpaint(
-    run: RunFolder,
-    images: ImageFiles = (),
+    run: cli.Run,
+    images: cli.Images = (),
     /,
-    size: Annotated[str | None, arg(metavar="HxW", help_behavior_hint="(default: twice as wide)")] = None,
-    held_out: int = 0,
-    num_steps: Steps = None,
-    overlap: float = 0.5,
-    repeats: int = 3,
-    jump_length: int = 5,
-    label: Label = None,
-    seed: int = 0,
-    out: Annotated[Path | None, arg(metavar="PNG", help_behavior_hint="(default: RUN/outpainted.png)")] = None,
-    save: Save = None,
-    device: str = "auto",
+    size: Annotated[str | None, cli.option("H[xW]", "as high, and twice as wide")] = None,
+    held_out: cli.HeldOut = 0,
+    num_steps: cli.Steps = None,
+    overlap: cli.Number = 0.5,
+    repeats: cli.Integer = 3,
+    jump_length: cli.Integer = 5,
+    label: cli.Label = None,
+    seed: cli.Integer = 0,
+    out: Annotated[Path | None, cli.sheet_option("outpainted.png")] = None,
+    save: cli.SavePath = None,
+    device: cli.Device = "auto",
 ) -> None:
-    """Draws what could lie around a picture: a larger canvas, the middle of which stays exactly as it is.
+    """Draw what could lie around pictures, which stay exactly as they are in the middle of a larger canvas.
 
-    The run looks at it through windows of the size it knows, which overlap and have to agree.
+    Writes a sheet of each canvas before and after. The run draws it in overlapping windows of its own size,
+    which are averaged in every step.
+
+      unnoise outpaint runs/photos cat.jpg --size 64x96
 
     Args:
-        run: The folder that unnoise train made.
-        images: Picture files, or .npy and .npz arrays of them; cut and scaled as the run's own were.
-        size: Of the canvas, in pixels, height first.
-        held_out: Instead of images, so many of the run's own pictures that it was not trained on.
-        num_steps: Of the way from noise to picture.
-        overlap: Of neighbouring windows, from 0 to below 1; more is smoother, and takes longer.
-        repeats: How often each step is taken; more fits better, and takes longer.
+        size: Height, or height x width, of the canvas in pixels.
+        overlap: How much neighbouring windows overlap, from 0 to below 1. More is smoother, and takes longer.
+        repeats: How often each step is taken. More fits the picture better, and takes longer.
         jump_length: How many steps are taken together before they are repeated.
-        label: The class, for a run that was trained with --labels.
-        seed: Of the first picture's noises; other seeds draw other surroundings.
-        out: The sheet.
-        save: An .npz (array images, uint8, N x H x W x C), or a folder of PNGs.
-        device: auto, cpu, cuda, cuda:1 or mps.
+        seed: Seed of the first picture; another seed draws something else.
     """
     from unnoise.diffusion import editing
 
-    editor = Editor.open(run, num_steps, device)
-    canvas = chosen_canvas(editor, size)
-    sheet = check_places(out or run / "outpainted.png", save)
-    names, pixels = editor.given(images, held_out, seed)
+    session = EditSession.open(run, num_steps, device)
+    canvas = _canvas_size(session, size)
+    sheet = check_edited(out or run / "outpainted.png", save)
+    names, pixels = session.pictures(images, held_out, seed)
     placed, known = editing.on_canvas(pixels.float() / 255, canvas)
-    draw = editor.noises(seed, len(names), (editor.denoiser.image_shape[0], *canvas))
-    walk = editing.outpaint(
-        editor.of_class(label),
-        editor.normalized(pixels),
+    draw = session.noises(seed, len(names), (session.denoiser.image_shape[0], *canvas))
+    steps = editing.outpaint(
+        session.denoise_label(label),
+        session.normalized(pixels),
         draw(),
-        editor.num_steps,
-        editor.schedule,
+        session.num_steps,
+        session.schedule,
         overlap=overlap,
         jump_length=jump_length,
         repeats=repeats,
-        times=editor.times,
+        times=session.times,
         draw_noises=draw,
     )
-    drawn = editor.shown(watch(walk, repeats * editor.num_steps, "Outpainting").images)
+    drawn = session.denormalized(last_step(steps, repeats * session.num_steps, "Outpainting").images)
     columns = {"before": placed.where(known, BACKGROUND_GREY), "after": drawn.where(~known, placed)}
-    finish("outpainted", columns, sheet)
-    save_results(save, names, columns["after"])
+    save_sheet("outpainted", columns, sheet)
+    save_edited(save, names, columns["after"])
 
 
-def chosen_canvas(editor: Editor, size: str | None) -> tuple[int, int]:
+def _canvas_size(session: EditSession, size: str | None) -> tuple[int, int]:
     """(height, width): what was asked for, or twice as wide as the pictures."""
     from unnoise.diffusion.editing import require_larger
 
-    _, height, width = editor.denoiser.image_shape
-    canvas = parse_size(size) or (height, 2 * width)
+    _, height, width = session.denoiser.image_shape
+    canvas = cli.parse_size(size) or (height, 2 * width)
     require_larger(canvas, (height, width))
-    require(max(canvas) <= 4096, f"A canvas has at most 4096 pixels a side, but got {canvas[0]}x{canvas[1]}.")
+    require(
+        max(canvas) <= _LARGEST,
+        f"A canvas has at most {_LARGEST} pixels a side, but got {canvas[0]}x{canvas[1]}: lower --size.",
+    )
     return canvas

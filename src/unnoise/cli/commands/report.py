@@ -1,30 +1,26 @@
-"""`unnoise report`: all about one run, on one page."""
+"""`unnoise report`: write a page about a run."""
 
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from unnoise.cli import arguments as cli
+from unnoise.cli.console import print_result
+from unnoise.cli.output_paths import check_page
 
-from unnoise.cli.console import result
 
+def report(run: cli.Run, /, out: Annotated[Path | None, cli.option("FILE", "RUN/report.html")] = None) -> None:
+    """Write a page about a run: samples, curves, scores, copies, colours, and all settings.
 
-def report(
-    run: Annotated[Path, Positional, arg(metavar="RUN")],
-    /,
-    out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: RUN/report.html)")] = None,
-) -> None:
-    """Writes a page about a run: samples, curves, scores, copies, colours, and how it was made.
-
-    One file that needs no network and no script. What was not measured is left out, and the page says how to
+    The page is one .html file that needs no network and no scripts. Of what was not measured it says how to
     measure it.
 
+      unnoise report runs/photos
+
     Args:
-        run: The folder that unnoise train made.
-        out: The page.
+        out: Where the page goes, an .html file.
     """
     from unnoise import reports
-    from unnoise.cli.pages import check_page
 
     path = check_page(out or run / "report.html", run)
     reports.save_page(reports.report(reports.RunFolder.read(run)), path)
-    result("report", path)
+    print_result("report", path)

@@ -1,29 +1,19 @@
-"""`unnoise restore`: larger, coloured or sharp, as the run's pictures are."""
+"""`unnoise restore`: enlarge, colour or sharpen pictures."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import arg
+from tyro.conf import Positional
 
-from unnoise.cli.console import say
-from unnoise.cli.editing import (
-    Editor,
-    ImageFiles,
-    Label,
-    RunFolder,
-    Save,
-    Steps,
-    check_places,
-    difference,
-    finish,
-    save_results,
-    watch,
-)
+from unnoise.cli import arguments as cli
+from unnoise.cli.console import count, print_message
+from unnoise.cli.editing import EditSession, difference, last_step, save_edited, save_sheet
+from unnoise.cli.output_paths import check_edited
 from unnoise.utils.errors import UnnoiseError
 
 if TYPE_CHECKING:
-    from unnoise.data import Settings
+    from unnoise.data import DecodeSettings
     from unnoise.diffusion.editing import Operator
     from unnoise.diffusion.tensors import Images
 
@@ -31,130 +21,151 @@ Task = Literal["upscale", "colourise", "deblur"]
 
 
 def restore(
-    run: RunFolder,
-    images: ImageFiles = (),
+    run: cli.Run,
+    images: Annotated[tuple[Path, ...], Positional, cli.option("[IMAGE ...]")] = (),
     /,
     task: Task = "upscale",
-    factor: int = 4,
-    sigma: float = 1.5,
-    spoil: bool = False,
-    held_out: int = 0,
-    num_steps: Steps = None,
-    num_solves: int = 3,
-    noise: float = 0.005,
-    label: Label = None,
-    seed: int = 0,
-    out: Annotated[Path | None, arg(metavar="PNG", help_behavior_hint="(default: RUN/restored.png)")] = None,
-    save: Save = None,
-    device: str = "auto",
+    factor: cli.Integer = 4,
+    sigma: cli.Number = 1.5,
+    spoil: cli.Flag = False,
+    held_out: cli.HeldOut = 0,
+    num_steps: cli.Steps = None,
+    num_solves: cli.Integer = 3,
+    noise: cli.Number = 0.005,
+    label: cli.Label = None,
+    seed: cli.Integer = 0,
+    out: Annotated[Path | None, cli.sheet_option("restored.png")] = None,
+    save: cli.SavePath = None,
+    device: cli.Device = "auto",
 ) -> None:
-    """Draws what a small, grey or blurred picture may have been, in agreement with all that is left of it.
+    """Enlarge small pictures, colour grey ones, or sharpen blurred ones.
+
+    Writes a sheet of each picture before and after. The result is one of many possible ones, and agrees with
+    the given picture: made small, grey or blurred again, it is nearly the same.
+
+      unnoise restore runs/photos tiny.png --task upscale --factor 4
+      unnoise restore runs/photos grey.jpg --task colourise
+      unnoise restore runs/photos --held-out 4 --task deblur
 
     Args:
-        run: The folder that unnoise train made.
-        images: What is left: picture files, or .npy and .npz arrays of them.
-        task: upscale (of small pictures), colourise (of grey ones), or deblur (of blurred ones).
-        factor: Of upscale: how many times higher and wider the run's pictures are.
-        sigma: Of deblur: how wide the blur is, in pixels.
-        spoil: The images are whole: make them small, grey or blurred first, and compare.
-        held_out: Instead of images, so many of the run's own pictures that it was not trained on, spoilt first.
-        num_steps: Of the way from noise to picture.
-        num_solves: How exactly each step weighs what is left; each is a pass back through the network.
-        noise: How far what is left may be off, as a part of the full range; more for noisy pictures.
-        label: The class, for a run that was trained with --labels.
-        seed: Of the first picture's noises; other seeds draw other answers.
-        out: The sheet.
-        save: An .npz (array images, uint8, N x H x W x C), or a folder of PNGs.
-        device: auto, cpu, cuda, cuda:1 or mps.
+        images: The small, grey or blurred pictures: files, or .npy and .npz arrays of them.
+        task: upscale enlarges, colourise colours grey pictures, deblur sharpens.
+        factor: For upscale: how many times higher and wider the result is, which has the size of the run's
+            pictures.
+        sigma: For deblur: width of the blur (standard deviation) in pixels.
+        spoil: The images are good: make them small, grey or blurred first, then restore and compare.
+        num_solves: How exactly each step follows the given picture, as passes back through the network. More
+            is slower.
+        noise: Noise that the given pictures may have, as a part of the full range of pixels. More for noisy
+            ones.
+        seed: Seed of the first picture; another seed draws another result.
     """
+    session = EditSession.open(run, num_steps, device)
+    problem = _problem(session, task, factor, sigma)
+    sheet = check_edited(out or run / "restored.png", save)
+    whole = spoil or held_out > 0
+    names, pixels = session.pictures(images, held_out, seed, None if whole else problem.settings)
+    before = pixels.float() / 255
+    measured = (255 * problem.on_pixels(before)).round() / 255 if whole else before
+    restored = _restored(session, problem, measured, label, seed, num_solves, noise)
+    again = difference(problem.on_pixels(restored), measured)
+    print_message(f"Made {problem.name} again, the restored pictures differ from the given ones by {again}.")
+    if whole:
+        print_message(f"The restored pictures differ from the originals by {difference(restored, before)}.")
+    columns = {"before": before} if whole else {}
+    save_sheet(
+        "restored", {**columns, problem.name: _enlarged(measured, restored), "restored": restored}, sheet
+    )
+    save_edited(save, names, restored)
+
+
+def _restored(
+    session: EditSession,
+    problem: "InverseProblem",
+    measured: "Images",
+    label: str | None,
+    seed: int,
+    num_solves: int,
+    noise: float,
+) -> "Images":
+    """Samples of the run that agree with the given pictures, in [0, 1]."""
     from unnoise.diffusion import editing
 
-    editor = Editor.open(run, num_steps, device)
-    loss = Loss.of(editor, task, factor, sigma)
-    sheet = check_places(out or run / "restored.png", save)
-    whole = spoil or held_out > 0
-    names, pixels = editor.given(images, held_out, seed, None if whole else loss.settings)
-    before = pixels.float() / 255
-    left = (255 * loss.shown(before)).round() / 255 if whole else before
-    draw = editor.noises(seed, len(names))
-    measured, std = loss.measured(left).to(editor.denoiser.device), noise / loss.scale
+    draw = session.noises(seed, len(measured))
     denoise = editing.conditioned(
-        editor.of_class(label), loss.normalized, measured, measured_std=std, num_solves=num_solves
+        session.denoise_label(label),
+        problem.on_normalized,
+        problem.normalize(measured).to(session.denoiser.device),
+        measured_std=noise / problem.scale,
+        num_solves=num_solves,
     )
-    walk = editor.sampler(draw)(denoise, draw(), editor.num_steps, editor.schedule, times=editor.times)
-    restored = editor.shown(watch(walk, editor.num_steps, "Restoring").images)
-    say(f"What is left of the restored pictures differs by {difference(loss.shown(restored), left)}.")
-    if whole:
-        say(f"The restored pictures themselves differ by {difference(restored, before)}.")
-    columns = {"before": before} if whole else {}
-    finish("restored", {**columns, loss.name: enlarged(left, restored), "restored": restored}, sheet)
-    save_results(save, names, restored)
+    steps = session.sampler(draw)(denoise, draw(), session.num_steps, session.schedule, times=session.times)
+    return session.denormalized(last_step(steps, session.num_steps, "Restoring").images)
 
 
-def enlarged(left: "Images", like: "Images") -> "Images":
-    """What is left in the size and channels of other pictures, pixel by pixel."""
+def _enlarged(measured: "Images", like: "Images") -> "Images":
+    """The measured pictures in the size and channels of others, pixel by pixel."""
     from torch.nn.functional import interpolate
 
-    size = (like.shape[2], like.shape[3])
-    return interpolate(left, size).expand_as(like)
+    return interpolate(measured, (like.shape[2], like.shape[3])).expand_as(like)
 
 
 @dataclass(frozen=True)
-class Loss:
-    """What happened to the pictures.
+class InverseProblem:
+    """What was done to the pictures, and how the given ones relate to the run's.
 
     Args:
-        name: what they are now.
-        shown: what happened, to pictures in [0, 1].
-        normalized: the same, to normalised pictures.
-        settings: how what is left is read.
+        name: what the pictures are now.
+        on_pixels: what was done, to pictures in [0, 1].
+        on_normalized: the same, to normalised pictures.
+        settings: how the given pictures are read.
         scale: of normalised numbers, in the range of pixels.
-        means, stds: from the pixels that are left to normalised numbers.
+        means, stds: from given pixels to normalised numbers.
     """
 
     name: str
-    shown: "Operator"
-    normalized: "Operator"
-    settings: "Settings"
+    on_pixels: "Operator"
+    on_normalized: "Operator"
+    settings: "DecodeSettings"
     scale: float
     means: tuple[float, ...]
     stds: tuple[float, ...]
 
-    @classmethod
-    def of(cls, editor: Editor, task: Task, factor: int, sigma: float) -> "Loss":
-        """That of a task.
+    def normalize(self, measured: "Images") -> "Images":
+        """Given pictures in [0, 1], in the numbers that `on_normalized` gives."""
+        mean, std = (measured.new_tensor(values).view(1, -1, 1, 1) for values in (self.means, self.stds))
+        normalized: Images = (measured - mean) / std
+        return normalized
 
-        Raises:
-            UnnoiseError: for a factor that does not divide the pictures, a sigma that is no width, or a run
-                whose pictures have no colours to find.
-        """
-        from unnoise.diffusion.editing import LUMA, Blur, Downsample, Grey
 
-        channels, height, width = editor.denoiser.image_shape
-        own, normalizer = editor.settings, editor.denoiser.normalizer
-        means, stds = (
-            values * channels if len(values) == 1 else values for values in (normalizer.mean, normalizer.std)
+def _problem(session: EditSession, task: Task, factor: int, sigma: float) -> InverseProblem:
+    """The inverse problem of a task.
+
+    Raises:
+        UnnoiseError: for a factor that does not divide the pictures, a sigma that is no width, or a run whose
+            pictures have no colours to find.
+    """
+    from unnoise.diffusion.editing import LUMA, Blur, Downsample, Grey
+
+    channels, height, width = session.denoiser.image_shape
+    own, normalizer = session.settings, session.denoiser.normalizer
+    means, stds = (
+        values * channels if len(values) == 1 else values for values in (normalizer.mean, normalizer.std)
+    )
+    scale = sum(stds) / len(stds)
+    if task == "upscale":
+        smaller = Downsample(factor)
+        smaller.require_fits(height, width)
+        size = (height // factor, width // factor)
+        return InverseProblem("small", smaller, smaller, replace(own, size=size), scale, means, stds)
+    if task == "deblur":
+        blur = Blur(sigma)
+        return InverseProblem("blurred", blur, blur, own, scale, means, stds)
+    if channels != 3:
+        raise UnnoiseError(
+            f"Colouring needs a run on colour pictures (red, green and blue), but this one's have "
+            f"{count(channels, 'channel')}: choose upscale or deblur."
         )
-        scale = sum(stds) / len(stds)
-        if task == "upscale":
-            smaller = Downsample(factor)
-            smaller.require_fits(height, width)
-            size = (height // factor, width // factor)
-            return cls("small", smaller, smaller, replace(own, size=size), scale, means, stds)
-        if task == "deblur":
-            blur = Blur(sigma)
-            return cls("blurred", blur, blur, own, scale, means, stds)
-        if channels != 3:
-            raise UnnoiseError(
-                f"A picture is coloured by a run that knows red, green and blue, but this one's have "
-                f"{channels} channel{'s' * (channels > 1)}: choose upscale or deblur."
-            )
-        weights = tuple(weight * std for weight, std in zip(LUMA, stds, strict=True))
-        mean = sum(weight * value for weight, value in zip(LUMA, means, strict=True))
-        return cls("grey", Grey(LUMA), Grey(weights), replace(own, channels=1), 1.0, (mean,), (1.0,))
-
-    def measured(self, left: "Images") -> "Images":
-        """What is left, in [0, 1], in the numbers that `normalized` gives."""
-        mean, std = (left.new_tensor(values).view(1, -1, 1, 1) for values in (self.means, self.stds))
-        measured: Images = (left - mean) / std
-        return measured
+    weights = tuple(weight * std for weight, std in zip(LUMA, stds, strict=True))
+    mean = sum(weight * value for weight, value in zip(LUMA, means, strict=True))
+    return InverseProblem("grey", Grey(LUMA), Grey(weights), replace(own, channels=1), 1.0, (mean,), (1.0,))

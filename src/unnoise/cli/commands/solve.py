@@ -1,16 +1,15 @@
-"""`unnoise solve`: which sampler draws a run's best pictures for the fewest calls of its network."""
+"""`unnoise solve`: find the sampler that draws the best pictures in the fewest steps."""
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Annotated, NamedTuple, cast, get_args
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
-from unnoise.cli.console import Bar, count, result, say
-from unnoise.cli.loading import as_trained
+from unnoise.cli import arguments as cli
+from unnoise.cli.console import ProgressBar, count, print_message, print_output, print_result, table
+from unnoise.cli.loading import load_run_pictures
 from unnoise.utils.errors import require
-from unnoise.utils.text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,84 +20,77 @@ if TYPE_CHECKING:
     from unnoise.evaluation.sampler_search import Asked, Choice, Trial
     from unnoise.runs.checkpoint import Run
 
-Source: TypeAlias = Annotated[
-    str | None, Positional, arg(metavar="[SOURCE]", help_behavior_hint="(default: the run's)")
-]
-Names: TypeAlias = Annotated[tuple[str, ...], arg(metavar="NAME ...", help_behavior_hint="(default: all)")]
-Samples: TypeAlias = Annotated[
-    int | None, arg(metavar="N", help_behavior_hint="(default: what half of the minutes allow, 24 to 512)")
-]
-
 
 def solve(
-    run: Annotated[Path, Positional, arg(metavar="RUN")],
-    source: Source = None,
+    run: cli.Run,
+    source: cli.RunSource = None,
     /,
-    minutes: float = 5.0,
-    calls: tuple[int, ...] = (4, 6, 8, 10, 20, 50),
-    samplers: Names = (),
-    spacings: Names = (),
-    num_samples: Samples = None,
-    extractor: Annotated[str, arg(metavar="NAME|FILE")] = "auto",
-    seed: int = 0,
-    keep: bool = False,
-    restore: bool = False,
-    device: str = "auto",
+    minutes: cli.Minutes = 5.0,
+    calls: Annotated[tuple[int, ...], arg(metavar="N ...")] = (4, 6, 8, 10, 20, 50),
+    samplers: Annotated[tuple[str, ...], cli.option("NAME ...", "all")] = (),
+    spacings: Annotated[tuple[str, ...], cli.option("NAME ...", "all")] = (),
+    num_samples: Annotated[int | None, cli.option("N", "as many as half of --minutes allow, 24 to 512")] = None,
+    extractor: cli.Extractor = "auto",
+    seed: cli.Integer = 0,
+    keep: cli.Flag = False,
+    restore: cli.Flag = False,
+    device: cli.Device = "auto",
 ) -> None:
-    """Tries samplers on a run, and makes the best one its own: what unnoise generate does from then on.
+    """Find the sampler that draws the best pictures in the fewest steps, and make it the run's own.
 
-    A long walk is the reference. Then samplers draw the same seeds at the same price in calls of the network;
-    heun takes two a step. Prints a table, and leaves RUN/solve.json, RUN/solve/errors.png and
-    RUN/solve/side_by_side.png.
+    Samplers draw the same seeds for the same number of network calls, and are compared with real pictures and
+    with a reference of many steps. From then on unnoise generate uses the best one. Prints a table, and writes
+    RUN/solve.json, RUN/solve/errors.png and RUN/solve/side_by_side.png.
+
+      unnoise solve runs/photos --minutes 10
+      unnoise solve runs/photos --samplers ddim unipc --calls 8 16 --keep
 
     Args:
-        run: The folder that unnoise train made.
-        source: Its pictures, where they have moved, or others.
-        minutes: How long it may take; the promising ones are tried first.
-        calls: Of the network, for each picture.
-        samplers: Which to try; unnoise generate --help lists them.
-        spacings: Which grids to try, of uniform, log_snr and karras.
-        num_samples: Pictures that each one draws.
-        extractor: What compares pictures, as for unnoise evaluate.
-        seed: Of the first picture.
-        keep: Only look: the run stays as it is.
-        restore: Try nothing; give the run back what was its own before the last solve.
-        device: auto, cpu, cuda, cuda:1 or mps.
+        minutes: How long it may take, in minutes. The most promising samplers are tried first.
+        calls: Network calls per picture to try. heun takes two for each step, the others one.
+        samplers: Samplers to try, of those that unnoise generate --help lists.
+        spacings: Spacings of steps to try: uniform, log_snr or karras.
+        num_samples: Pictures that each sampler draws. More makes the comparison surer, and slower.
+        seed: Seed of the first picture.
+        keep: Keep the run's present sampler: only look.
+        restore: Try nothing, and give the run back the sampler it had before the last solve.
     """
-    from unnoise.evaluation import sampler_search as solving
+    from unnoise.evaluation import sampler_search
     from unnoise.runs.checkpoint import Run
     from unnoise.training.loop import choose_device
     from unnoise.utils.files import check_writable
 
     opened = Run.open(run)
     if restore:
-        before = solving.restore(opened).config.recipe.sampling
-        say(f"unnoise generate {run} takes {before.sampler} in {count(before.num_steps, 'step')} again.")
+        before = sampler_search.restore(opened).config.recipe.sampling
+        print_message(
+            f"Restored: unnoise generate {run} uses {before.sampler} with {count(before.num_steps, 'step')}."
+        )
         return
     asked = _asked(samplers, spacings, calls)
     require(minutes > 0, f"Samplers are tried for more than 0 minutes, but got {minutes:g}: try 5.")
     require(num_samples is None or num_samples >= 2, f"At least 2 samples are compared, but got {num_samples}.")
     check_writable(run / "solve.json")
-    watch = Watch(time.monotonic(), 60 * minutes)
+    limit = TimeLimit(time.monotonic(), 60 * minutes)
     denoiser = opened.load(choose_device(device))
-    judge = _judge(opened, source, extractor, seed, denoiser)
-    number = num_samples or _affordable(opened, denoiser, asked, watch)
-    trials = _try_all(opened, denoiser, judge, asked, number, seed, watch)
-    _finish(opened, judge, number, seed, trials, keep=keep)
+    references = _references(opened, source, extractor, seed, denoiser)
+    number = num_samples or _affordable(opened, denoiser, asked, limit)
+    trials = _try_all(opened, denoiser, references, asked, number, seed, limit)
+    _finish(opened, references, number, seed, trials, keep=keep)
 
 
-class Watch(NamedTuple):
-    """When it began, and how many seconds it may take."""
+class TimeLimit(NamedTuple):
+    """A limit on running time: when it began, and how many seconds it may take."""
 
     started: float
     seconds: float
 
     def spent(self) -> float:
-        """The share of the time that is over."""
+        """The share of the time that has passed."""
         return (time.monotonic() - self.started) / self.seconds
 
     def fits(self, seconds: float) -> bool:
-        """Whether so many more are left."""
+        """Whether this many seconds are left."""
         return self.spent() + seconds / self.seconds <= 1
 
 
@@ -119,40 +111,40 @@ def _asked(samplers: Sequence[str], spacings: Sequence[str], calls: Sequence[int
     )
 
 
-class Judge(NamedTuple):
-    """What compares pictures, the features of real ones, and what these are."""
+class References(NamedTuple):
+    """The feature extractor, the features of real pictures, and a description of these."""
 
     extractor: "Extractor"
-    references: "Tensor"
+    features: "Tensor"
     words: str
 
 
-def _judge(run: "Run", source: str | None, name: str, seed: int, denoiser: "Denoiser") -> Judge:
-    from unnoise.evaluation import sampler_search as solving
+def _references(run: "Run", source: str | None, name: str, seed: int, denoiser: "Denoiser") -> References:
+    from unnoise.evaluation import sampler_search
     from unnoise.evaluation.features import choose, reference_features
 
-    images = as_trained(run, source)
-    real = solving.real_pictures(run.config, images, seed)
-    with Bar("Preparing", 1.0) as shown:
+    images = load_run_pictures(run.config, source)
+    real = sampler_search.real_pictures(run.config, images, seed)
+    with ProgressBar("Preparing", 1.0) as bar:
         extractor = choose(
             name,
             images,
             real.training,
             device=denoiser.device,
-            progress=lambda done: shown.show(done / 2, "the extractor learns these pictures"),
+            progress=lambda done: bar.update(done / 2, "training the extractor on these pictures"),
         )
-        shown.show(0.5, extractor.name)
+        bar.update(0.5, extractor.name)
         share = 0.5 / len(real.compared)
         features = reference_features(
-            extractor, images, real.compared, progress=lambda more: shown.advance(more * share)
+            extractor, images, real.compared, progress=lambda more: bar.advance(more * share)
         )
-    return Judge(extractor, features, real.words)
+    return References(extractor, features, real.words)
 
 
-def _affordable(run: "Run", denoiser: "Denoiser", asked: "Asked", watch: Watch) -> int:
-    """By the time of a few calls."""
+def _affordable(run: "Run", denoiser: "Denoiser", asked: "Asked", limit: TimeLimit) -> int:
+    """How many samples there is time for, by the time of a few calls."""
     from unnoise.diffusion.samplers.sampling import Sampling
-    from unnoise.evaluation import sampler_search as solving
+    from unnoise.evaluation import sampler_search
 
     classes = run.config.classes(range(32))
     for _ in range(2):  # the first call also makes room
@@ -160,97 +152,108 @@ def _affordable(run: "Run", denoiser: "Denoiser", asked: "Asked", watch: Watch) 
         denoiser.generate(32, sampling=Sampling(num_steps=2), classes=classes)
         pace = (time.monotonic() - started) / 64
     own, schedule = run.config.recipe.sampling, denoiser.schedule
-    looks = len(solving.candidates(own, schedule, asked.samplers, asked.spacings, [8]))
-    calls = solving.LONG_CALLS + own.calls(schedule) + 8 * looks
-    return solving.affordable(pace, watch.seconds * (1 - min(watch.spent(), 0.9)), calls)
+    looks = len(sampler_search.candidates(own, schedule, asked.samplers, asked.spacings, [8]))
+    calls = sampler_search.LONG_CALLS + own.calls(schedule) + 8 * looks
+    return sampler_search.affordable(pace, limit.seconds * (1 - min(limit.spent(), 0.9)), calls)
 
 
 def _try_all(
-    run: "Run", denoiser: "Denoiser", judge: Judge, asked: "Asked", number: int, seed: int, watch: Watch
+    run: "Run",
+    denoiser: "Denoiser",
+    references: References,
+    asked: "Asked",
+    number: int,
+    seed: int,
+    limit: TimeLimit,
 ) -> "list[Trial]":
-    """As many as there is time for; Ctrl-C goes on with what there is."""
-    from unnoise.evaluation import sampler_search as solving
+    """Tries samplers while there is time; after Ctrl-C the best of those tried is chosen."""
+    from unnoise.evaluation import sampler_search
 
     found: list[Trial] = []
     classes, schedule = run.config.classes(range(seed, seed + number)), denoiser.schedule
-    with Bar("Solving", 1.0) as shown:
+    with ProgressBar("Trying samplers", 1.0) as bar:
 
         def show(_: int) -> None:
-            latest = f"tried {found[-1].candidate.name}, {count(found[-1].taken, 'call')}" if found else ""
-            shown.show(min(watch.spent(), 1.0), latest or "the long walk")
+            latest = f"{found[-1].candidate.name}, {count(found[-1].taken, 'call')}" if found else ""
+            bar.update(min(limit.spent(), 1.0), latest or "the reference")
 
-        draw = solving.drawing(denoiser, classes, number, seed=seed, progress=show)
-        bench = solving.Bench(draw, solving.seen_by(judge.extractor), judge.references, schedule)
+        draw = sampler_search.drawing(denoiser, classes, number, seed=seed, progress=show)
+        bench = sampler_search.Bench(
+            draw, sampler_search.seen_by(references.extractor), references.features, schedule
+        )
         try:
-            for trial in solving.solve(bench, run.config.recipe.sampling, asked, watch.fits):
+            for trial in sampler_search.solve(bench, run.config.recipe.sampling, asked, limit.fits):
                 found.append(trial)
                 show(0)
         except KeyboardInterrupt:
-            say("Stopped: choosing from what was tried.")
-        shown.show(1.0, count(len(found), "way"))
+            print_message("Stopped: choosing from the samplers tried so far.")
+        bar.update(1.0, f"{len(found)} tried")
     return found
 
 
-def _finish(run: "Run", judge: Judge, number: int, seed: int, trials: "Sequence[Trial]", *, keep: bool) -> None:
-    """The table, the pictures, the numbers, the choice."""
+def _finish(
+    run: "Run",
+    references: References,
+    number: int,
+    seed: int,
+    trials: "Sequence[Trial]",
+    *,
+    keep: bool,
+) -> None:
+    """Prints the table, writes numbers and pictures, and keeps the choice unless asked not to."""
     from unnoise import pictures
-    from unnoise.evaluation import sampler_search as solving
+    from unnoise.evaluation import sampler_search
 
-    name = "KID" if judge.extractor.name == "inception" else f"KID-{judge.extractor.name}"
-    choice = solving.recommend(trials)
-    _show(trials, choice, name)
+    name = "KID" if references.extractor.name == "inception" else f"KID-{references.extractor.name}"
+    choice = sampler_search.recommend(trials)
+    _print_trials(trials, choice, name)
     facts: dict[str, object] = {
         "samples": number,
         "seed": seed,
-        "extractor": judge.extractor.name,
-        "resize": judge.extractor.resize,
-        "references": judge.words,
+        "extractor": references.extractor.name,
+        "resize": references.extractor.resize,
+        "references": references.words,
     }
-    solving.write(run, facts, trials, choice)
-    pictures.save_png(solving.errors(trials, name), run.path / "solve" / "errors.png")
-    pictures.save_png(solving.side_by_side(trials, name, seed), run.path / "solve" / "side_by_side.png")
-    say(f"{count(number, 'sample')} each, beside {judge.words}. The rule: {solving.RULE}.")
-    say(_sentence(choice, name))
+    sampler_search.write(run, facts, trials, choice)
+    pictures.save_png(sampler_search.errors(trials, name), run.path / "solve" / "errors.png")
+    pictures.save_png(sampler_search.side_by_side(trials, name, seed), run.path / "solve" / "side_by_side.png")
+    print_message(
+        f"{count(number, 'sample')} of each, compared with {references.words}. "
+        f"The rule of choice: {sampler_search.RULE}."
+    )
+    print_message(_choice_text(choice, name))
     for file in ("solve.json", "solve/errors.png", "solve/side_by_side.png"):
-        result("solved", run.path / file)
+        print_result("solved", run.path / file)
     if keep:
-        say("The run stays as it is.")
+        print_message("The run keeps its present sampler.")
         return
-    solving.keep(run, choice.trial.sampling)
-    say(f"unnoise generate {run.path} now does so. What it did before comes back with:")
-    say(f"  unnoise solve {run.path} --restore")
+    sampler_search.keep(run, choice.trial.sampling)
+    print_message(f"unnoise generate {run.path} uses it from now on. To undo that:")
+    print_message(f"  unnoise solve {run.path} --restore")
 
 
-def _sentence(choice: "Choice", name: str) -> str:
-    way, target = choice.trial, choice.target
-    said = "as good as" if choice.reached else "the nearest that was found to"
-    what = "the long walk" if target.role == "long" else "the present way"
+def _choice_text(choice: "Choice", name: str) -> str:
+    best, target = choice.trial, choice.target
+    what = "the reference" if target.role == "long" else "the present sampler"
+    good = f"is as good as {what}" if choice.reached else f"comes closest to {what}"
     return (
-        f"{way.sampling.sampler} on the grid {way.sampling.spacing}, {way.sampling.num_steps} step(s) with "
-        f"{count(way.taken, 'call')}, is {said} {what} of {count(target.taken, 'call')}: "
-        f"{name} {way.distance.value:.4g} beside {target.distance.value:.4g} "
+        f"Best: {best.sampling.sampler} with {best.sampling.spacing} spacing and "
+        f"{count(best.sampling.num_steps, 'step')} ({count(best.taken, 'call')}). It {good} of "
+        f"{count(target.taken, 'call')}: {name} {best.distance.value:.4g} beside {target.distance.value:.4g} "
         f"({target.distance.low:.4g} to {target.distance.high:.4g})."
     )
 
 
-def _show(trials: "Sequence[Trial]", choice: "Choice", name: str) -> None:
-    """A line for each, by calls, the best first."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    titles = ("sampler", "grid", "calls", "error", name, "95 %", "")
-    for title in titles:
-        left = title in ("sampler", "grid", "")
-        table.add_column(Text(printable(title)), justify="left" if left else "right", no_wrap=True)
+def _print_trials(trials: "Sequence[Trial]", choice: "Choice", name: str) -> None:
+    """Prints a line for each sampler, by calls, the best first."""
+    rows = table("sampler", "spacing", "calls", "error", name, "95% interval", "", left=("spacing", ""))
     tried = sorted(
         (trial for trial in trials if trial.role == "tried"),
         key=lambda trial: (trial.candidate.calls, trial.distance.value),
     )
     for trial in [trial for trial in trials if trial.role != "tried"] + tried:
-        mark = {"long": "long walk", "own": "present way", "tried": ""}[trial.role]
-        table.add_row(
+        mark = {"long": "reference", "own": "present", "tried": ""}[trial.role]
+        rows.add_row(
             *trial.candidate.way,
             str(trial.taken),
             "" if trial.error is None else f"{trial.error:.4f}",
@@ -258,4 +261,4 @@ def _show(trials: "Sequence[Trial]", choice: "Choice", name: str) -> None:
             f"{trial.distance.low:.3g} to {trial.distance.high:.3g}",
             "recommended" if trial is choice.trial else mark,
         )
-    Console(highlight=False).print(table)
+    print_output(rows)

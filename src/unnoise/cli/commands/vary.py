@@ -1,75 +1,61 @@
-"""`unnoise vary`: pictures like one that there is."""
+"""`unnoise vary`: draw pictures like given ones."""
 
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import arg
-
-from unnoise.cli.editing import (
-    Editor,
-    ImageFiles,
-    InversionSteps,
-    Label,
-    RunFolder,
-    Save,
-    check_places,
-    finish,
-    save_results,
-    watch,
-)
+from unnoise.cli import arguments as cli
+from unnoise.cli.editing import EditSession, last_step, save_edited, save_sheet
+from unnoise.cli.output_paths import check_edited
 from unnoise.utils.errors import require
 
 
 def vary(
-    run: RunFolder,
-    images: ImageFiles = (),
+    run: cli.Run,
+    images: cli.Images = (),
     /,
-    held_out: int = 0,
-    amount: float = 0.3,
-    num_variations: int = 5,
-    num_steps: InversionSteps = None,
-    label: Label = None,
-    seed: int = 0,
-    out: Annotated[Path | None, arg(metavar="PNG", help_behavior_hint="(default: RUN/varied.png)")] = None,
-    save: Save = None,
-    device: str = "auto",
+    held_out: cli.HeldOut = 0,
+    amount: cli.Number = 0.3,
+    num_variations: cli.Integer = 5,
+    num_steps: cli.InversionSteps = None,
+    label: cli.Label = None,
+    seed: cli.Integer = 0,
+    out: Annotated[Path | None, cli.sheet_option("varied.png")] = None,
+    save: cli.SavePath = None,
+    device: cli.Device = "auto",
 ) -> None:
-    """Draws pictures like those that are given: their noises, turned a little towards others.
+    """Draw variations of pictures: finds the noises of each, and moves them a little towards other noises.
 
-    For versions that keep a picture's large forms rather than its kind, see unnoise generate --from.
+    Writes a sheet of each picture and its variations. They keep the kind of picture, but not its large shapes;
+    for those see unnoise generate --from.
+
+      unnoise vary runs/photos cat.jpg --amount 0.3
+      unnoise vary runs/photos --held-out 4 --num-variations 8
 
     Args:
-        run: The folder that unnoise train made.
-        images: Picture files, or .npy and .npz arrays of them; cut and scaled as the run's own were.
-        held_out: Instead, so many of the run's own pictures that it was not trained on.
-        amount: From 0 (the same picture) to 1 (another one).
-        num_variations: Of each picture.
-        num_steps: Steps to the noises and back; each costs four or five calls of the network.
-        label: The class, for a run that was trained with --labels.
-        seed: Of the noises that are turned to, and of the choice of held-out pictures.
-        out: The sheet.
-        save: An .npz (array images, uint8, N x H x W x C), or a folder of PNGs.
-        device: auto, cpu, cuda, cuda:1 or mps.
+        amount: How different the variations are, from 0 (the same picture) to 1 (another one).
+        num_variations: How many variations of each picture.
+        num_steps: Steps to the noises and back. Each costs four or five calls of the network.
+        seed: Seed of the variations, and of the choice of held-out pictures.
     """
     from unnoise.diffusion import editing
 
     editing.require_amount(amount)
     require(num_variations >= 1, f"At least 1 variation can be drawn, but {num_variations} were asked for.")
-    editor = Editor.open(run, num_steps, device, inverts=True)
-    sheet = check_places(out or run / "varied.png", save)
-    names, pixels = editor.given(images, held_out, seed)
-    noises = editor.noises(seed, num_variations * len(names))()
-    walk = editing.vary(
-        editor.of_class(label),
-        editor.normalized(pixels),
+    session = EditSession.open(run, num_steps, device, inverts=True)
+    sheet = check_edited(out or run / "varied.png", save)
+    names, pixels = session.pictures(images, held_out, seed)
+    noises = session.noises(seed, num_variations * len(names))()
+    steps = editing.vary(
+        session.denoise_label(label),
+        session.normalized(pixels),
         noises,
         amount,
-        editor.num_steps,
-        editor.schedule,
-        times=editor.times,
+        session.num_steps,
+        session.schedule,
+        times=session.times,
     )
-    varied = editor.shown(watch(walk, editor.num_steps, "Varying").images)
+    varied = session.denormalized(last_step(steps, session.num_steps, "Varying").images)
     versions = varied.chunk(num_variations)
     columns = {f"variation {number}": some for number, some in enumerate(versions, start=1)}
-    finish("varied", {"before": pixels.float() / 255, **columns}, sheet)
-    save_results(save, [f"{name}-{n + 1}" for n in range(num_variations) for name in names], varied)
+    save_sheet("varied", {"before": pixels.float() / 255, **columns}, sheet)
+    save_edited(save, [f"{name}-{n + 1}" for n in range(num_variations) for name in names], varied)

@@ -1,5 +1,6 @@
-"""What the data doctor found reads from top to bottom: what is there, what to mind, what training would do."""
+"""What `unnoise info` prints about pictures: facts, findings of the data doctor, and the cost of training."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,18 +14,18 @@ if TYPE_CHECKING:
     from unnoise.data import Summary
     from unnoise.reports.doctor import Balance, Checkup
 
-_NAMED = 10
-_SHOWN = 5
+_NAMED_CLASSES = 10
+_NAMED_PICTURES = 5
 
 
-def show_checkup(checkup: "Checkup", out: "Console") -> None:
-    """Prints all of it."""
-    _section(out, "What is there", _facts(checkup.summary, checkup.balance))
-    _problems(out, checkup)
-    _section(out, "What training would do", _planned(checkup))
-    _section(out, "What it would take", _cost(checkup))
+def print_checkup(checkup: "Checkup", out: "Console") -> None:
+    """Prints all sections, and the command that would train like this."""
+    _print_section(out, "Pictures", _picture_facts(checkup.summary, checkup.balance))
+    _print_findings(out, checkup)
+    _print_section(out, "Training would use", _plan_facts(checkup))
+    _print_section(out, "Training would take", _cost_facts(checkup))
     out.print("[bold]Next[/bold]")
-    out.print(f"  {_command(checkup)}", markup=False, soft_wrap=True)
+    out.print(f"  {_train_command(checkup)}", markup=False, soft_wrap=True)
 
 
 def fact_table(facts: Mapping[str, str], *, indent: int = 0) -> "Table":
@@ -42,17 +43,17 @@ def fact_table(facts: Mapping[str, str], *, indent: int = 0) -> "Table":
 
 def class_names(each: Sequence[str]) -> str:
     """`3: cat, dog, fish`, of which the first ten are named."""
-    more = f" and {len(each) - _NAMED:,} more" if len(each) > _NAMED else ""
-    return f"{len(each):,}: {', '.join(each[:_NAMED])}{more}"
+    more = f" and {len(each) - _NAMED_CLASSES:,} more" if len(each) > _NAMED_CLASSES else ""
+    return f"{len(each):,}: {', '.join(each[:_NAMED_CLASSES])}{more}"
 
 
-def _section(out: "Console", title: str, facts: Mapping[str, str]) -> None:
+def _print_section(out: "Console", title: str, facts: Mapping[str, str]) -> None:
     out.print(f"[bold]{title}[/bold]")
     out.print(fact_table(facts, indent=2), markup=False)
     out.print()
 
 
-def _facts(summary: "Summary", balance: "Balance | None") -> dict[str, str]:
+def _picture_facts(summary: "Summary", balance: "Balance | None") -> dict[str, str]:
     facts = {"pictures": f"{summary.count:,} in {summary.source}"}
     counted = {"formats": summary.formats, "modes": summary.modes, "ignored": summary.ignored}
     for name, counts in counted.items():
@@ -66,13 +67,13 @@ def _facts(summary: "Summary", balance: "Balance | None") -> dict[str, str]:
     if balance:
         facts["classes"] = class_names([f"{name} ({number:,})" for name, number in balance.counts.items()])
         facts["balance"] = (
-            f"{balance.ratio:.3g} times as many in the largest as in the smallest; as even as "
-            f"{balance.effective:.3g} classes of one size"
+            f"the largest class has {balance.ratio:.3g} times as many as the smallest; in effect "
+            f"{balance.effective:.3g} classes of equal size"
         )
     return facts
 
 
-def _problems(out: "Console", checkup: "Checkup") -> None:
+def _print_findings(out: "Console", checkup: "Checkup") -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -83,17 +84,17 @@ def _problems(out: "Console", checkup: "Checkup") -> None:
         mark = "[bold yellow]![/bold yellow]" if finding.serious else "[dim]-[/dim]"
         table.add_row(f"  {mark}", escape(finding.text))
         if finding.names:
-            left = len(finding.names) - _SHOWN
+            left = len(finding.names) - _NAMED_PICTURES
             more = f", and {left:,} more" if left > 0 else ""
-            table.add_row("", f"[dim]{escape(', '.join(finding.names[:_SHOWN]) + more)}[/dim]")
+            table.add_row("", f"[dim]{escape(', '.join(finding.names[:_NAMED_PICTURES]) + more)}[/dim]")
     if not checkup.findings:
-        table.add_row("  ", "nothing")
-    out.print("[bold]What to mind[/bold]")
+        table.add_row("  ", "no problems")
+    out.print("[bold]Findings[/bold]")
     out.print(table)
     out.print()
 
 
-def _planned(checkup: "Checkup") -> dict[str, str]:
+def _plan_facts(checkup: "Checkup") -> dict[str, str]:
     from unnoise.networks import build
 
     config, why = checkup.config, checkup.reasons
@@ -105,36 +106,34 @@ def _planned(checkup: "Checkup") -> dict[str, str]:
         "size": f"{data.height} x {data.width}: {why['size']}",
         "channels": f"{data.channels}{kind}: {why['channels']}",
         "preset": f"{config.preset}, {parameters:,} parameters: {why['preset']}",
-        "held out": f"{count(data.held_out, 'picture')}, to test with",
+        "held out": f"{count(data.held_out, 'picture')}, kept for tests",
     }
 
 
-def _cost(checkup: "Checkup") -> dict[str, str]:
+def _cost_facts(checkup: "Checkup") -> dict[str, str]:
     disk, speed, expected = checkup.disk, checkup.speed, checkup.forecast
     facts = {}
     if speed is not None and expected is not None:
         budget = checkup.config.budget
         facts["speed"] = (
-            f"{speed.images_per_second:,.3g} images/s on {speed.device}, in {count(speed.steps, 'step')}"
+            f"{speed.images_per_second:,.3g} images/s on {speed.device}, over {count(speed.steps, 'step')}"
         )
         facts[f"in {budget.amount:g} {budget.unit}"] = (
-            f"{_round(expected.images)} images, each picture {_times(expected.epochs)}"
+            f"{rounded(expected.images)} images, so each picture {times_text(expected.epochs)}"
         )
-        facts["usable samples"] = f"after {_span(*expected.usable)}, to guess roughly from other runs"
+        facts["usable samples"] = f"after {duration_range(*expected.usable)}, a rough guess from other runs"
         if speed.memory is not None:
-            facts["memory"] = f"{_bytes(speed.memory)} at the highest"
-    parts = {"weights": disk.weights, "states to resume from": disk.states, "averages": disk.averages}
-    named = ", ".join(f"{_bytes(size)} {name}" for name, size in parts.items() if size)
-    facts["disk"] = f"{_bytes(disk.run)} a run ({named})"
+            facts["memory"] = f"{bytes_text(speed.memory)} at its peak"
+    parts = {"weights": disk.weights, "states for --resume": disk.states, "stored averages": disk.averages}
+    named = ", ".join(f"{bytes_text(size)} {name}" for name, size in parts.items() if size)
+    facts["disk"] = f"{bytes_text(disk.run)} for a run ({named})"
     if disk.cache:
-        facts["disk"] += f"; {_bytes(disk.cache)} in the cache, for all runs"
+        facts["disk"] += f"; {bytes_text(disk.cache)} of cached pictures, shared by all runs"
     return facts
 
 
-def _command(checkup: "Checkup") -> str:
-    """What trains as it was examined."""
-    import shlex
-
+def _train_command(checkup: "Checkup") -> str:
+    """The command that trains as it was examined."""
     from unnoise.runs.presets import recipe
 
     config, data = checkup.config, checkup.config.data
@@ -157,25 +156,26 @@ def _colour(background: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*background)
 
 
-def _round(number: float) -> str:
-    """Two digits are all that an estimate has."""
+def rounded(number: float) -> str:
+    """An estimate to two digits: `12,000`."""
     digits = len(f"{int(number)}") - 2
     return f"{round(number, -digits) if digits > 0 else number:,.0f}"
 
 
-def _times(epochs: float) -> str:
-    return f"{epochs:,.1f} times" if epochs < 10 else f"{_round(epochs)} times"
+def times_text(epochs: float) -> str:
+    """`3.2 times`, `1,200 times`."""
+    return f"{epochs:,.1f} times" if epochs < 10 else f"{rounded(epochs)} times"
 
 
-def _span(first: float, last: float) -> str:
-    """`4 to 23 hours`, in the unit of the first."""
+def duration_range(first: float, last: float) -> str:
+    """`4 to 23 hours`, from seconds, in the unit of the first."""
     units = ("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1)
     unit, length = next((name, size) for name, size in units if first >= 1.5 * size or size == 1)
-    return f"{_round(max(1, first / length))} to {_round(max(1, last / length))} {unit}"
+    return f"{rounded(max(1, first / length))} to {rounded(max(1, last / length))} {unit}"
 
 
-def _bytes(number: int) -> str:
-    """In units of a thousand, as disks are sold."""
+def bytes_text(number: int) -> str:
+    """`332 MB`, in units of a thousand, as disks are sold."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if number >= size:
             return f"{number / size:.3g} {unit}" if number < 999.5 * size else f"{number / size:,.0f} {unit}"

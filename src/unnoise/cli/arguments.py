@@ -1,0 +1,262 @@
+"""Command-line arguments: the options that commands share, and parsing by a command's signature."""
+
+import contextlib
+import functools
+import inspect
+import io
+import re
+import shutil
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+import tyro
+from tyro.conf import Positional, arg
+
+from unnoise.diffusion import sampler_names
+from unnoise.utils.errors import UnnoiseError, require
+
+
+def option(metavar: str | None = None, default: str = "", explanation: str | None = None) -> Any:  # noqa: ANN401
+    """What help shows of an option: name of the value, default, and explanation (or that of the docstring)."""
+    return arg(metavar=metavar, help_behavior_hint=f"(default: {default})" if default else "", help=explanation)
+
+
+Run: TypeAlias = Annotated[
+    Path, Positional, arg(metavar="RUN", help="Folder of a run, as written by unnoise train.")
+]
+RunSource: TypeAlias = Annotated[
+    str | None,
+    Positional,
+    option(
+        "[SOURCE]",
+        "the run's own",
+        "The run's pictures, if they have moved, or others, which then count as unseen.",
+    ),
+]
+Device: TypeAlias = Annotated[
+    str, arg(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps. auto uses a GPU if there is one.")
+]
+Integer: TypeAlias = Annotated[int, arg(metavar="N")]
+Number: TypeAlias = Annotated[float, arg(metavar="X")]
+Minutes: TypeAlias = Annotated[float, arg(metavar="MINUTES")]
+Flag: TypeAlias = Annotated[bool, option(default="off")]
+OutputFile: TypeAlias = Annotated[Path, arg(metavar="FILE")]
+
+# Of training, and of `unnoise info`, which forecasts it.
+Size: TypeAlias = Annotated[
+    str | None,
+    option(
+        "H[xW]",
+        "the pictures' own if all agree and none is above 128, else 64",
+        "Height, or height x width, in pixels. All pictures are brought to it.",
+    ),
+]
+Channels: TypeAlias = Annotated[
+    int | None,
+    option(
+        "C", "1 if all are grey, else 3", "1 for grey, 3 for colour, 2 or 4 for the same with transparency."
+    ),
+]
+BatchSize: TypeAlias = Annotated[
+    int | None, option("N", "the preset's", "Pictures in each training step. Less needs less memory.")
+]
+Preset: TypeAlias = Annotated[
+    str | None,
+    option(
+        "NAME",
+        "what suits device, size and budget",
+        "The recipe: network, schedule and all other settings. `unnoise presets` lists them.",
+    ),
+]
+Fit: TypeAlias = Annotated[
+    Literal["crop", "pad"] | None,
+    option(None, "crop", "For pictures of another shape: crop to the middle, or pad with --background."),
+]
+Background: TypeAlias = Annotated[
+    str | None,
+    option("COLOUR", "white", "Colour behind transparent pictures and around padded ones: a name or #rrggbb."),
+]
+Flip: TypeAlias = Annotated[
+    bool,
+    option(
+        None, "off", "Mirror each picture left to right half of the time. For pictures that may be mirrored."
+    ),
+]
+Labels: TypeAlias = Annotated[
+    str | None,
+    option(
+        "auto|FILE",
+        "none",
+        "Learn classes: auto takes them from the source (subfolders, IDX, .npz); or an IDX or .csv file.",
+    ),
+]
+
+# Of sampling.
+_RUNS_OWN = "the run's own"
+Steps: TypeAlias = Annotated[
+    int | None,
+    option("N", _RUNS_OWN, "Steps from noise to picture. More is finer and slower; 10 to 50 is usual."),
+]
+RunNumber: TypeAlias = Annotated[float | None, option("X", _RUNS_OWN)]
+RunInterval: TypeAlias = Annotated[tuple[float, float] | None, option("LOW HIGH", _RUNS_OWN)]
+Sampler: TypeAlias = Annotated[sampler_names.SamplerName | None, option(None, _RUNS_OWN)]
+Spacing: TypeAlias = Annotated[sampler_names.Spacing | None, option(None, _RUNS_OWN)]
+Variance: TypeAlias = Annotated[
+    sampler_names.Variance | None,
+    option(
+        None,
+        _RUNS_OWN,
+        "Variance of the noise that --sampler ancestral adds. learned needs a network that predicts it.",
+    ),
+]
+Clip: TypeAlias = Annotated[
+    sampler_names.Clip | None,
+    option(
+        None,
+        _RUNS_OWN,
+        "Keep predicted pictures within the range of pixels in every step: static cuts values off, dynamic "
+        "scales them down.",
+    ),
+]
+Extractor: TypeAlias = Annotated[
+    str,
+    arg(
+        metavar="NAME|FILE",
+        help="Network whose features are compared: lite0 (works offline), learned (trained on your pictures), "
+        "inception (of published FID and KID), dinov2, or a TorchScript or ONNX file. auto is lite0.",
+    ),
+]
+
+# Of editing.
+Images: TypeAlias = Annotated[
+    tuple[Path, ...],
+    Positional,
+    option("[IMAGE ...]", "", "Pictures, or .npy or .npz arrays, cut and scaled as the run's own were."),
+]
+HeldOut: TypeAlias = Annotated[
+    int, option("N", "", "Instead of images: this many of the run's own pictures that it was not trained on.")
+]
+InversionSteps: TypeAlias = Annotated[int | None, option("N", "50")]
+Label: TypeAlias = Annotated[
+    str | None, option("CLASS", "none", "Class of the pictures, for a run that was trained with --labels.")
+]
+SavePath: TypeAlias = Annotated[
+    Path | None,
+    option(
+        "PATH",
+        "only the sheet is written",
+        'Also save the results alone: an .npz (the array "images", uint8, N x H x W x C), or a folder of PNGs.',
+    ),
+]
+
+
+def sheet_option(name: str) -> Any:  # noqa: ANN401
+    """The option of where a sheet of pictures goes."""
+    return option("PNG", f"RUN/{name}", "Where the sheet goes, a .png.")
+
+
+def parse_arguments(command: Callable[..., None], name: str, arguments: Sequence[str]) -> Callable[[], None]:
+    """Binds the arguments to the command without calling it; `--help` prints its help and exits with 0.
+
+    Raises:
+        UnnoiseError: when the arguments don't fit, in one sentence.
+    """
+
+    # One line for each option: tyro would keep a line break before a word such as --out.
+    inspect.unwrap(command).__doc__ = re.sub(r"\n {8,}", " ", inspect.getdoc(command) or "")
+
+    @functools.wraps(command)
+    def bind(*positional: object, **options: object) -> Callable[[], None]:
+        return functools.partial(command, *positional, **options)
+
+    if {"-h", "--help"} & set(arguments):
+        print(_description(command), end="\n\n")
+    complaint = io.StringIO()
+    config = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)
+    try:
+        with contextlib.redirect_stderr(complaint):
+            bound: Callable[[], None] = tyro.cli(bind, prog=name, description="", args=arguments, config=config)
+    except SystemExit as leaving:
+        if not leaving.code:
+            raise
+        raise UnnoiseError(f"{_sentence(complaint.getvalue())}. See {name} --help.") from None
+    return bound
+
+
+def _description(command: Callable[..., None]) -> str:
+    """The docstring above its arguments, wrapped to the window but for its indented lines, the examples."""
+    paragraphs = (inspect.getdoc(command) or "").partition("\nArgs:\n")[0].strip().split("\n\n")
+    width = min(shutil.get_terminal_size().columns, 100)
+    return "\n\n".join(text if text.startswith(" ") else textwrap.fill(text, width) for text in paragraphs)
+
+
+def _choices(text: str) -> str:
+    """The choices, which tyro gives in any order, without that of leaving the option out."""
+    return ", ".join(sorted(set(re.findall(r"'(.*?)'", text)) - {"None"}))
+
+
+_KINDS = {"INT": "a whole number", "FLOAT": "a number", "{FLOAT FLOAT}": "two numbers"}
+_REWORDED: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"Missing from .*?: (\S+) .*", r"\1 is missing"),
+    (r"Missing value for argument '(\S+)'.*", r"\1 needs a value"),
+    (
+        r"Error parsing (\S+): no type matching (.*?) could be instantiated from \[(.*)\]",
+        lambda found: f"{found[1]} takes {_KINDS.get(found[2], found[2])}, but got {found[3]}",
+    ),
+    (r"Error parsing (\S+): .*: \[(.*)\]", r"\1 does not take \2"),
+    (
+        r"invalid choice (.*?) for argument '(\S+)'\. Expected one of (.*)",
+        lambda found: f"{found[2]} is one of {_choices(found[3])}, but got {found[1]}",
+    ),
+    (r"Unrecognized options: (.*?) Perhaps you meant: (\S+).*", r"\1 is not understood; perhaps \2 was meant"),
+    (r"Unrecognized options: (.*)", r"\1 is not understood"),
+)
+"""What tyro says of wrong arguments, and how it reads here."""
+
+
+def _sentence(box: str) -> str:
+    """What tyro's box of text says, without its frame and advice, in plain words."""
+    words = re.sub(r"(?:[╭╮╰╯│─\s]|-{10,})+", " ", box)
+    words = re.sub(r"(Got errors|Argument helptext|For full helptext).*|[(]required[)]", " ", words)
+    words = " ".join(words.split())
+    words = re.sub(
+        r"^(Value error|Missing argument|Invalid choice|Parsing error|\w+ options) (?=\S)", "", words
+    )
+    for pattern, wording in _REWORDED:
+        words = re.sub(f"^{pattern}$", wording, words.rstrip(".:"))
+    return words or "These options are not understood"
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """`32` -> (32, 32); `24x40` -> (24, 40), height first; None -> None.
+
+    Raises:
+        UnnoiseError: for anything else, or less than one pixel.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(\d+)(?:\s*[xX×]\s*(\d+))?\s*", text)
+    if not found:
+        raise UnnoiseError(f"A size is written H or HxW in pixels, such as 32 or 24x40, but got {text!r}.")
+    height, width = int(found[1]), int(found[2] or found[1])
+    require(min(height, width) >= 1, f"A size is at least 1 pixel each way, but got {text!r}: try 32.")
+    return height, width
+
+
+def parse_colour(text: str | None) -> tuple[int, int, int] | None:
+    """`white`, `#8899aa` or any other name that CSS knows -> (red, green, blue), 0 to 255; None -> None.
+
+    Raises:
+        UnnoiseError: for a name that is no colour.
+    """
+    if text is None:
+        return None
+    from PIL import ImageColor
+
+    try:
+        red, green, blue, *_ = ImageColor.getrgb(text)
+    except ValueError:
+        raise UnnoiseError(f"A colour is a name or #rrggbb, but got {text!r}: try white or #808080.") from None
+    return red, green, blue

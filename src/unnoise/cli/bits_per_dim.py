@@ -1,0 +1,126 @@
+"""Bits/dim of `unnoise evaluate`: a progress bar, a table, and RUN/evaluation.json."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unnoise.cli.console import ProgressBar, count, print_message, print_output, print_result, table
+from unnoise.cli.loading import load_run_pictures
+from unnoise.utils.errors import UnnoiseError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unnoise.data import ImageSet
+    from unnoise.diffusion.denoiser import Denoiser
+    from unnoise.evaluation import Measured
+    from unnoise.runs.checkpoint import Run
+
+
+@dataclass(frozen=True)
+class BitsOptions:
+    """The options of `unnoise evaluate` for bits/dim; its help explains them."""
+
+    num_images: int
+    num_steps: int | None
+    num_terms: int
+    seed: int
+    batch_size: int
+
+
+def evaluate_bits(
+    path: Path, source: str | None, options: BitsOptions, device: str, *, bound: bool, flow: bool
+) -> None:
+    """Measures the variational bound, the likelihood of the probability flow, or both."""
+    from unnoise import evaluation
+    from unnoise.runs.checkpoint import Run
+    from unnoise.training.loop import choose_device
+    from unnoise.utils.files import check_writable
+
+    run = Run.open(path)
+    check_writable(path / "evaluation.json")
+    denoiser = run.load(choose_device(device))
+    images = run_pictures(run, source)
+    if bound:
+        measure_bits(run, denoiser, images, options)
+    if flow:
+        indices = evaluation.judges(run.config, images, options.num_images, options.seed)
+        shared = {"seed": options.seed, "batch_size": options.batch_size}
+        facts = {"source": images.source, "seed": options.seed}
+        measured = evaluation.measure_flow(denoiser, images, indices, **shared)
+        _write(
+            run, "ode_bits_per_dim", _measure(measured, "Measuring bits/dim (flow)", "flow", lambda: 0.0), facts
+        )
+    print_result("evaluation", path / "evaluation.json")
+
+
+def measure_bits(
+    run: "Run",
+    denoiser: "Denoiser",
+    images: "ImageSet",
+    options: BitsOptions,
+    spent: Callable[[], float] = lambda: 0.0,
+) -> None:
+    """Measures the variational bound; stops early, with the pictures it has, once `spent` reaches 1."""
+    from unnoise import evaluation
+
+    indices = evaluation.judges(run.config, images, options.num_images, options.seed)
+    steps = evaluation.default_steps(denoiser) if options.num_steps is None else options.num_steps
+    shared = {"seed": options.seed, "batch_size": options.batch_size}
+    chain = {"num_steps": steps, "num_terms": options.num_terms}
+    measured = evaluation.measure_bound(denoiser, images, indices, **chain, **shared)
+    facts = {"source": images.source, "seed": options.seed, **chain}
+    _write(run, "bits_per_dim", _measure(measured, "Measuring bits/dim", "total", spent), facts)
+
+
+def run_pictures(run: "Run", source: str | None) -> "ImageSet":
+    """The run's pictures, or those of another source.
+
+    Raises:
+        UnnoiseError: when the run's own source has changed, so that its held-out pictures are unknown.
+    """
+    data = run.config.data
+    images = load_run_pictures(run.config, source)
+    if images.fingerprint != data.fingerprint:
+        if source is None:
+            raise UnnoiseError(
+                f"{data.source} has changed since this run was trained, so its held-out pictures are unknown: "
+                f"name other pictures to compare with, as in unnoise evaluate {run.path} PICTURES."
+            )
+        print_message(
+            f"{source} holds other pictures than the run was trained on, so all of them count as unseen."
+        )
+    return images
+
+
+def _measure(
+    measured: "Iterator[Measured]", task: str, name: str, spent: Callable[[], float]
+) -> "dict[str, Tensor]":
+    """Runs a measurement with a progress bar that shows the result so far; returns the bits of each picture."""
+    from unnoise.evaluation import Estimate
+
+    with ProgressBar(task, 1.0) as bar:
+        for step in measured:
+            so_far = "{:.3f} ± {:.3f} bits/dim".format(*Estimate.of(step.bits[name])) if step.bits else ""
+            bar.update(max(step.done, min(1.0, spent()) if step.bits else 0.0), so_far)
+            if step.bits and spent() >= 1:
+                break
+    return step.bits
+
+
+def _write(run: "Run", measure: str, bits: "dict[str, Tensor]", facts: dict[str, object]) -> None:
+    """Prints a table of bits/dim with standard errors, and writes it to RUN/evaluation.json."""
+    from unnoise.evaluation import Estimate, write_evaluation
+
+    rows = table("", "bits/dim", "±")
+    number = len(next(iter(bits.values())))
+    written: dict[str, object] = {**facts, "num_images": number}
+    for name, values in bits.items():
+        mean, error = Estimate.of(values)
+        # A single picture has no standard error, and JSON no infinity.
+        written[name] = {"mean": mean, "standard_error": error if len(values) > 1 else None}
+        rows.add_row(name, f"{mean:.4f}", f"{error:.4f}")
+    write_evaluation(run, {measure: written})
+    print_output(rows)
+    print_message(f"Mean over {count(number, 'picture')} that the run was not trained on.")

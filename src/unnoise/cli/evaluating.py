@@ -1,0 +1,246 @@
+"""The steps of `unnoise evaluate`: progress bars, tables, and RUN/evaluation.json."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from unnoise.cli.bits_per_dim import BitsOptions, measure_bits, run_pictures
+from unnoise.cli.console import ProgressBar, count, print_message, print_result
+from unnoise.cli.evaluation_tables import print_colours, print_memorisation, print_scores
+from unnoise.cli.generation import chosen_sampling
+from unnoise.cli.loading import load_run_pictures
+from unnoise.cli.stopping import StopSignals
+from unnoise.utils.errors import UnnoiseError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unnoise.data import ImageSet
+    from unnoise.data.batches import Split
+    from unnoise.diffusion.denoiser import Denoiser
+    from unnoise.diffusion.samplers.sampling import Sampling
+    from unnoise.diffusion.tensors import Pixels
+    from unnoise.evaluation import Compared, Panel, Stopwatch
+    from unnoise.evaluation.features import Extractor
+    from unnoise.runs.checkpoint import Run
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """The options of `unnoise evaluate`; its help explains them."""
+
+    minutes: float
+    num_samples: int | None
+    split: "Compared"
+    extractor: str
+    weights: Path | None
+    sampling: Mapping[str, object]
+    guidance: Mapping[str, object]
+    seed: int
+    batch_size: int
+    bits: BitsOptions
+
+
+class RealPictures(NamedTuple):
+    """The real pictures that samples are compared with, and their features."""
+
+    images: "ImageSet"
+    parts: "Split"
+    panel: "Panel"
+    extractor: "Extractor"
+    features: "Tensor"
+
+
+class Samples(NamedTuple):
+    """Samples, (N, C, H, W), and their features, (N, d)."""
+
+    pixels: "Pixels"
+    features: "Tensor"
+
+
+def evaluate_all(path: Path, source: str | None, options: EvaluationOptions, device: str) -> None:
+    """Measures scores, copies, colours and bits/dim of a run; what was measured is kept when it is stopped."""
+    from unnoise import evaluation
+    from unnoise.runs.checkpoint import Run
+    from unnoise.training.loop import choose_device
+    from unnoise.utils.files import check_writable
+
+    run = Run.open(path)
+    sampling = chosen_sampling(run.config, options.sampling, options.guidance)
+    watch = evaluation.Stopwatch(options.minutes)
+    check_writable(path / "evaluation.json")
+    evaluation.read_evaluation(run)  # refuses a damaged one now
+    denoiser = run.load(choose_device(device))
+    images = _with_classes(run, run_pictures(run, source))
+    real = _real_pictures(run, images, options, watch, denoiser)
+    with StopSignals("Scoring the samples drawn so far") as stop:
+        drawn = _draw(run, denoiser, sampling, real, options, watch, stop)
+        _sheet(run, drawn)
+        _score(run, sampling, real, drawn, options, stop)
+        _memorisation(run, real, drawn)
+        _colours(run, real, drawn)
+        _bits(run, denoiser, real, options, watch, stop)
+    print_result("evaluation", path / "evaluation.json")
+
+
+def _with_classes(run: "Run", images: "ImageSet") -> "ImageSet":
+    """The same pictures with their classes, if the run has classes and they can still be read."""
+    data = run.config.data
+    if data.labels is None or images.fingerprint != data.fingerprint:
+        return images
+    try:
+        return load_run_pictures(run.config, images.source, labels=True)
+    except UnnoiseError as error:
+        print_message(
+            f"The classes of the pictures cannot be read, so samples are drawn of all classes equally: {error}"
+        )
+        return images
+
+
+def _real_pictures(
+    run: "Run", images: "ImageSet", options: EvaluationOptions, watch: "Stopwatch", denoiser: "Denoiser"
+) -> RealPictures:
+    """Chooses the extractor and the real pictures, and computes their features."""
+    from unnoise import evaluation
+    from unnoise.evaluation.features import choose, reference_features
+
+    parts = run.config.split(images)
+    known = parts.training if len(parts.training) > 0 else parts.held_out
+    with ProgressBar("Preparing", 1.0) as bar:
+        extractor = choose(
+            options.extractor,
+            images,
+            known,
+            weights=options.weights,
+            device=denoiser.device,
+            progress=lambda done: bar.update(done, "training the extractor on these pictures"),
+        )
+        bar.update(1.0, extractor.name)
+    limit = evaluation.affordable(extractor, images, watch)
+    panel = evaluation.panel(run.config, images, options.split, limit=limit, seed=options.seed)
+    with ProgressBar("Features", len(panel.everything)) as bar:
+        everything = panel.everything
+        size = options.batch_size
+        features = reference_features(extractor, images, everything, batch_size=size, progress=bar.advance)
+    return RealPictures(images, parts, panel, extractor, features)
+
+
+def _draw(
+    run: "Run",
+    denoiser: "Denoiser",
+    sampling: "Sampling",
+    real: RealPictures,
+    options: EvaluationOptions,
+    watch: "Stopwatch",
+    stop: StopSignals,
+) -> Samples:
+    """Draws samples and computes their features, batch by batch, so that the time limit includes both."""
+    import torch
+
+    from unnoise import evaluation
+
+    drawing = evaluation.draw(
+        denoiser,
+        sampling,
+        watch,
+        classes=evaluation.classes_like(run.config, real.images, real.panel.training, options.seed),
+        num_samples=options.num_samples,
+        seed=options.seed,
+        batch_size=options.batch_size,
+    )
+    pixels, features = list["Pixels"](), list["Tensor"]()
+    with ProgressBar("Sampling", 1.0) as bar:
+        for batch in drawing:
+            pixels.append(batch)
+            features.append(real.extractor(batch))
+            drawn = sum(map(len, pixels))
+            bar.update(evaluation.drawn_share(drawn, options.num_samples, watch), count(drawn, "sample"))
+            if stop.received and drawn >= evaluation.LEAST:
+                break
+    return Samples(torch.cat(pixels), torch.cat(features))
+
+
+def _sheet(run: "Run", drawn: Samples) -> None:
+    from unnoise import pictures
+
+    shown = drawn.pixels[:64].float() / 255
+    path = run.path / "evaluation" / "samples.png"
+    pictures.save_png(pictures.grid(shown if shown.shape[1] <= 4 else shown[:, :3]), path)
+    print_result("samples", path)
+
+
+def _score(
+    run: "Run",
+    sampling: "Sampling",
+    real: RealPictures,
+    drawn: Samples,
+    options: EvaluationOptions,
+    stop: StopSignals,
+) -> None:
+    """Computes the scores, KID first, and writes each as soon as it is known."""
+    from unnoise import evaluation
+
+    around = evaluation.Circumstances(
+        evaluation.weights_of(run),
+        real.panel,
+        real.images,
+        real.extractor,
+        sampling,
+        bool(run.config.data.classes),
+        options.seed,
+    )
+    sets = evaluation.sets(drawn.features, real.features, real.panel, options.seed)
+    facts = around.facts(len(drawn.pixels), sets.floor)
+    warnings = [*real.panel.notes, *evaluation.warnings(real.extractor, *drawn.features.shape)]
+    found = list["evaluation.Score"]()
+    with ProgressBar("Scoring", 6) as bar:
+        for score in evaluation.scores(sets, real.extractor.name, seed=options.seed):
+            found.append(score)
+            bar.update(len(found), score.name)
+            quality = evaluation.plain_quality(around.weights.step, facts, found, warnings)
+            evaluation.write_evaluation(run, {"quality": quality})
+            if stop.received:
+                break
+    print_scores(facts, found, warnings)
+
+
+def _memorisation(run: "Run", real: RealPictures, drawn: Samples) -> None:
+    """Finds copies of training pictures, and draws the samples that are nearest to one."""
+    from unnoise import evaluation, pictures
+
+    if len(real.panel.training) == 0:
+        print_message("These are not the pictures that the run was trained on, so copies are not looked for.")
+        return
+    found = evaluation.memorisation(*drawn, real.features, real.images, real.panel, real.parts)
+    picture = "evaluation/nearest.png"
+    pictures.save_png(evaluation.nearest_pairs(found, drawn.pixels, real.images), run.path / picture)
+    evaluation.write_evaluation(run, {"memorisation": found.plain(picture)})
+    print_memorisation(found)
+    print_result("nearest", run.path / picture)
+
+
+def _colours(run: "Run", real: RealPictures, drawn: Samples) -> None:
+    from unnoise import evaluation
+
+    found = evaluation.check_colours(drawn.pixels, evaluation.some_pixels(real.images, real.panel))
+    evaluation.write_evaluation(run, {"colours": found.plain()})
+    print_colours(found)
+
+
+def _bits(
+    run: "Run",
+    denoiser: "Denoiser",
+    real: RealPictures,
+    options: EvaluationOptions,
+    watch: "Stopwatch",
+    stop: StopSignals,
+) -> None:
+    """Measures bits/dim in the minutes that are left, of at least one batch."""
+    if stop.received:
+        return
+    if len(real.parts.held_out) == 0:
+        print_message("The run held out no pictures, so bits/dim are not measured.")
+        return
+    bits = options.bits
+    measure_bits(run, denoiser, real.images, bits, lambda: 1.0 if stop.received else watch.spent())

@@ -1,0 +1,163 @@
+"""Generation with progress bars: sheets, arrays, folders and animations of new pictures."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unnoise.cli.console import ProgressBar, print_message
+from unnoise.cli.output_paths import ANIMATIONS, is_folder
+
+if TYPE_CHECKING:
+    from unnoise.diffusion.denoiser import Denoiser
+    from unnoise.diffusion.samplers.sampling import Sampling
+    from unnoise.diffusion.tensors import Images, Trajectory
+    from unnoise.pictures.pixels import PixelArray
+    from unnoise.runs.config import RunConfig
+
+BATCH_SIZE = 64
+
+
+def chosen_sampling(
+    config: "RunConfig",
+    changes: Mapping[str, object],
+    guidance_changes: Mapping[str, object],
+    *,
+    autoguided: bool = False,
+) -> "Sampling":
+    """The run's own sampling with the options that were given; a message names those without effect."""
+    from unnoise.diffusion.schedules import DiscreteSchedule
+
+    own = config.recipe.sampling
+    given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+    guidance: dict[str, Any] = {name: value for name, value in guidance_changes.items() if value is not None}
+    sampling = replace(own, **given, guidance=replace(own.guidance, **guidance))
+    if (guidance.keys() & {"scale"} if autoguided else guidance) and not config.data.classes:
+        print_message("Guidance has no effect here: this run was trained without --labels.")
+    if "eta" in given and sampling.sampler != "ddim":
+        print_message("--eta has no effect here: it belongs to --sampler ddim.")
+    if "variance" in given and sampling.sampler != "ancestral":
+        print_message("--variance has no effect here: it belongs to --sampler ancestral.")
+    discrete = given.get("spacing") in ("trailing", "leading", "linspace")
+    if discrete and not isinstance(config.recipe.schedule, DiscreteSchedule):
+        print_message(
+            f"--spacing {sampling.spacing} has no effect here and is taken as uniform: this run's schedule is "
+            "continuous and has no timesteps to choose from."
+        )
+    return sampling
+
+
+@dataclass(frozen=True)
+class SeededGenerator:
+    """A denoiser with all that is needed to generate the picture of a seed."""
+
+    denoiser: "Denoiser"
+    config: "RunConfig"
+    sampling: "Sampling"
+    labels: tuple[str, ...] = ()
+
+    def images(self, seeds: Sequence[int]) -> "Images":
+        """The pictures of these seeds, on the CPU."""
+        classes = self.config.classes(seeds, self.labels)
+        drawn = self.denoiser.generate(len(seeds), seed=seeds[0], sampling=self.sampling, classes=classes)
+        return drawn.cpu()
+
+    def trajectory(self, seeds: Sequence[int]) -> "Trajectory":
+        """The reverse process of these seeds, on the CPU."""
+        draw, classes = self.denoiser.noises(seeds), self.config.classes(seeds, self.labels)
+        shown = self.denoiser.trajectory(draw(), sampling=self.sampling, classes=classes, draw_noises=draw)
+        return shown.cpu()
+
+
+def batches(seeds: Sequence[int], task: str) -> Iterator[Sequence[int]]:
+    """The seeds in batches, with a progress bar."""
+    with ProgressBar(task, len(seeds)) as bar:
+        for first in range(0, len(seeds), BATCH_SIZE):
+            batch = seeds[first : first + BATCH_SIZE]
+            yield batch
+            bar.advance(len(batch))
+
+
+def save_generated(generator: SeededGenerator, seeds: range, path: Path) -> None:
+    """Writes the pictures of these seeds, or for .gif and .mp4 their reverse process."""
+    if path.suffix.lower() in ANIMATIONS and not path.is_dir():
+        save_reverse_process(generator, seeds, path)
+    else:
+        save_images(generator, seeds, path)
+
+
+def save_images(generator: SeededGenerator, seeds: range, path: Path) -> None:
+    """Writes a sheet (.png), an array (.npz), or a folder of files, by the suffix of the path."""
+    import torch
+
+    from unnoise import pictures
+
+    drawn = []
+    for batch in batches(seeds, "Generating"):
+        images = generator.images(batch)
+        if is_folder(path):
+            save_each(pictures.to_uint8(images), [f"{seed:06d}" for seed in batch], path)
+        else:
+            drawn.append(images)
+    if is_folder(path):
+        return
+    if path.suffix.lower() == ".png":
+        pictures.save_png(pictures.grid(torch.cat(drawn)), path)
+    else:
+        save_array(path, images=pictures.to_bytes(torch.cat(drawn)))
+
+
+def save_array(path: Path, **arrays: Any) -> None:  # noqa: ANN401 (as NumPy's own)
+    """Writes arrays into an .npz."""
+    import numpy as np
+
+    from unnoise.utils.files import atomic_write
+
+    with atomic_write(path) as file:
+        np.savez_compressed(file, **arrays)
+
+
+def save_each(pixels: "PixelArray", names: Sequence[str], folder: Path) -> None:
+    """Writes each picture as a PNG of its own."""
+    from PIL import Image
+
+    from unnoise import pictures
+
+    for name, array in zip(names, pixels, strict=True):
+        picture = Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
+        pictures.save_png(picture, folder / f"{name}.png")
+
+
+def save_reverse_process(generator: SeededGenerator, seeds: range, path: Path) -> None:
+    """Writes an animation of how noise turns into these pictures."""
+    import torch
+
+    from unnoise import pictures
+
+    parts = [generator.trajectory(batch) for batch in batches(seeds, "Generating")]
+    pictures.save_animation(pictures.frames(torch.cat(parts, dim=1)), path)
+
+
+def save_morph(generator: SeededGenerator, seeds: tuple[int, ...], frames: int, path: Path) -> None:
+    """Writes an animation that passes through the pictures of these seeds and returns to the first."""
+    import torch
+
+    from unnoise import pictures
+    from unnoise.diffusion import interpolation
+
+    denoiser, config = generator.denoiser, generator.config
+    sampling = replace(generator.sampling, eta=0.0)
+    if not sampling.deterministic:
+        sampling = replace(sampling, sampler="ddim")
+    noises = interpolation.path(denoiser.noises(seeds)(), frames, closed=True)
+    classes = config.classes([0] * frames, generator.labels)  # one and the same all the way
+    parts = [
+        denoiser.generate(
+            initial_noises=noises[list(batch)],
+            sampling=sampling,
+            classes=None if classes is None else classes[: len(batch)],
+        ).cpu()
+        for batch in batches(range(frames), "Morphing")
+    ]
+    shown = pictures.frames(torch.cat(parts).unsqueeze(1))  # a trajectory of one picture
+    pictures.save_animation(shown, path, hold_last=0.05)
