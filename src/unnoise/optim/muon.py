@@ -1,10 +1,10 @@
-r"""A matrix learns fastest when its update turns all directions equally; Muon makes it so.
+r"""Muon optimiser (K. Jordan, 2024): orthogonalised momentum for matrices, AdamW for the other parameters.
 
     M <- m M + (1 - m) G,    U = orthogonal((1 - m) G + m M),    W <- (1 - lr wd) W - lr 0.2 sqrt(max(U)) U
 
-`orthogonal` replaces the singular values by about 1 (Muon, K. Jordan 2024; the scale 0.2 sqrt(larger side)
-gives updates as long as AdamW's, so that learning rates carry over: 2502.16982, eq. 4). A convolution is the
-matrix (out, in * height * width).
+G is the gradient, M the momentum, W the matrix. `orthogonal` replaces the singular values by about 1: an update
+is equally long in all directions. The scale 0.2 sqrt(larger side) makes updates as long as AdamW's, so that
+learning rates carry over (2502.16982, eq. 4). A convolution is the matrix (out, in * height * width).
 """
 
 import math
@@ -15,37 +15,40 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-_ODD_POLYNOMIAL = (3.4445, -4.7750, 2.0315)
-"""a x + b x^3 + c x^5, steep at 0: five times over, it takes all of (0.01, 1] to between 0.7 and 1.2."""
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+"""a x + b x^3 + c x^5, steep at 0: applied five times, it maps (0.01, 1] to between 0.7 and 1.2."""
 
 
 Matrices: TypeAlias = Float[Tensor, "*batch rows columns"]
+Wide: TypeAlias = Float[Tensor, "batch rows columns"]
 
 
 def orthogonalize(matrices: Matrices, steps: int = 5) -> Matrices:
-    r"""U diag(about 1) V^T for U diag(s) V^T, by Newton-Schulz steps: products of matrices alone.
+    r"""Orthogonalises U diag(s) V^T to U diag(about 1) V^T by Newton-Schulz steps, which are matrix products.
 
         X <- P X,    P = a + b G + c G^2,    G = X X^T
 
-    All P commute with G, so that G <- P^2 G, and a wide X can wait for their product: that of a convolution is
-    nine times as wide as high, and G is small.
+    All P commute with G, so that G <- P^2 G, and a wide X is multiplied once, by the product of all P: the
+    matrix of a convolution is nine times as wide as high, and G is small.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     wide = matrices.mT if tall else matrices
     wide = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     shape = wide.shape
-    wide = _walked(wide.reshape(-1, *shape[-2:]), steps).reshape(shape)
+    wide = _newton_schulz(wide.reshape(-1, *shape[-2:]), steps).reshape(shape)
     return wide.mT if tall else wide
 
 
-def _walked(wide: Float[Tensor, "batch rows columns"], steps: int) -> Float[Tensor, "batch rows columns"]:
-    first, second, third = _ODD_POLYNOMIAL
-    waits = wide.shape[-1] > 2 * wide.shape[-2]
+def _newton_schulz(
+    wide: Float[Tensor, "batch rows columns"], steps: int
+) -> Float[Tensor, "batch rows columns"]:
+    first, second, third = _COEFFICIENTS
+    once = wide.shape[-1] > 2 * wide.shape[-2]
     square, product = wide @ wide.mT, None
     for left in reversed(range(steps)):
         polynomial = torch.baddbmm(square, square, square, beta=second, alpha=third)
         polynomial.diagonal(dim1=-2, dim2=-1).add_(first)
-        if waits:
+        if once:
             product = polynomial if product is None else polynomial @ product
             square = polynomial @ (polynomial @ square) if left else square
         else:
@@ -55,12 +58,12 @@ def _walked(wide: Float[Tensor, "batch rows columns"], steps: int) -> Float[Tens
 
 
 def is_matrix(parameter: Tensor) -> bool:
-    """Whether Muon takes it: at least 16 rows and columns, which leaves heads and depthwise filters out."""
+    """Whether Muon moves a parameter: at least 16 rows and columns, so no heads or depthwise filters."""
     return parameter.ndim >= 2 and min(len(parameter), parameter[0].numel()) >= 16 and parameter.shape[1] > 1
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for the matrices, AdamW for all else (biases, gains, heads), with one learning rate for both."""
+    """Muon for matrices and AdamW for all other parameters, with one learning rate for both."""
 
     def __init__(
         self,
@@ -95,14 +98,16 @@ class Muon(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         matrices, *others = self.param_groups
-        self._turn([parameter for parameter in matrices["params"] if parameter.grad is not None], matrices)
-        # One memory for both, so that saving and loading this optimiser is saving and loading all of it.
+        self._orthogonal_step(
+            [parameter for parameter in matrices["params"] if parameter.grad is not None], matrices
+        )
+        # Both share one state, so that saving and loading this optimiser includes AdamW.
         self._adamw.state, self._adamw.param_groups = self.state, others
         self._adamw.step()
         return loss
 
-    def _turn(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
-        """Moves the matrices; those of one shape together, since each product alone is small."""
+    def _orthogonal_step(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+        """Moves the matrices, those of one shape together, for single products are small."""
         if not parameters:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -115,15 +120,15 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_mul_([*parameters], 1 - group["lr"] * group["weight_decay"])
         alike: dict[torch.Size, list[int]] = {}
         for place, update in enumerate(ahead):
-            alike.setdefault(_in_memory(update).shape, []).append(place)
+            alike.setdefault(_channels_last(update).shape, []).append(place)
         for places in alike.values():
-            updates = orthogonalize(torch.stack([_in_memory(ahead[place]).flatten(1) for place in places]))
+            updates = orthogonalize(torch.stack([_channels_last(ahead[place]).flatten(1) for place in places]))
             length = 0.2 * math.sqrt(max(updates.shape[1:]))
             for place, update in zip(places, updates, strict=True):
-                moved = _in_memory(parameters[place])
+                moved = _channels_last(parameters[place])
                 moved.add_(update.view(moved.shape), alpha=-group["lr"] * length)
 
 
-def _in_memory(weight: Tensor) -> Tensor:
-    """A filter with its input channels last, as it lies in memory: what Muon does knows no order of columns."""
+def _channels_last(weight: Tensor) -> Tensor:
+    """A filter with its input channels last, as in memory; the order of columns does not matter to Muon."""
     return weight.permute(0, *range(2, weight.ndim), 1)

@@ -1,4 +1,4 @@
-"""How the weights are moved: the optimiser, and its learning rate over the budget of a run."""
+"""Optimisers, and the learning-rate schedule over the budget of a run."""
 
 import math
 from collections.abc import Iterable
@@ -14,16 +14,17 @@ from unnoise.utils.errors import require
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW (1711.05101), Adam (1412.6980), RMSprop, or Muon for the matrices with AdamW for the rest.
+    """Settings of the optimiser: AdamW (1711.05101), Adam (1412.6980), RMSprop, or Muon with AdamW.
 
     Args:
-        name: which; AdamW and Muon decouple the weight decay, Adam and RMSprop add it to the gradient.
-        learning_rate: at its height.
+        name: AdamW and Muon decouple the weight decay; Adam and RMSprop add it to the gradient. Muon moves
+            matrices, and AdamW the other weights.
+        learning_rate: the highest, after the warm-up.
         weight_decay: 1e-4 in the Keras example, where it prevents divergence.
-        betas: of Adam and AdamW; RMSprop takes the second as its smoothing.
-        max_gradient_norm: gradients longer than this are shortened to it; None leaves them.
-        warmup: fraction of the budget in which the rate rises from 0.
-        decay: how it falls to 0 with the budget spent; `constant` does not.
+        betas: of Adam and AdamW; RMSprop takes the second as its smoothing constant.
+        max_gradient_norm: gradients are clipped to this norm; None for no clipping.
+        warmup: fraction of the budget in which the learning rate rises from 0.
+        decay: how it falls to 0 by the end of the budget; `constant` does not.
 
     Raises:
         UnnoiseError: for values outside their range.
@@ -39,20 +40,24 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         require(
-            self.learning_rate > 0, f"The learning rate is above 0, but got {self.learning_rate}: try 1e-3."
+            self.learning_rate > 0, f"The learning rate is above 0, but got {self.learning_rate}. Try 1e-3."
         )
         require(
-            all(0 <= beta < 1 for beta in self.betas), f"betas are from 0 to below 1, but got {self.betas}."
+            all(0 <= beta < 1 for beta in self.betas),
+            f"betas are from 0 to below 1, but got {self.betas}. Try 0.9 and 0.999.",
         )
-        require(self.weight_decay >= 0, f"The weight decay is at least 0, but got {self.weight_decay}.")
+        require(self.weight_decay >= 0, f"The weight decay is at least 0, but got {self.weight_decay}. Try 0.")
         require(
             self.max_gradient_norm is None or self.max_gradient_norm > 0,
-            f"max_gradient_norm is above 0, or none at all, but got {self.max_gradient_norm}.",
+            f"max_gradient_norm is above 0, or null for no clipping, but got {self.max_gradient_norm}. Try 1.",
         )
-        require(0 <= self.warmup < 1, f"warmup is a fraction of the budget below 1, but got {self.warmup}.")
+        require(
+            0 <= self.warmup < 1,
+            f"warmup is a fraction of the budget from 0 to below 1, but got {self.warmup}. Try 0.02.",
+        )
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimiser over these parameters, fused into one kernel where the device has one."""
+        """Builds the optimiser over these parameters, with fused kernels where the device has them."""
         chosen = [parameter for parameter in parameters if parameter.requires_grad]
         fused = all(parameter.device.type in ("cpu", "cuda") for parameter in chosen)
         rate, weight_decay = self.learning_rate, self.weight_decay
@@ -67,8 +72,8 @@ class OptimizerConfig:
                 return Muon(chosen, rate, betas=self.betas, weight_decay=weight_decay, fused=fused)
 
     def learning_rate_at(self, spent: float) -> float:
-        """The learning rate once this fraction (0 to 1) of the budget is spent, whatever the budget counts."""
-        rise = min(1.0, max(0.01, spent / self.warmup)) if self.warmup else 1.0  # no step is for nothing
+        """The learning rate when this fraction (0 to 1) of the budget is spent."""
+        rise = min(1.0, max(0.01, spent / self.warmup)) if self.warmup else 1.0  # the first step moves, too
         left = 1 - min(1.0, max(0.0, (spent - self.warmup) / (1 - self.warmup)))
         fall = {"constant": 1.0, "linear": left, "cosine": (1 - math.cos(math.pi * left)) / 2}[self.decay]
         return self.learning_rate * rise * fall

@@ -1,10 +1,10 @@
-r"""A power-function average remembers the same part of a run however long it is, and can be chosen afterwards.
+r"""Power-function EMA of the weights (Karras et al., 2312.02696, section 3 and algorithms 2 and 3).
 
     average_t = (gamma + 1) / t^(gamma + 1)  *  integral from 0 to t of  tau^gamma network(tau) dtau
 
-Its width is told as sigma_rel, the standard deviation of the profile (gamma + 1) tau^gamma / t^(gamma + 1) over
-[0, t], as a part of t: 0.10 remembers the last tenth, more or less. Profiles that were stored along the way can
-be mixed into nearly any other one after training. Karras et al., 2312.02696, section 3 and algorithms 2 and 3.
+It averages over the same part of a run however long the run is. Its width is sigma_rel, the standard deviation
+of the profile (gamma + 1) tau^gamma / t^(gamma + 1) over [0, t], as a part of t: 0.10 averages over about the
+last tenth. From averages that are stored during training, nearly any other one can be synthesised afterwards.
 """
 
 import copy
@@ -17,24 +17,24 @@ from torch import Tensor, nn
 
 from unnoise.utils.errors import require
 
-WIDEST = 12**-0.5
-"""The sigma_rel of gamma = 0, at which all steps weigh the same; beyond it, early steps would weigh more."""
+MAX_SIGMA_REL = 12**-0.5
+"""The sigma_rel of gamma = 0: all steps have the same weight; above it, early steps would weigh more."""
 
-USUAL = (0.05, 0.10)
-"""What is worth storing: from eight snapshots of these, 0.04 to 0.15 can be had to 4 %."""
+DEFAULT_SIGMA_RELS = (0.05, 0.10)
+"""Widths to store: from eight snapshots of these, 0.04 to 0.15 can be synthesised to 4 %."""
 
 
 def require_sigma_rel(sigma_rel: float) -> None:
     """Raises `UnnoiseError` unless 0 < sigma_rel <= 12^(-1/2)."""
     require(
-        0 < sigma_rel <= WIDEST,
-        f"sigma_rel is above 0 and at most {WIDEST:.4f}, where all steps weigh the same, but got "
-        f"{sigma_rel:g}: try 0.10.",
+        0 < sigma_rel <= MAX_SIGMA_REL,
+        f"sigma_rel is above 0 and at most {MAX_SIGMA_REL:.4f}, where all steps weigh the same, but got "
+        f"{sigma_rel:g}. Try 0.10.",
     )
 
 
 def gamma_of(sigma_rel: float) -> float:
-    """The exponent of the profile this wide (algorithm 2).
+    """The exponent gamma of the profile with this width (algorithm 2).
 
     The largest real root of  g^3 + 7 g^2 + (16 - s^-2) g + 12 - s^-2 = 0.
 
@@ -53,32 +53,31 @@ def sigma_rel_of(gamma: float) -> float:
 
 
 def decay(step: int, previous_step: int, gamma: float) -> float:
-    """What is left, at `step`, of an average that was last updated at `previous_step`: (t' / t)^(gamma + 1).
+    """Decay of an average between two updates: (previous_step / step)^(gamma + 1).
 
-    The network is taken to have been, since then, what it is now. This is the product over the steps between of
-    the paper's one-step decay (1 - 1/t)^(gamma + 1), so the profile does not depend on how often one updates.
-    The first update of all, from step 0, copies.
+    It is the product, over the steps between, of the paper's one-step decay (1 - 1/t)^(gamma + 1), so the
+    profile does not depend on how often the average is updated. The first update, from step 0, copies.
     """
     return float((previous_step / step) ** (gamma + 1))
 
 
 class Profile(NamedTuple):
-    """Which average: taken at this step, this wide."""
+    """Profile of an average: its step and its width."""
 
     step: int
     sigma_rel: float
 
 
 class Mixture(NamedTuple):
-    """How stored profiles make up another one."""
+    """Weights with which stored profiles make up another one."""
 
     weights: tuple[float, ...]
     misfit: float
-    """How far the mixture is from the wanted profile p, in L2 over all steps: |mixture - p| / |p|."""
+    """Distance of the mixture from the wanted profile p, in L2 over all steps: |mixture - p| / |p|."""
 
 
 def inner_products(left: Sequence[Profile], right: Sequence[Profile]) -> np.ndarray:
-    """A_ij = integral of p_i p_j, of shape (left, right), in float64 (algorithm 3).
+    """Inner products of profiles, A_ij = integral of p_i p_j: (left, right), in float64 (algorithm 3).
 
     A_ij = (g_i + 1) (g_j + 1) r^e / ((g_i + g_j + 1) max(t_i, t_j)), where r = min / max of the two steps, and
     e = the exponent of the later one.
@@ -98,17 +97,17 @@ def _columns(profiles: Sequence[Profile]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mixture(stored: Sequence[Profile], wanted: Profile) -> Mixture:
-    """The mixture of stored profiles that is nearest to the wanted one in L2, its weights summing to 1.
+    """The mixture of stored profiles nearest to the wanted one in L2, with weights that sum to 1.
 
     The paper solves A w = b, with A_ij = <p_i, p_j> and b_i = <p_i, wanted>. Where the fit is good its weights
-    sum to 1 by themselves; where it is poor they don't, and would shrink the network. So ours solve
+    sum to 1 by themselves; where it is poor they don't, and would shrink the network. So this solves
 
         A w + m = b,  sum w = 1        (m: the multiplier of the constraint)
 
-    Weights may be negative. Rounding in what is stored is multiplied by them: store float32.
+    Weights may be negative, and multiply the rounding errors of the stored averages: store float32.
 
     Args:
-        stored: distinct, none of them after the wanted step.
+        stored: distinct profiles, none of a later step than the wanted one.
 
     Raises:
         UnnoiseError: for a sigma_rel that is out of range.
@@ -119,7 +118,7 @@ def mixture(stored: Sequence[Profile], wanted: Profile) -> Mixture:
     square = float(inner_products([wanted], [wanted])[0, 0])
     ones = norms.min() / norms
     system = np.block([[matrix, ones[:, None]], [ones[None, :], np.zeros((1, 1))]])
-    # Snapshots a few steps apart are nearly the same; the cut-off keeps their weights from growing without end.
+    # Snapshots a few steps apart are nearly the same; the cut-off bounds their weights.
     scaled = np.linalg.lstsq(system, np.append(overlaps, norms.min()), rcond=1e-9)[0][:-1]
     misfit = max(0.0, float(scaled @ matrix @ scaled - 2 * scaled @ overlaps + square) / square) ** 0.5
     return Mixture(tuple((scaled / norms).tolist()), misfit)
@@ -128,13 +127,12 @@ def mixture(stored: Sequence[Profile], wanted: Profile) -> Mixture:
 class PowerAverages:
     """Power-function averages of a network: `update()` after each training step, `networks` to read them.
 
-    Weights and batch statistics are averaged; integer buffers can't be, and are copied. None are kept where
-    there are no `sigma_rels`.
+    Weights and batch statistics are averaged; integer buffers are copied. Without `sigma_rels` there are none.
 
     Args:
-        network: what is averaged, bare of whatever a distributed run wraps around it later.
+        network: what is averaged, bare of what a distributed run wraps around it.
         sigma_rels: one average for each.
-        every: updates at every so many steps only; the profiles are right for any.
+        every: number of steps between updates; the profiles are exact for any.
     """
 
     def __init__(self, network: nn.Module, sigma_rels: Sequence[float], every: int = 1) -> None:
@@ -148,12 +146,12 @@ class PowerAverages:
 
     @property
     def profiles(self) -> list[Profile]:
-        """What the averages are just now: as of the last step at which they were updated, 0 for none."""
+        """The profiles of the averages, at the step of their last update; 0 before the first."""
         return [Profile(self.steps - self.steps % self.every, sigma_rel) for sigma_rel in self.sigma_rels]
 
     @torch.no_grad()
     def update(self) -> None:
-        """Counts a step, and moves the averages towards the network where it is time."""
+        """Counts a step, and updates the averages at every `every`-th."""
         self.steps += 1
         if not self.sigma_rels or self.steps % self.every:
             return
@@ -166,6 +164,6 @@ class PowerAverages:
 
 
 def _tensors(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """Those that can be averaged, and those that can't."""
+    """The floating-point tensors of a network, and the others."""
     both = [*network.parameters(), *network.buffers()]
     return [t for t in both if t.is_floating_point()], [t for t in both if not t.is_floating_point()]

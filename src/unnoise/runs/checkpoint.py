@@ -1,15 +1,17 @@
-"""A run is a folder that anyone can read, and that is whole at every moment.
+"""Run folder: the files of a run, and how they are written and read.
 
-    config.json           what was trained, and how
-    model.safetensors     the averaged weights: what one samples from
-    training/N.safetensors  weights, average and optimiser after N steps: what one resumes from
-    ema/                  averages on the way, where they are stored: what `unnoise ema` starts from
-    best.safetensors      the averaged weights with the best samples so far; quality.csv tells how good they are
-    history.csv           the losses        log/      the same for TensorBoard
-    samples/              pictures on the way
+    config.json             the complete configuration
+    model.safetensors       averaged weights, to sample from
+    training/N.safetensors  state after N steps (weights, average, optimiser), to resume from
+    ema/                    further averages at several steps, where the run stores them, for `unnoise ema`
+    best.safetensors        averaged weights with the best samples so far, by quality.csv
+    history.csv             losses; log/ holds the same for TensorBoard
+    quality.csv, noise_levels.csv, events.csv    see `history`
+    samples/                sample sheets
 
-Only JSON and safetensors: nothing in a run is ever unpickled. Every file is written under a temporary name,
-flushed and renamed, carries a checksum of all that is in it, and the state before the newest stays.
+Only JSON, CSV and safetensors: nothing in a run is ever unpickled. Every file is written under a temporary
+name, flushed and renamed, so a run is complete at every moment. Tensors carry a checksum, and the state before
+the newest one is kept.
 """
 
 import math
@@ -24,18 +26,18 @@ from torch import Tensor, nn
 
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
+from unnoise.runs.checks import require_finite_weights, require_run
 from unnoise.runs.config import RunConfig
 from unnoise.utils import json_text
 from unnoise.utils.errors import UnnoiseError, require
 from unnoise.utils.files import atomic_write
-from unnoise.runs.checks import require_finite_weights, require_run
 from unnoise.utils.tensor_files import read_tensors, write_tensors
 
 _KEPT_STATES = 2
 
 
 class Progress(NamedTuple):
-    """How far a run has come."""
+    """Progress of a run."""
 
     step: int = 0
     images: int = 0
@@ -44,7 +46,7 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, and the config.json in it."""
+    """A run: its folder, and the config.json in it."""
 
     path: Path
     config: RunConfig
@@ -54,18 +56,18 @@ class Run:
         """Makes the folder and writes config.json.
 
         Raises:
-            UnnoiseError: when there is a run already, or the folder can't be written.
+            UnnoiseError: when the folder holds a run already, or cannot be written.
         """
         cls.refuse_existing(path)
         return cls(path, config).with_config(config)
 
     @staticmethod
     def refuse_existing(path: Path) -> None:
-        """Raises `UnnoiseError` when there is a run already; one that never saved anything does not count."""
+        """Raises `UnnoiseError` if the folder holds a run; one that never saved anything does not count."""
         saved = (path / "model.safetensors").exists() or any((path / "training").glob("*.safetensors"))
         require(
             not ((path / "config.json").exists() and saved),
-            f"{path} already holds a run: continue it with --resume, or name another folder with --out.",
+            f"{path} already holds a run. Continue it with --resume, or choose another folder with --out.",
         )
 
     @classmethod
@@ -73,13 +75,13 @@ class Run:
         """Reads config.json.
 
         Raises:
-            UnnoiseError: when there is no run, or its config.json can't be used.
+            UnnoiseError: when there is no run, or its config.json cannot be used.
         """
         file = require_run(path)
         try:
             text = json_text.read_text(file)
         except (OSError, ValueError) as error:
-            raise UnnoiseError(f"{file} can't be read ({error}): restore it from a copy.") from None
+            raise UnnoiseError(f"Cannot read {file}: {error}. Restore it from a copy.") from None
         return cls(path, RunConfig.from_json(text, file))
 
     def with_config(self, config: RunConfig) -> "Run":
@@ -90,29 +92,35 @@ class Run:
 
     @property
     def samples(self) -> Path:
-        """Where pictures on the way are put."""
+        """Folder of the sample sheets."""
         return self.path / "samples"
 
+    @property
+    def best_weights(self) -> Path:
+        """File of the averaged weights with the best samples so far."""
+        return self.path / "best.safetensors"
+
     def states(self) -> list[Path]:
-        """What can be resumed from, the newest first."""
+        """Files of the saved states, the newest first."""
         return sorted((self.path / "training").glob("[0-9]*.safetensors"), reverse=True)
 
     def load(
         self, device: torch.device | str = "cpu", weights: Path | None = None, *, best: bool = False
     ) -> Denoiser:
-        """Loads the denoiser with its averaged weights, or those of another file: ready to sample from.
+        """Loads the denoiser with its averaged weights, ready to sample from.
 
         Args:
-            device: where to.
-            best: those with the best samples so far (see `monitoring`), instead of the last ones.
+            device: where it is put.
+            weights: a file of other weights, for example of a stored average.
+            best: load the weights with the best samples so far (see `monitoring`) instead of the last ones.
 
         Raises:
-            UnnoiseError: when there are no weights yet, or they don't fit the network of config.json.
+            UnnoiseError: when there are no weights yet, or they do not fit the network of config.json.
         """
-        file = self.path / ("best.safetensors" if best else "model.safetensors")
+        file = self.best_weights if best else self.path / "model.safetensors"
         require(
             not best or file.is_file(),
-            f"{self.path} has no best.safetensors: its samples were not judged yet; leave --best out.",
+            f"{self.path} has no best.safetensors: its samples were not measured yet. Leave --best out.",
         )
         denoiser = self.config.denoiser(device)
         path = weights or file
@@ -122,9 +130,9 @@ class Run:
         return denoiser
 
     def save(self, diffusion: Diffusion, progress: Progress) -> None:
-        """Writes the averaged weights, then the state to resume from, and drops all but the last two states.
+        """Writes the averaged weights, then the state to resume from; deletes all but the last two states.
 
-        In this order, so that a run whose last state is there has everything.
+        In this order, so that a run which has its last state has everything.
         """
         weights = diffusion.weights
         average = weights.average
@@ -150,10 +158,10 @@ class Run:
             old.unlink(missing_ok=True)
 
     def restore(self, diffusion: Diffusion) -> Progress:
-        """Puts the newest state that is whole into `diffusion`, and says how far it had come.
+        """Loads the newest undamaged state into `diffusion`, and returns its progress.
 
         Raises:
-            UnnoiseError: when there are states, but each is damaged.
+            UnnoiseError: when every saved state is damaged.
         """
         states = self.states()
         for older, path in enumerate(states, start=1):
@@ -163,7 +171,7 @@ class Run:
                 if older == len(states):
                     raise
                 path.rename(path.with_suffix(".damaged"))
-                warnings.warn(f"{error} Going on from the state before it.", stacklevel=2)
+                warnings.warn(f"{error} Continuing from the state before it.", stacklevel=2)
         return Progress()
 
     def remove(self) -> None:
@@ -180,7 +188,7 @@ def _restore(diffusion: Diffusion, path: Path) -> Progress:
         if not (math.isfinite(progress.seconds) and min(*progress, average_steps) >= 0):
             raise ValueError("a number is negative or not finite")  # noqa: TRY301
     except (KeyError, ValueError) as error:
-        raise UnnoiseError(f"{path} does not say how far the run had come ({error}).") from None
+        raise UnnoiseError(f"{path} has no valid progress ({error}). Restore it from a copy.") from None
     _fill(weights.average.source, _under("network", tensors), path)
     _fill(weights.average.network, _under("average", tensors), path)
     _fill(weights.profiles.networks, _under("profiles", tensors), path)
@@ -200,7 +208,7 @@ def _under(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _flat_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's memory as `<parameter>.<name>` -> tensor; its settings are in config.json."""
+    """The optimiser's state as `<parameter>.<name>` -> tensor; its settings are in config.json."""
     return {
         f"{parameter}.{name}": torch.as_tensor(value)
         for parameter, values in optimizer.state_dict()["state"].items()
@@ -216,7 +224,9 @@ def _fill_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
         index, _, name = key.partition(".")
         like = parameters[int(index)] if index.isdecimal() and int(index) < len(parameters) else None
         if like is None or tensor.shape not in (like.shape, ()):
-            raise UnnoiseError(f"{path} holds another optimiser's memory ({key}): it belongs to another run.")
+            raise UnnoiseError(
+                f"{path} holds the state of another optimiser ({key}). Restore it from a copy of this run."
+            )
         if tensor.shape == like.shape:
             # Fused kernels walk through memory, so it must lie there as the parameter does (channels last).
             tensor = torch.empty_like(like).copy_(tensor)
@@ -230,12 +240,12 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     require(
         not unlike,
         f"{path} does not fit the network of config.json: {', '.join(unlike[:3])} "
-        f"{'is' if len(unlike) == 1 else 'are'} only in one of them.",
+        f"{'is' if len(unlike) == 1 else 'are'} in only one of them. Restore both from the same run.",
     )
     for name, tensor in tensors.items():
         require(
             tensor.shape == wanted[name].shape,
-            f"{path} does not fit the network of config.json: {name} is {tuple(tensor.shape)} here, "
-            f"but {tuple(wanted[name].shape)} there.",
+            f"{path} does not fit the network of config.json: {name} is {tuple(tensor.shape)} in the file, "
+            f"but {tuple(wanted[name].shape)} in the network. Restore both from the same run.",
         )
     network.load_state_dict(tensors)

@@ -1,4 +1,4 @@
-"""Checks of a run's files before they are used: a real run, no pickles, finite weights."""
+"""Checks of a run's files before they are used: the folder is a run, no pickles, finite weights."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,24 +26,25 @@ def require_run(path: Path) -> Path:
         if kind is not None:
             raise UnnoiseError(f"{path} is {kind}, and {PICKLES_REFUSED}. {_A_RUN}")
         inside = (path.parent / "config.json").is_file()
-        raise UnnoiseError(f"{path} is a file{f': name its folder {path.parent}' if inside else ''}. {_A_RUN}")
+        remedy = f" Give its folder {path.parent}." if inside else ""
+        raise UnnoiseError(f"{path} is a file, not a run.{remedy} {_A_RUN}")
     if path.is_dir() and not config.exists():
         pickles = sorted(one.name for one in path.iterdir() if one.suffix.lower() in PICKLE_SUFFIXES)
         if pickles:
             raise UnnoiseError(f"{path} has no config.json but {pickles[0]}, and {PICKLES_REFUSED}. {_A_RUN}")
     require(
         config.is_file(),
-        f"There is no run at {path} (no {config}): name the folder that `unnoise train --out` wrote.",
+        f"There is no run at {path} (no {config}). Give the folder that `unnoise train --out` wrote.",
     )
     require_no_pickle(config)
     return config
 
 
 def require_finite_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Raises `UnnoiseError` where weights are NaN or infinite, which could only draw noise."""
+    """Raises `UnnoiseError` if a weight is NaN or infinite."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise UnnoiseError(
-                f"{name} in {path} holds NaN or infinity: its training diverged, or the file is damaged. "
-                "Take an earlier copy, or train with a lower learning rate."
+                f"{name} in {path} holds NaN or infinity: the training diverged, or the file is damaged. "
+                "Take an earlier copy, or train again with a lower learning rate."
             )

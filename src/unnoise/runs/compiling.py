@@ -6,7 +6,7 @@ import warnings
 
 import torch
 
-from unnoise.data.cache.cache import default_cache
+from unnoise.data.cache import default_cache
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.samplers.sampling import Sampling

@@ -1,4 +1,4 @@
-"""A run is described whole by its config.json: nothing has to be retyped to use what was trained."""
+"""Configuration of a run: all of config.json."""
 
 import json
 from collections.abc import Sequence
@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import nn
 
-from unnoise.data.settings import LARGEST_SIDE
+from unnoise.data import ImageSet
+from unnoise.data.batches import Split, split
+from unnoise.data.limits import LARGEST_SIDE
 from unnoise.diffusion.conditioning import Condition
 from unnoise.diffusion.denoiser import Denoiser, Precision
 from unnoise.diffusion.diffusion import Diffusion
@@ -28,14 +31,14 @@ from unnoise.utils import json_text
 from unnoise.utils.errors import UnnoiseError, require
 
 FORMAT = 1
-"""Of config.json and of the folder around it; raised when an older unnoise could no longer read it."""
+"""Version of config.json and of the run folder; raised when an older unnoise could no longer read them."""
 
 _LARGEST_BATCH = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train, whatever the pictures: everything that a preset decides."""
+    """Recipe of a run: everything that a preset decides, whatever the pictures."""
 
     network: NetworkConfig = UNetConfig()
     schedule: AnySchedule = OffsetCosine()
@@ -51,23 +54,23 @@ class Recipe:
     sampling: Sampling = Sampling()
 
     def __post_init__(self) -> None:
-        require(self.batch_size >= 1, f"The batch size is at least 1, but got {self.batch_size}.")
+        require(self.batch_size >= 1, f"The batch size is at least 1, but got {self.batch_size}. Try 64.")
         require(
             self.batch_size <= _LARGEST_BATCH,
-            f"The batch size is at most {_LARGEST_BATCH:,}, but got {self.batch_size:,}: take 64.",
+            f"The batch size is at most {_LARGEST_BATCH:,}, but got {self.batch_size:,}. Try 64.",
         )
         require(
             self.batch_size >= 2 or getattr(self.network, "normalization", "group") == "group",
-            "BatchNorm needs at least 2 pictures a step, but the batch size is 1: take 64.",
+            "BatchNorm needs at least 2 pictures per step, but the batch size is 1. Try 64.",
         )
 
     def changed(self, changes: Sequence[str]) -> "Recipe":
-        """The same with some values changed, each given as path=value: objective.loss=l1.
+        """A copy with some values changed, each given as path=value: objective.loss=l1.
 
         Values are JSON, or words without quotes: batch_size=32, network.attention=["none", "linear"].
 
         Raises:
-            UnnoiseError: for a path that leads nowhere, or a value that does not fit.
+            UnnoiseError: for a path that does not exist, or a value that does not fit.
         """
         if not changes:
             return self
@@ -80,7 +83,7 @@ class Recipe:
                 place = place.get(name) if isinstance(place, dict) else None
             require(
                 bool(equals) and isinstance(place, dict),
-                f"A change looks like objective.loss=l1, but got {change!r}: --dry-run shows all paths.",
+                f"A change looks like objective.loss=l1, but got {change!r}. --dry-run shows all paths.",
             )
             assert isinstance(place, dict)
             place[last] = _value(text)
@@ -89,9 +92,9 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Which pictures, and how they were made the same size.
+    """Pictures of a run: their source, size and classes.
 
-    `labels` is "auto" or a file, where classes were asked for: `classes` are their names in order.
+    `labels` is "auto" or a file, for a run with classes; `classes` are their names in order.
     """
 
     source: str
@@ -110,17 +113,17 @@ class DataConfig:
     def __post_init__(self) -> None:
         require(
             len(set(self.classes)) == len(self.classes),
-            f"Classes have names of their own, but got {', '.join(self.classes)}.",
+            f"Two classes have the same name: {', '.join(self.classes)}. Rename one of them.",
         )
         require(
             min(self.height, self.width, self.channels) >= 1,
             f"Pictures have at least 1 row, column and channel, but got {self.height} x {self.width} x "
-            f"{self.channels}.",
+            f"{self.channels}. Restore config.json from a copy.",
         )
         require(
             max(self.height, self.width, self.channels) <= LARGEST_SIDE,
             f"Pictures have at most {LARGEST_SIDE:,} rows, columns and channels, but got {self.height} x "
-            f"{self.width} x {self.channels}: restore config.json from a copy.",
+            f"{self.width} x {self.channels}. Restore config.json from a copy.",
         )
 
     @property
@@ -131,7 +134,7 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """How long a run lasts: so many steps, images, or minutes. The learning rate falls with what is spent.
+    """Budget of a run in steps, images or minutes; the learning rate follows the fraction that is spent.
 
     Raises:
         UnnoiseError: unless the amount is above 0.
@@ -143,27 +146,27 @@ class Budget:
     def __post_init__(self) -> None:
         require(
             0 < self.amount < float("inf"),
-            f"A run lasts for more than 0 {self.unit}, but got {self.amount:g}.",
+            f"A run lasts for more than 0 {self.unit}, but got {self.amount:g}. Try 10.",
         )
 
     def spent(self, steps: int, images: int, seconds: float) -> float:
-        """The fraction of the budget that is used up, from 0; 1 and above mean the end."""
+        """The fraction of the budget that is spent, from 0; 1 and above mean the end."""
         return {"steps": steps, "images": images, "minutes": seconds / 60}[self.unit] / self.amount
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """All of config.json."""
+    """Configuration of a run: all of config.json."""
 
     format: int = FORMAT
     preset: str = "default"
     seed: int = 0
     precision: Precision = "float32"
     accumulate: int = 1
-    """The gradients of so many pieces of a batch are added up: the same steps in less memory."""
+    """Gradient accumulation: number of pieces that a batch is cut into, for the same steps in less memory."""
     budget: Budget = Budget()
     until_converged: bool = False
-    """Whether the run ends before its budget, where nothing improves any more; see `monitoring`."""
+    """Whether the run ends before its budget once it has converged; see `training.monitoring`."""
     data: DataConfig
     normalizer: Normalizer
     recipe: Recipe
@@ -172,16 +175,17 @@ class RunConfig:
         require_seeds([self.seed])
         require(
             1 <= self.accumulate <= self.recipe.batch_size,
-            f"A batch of {self.recipe.batch_size} can be taken in 1 to {self.recipe.batch_size} pieces, but "
-            f"accumulate is {self.accumulate}.",
+            f"A batch of {self.recipe.batch_size} can be cut into 1 to {self.recipe.batch_size} pieces, but "
+            f"accumulate is {self.accumulate}. Try 1.",
         )
         require(
             self.data.channels == self.recipe.network.channels,
-            f"The pictures have {self.data.channels} channels, but the network {self.recipe.network.channels}.",
+            f"The pictures have {self.data.channels} channels, but the network {self.recipe.network.channels}. "
+            "Restore config.json from a copy.",
         )
 
     def build(self, device: torch.device | str = "cpu") -> Diffusion:
-        """Builds the `Diffusion` of this run as it was before its first step: the seed decides the weights."""
+        """Builds the `Diffusion` of this run before its first step; its weights depend on the seed alone."""
         recipe = self.recipe
         return Diffusion(
             self._network(),
@@ -217,19 +221,25 @@ class RunConfig:
             torch.manual_seed(self.seed)
             return build(self.recipe.network)
 
+    def split(self, images: ImageSet) -> Split:
+        """The training and held-out pictures of this run; of other pictures than its own, all are held out."""
+        if images.fingerprint == self.data.fingerprint:
+            return split(len(images), self.data.held_out, self.seed)
+        return Split(np.arange(0), np.arange(len(images)))
+
     def classes(self, places: Sequence[int], wanted: Sequence[str] = ()) -> Classes | None:
-        """The class of each picture: the wanted ones in turn, or all in turn; None where there are none.
+        """The class of each picture: the wanted ones in turn, or all in turn; None for a run without classes.
 
         Raises:
-            UnnoiseError: for a name that is no class of this run.
+            UnnoiseError: for a name that is not a class of this run.
         """
         names = self.data.classes
         for name in wanted:
             require(
                 name in names,
-                f"This run knows no class {name!r}: choose from {', '.join(names)}."
+                f"This run knows no class {name!r}. Choose from {', '.join(names)}."
                 if names
-                else "This run knows no classes: train one with --labels to choose them.",
+                else "This run knows no classes. Train one with --labels to choose among classes.",
             )
         if not names:
             return None
@@ -251,15 +261,20 @@ class RunConfig:
         try:
             data = json_text.parse(text)
         except ValueError as error:
-            raise UnnoiseError(f"{where} is not valid JSON ({error}): restore it from a copy.") from None
-        require(isinstance(data, dict), f"{where} holds no settings, but {type(data).__name__}.")
+            raise UnnoiseError(f"{where} is not valid JSON ({error}). Restore it from a copy.") from None
+        require(
+            isinstance(data, dict),
+            f"{where} holds a {type(data).__name__} instead of settings. Restore it from a copy.",
+        )
         found = data.get("format")
         require(
-            isinstance(found, int), f"{where} is no run's config.json: its format is {found!r}, not a number."
+            isinstance(found, int),
+            f"{where} is not the config.json of a run: its format is {found!r}, not a number. Restore it "
+            "from a copy.",
         )
         require(
             found <= FORMAT,
-            f"{where} has format {found}, but this unnoise reads up to {FORMAT}: upgrade unnoise to use it.",
+            f"{where} has format {found}, but this unnoise reads formats up to {FORMAT}. Upgrade unnoise.",
         )
         return structured(data, cls, str(where))
 

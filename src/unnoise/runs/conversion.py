@@ -1,4 +1,4 @@
-"""JSON to frozen dataclasses and back: strict in keys and types, and one sentence for what does not fit."""
+"""Conversion of frozen dataclasses to JSON and back, strict in keys and types."""
 
 import math
 import reprlib
@@ -25,27 +25,31 @@ _REMOVED_SAMPLERS: Mapping[str, Mapping[str, object]] = {
     "euler": {"sampler": "ddim", "eta": 0.0},
     "second_order": {"sampler": "heun"},
 }
-"""Removed names of samplers, and the choices that draw the same pictures bit for bit."""
+"""Removed names of samplers, and the settings that draw the same pictures bit for bit."""
 
 
 def plain(record: object) -> dict[str, object]:
-    """A dataclass as JSON has it; the members of a union are told apart by a `kind`."""
+    """A dataclass as a JSON object; members of a union carry their class as `kind`."""
     values: dict[str, object] = _converter().unstructure(record, type(record))
     return values
 
 
 def structured(values: object, kind: type[Record], name: str) -> Record:
-    """A dataclass of this kind.
+    """A dataclass of this kind from a JSON object.
+
+    Args:
+        values, kind: the object, and the class.
+        name: of the object, in messages.
 
     Raises:
-        UnnoiseError: for unknown or missing keys, and values of the wrong type or range; `name` says of what.
+        UnnoiseError: for unknown or missing keys, and values of the wrong type or range.
     """
     try:
         return _converter().structure(values, kind)
     except UnnoiseError as error:
         raise UnnoiseError(f"{name}: {error}") from None
     except Exception as error:  # noqa: BLE001 (cattrs raises groups of whatever went wrong inside)
-        raise UnnoiseError(f"{name} can't be used: {_first_cause(error)}.") from None
+        raise UnnoiseError(f"{name} is not valid: {_first_cause(error)}.") from None
 
 
 def _first_cause(error: BaseException) -> str:
@@ -78,7 +82,7 @@ def _converter() -> cattrs.Converter:
 
 
 def _with_todays_sampler(values: Mapping[str, object]) -> Mapping[str, object]:
-    """The choices of a `Sampling`, with a removed name of a sampler replaced."""
+    """Settings of a `Sampling`, with a removed name of a sampler replaced."""
     return {**values, **_REMOVED_SAMPLERS.get(str(values.get("sampler")), {})}
 
 

@@ -1,4 +1,4 @@
-"""A plan turns pictures and a few wishes into the whole description of a run."""
+"""Plan of a run: from pictures and options to its complete configuration."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Literal
@@ -10,120 +10,120 @@ from unnoise.data.batches import held_out_count, split
 from unnoise.diffusion.denoiser import Precision
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.seeds import require_seeds
-from unnoise.networks import UNetConfig, require_room
+from unnoise.networks import UNetConfig, require_fits_in_memory
 from unnoise.runs.config import Budget, DataConfig, Recipe, RunConfig
 from unnoise.runs.presets import DEFAULT, recipe
-from unnoise.runs.sizing import Choice, choose
+from unnoise.runs.sizing import PresetChoice, choose_preset
 from unnoise.utils.errors import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """What a person asked for; None leaves it to the plan (or, on resuming, to the run)."""
+class TrainOptions:
+    """Options of a training run; None leaves the choice to `plan`, or on resuming to the run."""
 
     preset: str | None = None
-    """`default` leaves it to the plan, too."""
+    """`default` leaves the choice to `plan`, like None."""
     size: tuple[int, int] | None = None
     channels: int | None = None
     batch_size: int | None = None
     seed: int | None = None
     precision: Precision | None = None
     accumulate: int | None = None
-    """Pieces that each batch is taken in, for want of memory."""
+    """Number of pieces that each batch is cut into, to need less memory."""
     fit: Literal["crop", "pad"] | None = None
     background: tuple[int, int, int] | None = None
     flip: bool | None = None
     held_out: int | None = None
     labels: str | None = None
-    """"auto" takes the classes that the source itself tells of; anything else is a file of labels."""
+    """"auto" takes the classes that the source itself has; anything else is a file of labels."""
     changes: tuple[str, ...] | None = None
-    """Of the preset's recipe; see `Recipe.changed`."""
+    """Changes of the preset's recipe; see `Recipe.changed`."""
     budget: Budget | None = None
     until_converged: bool | None = None
-    """Stop where nothing improves any more; the budget is then only the longest that it may take."""
+    """Whether to stop once nothing improves any more; the budget is then an upper limit."""
 
 
-_PATIENT = Budget(unit="minutes", amount=480.0)
-"""Of a run that ends by itself, if nothing else was wished for."""
+_LONGEST = Budget(unit="minutes", amount=480.0)
+"""Default budget of a run that stops once it has converged."""
 
 
-def plan(images: ImageSet, wishes: Wishes, device_type: str = "cpu") -> RunConfig:
-    """Decides everything that was not wished for, and fits the normalizer to what is trained on.
+def plan(images: ImageSet, options: TrainOptions, device_type: str = "cpu") -> RunConfig:
+    """Decides everything that the options leave open, and fits the normaliser to the training pictures.
 
-    The classes of the pictures become part of the plan where labels are wished for, and are left out otherwise.
+    The classes of the pictures become part of the configuration where options.labels asks for them.
 
     Args:
-        images, wishes: what to train on, and what was asked for.
-        device_type: cpu, cuda or mps: what will train, which is part of how large a network is worth while.
+        images, options: what to train on, and how.
+        device_type: cpu, cuda or mps: what trains. It matters for the size of the network.
 
     Raises:
-        UnnoiseError: for a wish that can't be had.
+        UnnoiseError: for options that contradict each other or the pictures.
     """
-    seed = wishes.seed or 0
+    seed = options.seed or 0
     require_seeds([seed])
     require(
-        wishes.labels is None or images.labels is not None,
-        f"Labels were wished for ({wishes.labels}), but {images.source} was loaded without any: call "
-        f"load(..., labels=True).",
+        options.labels is None or images.labels is not None,
+        f"{images.source} was loaded without labels, but options.labels is {options.labels!r}. Load it by "
+        "load(..., labels=True).",
     )
-    held_out = held_out_count(len(images)) if wishes.held_out is None else wishes.held_out
+    held_out = held_out_count(len(images)) if options.held_out is None else options.held_out
     training = split(len(images), held_out, seed).training
-    choice = chosen_preset(images, wishes, device_type)
-    preset = choice.name if choice else wishes.preset or DEFAULT
-    chosen = _recipe(preset, images, wishes)
-    require_room(chosen.network)
+    choice = default_preset(images, options, device_type)
+    preset = choice.name if choice else options.preset or DEFAULT
+    chosen = _recipe(preset, images, options)
+    require_fits_in_memory(chosen.network)
     return RunConfig(
         preset=preset,
         seed=seed,
-        precision=wishes.precision or "float32",
-        accumulate=1 if wishes.accumulate is None else wishes.accumulate,
-        budget=_budget(wishes),
-        until_converged=bool(wishes.until_converged),
+        precision=options.precision or "float32",
+        accumulate=1 if options.accumulate is None else options.accumulate,
+        budget=_budget(options),
+        until_converged=bool(options.until_converged),
         data=DataConfig(
             source=images.source,
             height=images.height,
             width=images.width,
             channels=images.channels,
-            fit=wishes.fit or "crop",
-            background=wishes.background or (255, 255, 255),
-            flip=bool(wishes.flip),
+            fit=options.fit or "crop",
+            background=options.background or (255, 255, 255),
+            flip=bool(options.flip),
             held_out=held_out,
             fingerprint=images.fingerprint,
-            labels=wishes.labels,
-            classes=images.class_names if wishes.labels else (),
-            label_fingerprint=images.label_fingerprint if wishes.labels else "",
+            labels=options.labels,
+            classes=images.class_names if options.labels else (),
+            label_fingerprint=images.label_fingerprint if options.labels else "",
         ),
         normalizer=_normalizer(chosen, images, training),
         recipe=chosen,
     )
 
 
-def chosen_preset(images: ImageSet, wishes: Wishes, device_type: str) -> Choice | None:
-    """The preset that suits the budget, and why; None where another one than `default` was wished for."""
-    if wishes.preset not in (None, DEFAULT):
+def default_preset(images: ImageSet, options: TrainOptions, device_type: str) -> PresetChoice | None:
+    """The preset that `default` stands for, and the reason; None where the options name another preset."""
+    if options.preset not in (None, DEFAULT):
         return None
-    budget, size = _budget(wishes), wishes.batch_size or 64
-    return choose(device_type, images.height, images.width, budget.amount, budget.unit, size)
+    budget, size = _budget(options), options.batch_size or 64
+    return choose_preset(device_type, images.height, images.width, budget.amount, budget.unit, size)
 
 
-def _budget(wishes: Wishes) -> Budget:
-    return wishes.budget or (_PATIENT if wishes.until_converged else Budget())
+def _budget(options: TrainOptions) -> Budget:
+    return options.budget or (_LONGEST if options.until_converged else Budget())
 
 
-def _recipe(preset: str, images: ImageSet, wishes: Wishes) -> Recipe:
-    """The preset's, with what was wished for."""
+def _recipe(preset: str, images: ImageSet, options: TrainOptions) -> Recipe:
+    """The recipe of the preset, with the changes that the options make."""
     chosen = recipe(preset, images.channels, images.height, images.width)
-    if wishes.batch_size is not None:
-        chosen = replace(chosen, batch_size=wishes.batch_size)
-    if wishes.until_converged:
-        # Nobody knows how long it will be, so the rate can't fall towards the end: the average does its work.
+    if options.batch_size is not None:
+        chosen = replace(chosen, batch_size=options.batch_size)
+    if options.until_converged:
+        # The end is not known, so the learning rate can't fall towards it; the average of the weights does.
         chosen = chosen.changed(["optimizer.decay=constant", "optimizer.warmup=0"])
-    chosen = chosen.changed(wishes.changes or ())
-    if not wishes.labels:
+    chosen = chosen.changed(options.changes or ())
+    if not options.labels:
         return chosen
     require(
         isinstance(chosen.network, UNetConfig),
-        f"The network of the preset {preset} knows no classes: leave --labels out, or take another preset.",
+        f"The network of the preset {preset} knows no classes. Leave --labels out, or choose another preset.",
     )
     return chosen.changed([f"network.num_classes={len(images.class_names)}"])
 
@@ -139,16 +139,16 @@ def _normalizer(chosen: Recipe, images: ImageSet, training: np.ndarray) -> Norma
             return Normalizer.of_sums(len(training) * images.height * images.width, sums, squares)
 
 
-def resumed(config: RunConfig, wishes: Wishes) -> RunConfig:
-    """The run's own config, with what may change on the way: budget, memory, and the place of its labels.
+def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
+    """The configuration with which a run is resumed: its own, but for budget, memory and place of its labels.
 
-    Its preset stays, whatever would be chosen for the budget by now.
+    Its preset stays, even where `default` would now stand for another one.
 
     Raises:
-        UnnoiseError: when a wish contradicts what the run was started with.
+        UnnoiseError: when an option contradicts the configuration of the run.
     """
     data = config.data
-    started = Wishes(
+    before = TrainOptions(
         preset=config.preset,
         size=(data.height, data.width),
         channels=data.channels,
@@ -164,47 +164,49 @@ def resumed(config: RunConfig, wishes: Wishes) -> RunConfig:
         until_converged=config.until_converged,
     )
     require(
-        config.recipe.changed(wishes.changes or ()) == config.recipe,
-        f"This run was started with another recipe than {' '.join(wishes.changes or ())}, and goes on with it: "
-        "leave --set out, or start another run with --out.",
+        config.recipe.changed(options.changes or ()) == config.recipe,
+        f"This run was started with another recipe than that of --set {' '.join(options.changes or ())}. Leave "
+        "--set out, or start a new run with --out.",
     )
-    # The same labels may lie elsewhere by now: `same_pictures` looks at what is in them.
+    # The same labels may lie elsewhere by now: `require_same_pictures` compares their content.
     free = {"budget", "changes", "accumulate"} | (set() if data.labels is None else {"labels"})
-    if wishes.preset == DEFAULT:
-        wishes = replace(wishes, preset=None)
-    for field in fields(Wishes):
-        wished, had = getattr(wishes, field.name), getattr(started, field.name)
+    if options.preset == DEFAULT:
+        options = replace(options, preset=None)
+    for field in fields(TrainOptions):
+        now, then = getattr(options, field.name), getattr(before, field.name)
+        name = field.name.replace("_", " ")
         require(
-            field.name in free or wished is None or wished == had,
-            f"This run was started with {field.name.replace('_', ' ')} {had}, and goes on with it, but "
-            f"{wished} was asked for: leave the option out, or start another run with --out.",
+            field.name in free or now is None or now == then,
+            f"This run was started with {name} {then}, but got {now}. Leave the option out, or start a new run "
+            "with --out.",
         )
-    data = replace(data, labels=wishes.labels or data.labels)
-    accumulate = config.accumulate if wishes.accumulate is None else wishes.accumulate
-    return replace(config, budget=wishes.budget or config.budget, accumulate=accumulate, data=data)
+    data = replace(data, labels=options.labels or data.labels)
+    accumulate = config.accumulate if options.accumulate is None else options.accumulate
+    return replace(config, budget=options.budget or config.budget, accumulate=accumulate, data=data)
 
 
-def same_pictures(config: RunConfig, images: ImageSet) -> None:
-    """Makes sure that a run goes on with the pictures, and the classes, that it was started with.
+def require_same_pictures(config: RunConfig, images: ImageSet) -> None:
+    """Checks that these are the pictures, and classes, that the run was started with.
 
     Raises:
         UnnoiseError: when they are others.
     """
     require(
         images.fingerprint == config.data.fingerprint,
-        f"This run was started with other pictures than {images.source} holds now "
-        f"({config.data.fingerprint[:8]}, now {images.fingerprint[:8]}): start another run with --out.",
+        f"{images.source} does not hold the pictures that this run was started with (their fingerprint was "
+        f"{config.data.fingerprint[:8]}, and is now {images.fingerprint[:8]}). Restore them, or start a new "
+        "run with --out.",
     )
     data, names = config.data, images.class_names if config.data.labels else ()
     require(
         names == data.classes,
         f"This run was started with the classes {_listed(data.classes)}, but {images.source} now has "
-        f"{_listed(names)}: start another run with --out.",
+        f"{_listed(names)}. Restore the labels, or start a new run with --out.",
     )
     require(
         not data.classes or images.label_fingerprint == data.label_fingerprint,
-        f"This run was started with other labels of the same pictures than {data.labels} tells now: restore "
-        f"them, or start another run with --out.",
+        f"The labels in {data.labels} have changed since this run was started. Restore them, or start a new "
+        "run with --out.",
     )
 
 

@@ -1,4 +1,4 @@
-"""A preset is a whole recipe with a name and a source; `default` is the one of ours that suits a budget."""
+"""Presets: complete recipes with a name; `default` is the one of our family that suits the budget."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,14 +10,14 @@ from unnoise.diffusion.schedules import LinearBeta, OffsetCosine, SigmoidAlphaBa
 from unnoise.networks import AnnotatedConfig, UNetConfig
 from unnoise.optim.ema import EMAConfig
 from unnoise.optim.optimizers import OptimizerConfig
-from unnoise.optim.power_ema import USUAL
+from unnoise.optim.power_ema import DEFAULT_SIGMA_RELS
 from unnoise.runs.config import Budget, Recipe
-from unnoise.runs.sizing import choose
+from unnoise.runs.sizing import choose_preset
 from unnoise.utils.errors import UnnoiseError
 
 
-def levels_for(height: int, width: int, patch_size: int) -> int:
-    """How many sizes the U-Net works at, so that the smallest is at most 8 positions across (2 to 5)."""
+def num_levels(height: int, width: int, patch_size: int) -> int:
+    """Number of resolution levels of the U-Net (2 to 5), so that the lowest is at most 8 positions across."""
     positions, levels = max(height, width) // patch_size, 1
     while positions > 8 and levels < 5:
         positions, levels = (positions + 1) // 2, levels + 1
@@ -25,10 +25,10 @@ def levels_for(height: int, width: int, patch_size: int) -> int:
 
 
 def _sized(channels: int, height: int, width: int, base: int, depth: int = 2, batch_size: int = 128) -> Recipe:
-    """Our family: U-Nets on patches that predict the velocity, of any width and depth; see docs/log.md."""
-    # Patches make each layer p^2 times cheaper; below 16 pixels there is nothing to give away.
+    """Recipe of our family: U-Nets on patches that predict the velocity, of any width; see docs/log.md."""
+    # Patches make each layer p^2 times cheaper; pictures below 16 pixels need their full resolution.
     patch_size = 1 if min(height, width) < 16 else 2 if max(height, width) <= 64 else 4
-    levels = levels_for(height, width, patch_size)
+    levels = num_levels(height, width, patch_size)
     return Recipe(
         network=UNetConfig(
             channels=channels,
@@ -52,37 +52,37 @@ def _sized(channels: int, height: int, width: int, base: int, depth: int = 2, ba
             warmup=0.02,
             decay="linear",
         ),
-        # Two further averages are stored on the way, so that `unnoise ema` can make any other one.
-        ema=EMAConfig(decay=0.9999, warmup=8.0, profiles=USUAL, megabytes=200.0),
+        # Two further averages are stored, from which `unnoise ema` synthesises others.
+        ema=EMAConfig(decay=0.9999, warmup=8.0, profiles=DEFAULT_SIGMA_RELS, megabytes=200.0),
         batch_size=batch_size,
-        # Fresh noise on the way mends what a network that was trained for minutes gets wrong.
+        # A stochastic sampler corrects errors of networks that were trained for minutes only.
         sampling=Sampling(sampler="dpmpp_2m_sde", num_steps=30, spacing="log_snr"),
     )
 
 
 def nano(channels: int, height: int, width: int) -> Recipe:
-    """The smallest of our family: made for minutes on a laptop's CPU."""
-    # In minutes there are few steps: they matter more than how exact each is.
+    """Preset `nano`: for minutes on a laptop's CPU."""
+    # In minutes there are few steps: their number matters more than the size of their batches.
     return _sized(channels, height, width, base=32 if max(height, width) <= 16 else 48, batch_size=64)
 
 
 def small(channels: int, height: int, width: int) -> Recipe:
-    """For hours or a night on a CPU, or minutes on a laptop's GPU."""
+    """Preset `small`: for hours on a CPU, or minutes on a laptop's GPU."""
     return _sized(channels, height, width, base=64)
 
 
 def medium(channels: int, height: int, width: int) -> Recipe:
-    """For an hour on a GPU."""
+    """Preset `medium`: for an hour on a GPU."""
     return _sized(channels, height, width, base=96)
 
 
 def large(channels: int, height: int, width: int) -> Recipe:
-    """For hours to days on GPUs."""
+    """Preset `large`: for hours to days on GPUs."""
     return _sized(channels, height, width, base=128, depth=3, batch_size=256)
 
 
 def keras_ddim(channels: int, height: int, width: int) -> Recipe:
-    """The Keras DDIM example and Generative Deep Learning, 2nd edition, chapter 8 (train for 50 epochs)."""
+    """Preset `keras-ddim`: the Keras DDIM example, and Generative Deep Learning, 2nd edition, chapter 8."""
     return Recipe(
         network=UNetConfig(
             channels=channels,
@@ -96,9 +96,9 @@ def keras_ddim(channels: int, height: int, width: int) -> Recipe:
 
 
 def clear_ddim(channels: int, height: int, width: int) -> Recipe:
-    """clear-diffusion-keras: velocity, noise power uniform, the noise level in every block.
+    """Preset `clear-ddim`: clear-diffusion-keras, with velocity and uniform noise power.
 
-    Its attention heads are as wide as their level; ours share the width among them, as is usual.
+    Its attention heads are each as wide as their level; ours divide the width among them, as is usual.
     """
     return Recipe(
         network=UNetConfig(
@@ -117,15 +117,15 @@ def clear_ddim(channels: int, height: int, width: int) -> Recipe:
 
 
 def annotated_ddpm(channels: int, height: int, width: int) -> Recipe:
-    """The first annotated study of DDPM (June 2022): T = 200, ConvNeXt blocks, Huber, for 5 epochs.
+    """Preset `annotated-ddpm`: first annotated study of DDPM (June 2022): T = 200, ConvNeXt, Huber, 5 epochs.
 
-    Its betas are rescaled to T (there 36 % of the image is left where sampling starts from none).
+    Its betas are rescaled to T; in the study 36 % of the image is left at the level where sampling starts.
     """
     return _annotated(AnnotatedConfig(study="convnext", channels=channels), 200)
 
 
 def annotated_resnet(channels: int, height: int, width: int) -> Recipe:
-    """The second (December 2022): T = 300, ResNet blocks with standardised weights, for 6 epochs."""
+    """Preset `annotated-resnet`: second annotated study (December 2022): T = 300, ResNet blocks, 6 epochs."""
     return _annotated(AnnotatedConfig(study="resnet", channels=channels), 300)
 
 
@@ -139,13 +139,13 @@ def _annotated(network: AnnotatedConfig, num_timesteps: int) -> Recipe:
         optimizer=OptimizerConfig(name="adam", learning_rate=1e-3, weight_decay=0.0),
         ema=EMAConfig(decay=0.0),  # the studies sample from the trained weights themselves
         batch_size=128,
-        # The studies don't clip; but after a short training their chains drift off to white.
+        # The studies don't clip, but after a short training their samples drift to white.
         sampling=Sampling(sampler="ancestral", num_steps=num_timesteps, clip="static"),
     )
 
 
 def ddpm_study(channels: int, height: int, width: int) -> Recipe:
-    """The DDPM study, which is lucidrains' v1.9: 35,719,555 parameters in colour, velocity, T = 1,000.
+    """Preset `ddpm-study`: the DDPM study, lucidrains' v1.9: 35,719,555 parameters, velocity, T = 1,000.
 
     Its EMA of 0.995 every 10 steps is 0.9995 every step here.
     """
@@ -177,39 +177,39 @@ PRESETS: dict[str, Callable[[int, int, int], Recipe]] = {
     "annotated-resnet": annotated_resnet,
     "ddpm-study": ddpm_study,
 }
-OURS = ("nano", "small", "medium", "large")
+OWN_PRESETS = ("nano", "small", "medium", "large")
 DEFAULT = "default"
-"""No recipe of its own, but the choice of one of ours."""
+"""The name that stands for one of `OWN_PRESETS`, chosen by `sizing.choose_preset`."""
 
 
-class About(NamedTuple):
-    """What a person asks of a preset before choosing it."""
+class PresetNote(NamedTuple):
+    """Purpose and source of a preset, for the table of `unnoise presets`."""
 
     purpose: str
     source: str
 
 
-ABOUT = {
-    "nano": About("CPU, minutes", "ours"),
-    "small": About("CPU, hours; laptop GPU, minutes", "ours"),
-    "medium": About("GPU, an hour", "ours"),
-    "large": About("GPUs, hours to days", "ours"),
-    "keras-ddim": About("GPU, 50 epochs", "Keras DDIM example"),
-    "clear-ddim": About("GPU, hours", "clear-diffusion-keras"),
-    "annotated-ddpm": About("5 epochs", "first annotated study"),
-    "annotated-resnet": About("6 epochs", "second annotated study"),
-    "ddpm-study": About("GPU, days", "DDPM study"),
+PRESET_NOTES = {
+    "nano": PresetNote("CPU, minutes", "ours"),
+    "small": PresetNote("CPU, hours; laptop GPU, minutes", "ours"),
+    "medium": PresetNote("GPU, an hour", "ours"),
+    "large": PresetNote("GPUs, hours to days", "ours"),
+    "keras-ddim": PresetNote("GPU, 50 epochs", "Keras DDIM example"),
+    "clear-ddim": PresetNote("GPU, hours", "clear-diffusion-keras"),
+    "annotated-ddpm": PresetNote("5 epochs", "first annotated study"),
+    "annotated-resnet": PresetNote("6 epochs", "second annotated study"),
+    "ddpm-study": PresetNote("GPU, days", "DDPM study"),
 }
 
 
 def recipe(name: str, channels: int, height: int, width: int) -> Recipe:
-    """The preset of this name for pictures of this shape; `default` is chosen as for 10 minutes on a CPU.
+    """The recipe of this preset for pictures of this shape; `default` is that for 10 minutes on a CPU.
 
     Raises:
         UnnoiseError: for a name that is not in `PRESETS`.
     """
     if name == DEFAULT:
-        name = choose("cpu", height, width, Budget().amount).name
+        name = choose_preset("cpu", height, width, Budget().amount).name
     if name not in PRESETS:
-        raise UnnoiseError(f"There is no preset {name!r}: choose one of {', '.join((DEFAULT, *PRESETS))}.")
+        raise UnnoiseError(f"There is no preset {name!r}. Choose from {', '.join((DEFAULT, *PRESETS))}.")
     return PRESETS[name](channels, height, width)

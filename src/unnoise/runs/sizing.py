@@ -1,76 +1,153 @@
-"""A budget is worth what a device makes of it on pictures of a size; the largest network it feeds is chosen."""
+"""Size of the network: which preset suits a budget, and what each preset costs."""
 
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.resources import files
 from typing import Literal, NamedTuple
 
-# All that is guessed stands here, to be tuned by what `python -m benchmarks.presets` measures.
-WORTH = {"cpu": 1.0, "mps": 5.0, "cuda": 40.0}
-"""A minute of a device, in minutes of a CPU."""
+import torch
 
-FITTING = (("nano", 90.0), ("small", 12 * 60.0), ("medium", 4 * 24 * 60.0), ("large", float("inf")))
-"""Each size of our family with the CPU-minutes, on pictures of 32 x 32, below which it is enough."""
+from unnoise.networks import NetworkConfig, build
+from unnoise.utils.device_speed import count_flops
 
-IMAGES_A_MINUTE = 10_000.0
-"""What `nano` sees of 32 x 32 in a minute of a CPU: so budgets of steps and images are minutes, too."""
+# The guesses of this project are these constants; `python -m benchmarks.presets` measures what they guess.
+DEVICE_SPEEDS = {"cpu": 1.0, "mps": 5.0, "cuda": 40.0}
+"""Speed of a device, where a CPU has 1."""
 
-USUAL_SIDE = 32
+PRESET_LIMITS = (("nano", 90.0), ("small", 12 * 60.0), ("medium", 4 * 24 * 60.0), ("large", float("inf")))
+"""The presets of our family, each with the minutes of a CPU on 32 x 32 pictures below which it is chosen."""
+
+IMAGES_PER_MINUTE = 10_000.0
+"""Pictures of 32 x 32 that `nano` trains on in a minute of a CPU; converts steps and images to minutes."""
+
+REFERENCE_SIDE = 32
 _SMALLEST_SIDE = 16
-"""Smaller pictures are not cut into patches any more, and cost as much as these."""
+"""Smaller pictures are not cut into patches, and cost as much as these."""
 
 
-class Choice(NamedTuple):
-    """A preset, and a sentence that says why."""
+class PresetChoice(NamedTuple):
+    """A preset, and one sentence that gives the reason."""
 
     name: str
     why: str
 
 
-def choose(
+def choose_preset(
     device_type: str,
     height: int,
     width: int,
     amount: float,
     unit: Literal["minutes", "steps", "images"] = "minutes",
     batch_size: int = 64,
-) -> Choice:
-    """The size of our family that suits a device, pictures, and how long there is.
+) -> PresetChoice:
+    """Chooses the preset of our family that suits the device, the pictures and the budget.
 
-        CPU-minutes = minutes * (32 * 32) / (height * width) * worth of the device
+        CPU minutes = minutes * (32 * 32) / (height * width) * speed of the device
 
     Args:
-        device_type: cpu, cuda, mps; of any other it is not known that it is faster than a CPU.
+        device_type: cpu, cuda or mps; any other counts as a CPU.
         height, width: of the pictures.
-        amount, unit: the budget. Of steps and images it is known what a network can learn from them, whatever
-            they cost: device and size don't matter then.
-        batch_size: images a step.
+        amount, unit: the budget. Steps and images say how much a network can learn, whatever they cost: device
+            and size of pictures don't matter then.
+        batch_size: images per step.
     """
     if unit == "minutes":
         pixels = max(height * width, _SMALLEST_SIDE**2)
-        worth = amount * USUAL_SIDE**2 / pixels * WORTH.get(device_type, 1.0)
+        cpu_minutes = amount * REFERENCE_SIDE**2 / pixels * DEVICE_SPEEDS.get(device_type, 1.0)
     else:
-        worth = amount * (batch_size if unit == "steps" else 1) / IMAGES_A_MINUTE
-    name, most = next((name, most) for name, most in FITTING if worth < most)
-    least = max((below for _, below in FITTING if below <= worth), default=0.0)
-    asked = _asked(device_type, height, width, amount, unit, worth)
-    return Choice(name, f"{asked}, and {name} is for {_range(least, most)}.")
+        cpu_minutes = amount * (batch_size if unit == "steps" else 1) / IMAGES_PER_MINUTE
+    name, most = next((name, most) for name, most in PRESET_LIMITS if cpu_minutes < most)
+    least = max((below for _, below in PRESET_LIMITS if below <= cpu_minutes), default=0.0)
+    budget = _budget_text(device_type, height, width, amount, unit, cpu_minutes)
+    return PresetChoice(name, f"{budget}, and {name} is for {_range_text(least, most)}.")
 
 
-def _asked(device_type: str, height: int, width: int, amount: float, unit: str, worth: float) -> str:
+def _budget_text(
+    device_type: str, height: int, width: int, amount: float, unit: str, cpu_minutes: float
+) -> str:
     where = f" on {device_type} for pictures of {height} x {width}" if unit == "minutes" else ""
     budget = f"{amount:,.12g} {unit if amount != 1 else unit.removesuffix('s')}{where}"
     verb = "is" if amount == 1 else "are"
-    side = USUAL_SIDE
-    return f"{budget} {verb} worth {_span(worth)} of a CPU at {side} x {side}"
+    side = REFERENCE_SIDE
+    return f"{budget} {verb} worth {_duration_text(cpu_minutes)} of a CPU at {side} x {side}"
 
 
-def _range(least: float, most: float) -> str:
+def _range_text(least: float, most: float) -> str:
     if most == float("inf"):
-        return f"{_span(least)} or more"
-    return f"{_span(least)} to {_span(most)}" if least else f"less than {_span(most)}"
+        return f"{_duration_text(least)} or more"
+    return (
+        f"{_duration_text(least)} to {_duration_text(most)}" if least else f"less than {_duration_text(most)}"
+    )
 
 
-def _span(minutes: float) -> str:
+def _duration_text(minutes: float) -> str:
     """`90 minutes`, `12 hours`, `4 days`: two digits, in the largest unit of which there are at least two."""
     for unit, size in (("days", 24 * 60.0), ("hours", 60.0), ("minutes", 1.0)):
         if minutes >= 2 * size:
             return f"{float(f'{minutes / size:.2g}'):,g} {unit}"
     return "less than 2 minutes" if minutes < 1.5 else "2 minutes"
+
+
+class NetworkSize(NamedTuple):
+    """Size of a network."""
+
+    parameters: int
+    gigaflops: float
+    """Of the forward pass of one image: matrix products and convolutions. Training takes about three times as
+    many."""
+
+
+def network_size(config: NetworkConfig, height: int, width: int) -> NetworkSize:
+    """Counts parameters and FLOPs without computing: fake tensors have a shape, but no values."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode(), torch.no_grad():
+        network = build(config).eval()
+        images, told = torch.empty(1, config.channels, height, width), torch.empty(1, 1, 1, 1)
+        flops = count_flops(lambda: network(images, told))
+    return NetworkSize(sum(weight.numel() for weight in network.parameters()), flops / 1e9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PresetCost:
+    """Measured cost of a preset; None for what was not measured."""
+
+    images_per_second: float | None = None
+    """Of whole training steps."""
+    megabytes: float | None = None
+    """Peak memory of a fresh process that trains."""
+    peak_share: float | None = None
+    """Share of the FLOP/s of a large matrix product that training reaches."""
+    score: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PresetCosts:
+    """Measured costs of all presets, and a sentence that says how and where they were measured."""
+
+    how: str = ""
+    presets: Mapping[str, PresetCost]
+
+
+def read_preset_costs(text: str | None = None) -> PresetCosts:
+    """Reads what `python -m benchmarks.presets` has written: this text, or measured.toml beside this module."""
+    if text is None:
+        text = files("unnoise.runs").joinpath("measured.toml").read_text("utf-8")
+    found = tomllib.loads(text)
+    rows = {name: PresetCost(**row) for name, row in found.get("presets", {}).items()}
+    return PresetCosts(how=found.get("how", ""), presets=rows)
+
+
+def preset_costs_to_toml(costs: PresetCosts) -> str:
+    """The text that `read_preset_costs` reads; leaves out what was not measured."""
+    lines = [
+        "# What `unnoise presets` shows beside each preset; written by python -m benchmarks.presets.",
+        f'how = "{costs.how}"',
+    ]
+    for name, row in costs.presets.items():
+        lines += ["", f"[presets.{name}]"]
+        for key, value in asdict(row).items():
+            if value is not None:
+                lines.append(f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value:.4g}")
+    return "\n".join(lines) + "\n"

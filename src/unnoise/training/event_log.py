@@ -1,4 +1,4 @@
-"""TensorBoard's log may lose events where the disk is full, but never costs the run that it tells of."""
+"""TensorBoard event log, which loses events where the disk is full instead of ending the run."""
 
 import os
 from io import BytesIO
@@ -9,36 +9,36 @@ from tensorboardX import SummaryWriter
 from tensorboardX.record_writer import register_writer_factory
 
 _PREFIX = "unnoise"
-"""Paths that begin with it are written by `_Events`."""
+"""Paths that begin with it are written by `_EventFile`."""
 
 
 def event_log(folder: Path, after: int) -> SummaryWriter:
-    """A writer of events into this folder; what the log holds of later steps than `after` is hidden."""
-    register_writer_factory(_PREFIX, _Factory())
+    """A writer of events into this folder; events in it of steps later than `after` are hidden."""
+    register_writer_factory(_PREFIX, _EventFileFactory())
     return SummaryWriter(f"{_PREFIX}:{folder}", purge_step=after + 1)
 
 
-class _Events:
-    """A file to which events are added some at a time: all of them, or none where they can't be written.
+class _EventFile:
+    """A file to which buffered events are appended on flush: all of them, or none where that fails.
 
-    By itself the library writes in a thread, which would end at the first error, and then wait for ever.
+    tensorboardX itself writes in a thread, which would end at the first error and then block for ever.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._waiting = BytesIO()
-        self._add(b"")  # so that the log is there from the start
+        self._buffer = BytesIO()
+        self._append(b"")  # so that the file is there from the start
 
     def write(self, data: bytes) -> None:
-        """Keeps data until the next flush."""
-        self._waiting.write(data)
+        """Buffers data until the next flush."""
+        self._buffer.write(data)
 
     def flush(self) -> None:
-        """Adds what waits to the file."""
-        data, self._waiting = self._waiting.getvalue(), BytesIO()
-        self._add(data)
+        """Appends the buffer to the file."""
+        data, self._buffer = self._buffer.getvalue(), BytesIO()
+        self._append(data)
 
-    def _add(self, data: bytes) -> None:
+    def _append(self, data: bytes) -> None:
         try:
             with self._path.open("ab", buffering=0) as file:
                 whole = file.tell()
@@ -47,29 +47,29 @@ class _Events:
                     if written != len(data):
                         raise OSError("only a part could be written")  # noqa: TRY301
                 except OSError:
-                    os.truncate(file.fileno(), whole)  # half an event would hide all that follow
+                    os.truncate(file.fileno(), whole)  # half an event would make all later ones unreadable
         except OSError:
-            return  # the table of losses and its picture tell the same
+            return  # history.csv and loss.png hold the same
 
     def close(self) -> None:
-        """Adds what still waits."""
+        """Flushes."""
         self.flush()
 
 
-class _Factory:
-    """How the library is told of another kind of file."""
+class _EventFileFactory:
+    """tensorboardX's interface for other kinds of files."""
 
-    def open(self, path: str) -> Any:  # noqa: ANN401 (the library has no name for it)
-        """The file at this path."""
-        return _Events(_bare(path))
+    def open(self, path: str) -> Any:  # noqa: ANN401 (tensorboardX has no type for it)
+        """Opens the file at this path."""
+        return _EventFile(_without_prefix(path))
 
     def directory_check(self, path: str) -> None:
-        """Makes the folder, if it can be made."""
+        """Makes the folder, if possible."""
         try:
-            _bare(path).mkdir(parents=True, exist_ok=True)
+            _without_prefix(path).mkdir(parents=True, exist_ok=True)
         except OSError:
             return
 
 
-def _bare(path: str) -> Path:
+def _without_prefix(path: str) -> Path:
     return Path(path.removeprefix(f"{_PREFIX}:"))

@@ -1,6 +1,6 @@
-"""Training is an iterator of steps: the progress bar, the web page and the tests are `for` loops over it.
+"""Training loop: an iterator of steps, which the command line and the tests walk by a `for` loop.
 
-It runs on Hugging Face Accelerate, so `torchrun` or `accelerate launch` take it to many devices unchanged.
+It runs on Hugging Face Accelerate: `torchrun` or `accelerate launch` start it on several devices unchanged.
 """
 
 import time
@@ -13,31 +13,32 @@ import torch
 from accelerate import Accelerator
 from torch.profiler import record_function
 
-from unnoise.data.batches import Ahead, Batches, Split, split
+from unnoise.data.batches import Batches, Prefetcher, Split, split
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.evaluation.features import KnownPictures
 from unnoise.runs.checkpoint import Progress, Run
 from unnoise.runs.compiling import compile_training
 from unnoise.runs.config import Budget, RunConfig
+from unnoise.runs.history import read_events
 from unnoise.training.distributed import Coordinator, distribute
-from unnoise.training.guards import Changes, Fault, Guards, read_events
+from unnoise.training.guards import Adjustments, Fault, Guards
 from unnoise.training.monitoring import Monitor
 from unnoise.training.previews import SAMPLE_SEEDS, Batch, Interrupted, draw_samples
 from unnoise.training.recorder import Recorder, TrainStep
 from unnoise.utils import malloc
-from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.device_speed import PROFILER_RANGES
+from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.tensor_files import read_facts
 
-_TESTED_PICTURES = 256
-"""Held-out pictures are denoised again and again; this many tell enough."""
+_MAX_TESTED = 256
+"""Held-out pictures for the held-out loss, at most."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """`auto` takes CUDA, else Apple's MPS, else the CPU; any other name is taken at its word.
+    """The device of this name; `auto` is CUDA where there is one, else Apple's MPS, else the CPU.
 
     Raises:
-        UnnoiseError: for a device that PyTorch does not have here.
+        UnnoiseError: for a device that PyTorch cannot use here.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -46,7 +47,7 @@ def choose_device(name: str = "auto") -> torch.device:
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise UnnoiseError(f"The device {name!r} can't be used here ({reason}): try --device cpu.") from None
+        raise UnnoiseError(f"The device {name!r} cannot be used here ({reason}). Try --device cpu.") from None
     return device
 
 
@@ -60,25 +61,25 @@ def steps(
     accumulate: int = 1,
     spent: Callable[[Progress], float] | None = None,
 ) -> Iterator[TrainStep]:
-    """Trains until the budget is spent, from wherever `progress` is. Writes nothing, shows nothing.
+    """Trains from `progress` on until the budget is spent. Writes nothing, prints nothing.
 
-    The random numbers of a step are a function of (seed, step): what comes next never depends on what happened
-    since the run was started, or on how many processes share a batch, so a resumed run is the uninterrupted one
-    (but for a budget of minutes, where the learning rate follows the clock).
+    The random numbers of a step are a function of (seed, step): they do not depend on what happened since the
+    run was started, or on how many processes share a batch. So a resumed run equals the uninterrupted one (but
+    for a budget of minutes, where the learning rate follows the clock).
 
     Args:
         accumulate: see `Diffusion.train_step`.
-        spent: the fraction of the budget that is spent, where it is not the budget alone that decides.
+        spent: the fraction of the budget that is spent, where the budget alone does not decide.
     """
     spent = spent or (lambda now: budget.spent(*now))
     started = time.monotonic() - progress.seconds
-    with Ahead(batches, diffusion.denoiser.device) as ahead:
+    with Prefetcher(batches, diffusion.denoiser.device) as prefetched:
         while (fraction := spent(progress)) < 1:
             learning_rate = diffusion.weights.config.learning_rate_at(fraction)
             diffusion.weights.set_learning_rate(learning_rate)
             diffusion.generator.manual_seed(_seed_of(seed, progress.step))
             with record_function(PROFILER_RANGES["data"]):
-                pictures, classes = ahead(progress.step)
+                pictures, classes = prefetched(progress.step)
             result = diffusion.train_step(pictures, classes, part=batches.part, accumulate=accumulate)
             seen = progress.images + batches.batch_size
             progress = Progress(progress.step + 1, seen, time.monotonic() - started)
@@ -97,35 +98,36 @@ def train(
     watch: Callable[[Iterator[TrainStep]], Iterator[TrainStep]] = iter,
     compiled: Callable[[float], object] | None = None,
 ) -> Generator[TrainStep, None, None]:
-    """Trains a run from where its folder is to the end of its budget, and keeps the folder up to date.
+    """Trains a run from the state in its folder to the end of its budget, and keeps the folder up to date.
 
-    Closing the iterator early saves; a later call goes on from there. On a CPU the process keeps its memory
+    Closing the iterator early saves; a later call continues from there. On a CPU the process keeps freed memory
     from now on (see `malloc`).
 
     Args:
-        run, pictures, device: what, on what, where.
-        stop: asked before each step; of several processes the first decides for all.
-        watch: passes the bare steps on and may look at how they are taken, as a `StepProfiler` does; only in
-            the first of several processes.
-        compiled: compiles the network before it trains, and hears how many seconds that took.
+        run, pictures, device: what to train, on what, where.
+        stop: called before each step; True ends the training. Of several processes the first decides for all.
+        watch: passes the steps on and may measure them, as a `StepProfiler` does; only in the first of several
+            processes.
+        compiled: if given, the network is compiled before it trains, and this is called with the seconds that
+            it took.
 
     Yields:
-        a `TrainStep` after each step; where the run goes back (see `guards`), from an older step on again.
+        a `TrainStep` after each step; where a guard goes back (see `guards`), steps come again.
 
     Raises:
-        UnnoiseError: when it goes wrong again and again; the last good state stays.
+        UnnoiseError: when a fault comes again and again; the last good state stays.
     """
     accelerator = _accelerator(device)
     if accelerator.device.type == "cpu":
         malloc.keep_freed_memory()
     parts = split(len(pictures), run.config.data.held_out, run.config.seed)
     guards = Guards(run, pictures, parts.training) if accelerator.is_main_process else None
-    accelerator.wait_for_everyone()  # the first may have tidied up
-    while (yield from _stretch(run, pictures, parts, device, stop, guards, watch, compiled)):
+    accelerator.wait_for_everyone()  # the first may have removed old events
+    while (yield from _train_until_fault(run, pictures, parts, device, stop, guards, watch, compiled)):
         pass
 
 
-def _stretch(
+def _train_until_fault(
     run: Run,
     pictures: KnownPictures,
     parts: Split,
@@ -135,13 +137,13 @@ def _stretch(
     watch: Callable[[Iterator[TrainStep]], Iterator[TrainStep]],
     compiled: Callable[[float], object] | None,
 ) -> Generator[TrainStep, None, bool]:
-    """Trains until the end, or until something goes wrong; returns whether to go on from an older state."""
+    """Trains until the end or a fault; returns whether to continue from an older state."""
     config, accelerator = run.config, _accelerator(device)
     batches = _batches(run.config, pictures, parts, accelerator)
     prepare = partial(_compile, batches, config.accumulate, compiled) if compiled else lambda _: None
-    diffusion, changes, progress = _restored(run, accelerator, device, prepare)
+    diffusion, adjustments, progress = _restored(run, accelerator, device, prepare)
     if guards is not None:
-        _tell_of_other_processes(run, diffusion)
+        _warn_of_other_processes(run, diffusion)
     monitor = None if guards is None else Monitor(run, diffusion, pictures, parts, progress)
 
     def check() -> None:
@@ -149,11 +151,11 @@ def _stretch(
             raise Interrupted
 
     def spent(now: Progress) -> float:
-        converged = config.until_converged and monitor is not None and monitor.verdict is not None
+        converged = config.until_converged and monitor is not None and monitor.convergence_reason is not None
         return coordinator.spent(lambda: 1.0 if converged or stop() else config.budget.spent(*now))
 
     coordinator = Coordinator(accelerator, partial(draw_samples, diffusion.ema, config, each_step=check))
-    seed, accumulate = changes.seed(config.seed), config.accumulate
+    seed, accumulate = adjustments.seed(config.seed), config.accumulate
     iterator = steps(diffusion, batches, config.budget, progress, seed=seed, accumulate=accumulate, spent=spent)
     if guards is None:
         yield from iterator
@@ -161,12 +163,12 @@ def _stretch(
     draw = partial(coordinator.pictures, len(SAMPLE_SEEDS))
     with (
         coordinator,
-        Recorder(run, diffusion, _tested(batches, parts), progress, monitor, guards, draw) as recorder,
+        Recorder(run, diffusion, _held_out(batches, parts), progress, monitor, guards, draw) as recorder,
     ):
         try:
             yield from recorder.record(watch(iterator))
         except Fault as fault:
-            guards.go_back(fault, recorder.progress)
+            guards.roll_back(fault, recorder.progress)
             return coordinator.end(again=True)
     return False
 
@@ -177,12 +179,14 @@ def _batches(config: RunConfig, pictures: KnownPictures, parts: Split, accelerat
     return Batches(pictures, parts.training, size, config.seed, flip=flip, **share)
 
 
-def _compile(batches: Batches, accumulate: int, told: Callable[[float], object], diffusion: Diffusion) -> None:
+def _compile(
+    batches: Batches, accumulate: int, compiled: Callable[[float], object], diffusion: Diffusion
+) -> None:
     seconds = compile_training(
         diffusion, batches[0], batches.classes(0), part=batches.part, accumulate=accumulate
     )
     if seconds is not None:
-        told(seconds)
+        compiled(seconds)
 
 
 def _restored(
@@ -190,24 +194,24 @@ def _restored(
     accelerator: Accelerator,
     device: torch.device | str,
     prepare: Callable[[Diffusion], object],
-) -> tuple[Diffusion, Changes, Progress]:
-    """The diffusion as it was saved last, or as it begins, with what was changed since its recipe.
+) -> tuple[Diffusion, Adjustments, Progress]:
+    """The diffusion as it was saved last, or before its first step, with the adjustments of its guards.
 
-    It is prepared before several processes share it.
+    `prepare` is called with it before several processes share it.
     """
-    # One process trains where it is told to; of several, Accelerate gives each a device of its own.
+    # One process trains on the given device; of several, Accelerate gives each a device of its own.
     diffusion = run.config.build(device if accelerator.num_processes == 1 else accelerator.device)
-    with accelerator.main_process_first():  # it also puts aside what is damaged
+    with accelerator.main_process_first():  # it also renames damaged states
         restored = run.restore(diffusion)
-    changes = Changes.of(read_events(run.path))
-    progress = changes.apply(diffusion, restored)
+    adjustments = Adjustments.of(read_events(run.path))
+    progress = adjustments.apply(diffusion, restored)
     prepare(diffusion)
     distribute(diffusion, accelerator)
-    return diffusion, changes, progress
+    return diffusion, adjustments, progress
 
 
-def _tested(batches: Batches, parts: Split) -> list[Batch]:
-    chosen = parts.held_out[:_TESTED_PICTURES]
+def _held_out(batches: Batches, parts: Split) -> list[Batch]:
+    chosen = parts.held_out[:_MAX_TESTED]
     chunks = [chosen[i : i + 64] for i in range(0, len(chosen), 64)]
     return [(batches.pictures.take(chunk), batches.classes_at(chunk)) for chunk in chunks]
 
@@ -217,8 +221,8 @@ def _accelerator(device: torch.device | str) -> Accelerator:
     return Accelerator(cpu=torch.device(device).type == "cpu", mixed_precision="no")
 
 
-def _tell_of_other_processes(run: Run, diffusion: Diffusion) -> None:
-    """Says what can't be the same where other processes go on than those that saved."""
+def _warn_of_other_processes(run: Run, diffusion: Diffusion) -> None:
+    """Warns of what differs where another number of processes continues than trained before."""
     states, now = run.states(), (diffusion.weights.group.size if diffusion.weights.group else 1)
     before = read_facts(states[0]).get("processes", str(now)) if states else str(now)
     if before == str(now):
@@ -229,7 +233,7 @@ def _tell_of_other_processes(run: Run, diffusion: Diffusion) -> None:
     if any(buffer.is_floating_point() for buffer in diffusion.weights.average.source.buffers()):
         inexact.append("each process has batch statistics of its own part")
     warnings.warn(
-        f"This run was trained by {before} process(es) until now, and goes on with {now}: the batches, their "
+        f"This run was trained by {before} process(es) until now, and continues with {now}. The batches, their "
         f"order and all noise stay the same, but {' and '.join(inexact)}, so the last digits differ.",
         stacklevel=2,
     )

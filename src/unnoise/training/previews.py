@@ -1,4 +1,4 @@
-"""What is looked at while a run trains: the loss of held-out pictures, and the same few samples all along."""
+"""Previews of a run while it trains: the sample sheet and the loss of held-out pictures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,11 +14,11 @@ from unnoise.runs.config import RunConfig
 Batch: TypeAlias = tuple[SomePixels, SomeClasses | None]
 
 SAMPLE_SEEDS = range(36)
-"""The same seeds all along, so that one sees the same pictures become clear."""
+"""Seeds of the sample sheet, the same at each step, so that one sees the same pictures become clear."""
 
 
 class Interrupted(Exception):  # noqa: N818 (nothing is wrong)
-    """Drawing was given up, since the run is to stop."""
+    """Sampling was interrupted because the run is to stop."""
 
 
 _COARSE, _FEWEST_STEPS = 3, 20
@@ -32,10 +32,12 @@ def draw_samples(
     *,
     each_step: Callable[[], None] = lambda: None,
 ) -> Images:
-    """The pictures at these places of the sample sheet, (B, C, H, W) in [0, 1].
+    """The samples at these places of the sample sheet, (B, C, H, W) in [0, 1].
 
-    Where they need not be `fine`, a third of the steps will do, if that leaves 20: on the way the network is
-    what makes pictures coarse.
+    Args:
+        fine: whether to take all steps of the run's sampling. A third of them, but no fewer than 20, is enough
+            while the network itself is still coarse.
+        each_step: called after each step; an exception from it ends the work.
     """
     seed = SAMPLE_SEEDS.start + places.start
     sampling, classes = config.recipe.sampling, config.classes(places)
@@ -46,7 +48,7 @@ def draw_samples(
 
 
 def held_out_loss(diffusion: Diffusion, held_out: Sequence[Batch]) -> float | None:
-    """The averaged network's loss on these batches, with the same noises each time; None without pictures."""
+    """Loss of the averaged network on held-out batches, the same noises each time; None without batches."""
     if not held_out:
         return None
     generator = torch.Generator(diffusion.ema.device).manual_seed(0)

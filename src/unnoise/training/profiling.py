@@ -1,4 +1,4 @@
-"""A few steps of a run are timed, counted and taken apart; then the run goes on as if nobody had looked."""
+"""Profiler of training steps: where their time goes, and what share of the device's peak they reach."""
 
 import time
 import warnings
@@ -13,75 +13,79 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from unnoise.diffusion.denoiser import Precision
 from unnoise.utils import device_speed
-from unnoise.utils.device_speed import PROFILER_RANGES
-from unnoise.utils.device_speed import FlopCounter, synchronize, peak_gflops
+from unnoise.utils.device_speed import PROFILER_RANGES, FlopCounter, peak_gflops, synchronize
 
 Step = TypeVar("Step")
 
-DATA, OPTIMISER, COMPILED, REST = PROFILER_RANGES["data"], "optimiser", "compiled kernels", "Python and the rest"
+DATA, OPTIMISER, COMPILED, REST = (
+    PROFILER_RANGES["data"],
+    "optimiser",
+    "compiled kernels",
+    "Python and the rest",
+)
 _FORWARD = "convolutions, forward"
 _COMPILED = ("triton_", "cpp_fused", "CompiledFunction", "Torch-Compiled", "CompiledFxGraph")
 _STEP = "unnoise: step"
 
 
-class Profile(NamedTuple):
-    """Where the time of a step goes, and how much of what the device can do it does."""
+class StepProfile(NamedTuple):
+    """Where the time of a training step goes, and what share of the device's peak it reaches."""
 
     steps: int
-    """How many were timed, and as many were recorded."""
+    """Number of steps that were timed, and as many were recorded."""
     milliseconds: float
-    """Of a step, while nothing records it."""
+    """Of a step, without recording."""
     kinds: dict[str, float]
     """Milliseconds of a recorded step in each kind of kernel, on the device."""
     idle: float | None
-    """The part of a recorded step in which a device of its own had nothing to do; None on a CPU."""
+    """Share of a recorded step in which the device was idle; None on a CPU."""
     data: float
-    """The part of a recorded step in which pictures were fetched."""
+    """Share of a recorded step spent on fetching pictures."""
     gigaflops: float
-    """Of a step: its products and convolutions, forward, backward and optimiser."""
-    roof: float
-    """GFLOP/s of a large product of matrices, on the same device in the same precision."""
+    """Of a step: matrix products and convolutions, forward, backward and optimiser."""
+    peak: float
+    """GFLOP/s of a large matrix product, on the same device in the same precision."""
     trace: Path | None
-    """What Perfetto and Chrome show; None where it could not be written."""
+    """File for Perfetto or Chrome; None where it could not be written."""
 
     @property
     def speed(self) -> float:
-        """GFLOP/s."""
+        """GFLOP/s of a step."""
         return self.gigaflops / self.milliseconds * 1e3
 
     @property
-    def roof_share(self) -> float:
-        """The part of the roof that was reached."""
-        return self.speed / self.roof
+    def peak_share(self) -> float:
+        """Share of the peak that is reached."""
+        return self.speed / self.peak
 
 
 @dataclass
 class StepProfiler:
-    """Looks at steps as they pass, once: some warm up, one is counted, some are timed, as many are recorded.
+    """Profiles steps as they pass, once: some warm up, one is counted, some are timed, as many are recorded.
 
     Args:
-        folder: where the trace goes.
-        device, precision: of the run; the roof is measured there.
-        tell: hears what was found; nothing, where the steps end before.
-        warm_up, count: how many steps.
+        folder: where the trace is written.
+        device, precision: of the run; the peak is measured there.
+        tell: called with the profile; not at all where the steps end before.
+        warm_up, count: numbers of steps.
     """
 
     folder: Path
     device: torch.device
     precision: Precision
-    tell: Callable[[Profile], object]
+    tell: Callable[[StepProfile], object]
     warm_up: int = 4
     count: int = 10
     taken: int = 0
 
     @property
     def needed(self) -> int:
-        """How many steps it looks at."""
+        """Number of steps that it needs."""
         return self.warm_up + 1 + 2 * self.count
 
     @property
     def done(self) -> bool:
-        """Whether it has seen enough."""
+        """Whether all steps that it needs have passed."""
         return self.taken >= self.needed
 
     def watch(self, steps: Iterable[Step]) -> Iterator[Step]:
@@ -93,11 +97,11 @@ class StepProfiler:
         try:
             while self.taken < self.needed:
                 if self.taken == recorded + 1:
-                    timed += self._waited()
+                    timed += self._synchronized()
                     recorder.start()
                     recording = True
                 started = time.perf_counter()
-                with counting(counter) if self.taken == counted else nullcontext(), record_function(_STEP):
+                with count_eagerly(counter) if self.taken == counted else nullcontext(), record_function(_STEP):
                     step = next(passing, None)
                     if self.taken in (counted, self.needed - 1):
                         synchronize(self.device)
@@ -108,14 +112,14 @@ class StepProfiler:
                 if self.done:
                     recorder.stop()
                     recording = False
-                    self.tell(self._found(recorder, timed, counter.flops))
+                    self.tell(self._profile(recorder, timed, counter.flops))
                 yield step
         finally:
             if recording:
                 recorder.stop()
         yield from passing
 
-    def _waited(self) -> float:
+    def _synchronized(self) -> float:
         started = time.perf_counter()
         synchronize(self.device)
         return time.perf_counter() - started
@@ -126,48 +130,48 @@ class StepProfiler:
             activities.append(ProfilerActivity.CUDA)
         return profile(activities=activities, acc_events=True)
 
-    def _found(self, recorder: profile, seconds: float, work: float) -> Profile:
+    def _profile(self, recorder: profile, seconds: float, flops: float) -> StepProfile:
         events = recorder.events()  # type: ignore[no-untyped-call]
-        parts = taken_apart(events, on_cpu=self.device.type == "cpu")
+        parts = time_by_kind(events, on_cpu=self.device.type == "cpu")
         wall = sum(event.time_range.elapsed_us() for event in events if event.name == _STEP)
         data = sum(event.time_range.elapsed_us() for event in events if event.name == DATA)
         busy = sum(parts.values())
         dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
-        return Profile(
+        return StepProfile(
             steps=self.count,
             milliseconds=1e3 * seconds / self.count,
             kinds={kind: each / 1e3 / self.count for kind, each in parts.items()},
             idle=None if self.device.type == "cpu" else max(0.0, 1 - busy / wall),
             data=data / wall,
-            gigaflops=work / 1e9,
-            roof=peak_gflops(self.device, dtype),
-            trace=self._written(recorder),
+            gigaflops=flops / 1e9,
+            peak=peak_gflops(self.device, dtype),
+            trace=self._write_trace(recorder),
         )
 
-    def _written(self, recorder: profile) -> Path | None:
+    def _write_trace(self, recorder: profile) -> Path | None:
         path = self.folder / "trace.json.gz"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             recorder.export_chrome_trace(str(path))
         except (OSError, RuntimeError) as error:
-            warnings.warn(f"The trace can't be written to {path} ({error}): free some space.", stacklevel=2)
+            warnings.warn(f"Cannot write the trace {path} ({error}). Free some space.", stacklevel=2)
             return None
         return path
 
 
 @contextmanager
-def counting(counter: FlopCounter) -> Iterator[FlopCounter]:
-    """Counts, and leaves a compiled network aside meanwhile: what it computes can't be seen from outside."""
+def count_eagerly(counter: FlopCounter) -> Iterator[FlopCounter]:
+    """Counts FLOPs without the compiled network, for the FLOPs of compiled kernels cannot be counted."""
     with torch.compiler.set_stance("force_eager"), counter:
         yield counter
 
 
-def taken_apart(events: Iterable[Any], *, on_cpu: bool) -> dict[str, float]:
-    """Microseconds by kind of kernel, largest first, of what happened inside steps.
+def time_by_kind(events: Iterable[Any], *, on_cpu: bool) -> dict[str, float]:
+    """Microseconds inside steps by kind of kernel, largest first.
 
     Args:
         events: of PyTorch's profiler.
-        on_cpu: whether the time is that of the CPU, or that of what it has started on its device.
+        on_cpu: whether to take the time on the CPU, or that of the kernels that it started on its device.
     """
     events = [event for event in events if event.device_type.name == "CPU"]
     spans = [event.time_range for event in events if event.name == _STEP]
@@ -175,7 +179,7 @@ def taken_apart(events: Iterable[Any], *, on_cpu: bool) -> dict[str, float]:
     for event in events:
         if not any(span.start <= event.time_range.start < span.end for span in spans):
             continue
-        kind = _range_of(event) or kind_of(event.name)
+        kind = _range_of(event) or kernel_kind(event.name)
         spent = event.self_cpu_time_total if on_cpu else event.self_device_time_total
         parts[kind] = parts.get(kind, 0.0) + spent
     return dict(
@@ -183,7 +187,7 @@ def taken_apart(events: Iterable[Any], *, on_cpu: bool) -> dict[str, float]:
     )
 
 
-def kind_of(name: str) -> str:
+def kernel_kind(name: str) -> str:
     """The kind of kernel of an operator of this name."""
     if any(mark in name for mark in _COMPILED):
         return COMPILED
@@ -192,7 +196,7 @@ def kind_of(name: str) -> str:
 
 
 def _range_of(event: Any) -> str | None:  # noqa: ANN401 (PyTorch's FunctionEvent)
-    """The part of a step that an operator belongs to as a whole, whatever it computes."""
+    """The part of a step that an operator belongs to: data, guards, averages or optimiser."""
     inside = event
     while inside is not None:
         for kind, name in PROFILER_RANGES.items():

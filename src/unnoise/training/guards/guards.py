@@ -1,138 +1,140 @@
-"""On a fault a run goes back to what was saved before it, learns more slowly or more exactly, and tells so.
+"""Guards of one run: check losses and samples, and on a fault go back to a good state with an adjustment.
 
-    what happened                                  what is changed
-    a loss, gradient or weight is not finite       float32 instead of bfloat16; else half the learning rate
+    fault                                          adjustment
+    a loss, gradient or weight is not finite       float32 instead of bfloat16; otherwise half the learning rate
     the loss rose and stayed high                  half the learning rate
     samples collapsed, or their colours shifted    half the learning rate
 
-In the new stretch the same pictures come at the same steps, with other noises and noise levels, so that what
-was bad luck does not come again. What comes again at about the same step for the fourth time ends the run; but
-that colours shift is a matter of degree: it is then told, and the run goes on. Steps go back, time does not: a
+After going back, the same pictures come at the same steps, with other noises and noise levels, so that bad
+luck is not repeated. A fault that comes for the fourth time at about the same step ends the run; but a colour
+shift, which is a matter of degree, is then reported, and the run goes on. Steps go back, time does not: a
 budget of minutes ends when it was meant to.
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from unnoise.data.batches import Indices, Pictures
 from unnoise.diffusion.tensors import Images, SomePixels
 from unnoise.runs.checkpoint import Progress, Run
-from unnoise.training.guards.events import EVENTS, Changes, Event, add_event, read_events
+from unnoise.runs.history import EVENTS, EventRow, read_events
+from unnoise.training.guards.adjustments import Adjustments
 from unnoise.training.guards.faults import Fault
-from unnoise.training.guards.samples import Appearance, SampleWatch, references
-from unnoise.training.guards.spikes import LossWatch
+from unnoise.training.guards.samples import Appearance, SampleCheck, reference_pictures
+from unnoise.training.guards.spikes import LossSpikes
 from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.tables import write_table
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-_MOST = 3
-"""Times that a run goes back from about the same step."""
+_MAX_ROLLBACKS = 3
+"""From about the same step."""
 
 _NEAR, _NEAR_SHARE = 50, 0.1
-"""Steps that are no further apart, or by this share of their number, are about the same."""
+"""Steps no further apart, or by no more than this share of their number, are about the same."""
 
 
 class Guards:
-    """Watches one run through all its stretches, in the process that writes its folder.
+    """Guards of one run through all its rollbacks, in the process that writes its folder.
 
     Args:
         run: whose folder holds events.csv.
-        pictures, indices: what it is trained on, to hold samples against.
+        pictures, indices: what it is trained on, to compare samples with.
     """
 
     def __init__(self, run: Run, pictures: Pictures, indices: Indices) -> None:
         self.run = run
         self._pictures, self._indices = pictures, indices
-        self._losses = LossWatch()
-        self._samples: dict[str, SampleWatch] = {}
-        if not run.states():  # what happened to a run of this name that never saved anything is past
+        self._losses = LossSpikes()
+        self._samples: dict[str, SampleCheck] = {}
+        if not run.states():  # events of an earlier run of this name, which never saved anything
             (run.path / EVENTS).unlink(missing_ok=True)
 
     @cached_property
     def _data(self) -> Appearance:
         num_classes = len(self.run.config.data.classes)
-        return Appearance.of(references(self._pictures, self._indices, num_classes))
+        return Appearance.of(reference_pictures(self._pictures, self._indices, num_classes))
 
-    def reported(self, step: int, loss: float) -> None:
-        """The mean loss of the steps until this one.
+    def check_loss(self, step: int, loss: float) -> None:
+        """Checks the mean loss of the steps since the last call, until this one.
 
         Raises:
-            Fault: where it has risen, and stayed high.
+            Fault: where it rose and stayed high.
         """
         fault = self._losses.add(step, loss)
         if fault is not None:
             raise fault
 
-    def drawn(self, samples: Images | SomePixels, progress: Progress, *, name: str) -> None:
-        """Samples of the averaged network; those of one name were drawn in the same way, from the same seeds.
+    def check_samples(self, samples: Images | SomePixels, progress: Progress, *, name: str) -> None:
+        """Checks samples of the averaged network.
+
+        Args:
+            name: samples of one name are drawn in the same way, from the same seeds.
 
         Raises:
-            Fault: where they were well, and no longer are.
+            Fault: where they were good before, and no longer are.
         """
         if name not in self._samples:
-            self._samples[name] = SampleWatch(self._data)
+            self._samples[name] = SampleCheck(self._data)
         fault = self._samples[name].add(samples, progress.step, self.run.config.budget.spent(*progress))
         if fault is None:
             return
-        if fault.good is None:
-            self._tell(fault, progress, "they never were better: look at them, and train longer or start again")
-        elif fault.kind == "colour shift" and len(self._same(fault)) >= _MOST:
-            self._tell(fault, progress, "going back did not help, so the run goes on")
+        if fault.last_good_step is None:
+            self._report(fault, progress, "they never were better, so train longer or start again")
+        elif fault.kind == "colour shift" and len(self._rollbacks_near(fault)) >= _MAX_ROLLBACKS:
+            self._report(fault, progress, "going back did not help, so training goes on")
         else:
             raise fault
 
-    def go_back(self, fault: Fault, progress: Progress) -> None:
-        """Decides where the run goes on and with what changed, and tells it; the next stretch does so.
+    def roll_back(self, fault: Fault, progress: Progress) -> None:
+        """Deletes the states saved after the fault, decides on an adjustment, and reports both.
 
         Args:
-            progress: how far the run had come when the fault was seen.
+            progress: how far the run had come when the fault was found.
 
         Raises:
-            UnnoiseError: when it has gone back from about this step too often; what was saved stays.
+            UnnoiseError: after too many rollbacks from about this step; the last good state stays.
         """
-        assert fault.good is not None, "what was there all along is no reason to go back"
-        kept, again = self._forget_after(fault.good), self._same(fault)
-        if len(again) >= _MOST:
+        assert fault.last_good_step is not None, "a fault that was there from the start is only reported"
+        kept, before = self._delete_states_after(fault.last_good_step), self._rollbacks_near(fault)
+        if len(before) >= _MAX_ROLLBACKS:
             self._record(fault, progress, "gave up")
             raise UnnoiseError(
-                f"{fault.seen} at step {fault.step}, after going back from about there {len(again)} times: "
-                f"{'the last good state is kept; ' if kept else ''}train again with a lower learning rate."
+                f"{fault.cause} at step {fault.step}, after {len(before)} rollbacks from about there. "
+                f"{'The last good state is kept. ' if kept else ''}Train again with a lower learning rate."
             )
-        changes, remedy = self._remedy(fault)
+        adjustments, remedy = self._adjusted(fault)
         action = f"going on from {f'step {kept}' if kept else 'the start'} with {remedy}"
-        self._losses = LossWatch()
-        self._record(fault, progress, action, kept, changes)
-        warnings.warn(f"{fault.seen} at step {fault.step}: {action}.", stacklevel=2)
+        self._losses = LossSpikes()
+        self._record(fault, progress, action, kept, adjustments)
+        warnings.warn(f"{fault.cause} at step {fault.step}: {action}.", stacklevel=2)
 
-    def _forget_after(self, step: int) -> int:
-        """Deletes what was saved after this step; returns the step of what is left, 0 for nothing."""
+    def _delete_states_after(self, step: int) -> int:
+        """Deletes the states after this step; returns the step of the newest one left, 0 for none."""
         late = [path for path in self.run.states() if int(path.stem) > step]
         for path in late:
             path.unlink()
-        if late:  # model.safetensors is of the newest of them
+        if late:  # model.safetensors belongs to the newest of them
             diffusion = self.run.config.build()
             self.run.save(diffusion, self.run.restore(diffusion))
         return max((int(path.stem) for path in self.run.states()), default=0)
 
-    def _remedy(self, fault: Fault) -> tuple[Changes, str]:
-        changes = Changes.of(read_events(self.run.path))
-        if fault.is_of_numbers and changes.precision(self.run.config.precision) == "bfloat16":
-            return replace(changes, in_float32=True), "float32 instead of bfloat16"
-        slower = replace(changes, learning_rate_factor=changes.learning_rate_factor / 2)
+    def _adjusted(self, fault: Fault) -> tuple[Adjustments, str]:
+        adjustments = Adjustments.of(read_events(self.run.path))
+        if fault.is_non_finite and adjustments.precision(self.run.config.precision) == "bfloat16":
+            return replace(adjustments, in_float32=True), "float32 instead of bfloat16"
+        slower = replace(adjustments, learning_rate_factor=adjustments.learning_rate_factor / 2)
         return slower, f"{slower.learning_rate_factor:g} of the recipe's learning rate"
 
-    def _same(self, fault: Fault) -> "Sequence[Event]":
-        """The times that the run went back from about this step."""
+    def _rollbacks_near(self, fault: Fault) -> Sequence[EventRow]:
+        """The rollbacks from about the step of this fault."""
         near = max(_NEAR, _NEAR_SHARE * fault.step)
         events = [event for event in read_events(self.run.path) if event.back_to is not None]
         return [event for event in events if abs(event.step - fault.step) <= near]
 
-    def _tell(self, fault: Fault, progress: Progress, action: str) -> None:
+    def _report(self, fault: Fault, progress: Progress, action: str) -> None:
         self._record(fault, progress, action)
-        warnings.warn(f"{fault.seen} at step {fault.step}: {action}.", stacklevel=3)
+        warnings.warn(f"{fault.cause} at step {fault.step}: {action}.", stacklevel=3)
 
     def _record(
         self,
@@ -140,9 +142,11 @@ class Guards:
         progress: Progress,
         action: str,
         back_to: int | None = None,
-        changes: Changes | None = None,
+        adjustments: Adjustments | None = None,
     ) -> None:
-        changes = changes or Changes.of(read_events(self.run.path))
-        precision = changes.precision(self.run.config.precision)
-        told = (fault.step, progress.seconds, fault.kind, fault.seen, action)
-        add_event(self.run.path, Event(*told, back_to, changes.learning_rate_factor, precision))
+        events = read_events(self.run.path)
+        adjustments = adjustments or Adjustments.of(events)
+        precision = adjustments.precision(self.run.config.precision)
+        facts = (fault.step, progress.seconds, fault.kind, fault.cause, action)
+        event = EventRow(*facts, back_to, adjustments.learning_rate_factor, precision)
+        write_table(self.run.path / EVENTS, EventRow, [*events, event])

@@ -1,13 +1,13 @@
-r"""Samples that lost their pictures or their colours are told from young ones by having been better before.
+r"""Sample check: finds samples that collapsed to one colour, or whose colours shifted away from the data's.
 
-Of every set of pictures, samples or data, this much is compared:
+Compared are, for a set of pictures, samples or data:
 
-    contrast      the standard deviation inside a picture and a channel: 0 where it is all one colour
-    means, stds   of each channel over all pictures, and how far the means of single pictures are spread
-    roughness     the squared difference of neighbours over 2 var: 1 for noise, far below for most pictures
+    contrast      standard deviation inside a picture and a channel: 0 for a picture of one colour
+    means, stds   of each channel over all pictures, and the spread of the means of single pictures
+    roughness     squared difference of neighbours over 2 var: 1 for noise, far below for most pictures
 
-A mean is shifted when it is visibly and unlikely far from the data's: in units of what the chance of so many
-pictures explains.
+A shift of a mean counts where it is both visible and unlikely: in units of the standard error of so many
+pictures. The samples of a young network look as bad; a fault are only samples that were better before.
 """
 
 from collections.abc import Sequence
@@ -18,30 +18,30 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unnoise.data.batches import Indices, Pictures
+from unnoise.data.batches import Indices, Pictures, evenly_spread
 from unnoise.diffusion.tensors import Images, SomePixels
-from unnoise.training.guards.faults import Fault, Kind
+from unnoise.training.guards.faults import Fault, FaultKind
 
 _FLAT = 0.1
-"""Less of the data's usual contrast than this is none."""
+"""A picture with less than this share of the data's usual contrast is flat."""
 
 _FLAT_SHARE = 0.5
 _SHIFT, _ERRORS = 0.15, 6.0
-"""A channel's mean is off by so much, where 1 is from black to white, and by so many standard errors."""
+"""A mean has shifted by this much, where 1 is from black to white, and by this many standard errors."""
 
 _PALE, _HARSH = 0.3, 2.5
-"""A channel's standard deviation is so many times the data's."""
+"""A channel's standard deviation, as a multiple of the data's, that is too low or too high."""
 
 _HEALTHY = 0.5
-"""Samples are well where all is less than half as bad."""
+"""Samples are healthy where every measure is below this share of its limit."""
 
-_STILL = 0.02
-"""A channel whose values differ less is all the same, and has no contrast to lose."""
+_CONSTANT = 0.02
+"""A channel of the data with a lower standard deviation is constant, and has no contrast to lose."""
 
-_PROVEN = 2
-"""So many times samples were well before it counts that they no longer are."""
+_HEALTHY_BEFORE = 2
+"""Times that samples were healthy before it counts that they no longer are."""
 
-_AT_ONCE = 64
+_CHUNK = 64
 _CHANNELS = {1: ("brightness",), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}
 
 PerChannel = Float[Tensor, " channels"]
@@ -49,7 +49,7 @@ PerPicture = Float[Tensor, " _"]
 
 
 class Appearance(NamedTuple):
-    """How a set of pictures looks, in numbers; values are from 0 to 1."""
+    """Statistics of a set of pictures, with values from 0 to 1."""
 
     contrasts: PerPicture
     picture_means: Float[Tensor, "_ channels"]
@@ -58,8 +58,8 @@ class Appearance(NamedTuple):
 
     @classmethod
     def of(cls, pictures: Images | SomePixels) -> "Appearance":
-        """Of pictures (N, C, H, W): floats in [0, 1], or uint8."""
-        parts = [_measured(pictures[i : i + _AT_ONCE]) for i in range(0, len(pictures), _AT_ONCE)]
+        """The statistics of pictures (N, C, H, W): floats in [0, 1], or uint8."""
+        parts = [_measured(pictures[i : i + _CHUNK]) for i in range(0, len(pictures), _CHUNK)]
         means, squares, variances, rough = (torch.cat(part) for part in zip(*parts, strict=True))
         stds = (squares.mean(0) - means.mean(0).square()).clamp(min=0).sqrt()
         inside = float(variances.mean())
@@ -68,11 +68,11 @@ class Appearance(NamedTuple):
 
     @property
     def means(self) -> PerChannel:
-        """Of each channel."""
+        """Mean of each channel."""
         return self.picture_means.mean(0)
 
     def share_below(self, contrast: float) -> float:
-        """Of the pictures: those with less contrast."""
+        """Share of the pictures with less contrast than this."""
         return float((self.contrasts < contrast).double().mean())
 
 
@@ -86,31 +86,26 @@ def _measured(pictures: Images | SomePixels) -> tuple[Tensor, ...]:
     return flat.mean(2), flat.square().mean(2), flat.var(2, correction=0), rough
 
 
-def references(pictures: Pictures, indices: Indices, num_classes: int, count: int = 256) -> SomePixels:
-    """Pictures to hold samples against, evenly spread; of each class as many, as samples are drawn."""
+def reference_pictures(pictures: Pictures, indices: Indices, num_classes: int, count: int = 256) -> SomePixels:
+    """Pictures to compare samples with, evenly spread, and as many of each class, as samples are drawn."""
     labels = pictures.labels if num_classes else None
     if labels is None:
-        return pictures.take(_spread(indices, count))
+        return pictures.take(evenly_spread(indices, count))
     groups = [indices[labels[indices] == label] for label in range(num_classes)]
     each = max(1, count // num_classes)
-    return pictures.take(np.concatenate([_spread(group, each) for group in groups if len(group)]))
-
-
-def _spread(indices: Indices, count: int) -> Indices:
-    places = np.linspace(0, len(indices) - 1, min(count, len(indices))).astype(np.int64)
-    return np.asarray(indices[places])
+    return pictures.take(np.concatenate([evenly_spread(group, each) for group in groups if len(group)]))
 
 
 class _Verdict(NamedTuple):
     healthy: bool
-    kind: Kind | None = None
-    seen: str = ""
+    kind: FaultKind | None = None
+    cause: str = ""
 
 
-def judge(samples: Images | SomePixels, data: Appearance) -> _Verdict:
-    """How samples look beside the data; between healthy and faulty there is room for neither."""
+def _judge(samples: Images | SomePixels, data: Appearance) -> _Verdict:
+    """Compares samples with the data; samples may be neither healthy nor faulty."""
     if not bool(torch.isfinite(samples).all()):
-        return _Verdict(False, "collapsed samples", "The samples hold values that are no numbers")
+        return _Verdict(False, "collapsed samples", "Samples hold NaN or infinity")
     found = Appearance.of(samples)
     limit = _FLAT * float(data.contrasts.median())
     flat, usual = found.share_below(limit), data.share_below(limit)
@@ -125,7 +120,7 @@ def judge(samples: Images | SomePixels, data: Appearance) -> _Verdict:
 
 
 def _shifts(found: Appearance, data: Appearance) -> tuple[float, str]:
-    """How much of what makes a fault the worst channel has, and what it has."""
+    """The worst channel: its shift or change of contrast as a share of the limit, and a sentence about it."""
     worst, said = 0.0, ""
     errors = (
         data.picture_means.std(0, correction=0) * (1 / len(found.contrasts) + 1 / len(data.contrasts)) ** 0.5
@@ -135,7 +130,7 @@ def _shifts(found: Appearance, data: Appearance) -> tuple[float, str]:
         shift = abs(mean - other) / max(_SHIFT, _ERRORS * error)
         if shift > worst:
             worst, said = shift, f"The samples' {name} shifted from the data's {other:.2f} to {mean:.2f}"
-        if other_std < _STILL:
+        if other_std < _CONSTANT:
             continue
         ratio = std / other_std
         contrast = (1 - ratio) / (1 - _PALE) if ratio < 1 else (ratio - 1) / (_HARSH - 1)
@@ -164,34 +159,34 @@ def _colour(means: PerChannel) -> str:
     return "one colour (" + ", ".join(f"{n} {v:.2f}" for n, v in zip(_CHANNELS[3], seen, strict=True)) + ")"
 
 
-class SampleWatch:
-    """Looks at samples of the same seeds again and again.
+class SampleCheck:
+    """Checks samples of the same seeds again and again.
 
     Args:
-        data: what they are held against.
+        data: statistics of the pictures that they are compared with.
     """
 
     def __init__(self, data: Appearance) -> None:
         self.data = data
         self._healthy: list[int] = []
         self._collapsed = 0
-        self._told = False
+        self._reported = False
 
     def add(self, samples: Images | SomePixels, step: int, spent: float) -> Fault | None:
-        """A fault where samples that were well the last times, at least twice, no longer are.
+        """Returns a fault where samples that were healthy before, at least twice, no longer are.
 
-        Young networks give noise or grey, and nobody can say that going back would help: where samples never
-        were well, though half of the budget is spent, that they are empty is only told, and once.
+        Young networks draw noise or grey, and going back would not help. Where samples never were healthy when
+        half of the budget is spent, a collapse is reported once, as a fault without a last good step.
         """
-        found = judge(samples, self.data)
+        found = _judge(samples, self.data)
         if found.healthy:
             self._healthy.append(step)
         self._collapsed = self._collapsed + 1 if found.kind == "collapsed samples" else 0
         if found.kind is None:
             return None
-        if len(self._healthy) >= _PROVEN:
-            return Fault(found.kind, found.seen, step=step, good=self._healthy[-1])
-        if self._healthy or self._told or self._collapsed < 2 or spent < 0.5:
+        if len(self._healthy) >= _HEALTHY_BEFORE:
+            return Fault(found.kind, found.cause, step=step, last_good_step=self._healthy[-1])
+        if self._healthy or self._reported or self._collapsed < 2 or spent < 0.5:
             return None
-        self._told = True
-        return Fault(found.kind, found.seen, step=step, good=None)
+        self._reported = True
+        return Fault(found.kind, found.cause, step=step, last_good_step=None)

@@ -1,6 +1,6 @@
-"""One loss hides where a network is weak: here it is measured level by level, from little noise to much."""
+"""Held-out loss at each noise level, and its chart: it shows at which noise levels a network is weak."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,48 +11,39 @@ from unnoise.diffusion.schedules import log_snr
 from unnoise.diffusion.tensors import SomeClasses, SomePixels
 from unnoise.pictures.charts import COLOURS, FAINT, painted
 from unnoise.pictures.loss_curves import scale_losses
+from unnoise.runs.history import LevelRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.figure import Figure
 
-LEVELS = 12
-"""Halfway between equal parts of the diffusion time."""
-
-
-class LevelLoss(NamedTuple):
-    """The held-out loss at one noise level."""
-
-    step: int
-    log_snr: float
-    loss: float
+NUM_LEVELS = 12
+"""At the middles of equal parts of the diffusion time."""
 
 
 @torch.no_grad()
-def level_losses(
-    model: Denoiser, images: SomePixels, classes: SomeClasses | None, step: int
-) -> list[LevelLoss]:
-    """The objective's loss of the averaged network on these pictures (N, C, H, W), at each of LEVELS levels.
+def level_losses(model: Denoiser, images: SomePixels, classes: SomeClasses | None, step: int) -> list[LevelRow]:
+    """Losses of the averaged network on these pictures (N, C, H, W), at each of NUM_LEVELS levels.
 
-    The noises are the same each time, so that what changes from step to step is the network.
+    The noises are the same each time, so that differences between steps come from the network.
     """
     normalized = model.normalizer.normalize(images.to(model.device))
     told = classes.to(model.device) if classes is not None and model.abilities.num_classes else None
     generator = torch.Generator().manual_seed(0)
     losses = []
-    for level in range(LEVELS):
-        time = torch.full((len(images), 1, 1, 1), (level + 0.5) / LEVELS, dtype=torch.float64)
+    for level in range(NUM_LEVELS):
+        time = torch.full((len(images), 1, 1, 1), (level + 0.5) / NUM_LEVELS, dtype=torch.float64)
         rates = model.schedule(time)
         noises = torch.randn(normalized.shape, generator=generator).to(model.device)
         noise_rates, signal_rates = (rate.float().to(model.device) for rate in rates)
         found = model.losses(normalized, noises, noise_rates, signal_rates, classes=told)
-        losses.append(LevelLoss(step, float(log_snr(*rates)[0]), float(found.losses.mean())))
+        losses.append(LevelRow(step, float(log_snr(*rates)[0]), float(found.losses.mean())))
     return losses
 
 
-def level_chart(rows: "Sequence[LevelLoss]") -> Image.Image:
-    """Draws the loss against the log-SNR: the newest measure strong, those before it the paler the older."""
+def level_chart(rows: "Sequence[LevelRow]") -> Image.Image:
+    """Chart of the loss against the log-SNR: the newest measurement strong, older ones paler."""
     steps = sorted({row.step for row in rows})
     curves = {step: sorted((row.log_snr, row.loss) for row in rows if row.step == step) for step in steps}
 

@@ -1,9 +1,9 @@
-"""How good the samples of a run are while it trains: a few of them, and the same seeds each time."""
+"""Quick measurement of sample quality during training: kernel distance and share of copies of 64 samples."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from unnoise.data.batches import Indices, Split
+from unnoise.data.batches import Indices, Split, evenly_spread
 from unnoise.diffusion import samplers
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.tensors import Pixels, SomePixels
@@ -23,48 +23,34 @@ from unnoise.pictures import to_bytes
 from unnoise.pictures.charts import COLOURS, FAINT, painted
 from unnoise.pictures.loss_curves import counted
 from unnoise.runs.config import RunConfig
+from unnoise.runs.history import QualityRow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NUM_SAMPLES = 64
-CALLS = 6
-"""Of the network for each sample: two-step Adams-Bashforth needs no more to tell better from worse."""
+NUM_SAMPLES, NUM_STEPS = 64, 6
+"""Samples of a measurement, and steps of each: enough for two-step Adams-Bashforth to show which is better."""
 
 FIRST_SEED = 1_000_000
 """Far from the seeds of the sample sheet."""
 
-_REFERENCES = 500
-_NEIGHBOURS = 5_000
-_NUMBERS = 384
-"""Of which a picture is made for telling copies: 19 x 19 in grey, 11 x 11 in colour."""
+MIN_HELD_OUT = 10
+"""Held-out pictures below which samples are not measured."""
 
-
-class Quality(NamedTuple):
-    """A line of quality.csv: the kernel distance with its 95 % interval, and how much is learned by heart."""
-
-    step: int
-    images: int
-    seconds: float
-    kid: float
-    low: float
-    high: float
-    copied: float
-    """The share of samples that are copies of training pictures, in pixels."""
-    nearer: float
-    """How probably a sample is nearer to training than an unseen picture: 0.5 is healthy, 1 by heart."""
-    extractor: str
+_MAX_REFERENCES = 500
+_MAX_NEIGHBOURS = 5_000
+_THUMBNAIL_VALUES = 384
+"""Values of a thumbnail, at most: 19 x 19 in grey, 11 x 11 in colour."""
 
 
 @dataclass(frozen=True)
-class Judge:
-    """What samples are held against: made once, which takes longer than using it.
+class SampleScorer:
+    """Scores samples against the pictures of a run; made once, for that takes longer than scoring.
 
     Args:
         extractor: of the features that are compared.
-        references: features of pictures that the run has not seen; of training pictures where too few were
-            held out.
-        training, held_out: what pictures look like from afar, to look for copies in, (M, d) and (L, d).
+        references: features of held-out pictures, or of training pictures where too few are held out.
+        training, held_out: thumbnails, (M, d) and (L, d), to find copies among.
     """
 
     extractor: Extractor
@@ -73,40 +59,38 @@ class Judge:
     held_out: Float[Tensor, "held_out pixels"]
 
     @classmethod
-    def of(cls, pictures: KnownPictures, parts: Split, *, seed: int, device: torch.device | str) -> "Judge":
-        """The judge of a run on these pictures."""
+    def of(
+        cls, pictures: KnownPictures, parts: Split, *, seed: int, device: torch.device | str
+    ) -> "SampleScorer":
+        """The scorer for a run on these pictures."""
         name, side = "lite0", min(64, max(32, *pictures.take(parts.training[:1]).shape[2:]))
         if not lite0.is_installed():
             name, side = "learned", None
         extractor = choose(name, pictures, parts.training, side=side, seed=seed, device=device)
-        unseen = _spread(parts.held_out, _REFERENCES)
+        references = evenly_spread(parts.held_out, _MAX_REFERENCES)
         return cls(
             extractor,
-            features_of(extractor, pictures, unseen),
-            _looks(pictures, _spread(parts.training, _NEIGHBOURS)),
-            _looks(pictures, _spread(parts.held_out, _NEIGHBOURS)),
+            features_of(extractor, pictures, references),
+            _thumbnails(pictures, evenly_spread(parts.training, _MAX_NEIGHBOURS)),
+            _thumbnails(pictures, evenly_spread(parts.held_out, _MAX_NEIGHBOURS)),
         )
 
     @property
     def name(self) -> str:
-        """Of what it looks with, and at which size: its distances are those of no other size."""
+        """Name of the extractor with the size of its input; distances at different sizes don't compare."""
         return f"{self.extractor.name} at {self.extractor.side} px"
 
-    def __call__(self, samples: Pixels, step: int, images: int, seconds: float) -> Quality:
-        """Judges samples, uint8 (B, C, H, W)."""
+    def __call__(self, samples: Pixels, step: int, images: int, seconds: float) -> QualityRow:
+        """Scores samples, uint8 (B, C, H, W)."""
         features = torch.cat([self.extractor(chunk) for chunk in torch.split(samples, 64)])
         kid = kernel_interval(features, self.references, resamples=200)
-        found = copying(_from_afar(samples), self.training, self.held_out)
-        return Quality(step, images, seconds, *kid, found.copied.value, found.index.value, self.name)
-
-
-FEWEST_HELD_OUT = 10
-"""Samples are judged by pictures that were held out; fewer say nothing."""
+        found = copying(_thumbnail(samples), self.training, self.held_out)
+        return QualityRow(step, images, seconds, *kid, found.copied.value, found.index.value, self.name)
 
 
 def quick_samples(denoiser: Denoiser, config: RunConfig, batch_size: int = 64) -> Pixels:
-    """NUM_SAMPLES pictures of the averaged network in CALLS calls each, uint8 (N, C, H, W)."""
-    sampling = replace(config.recipe.sampling, num_steps=CALLS)
+    """Draws NUM_SAMPLES samples of the averaged network in NUM_STEPS steps each, uint8 (N, C, H, W)."""
+    sampling = replace(config.recipe.sampling, num_steps=NUM_STEPS)
     made = []
     for first in range(0, NUM_SAMPLES, batch_size):
         seeds = range(FIRST_SEED + first, FIRST_SEED + min(first + batch_size, NUM_SAMPLES))
@@ -115,7 +99,7 @@ def quick_samples(denoiser: Denoiser, config: RunConfig, batch_size: int = 64) -
         denoise = denoiser.guided_denoise(sampling, told)
         noises = denoiser.noises(seeds)()
         walk = samplers.adams_bashforth(
-            denoise, noises, CALLS, denoiser.schedule, times=sampling.times(denoiser.schedule)
+            denoise, noises, NUM_STEPS, denoiser.schedule, times=sampling.times(denoiser.schedule)
         )
         for prediction in walk:
             images = prediction.images
@@ -123,29 +107,23 @@ def quick_samples(denoiser: Denoiser, config: RunConfig, batch_size: int = 64) -
     return torch.from_numpy(np.concatenate(made)).permute(0, 3, 1, 2).contiguous()
 
 
-def _spread(indices: Indices, count: int) -> Indices:
-    """At most so many of them, at equal distances."""
-    places = np.linspace(0, len(indices) - 1, min(count, len(indices))).astype(np.int64)
-    return np.asarray(indices[places])
-
-
-def _looks(pictures: KnownPictures, indices: Indices) -> Vectors:
-    """What the pictures at these places look like from afar; never are all of them in memory as they are."""
+def _thumbnails(pictures: KnownPictures, indices: Indices) -> Vectors:
+    """Thumbnails of the pictures at these indices; full-size pictures are loaded 256 at a time."""
     chunks = [indices[first : first + 256] for first in range(0, len(indices), 256)]
-    seen = [_from_afar(pictures.take(chunk)) for chunk in chunks]
-    return torch.cat(seen) if seen else _from_afar(pictures.take(indices))
+    made = [_thumbnail(pictures.take(chunk)) for chunk in chunks]
+    return torch.cat(made) if made else _thumbnail(pictures.take(indices))
 
 
-def _from_afar(pictures: SomePixels) -> Vectors:
-    """Each picture in at most `_NUMBERS` numbers, which tell a copy as well as all of its pixels do."""
+def _thumbnail(pictures: SomePixels) -> Vectors:
+    """Each picture as at most `_THUMBNAIL_VALUES` values, which show a copy as well as all of its pixels do."""
     channels, height, width = pictures.shape[1:]
-    smaller = min(1.0, math.sqrt(_NUMBERS / (channels * height * width)))
+    smaller = min(1.0, math.sqrt(_THUMBNAIL_VALUES / (channels * height * width)))
     size = max(1, int(height * smaller)), max(1, int(width * smaller))
     return functional.adaptive_avg_pool2d(pictures.float() / 255, size).flatten(1)
 
 
-def quality_chart(rows: Sequence[Quality], best: int) -> Image.Image:
-    """Draws the kernel distance with its interval against the images seen, and marks the best step."""
+def quality_chart(rows: Sequence[QualityRow], best: int) -> Image.Image:
+    """Chart of the kernel distance with its interval against the images seen; the best step is marked."""
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
