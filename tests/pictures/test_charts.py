@@ -37,15 +37,21 @@ def test_training_and_held_out_losses_have_their_colours():
         ([LossPoint(0, math.nan, None), LossPoint(1, 0.3, math.inf), LossPoint(2, 0.2, None)], TRAINING),
         ([LossPoint(0, 1e-8, None), LossPoint(10**9, 1e8, None)], TRAINING),
         ([LossPoint(5, 0.5, None), LossPoint(5, 0.5, None)], TRAINING),
+        ([LossPoint(1, 1e308, None), LossPoint(2, 0.5, None)], TRAINING),
     ],
-    ids=["one", "one held-out", "not above zero", "not finite", "many decades", "twice the same"],
+    ids=["one", "one held-out", "not above zero", "not finite", "many decades", "same images", "too large"],
 )
 def test_degenerate_histories_are_drawn(history, colour):
     assert pixels_of(loss_curve(history), colour) > 20
 
 
-def test_histories_without_a_finite_loss_are_drawn_without_curves():
-    for history in ([], [LossPoint(0, None, None)], [LossPoint(0, math.nan, math.inf)]):
+def test_histories_without_a_loss_that_can_be_drawn_have_no_curves():
+    for history in (
+        [],
+        [LossPoint(0, None, None)],
+        [LossPoint(0, math.nan, math.inf)],
+        [LossPoint(0, 1e308, -1e308)],
+    ):
         picture = loss_curve(history)
         assert pixels_of(picture, TRAINING) == 0
         assert len(set(picture.convert("L").tobytes())) > 10

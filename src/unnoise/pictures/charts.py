@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ INK = "#33363b"
 FAINT = "#8b9097"
 RULE = "#e4e6e9"
 DOTS_PER_INCH = 150
+LARGEST_DRAWN = 1e100
+"""Larger numbers are left out of charts, as those that are not finite: their axis could have no ticks."""
 
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -80,6 +83,12 @@ def painted(draw: "Callable[[Figure], None]", inches: tuple[float, float]) -> Im
         draw(figure)
         canvas.draw()  # type: ignore[no-untyped-call]
         return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")  # type: ignore[no-untyped-call]
+
+
+def drawable(values: Float[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
+    """Whether each number can be drawn: it is finite, and not beyond `LARGEST_DRAWN`."""
+    found: Bool[np.ndarray, "*shape"] = np.abs(values) <= LARGEST_DRAWN
+    return found
 
 
 class Label(NamedTuple):

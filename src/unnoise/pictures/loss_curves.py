@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from unnoise.pictures.charts import COLOURS, FAINT, Label, name_at_the_end, painted
+from unnoise.pictures.charts import COLOURS, FAINT, LARGEST_DRAWN, Label, name_at_the_end, painted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,15 +26,15 @@ class LossPoint(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """The finite losses of one kind in the order of images seen, both (points,)."""
+    """The losses of one kind that can be drawn, in the order of images seen, both (points,)."""
 
     images: Float[np.ndarray, " points"]
     losses: Float[np.ndarray, " points"]
 
 
 def _curve(pairs: Sequence[tuple[int, float | None]]) -> Curve:
-    finite = sorted((images, loss) for images, loss in pairs if loss is not None and math.isfinite(loss))
-    table = np.array(finite, dtype=np.float64).reshape(-1, 2)
+    drawn = sorted((images, loss) for images, loss in pairs if loss is not None and abs(loss) <= LARGEST_DRAWN)
+    table = np.array(drawn, dtype=np.float64).reshape(-1, 2)
     return Curve(table[:, 0], table[:, 1])
 
 
@@ -71,13 +71,13 @@ def counted(images: float) -> str:
 
 def scale_losses(axes: "Axes", losses: Float[np.ndarray, " points"]) -> None:
     """Makes the axis logarithmic where all losses are above 0 and differ by more than ten times."""
-    if losses.min() <= 0.0 or losses.max() <= 10.0 * losses.min():
+    if losses.min() <= 0.0 or losses.max() / 10.0 <= losses.min():
         return
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axes.set_yscale("log")
     # Ticks at 1, 2 and 5, but over several decades at 1 only.
-    few = losses.max() <= 1000.0 * losses.min()
+    few = losses.max() / 1000.0 <= losses.min()
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=12))
     axes.yaxis.set_major_formatter(lambda loss, _: f"{loss:.4g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
@@ -121,25 +121,26 @@ def loss_curve(history: Sequence[LossPoint]) -> Image.Image:
     """Draws the losses against the images seen: training pale with its trend, held-out as dots and a line.
 
     The loss axis is logarithmic where losses are above 0 and differ by more than ten times. Missing losses are
-    left out, and losses that are not finite are counted in a note. An empty history gives a chart that says so.
+    left out, and losses that are not finite or above 1e100 are counted in a note. An empty history gives a
+    chart that says so.
     """
     training = _curve([(point.images, point.training_loss) for point in history])
     held_out = _curve([(point.images, point.held_out_loss) for point in history])
     given = [loss for point in history for loss in point[1:] if loss is not None]
-    not_finite = sum(not math.isfinite(loss) for loss in given)
+    left_out = sum(not abs(loss) <= LARGEST_DRAWN for loss in given)  # NaN compares as False
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
         axes.set_title("Loss")
         axes.set_xlabel("images seen")
         axes.xaxis.set_major_formatter(lambda images, _: counted(images))
-        if len(given) > not_finite:
+        if len(given) > left_out:
             _draw_losses(axes, training, held_out)
         else:
             axes.set(xticks=[], yticks=[])
             axes.text(0.5, 0.5, "no losses yet", transform=axes.transAxes, ha="center", color=FAINT)
-        if not_finite:
-            note = f"{not_finite} of {len(given)} losses were not finite"
+        if left_out:
+            note = f"{left_out} of {len(given)} losses are NaN or too large to draw"
             axes.set_title(note, loc="right", color=COLOURS[1], fontsize=8.5)
 
     return painted(draw, (8.0, 4.0))

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 from jaxtyping import Float
 
-from unnoise.pictures.charts import COLOURS, FAINT, INK, RULE, Label, house_style, name_at_the_end
+from unnoise.pictures.charts import COLOURS, FAINT, INK, RULE, Label, drawable, house_style, name_at_the_end
 from unnoise.pictures.loss_curves import scale_losses
 from unnoise.reports.number_text import number
 from unnoise.utils.text import printable
@@ -136,7 +136,7 @@ def figure_of(plot: Plot, width: int, height: int) -> "Figure":
         axes.text(0.5, 0.5, "no finite values", transform=axes.transAxes, ha="center", color=FAINT)
         return figure
     heights = np.concatenate([table[:, 1:].ravel() for _, table in tables])
-    scale_losses(axes, heights[np.isfinite(heights)])
+    scale_losses(axes, heights[drawable(heights)])
     _name(axes, tables, max(10, width // 30), _LABEL / (inches[1] * _PIXELS_PER_INCH - 75))
     return figure
 
@@ -146,7 +146,7 @@ def _finite(line: Line) -> Float[np.ndarray, "points 4"]:
     unknown = (math.nan, math.nan)
     rows = [(*point, *(band or unknown)) for point, band in zip_longest(line.points, line.band)]
     table = np.array(rows, dtype=np.float64).reshape(-1, 4)
-    return table[np.isfinite(table[:, :2]).all(axis=1)]
+    return table[drawable(table[:, :2]).all(axis=1)]
 
 
 def _draw(axes: "Axes", line: Line, table: Float[np.ndarray, "points 4"]) -> None:
@@ -157,7 +157,7 @@ def _draw(axes: "Axes", line: Line, table: Float[np.ndarray, "points 4"]) -> Non
     style: dict[str, Any] = {"color": colour, "linewidth": _WIDTHS[line.weight], "clip_on": False}
     style |= {"alpha": 0.4 if line.weight == "pale" else 1.0, "markersize": 4.5}
     axes.plot(x, y, **style, **(dot if dotted else {}))
-    known = np.isfinite(low) & np.isfinite(high)
+    known = drawable(low) & drawable(high)
     if known.any():
         axes.fill_between(x, low, high, where=known, color=colour, alpha=0.16, linewidth=0.0)
     if line.ringed is not None:
