@@ -173,11 +173,11 @@ def labels_from_csv(path: Path, names: Sequence[str], known: Collection[str], so
             raise _bad_csv(path, f"{name!r} is both {classes[name]!r} and {kind!r}", "Keep one")
     unknown = [name for name in classes if name not in known]
     if unknown:
-        reason = f"it lists {len(unknown):,} that {source!r} does not hold, the first is {unknown[0]!r}"
+        reason = f"{len(unknown):,} of its files are not in {source!r}, such as {unknown[0]!r}"
         raise _bad_csv(path, reason, "Name files as they lie below the source; a header, if any, is file,class")
     missing = [name for name in names if name not in classes]
     if missing:
-        reason = f"it leaves out {len(missing):,} of {source!r}, the first is {missing[0]!r}"
+        reason = f"{len(missing):,} of the pictures in {source!r} are not listed, such as {missing[0]!r}"
         raise _bad_csv(path, reason, "Add a line for each")
     return labels_from_names([classes[name] for name in names])
 

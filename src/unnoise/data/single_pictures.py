@@ -100,8 +100,8 @@ def _array(path: Path, settings: DecodeSettings) -> NDArray[np.uint8]:
     channels = source.array.shape[3]
     require(
         channels == settings.known_channels(),
-        f"The array {path} has {channels} channels, but {settings.known_channels()} are needed. Convert it, or "
-        f"save the pictures as .png.",
+        f"The array {path} has {channels} {'channel' if channels == 1 else 'channels'}, but "
+        f"{settings.known_channels()} are needed. Convert it, or save the pictures as .png.",
     )
     with closing(source.batches(settings)) as batches:
         return np.concatenate([batch.pixels for batch in batches if batch.pixels is not None])

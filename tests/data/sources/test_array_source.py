@@ -110,7 +110,7 @@ def test_more_than_four_channels_are_kept_and_not_converted(saved):
     many = np.tile(np.arange(6, dtype=np.uint8) * 10, (3, 8, 8, 1))
     images = load(saved(many), size=(4, 4))
     assert images.pixels[2, 3, 3].tolist() == [0, 10, 20, 30, 40, 50]
-    with pytest.raises(UnnoiseError, match="Cannot convert the 6 channels"):
+    with pytest.raises(UnnoiseError, match="from 6 to 3 channels"):
         load(saved(many), channels=3)
 
 

@@ -85,8 +85,8 @@ class ArraySource:
         channels = self.array.shape[3]
         require(
             settings is None or settings.channels == channels or {settings.channels, channels} <= set(MODES),
-            f"Cannot convert the {channels} channels of {self.name!r} to {settings and settings.channels}: "
-            f"both numbers must be from 1 to 4. Leave the channels out.",
+            f"Cannot convert pictures of {self.name!r} from {channels} to {settings and settings.channels} "
+            f"channels: both numbers must be from 1 to 4. Leave the channels out.",
         )
         return map_in_order(partial(self._batch, settings), range(0, len(self.array), self._at_once))
 

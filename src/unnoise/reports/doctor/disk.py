@@ -35,7 +35,11 @@ class DiskUse(NamedTuple):
 
 
 def disk_use(config: RunConfig, images: ImageSet) -> DiskUse:
-    """Disk use of a run on these pictures: see `Run.save`, `Monitor.look` and `Snapshots.write`."""
+    """Disk use of a run on these pictures.
+
+    It follows what `Run.save` and `Snapshots.write` write; weights with the best samples are kept as well where
+    enough pictures are held out to judge samples.
+    """
     network, ema = build(config.recipe.network), config.recipe.ema
     weights, profiles = _weight_bytes(network), len(ema.profiles)
     judged = config.data.held_out >= MIN_HELD_OUT

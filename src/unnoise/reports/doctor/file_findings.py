@@ -19,8 +19,8 @@ def skipped_findings(skipped: tuple[Skipped, ...]) -> list[Finding]:
     """Finding on the files that could not be read."""
     if not skipped:
         return []
-    files = "1 file" if len(skipped) == 1 else f"{len(skipped):,} files"
-    text = f"{files} cannot be read and will be left out: save again as PNG or JPEG what should be kept."
+    files, them = ("1 file", "it") if len(skipped) == 1 else (f"{len(skipped):,} files", "them")
+    text = f"{files} cannot be read and will be left out: save {them} again as PNG or JPEG to use {them}."
     return [Finding("unreadable", text, tuple(f"{one.name} ({one.reason})" for one in skipped))]
 
 
