@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unnoise.runs.config import Budget
-from unnoise.runs.plan import Wishes
+from unnoise.runs.plan import TrainOptions
 
 SIZE = 16
 HELD_OUT = 297
@@ -39,9 +39,9 @@ class Variant:
         """Its name for --variants, such as loss-l1."""
         return "-".join([self.question, *self.choice.split()]) if self.changes else self.question
 
-    def wishes(self, seed: int, steps: int) -> Wishes:
+    def options(self, seed: int, steps: int) -> TrainOptions:
         """The settings of one run."""
-        return Wishes(
+        return TrainOptions(
             size=(SIZE, SIZE),
             seed=seed,
             held_out=HELD_OUT,

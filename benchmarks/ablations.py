@@ -20,7 +20,7 @@ from typing import NamedTuple
 from benchmarks.ablation_measures import SAMPLES, DigitJudge, held_out_errors
 from benchmarks.ablation_variants import BASELINE, SIZE, VARIANTS, Variant, chosen
 from benchmarks.report import MADE, machine, made, publish, table
-from unnoise.cli.console import Bar, count, say
+from unnoise.cli.console import ProgressBar, count, print_message
 from unnoise.data import ImageSet, load
 from unnoise.data.batches import Batches, split
 from unnoise.diffusion.normalizer import Normalizer
@@ -73,7 +73,7 @@ class Task:
 def run(task: Task, images: ImageSet, judge: DigitJudge, progress: Callable[[], object]) -> Row:
     """Trains once, and judges; `progress` is called after each step."""
     started = time.monotonic()
-    config = plan(images, task.variant.wishes(task.seed, task.steps))
+    config = plan(images, task.variant.options(task.seed, task.steps))
     diffusion = config.build()
     parts = split(len(images), config.data.held_out, config.seed)
     batches = Batches(images, parts.training, config.recipe.batch_size, config.seed)
@@ -99,10 +99,10 @@ def run(task: Task, images: ImageSet, judge: DigitJudge, progress: Callable[[], 
 
 def run_all(tasks: Sequence[Task], rows: list[Row], images: ImageSet, judge: DigitJudge, out: Path) -> None:
     """Does the tasks, and writes the file after each; Ctrl-C leaves all finished runs."""
-    with Bar("Training", sum(task.steps for task in tasks), hidden=not tasks) as bar:
+    with ProgressBar("Training", sum(task.steps for task in tasks), hidden=not tasks) as bar:
         for place, task in enumerate(tasks, start=1):
             done = sum(before.steps for before in tasks[: place - 1])
-            bar.show(done, f"{task.variant.name}, seed {task.seed} ({place} of {len(tasks)})")
+            bar.update(done, f"{task.variant.name}, seed {task.seed} ({place} of {len(tasks)})")
             rows.append(run(task, images, judge, partial(bar.advance, 1)))
             write_rows(out, rows)
 
@@ -211,7 +211,7 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     """Does the runs that are missing, then writes the tables of all runs."""
     options = parsed()
-    say(machine())
+    print_message(machine())
     images = load("digits", size=(SIZE, SIZE), labels=True)
     judge = DigitJudge.load_or_train(images, options.out.with_suffix(".judge.safetensors"))
     rows = read_rows(options.out)
@@ -220,7 +220,7 @@ def main() -> None:
     try:
         run_all([task for task in tasks if not task.done_in(rows)], rows, images, judge, options.out)
     except KeyboardInterrupt:
-        say("Stopped. The same command continues.")
+        print_message("Stopped. The same command continues.")
     finished = [row for row in rows if row.steps == options.steps]
     minutes = sum(row.seconds for row in finished) / 60
     how = f"{count(len(finished), 'run')} took {minutes:.0f} minutes."

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.other_libraries import Diffusers, Lucidrains, SmallDiffusion
-from unnoise.cli.console import say
+from unnoise.cli.console import print_message
 from unnoise.data import ImageSet
 from unnoise.data.batches import Batches
 from unnoise.runs.config import Budget
-from unnoise.runs.plan import Wishes, plan
+from unnoise.runs.plan import TrainOptions, plan
 from unnoise.training.loop import steps
 from unnoise.training.recorder import TrainStep
 
@@ -70,7 +70,7 @@ class Unnoise:
 
     def __init__(self, images: ImageSet, minutes: float, seed: int, preset: str | None = None) -> None:
         budget = Budget(unit="minutes", amount=minutes)
-        config = plan(images, Wishes(seed=seed, held_out=0, budget=budget, preset=preset))
+        config = plan(images, TrainOptions(seed=seed, held_out=0, budget=budget, preset=preset))
         self.diffusion = config.build()
         self.batch_size, self._sampling = config.recipe.batch_size, config.recipe.sampling
         self.calls = self._sampling.calls(self.diffusion.schedule)
@@ -153,5 +153,7 @@ def installed(names: Sequence[str]) -> list[str]:
     """Those of these contenders whose library is installed; says which are not."""
     for name in names:
         if not ENTRIES[name].installed:
-            say(f"{ENTRIES[name].title} is left out, because it is not installed; `make bench` installs it.")
+            print_message(
+                f"{ENTRIES[name].title} is left out, because it is not installed; `make bench` installs it."
+            )
     return [name for name in names if ENTRIES[name].installed]

@@ -24,7 +24,7 @@ from benchmarks.processes import in_fresh_process, own_peak
 from benchmarks.random_pictures import npy_file
 from benchmarks.report import folder_for, measured, option_parser, processor, publish
 from benchmarks.turns import calls_within, in_turns, medians, timed
-from unnoise.cli.console import Bar, count, result
+from unnoise.cli.console import ProgressBar, count, print_result
 from unnoise.data import load
 from unnoise.data.batches import Batches, held_out_count, split
 from unnoise.diffusion.diffusion import Diffusion
@@ -137,7 +137,7 @@ def loading(counts: tuple[int, ...], seconds: float, new_row: Callable[..., Row]
     rows = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        Bar("Growing: pictures", sum(number + 100_000 for number in counts)) as bar,
+        ProgressBar("Growing: pictures", sum(number + 100_000 for number in counts)) as bar,
     ):
         for number in counts:
             path = Path(folder) / f"{number}.npy"
@@ -200,7 +200,7 @@ def main() -> None:
         rows = merged(read_table(folder / "growth.csv", Row), rows)
         write_table(folder / "growth.csv", Row, rows)
         save_png(painted(partial(draw, rows), (7.0, 5.2)).quantize(64), folder / "growth.png")
-        result("rows", folder / "growth.csv")
+        print_result("rows", folder / "growth.csv")
     publish("growth", __doc__, tables(rows), folder)
 
 

@@ -29,7 +29,7 @@ from benchmarks.report import MADE, folder_for, made, option_parser, publish, ta
 from benchmarks.turns import in_turns, medians
 from unnoise.data import ImageSet, load
 from unnoise.data.batches import Batches, split
-from unnoise.runs.plan import Wishes, plan
+from unnoise.runs.plan import TrainOptions, plan
 from unnoise.training.loop import choose_device
 
 BATCH, SIDE = 64, 64
@@ -187,7 +187,7 @@ def other_libraries(folder: Path, place: Path) -> list[Way]:
 
 def training_step(images: ImageSet, device: torch.device) -> Callable[[], float]:
     """A step of the default preset on these pictures; returns its seconds."""
-    config = plan(images, Wishes())
+    config = plan(images, TrainOptions())
     diffusion = config.build(device)
     batches = Batches(images, split(len(images), config.data.held_out, 0).training, BATCH, 0)
 

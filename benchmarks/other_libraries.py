@@ -72,7 +72,7 @@ class Lucidrains(OtherLibrary):
         self.network: Any = GaussianDiffusion(
             unet, image_size=self.side, timesteps=1000, sampling_timesteps=self.calls
         )
-        self._optimizer = torch.optim.Adam(self.network.parameters(), self.learning_rate, (0.9, 0.99))
+        self.optimizer = torch.optim.Adam(self.network.parameters(), self.learning_rate, (0.9, 0.99))
         self._average: Any = EMA(self.network, beta=0.995, update_every=10)
 
     def step(self, spent: float) -> None:
@@ -81,8 +81,8 @@ class Lucidrains(OtherLibrary):
         loss.item()  # `Trainer` reads it after each step
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
         self._average.update()
 
     def weights(self) -> Mapping[str, Tensor]:
@@ -134,7 +134,7 @@ class Diffusers(OtherLibrary):
         self.network: Any = build_unet(side=self.side, channels=images.channels, seed=seed).train()
         self._scheduler: Any = DDPMScheduler(1000)
         parameters = list(self.network.parameters())
-        self._optimizer = torch.optim.AdamW(
+        self.optimizer = torch.optim.AdamW(
             parameters, self.learning_rate, (0.95, 0.999), weight_decay=1e-6, eps=1e-8
         )
         self._average: Any = EMAModel(parameters, decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
@@ -142,15 +142,15 @@ class Diffusers(OtherLibrary):
     def step(self, spent: float) -> None:
         """As its script does it, with a learning rate that follows seconds instead of steps."""
         rise, fall = spent / _WARMUP, (1 + float(np.cos(np.pi * (spent - _WARMUP) / (1 - _WARMUP)))) / 2
-        for group in self._optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * (max(rise, 0.01) if spent < _WARMUP else fall)
         images = self.next_batch() * 2 - 1
         noise, times = torch.randn(images.shape), torch.randint(0, 1000, (len(images),)).long()
         predicted = self.network(self._scheduler.add_noise(images, noise, times), times).sample
         functional.mse_loss(predicted, noise).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
         self._average.step(self.network.parameters())
 
     def weights(self) -> Mapping[str, Tensor]:
@@ -197,7 +197,7 @@ class SmallDiffusion(OtherLibrary):
             self.side, channels, channels, ch=64, ch_mult=(1, 1, 2), attn_resolutions=attention
         )
         self._schedule: Any = ScheduleLogLinear(sigma_min=0.01, sigma_max=20, N=800)
-        self._optimizer = torch.optim.AdamW(self.network.parameters(), self.learning_rate)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), self.learning_rate)
         self._average: Any = torch.optim.swa_utils.AveragedModel(self.network, avg_fn=_as_torch_ema)
 
     def step(self, spent: float) -> None:
@@ -205,12 +205,12 @@ class SmallDiffusion(OtherLibrary):
         from smalldiffusion import generate_train_sample
 
         self.network.train()
-        self._optimizer.zero_grad()
+        self.optimizer.zero_grad()
         images, sigmas, noises, _ = generate_train_sample(self.next_batch() * 2 - 1, self._schedule)
         loss = type(self.network).get_loss(self.network, images, sigmas, noises, cond=None)
         loss.item()  # its example reads it after each step
         loss.backward()
-        self._optimizer.step()
+        self.optimizer.step()
         self._average.update_parameters(self.network)
 
     def weights(self) -> Mapping[str, Tensor]:

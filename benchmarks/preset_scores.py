@@ -19,7 +19,7 @@ from benchmarks.quality_results import REAL, TITLES, Comparison, Row, comparison
 from benchmarks.report import MADE, folder_for, made, option_parser, publish, table
 from benchmarks.time_to_quality import Amounts, Job, judged, references, train
 from benchmarks.turns import Runner
-from unnoise.runs.presets import OURS
+from unnoise.runs.presets import OWN_PRESETS
 from unnoise.utils import malloc
 from unnoise.utils.tables import read_table, write_table
 
@@ -53,7 +53,7 @@ def scores(rows: Sequence[Row]) -> Mapping[str, str]:
     if not rows:
         return {}
     found = comparisons(rows)[0]
-    distances = {name: found.last(name, CLASSES, "fd") for name in OURS}
+    distances = {name: found.last(name, CLASSES, "fd") for name in OWN_PRESETS}
     return {name: f"FD {one.middle:.2f} in {found.budget:g} min" for name, one in distances.items() if one}
 
 
@@ -82,7 +82,7 @@ def line(found: Comparison, name: str) -> list[str]:
 def score_table(rows: Sequence[Row]) -> str:
     """A row for each preset, and one for real pictures."""
     found = comparisons(rows)[0]
-    names = [name for name in OURS if found.last(name, CLASSES, "fd")]
+    names = [name for name in OWN_PRESETS if found.last(name, CLASSES, "fd")]
     header = ["", "parameters", "images/s", "images seen", "s to draw 1,000", "FD, classes", "FD, lite0"]
     return table([*header, "KID, lite0"], [line(found, name) for name in (*names, REAL)])
 
@@ -91,7 +91,7 @@ def main() -> None:
     """Trains what was not trained yet, and writes the table and the picture."""
     parser = option_parser(__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="of training, for each preset")
-    parser.add_argument("--presets", nargs="+", choices=OURS, default=list(OURS))
+    parser.add_argument("--presets", nargs="+", choices=OWN_PRESETS, default=list(OWN_PRESETS))
     parser.add_argument("--work", type=Path, default=Path("build") / NAME)
     options = parser.parse_args()
     amounts = Amounts(options.minutes, between=())
@@ -103,7 +103,7 @@ def main() -> None:
     job = Job(picture_set("fashion-mnist", None), 0, amounts, work)
     rows = measure(job, options.presets, (docs or work) / f"{NAME}.csv")
     if docs is not None:
-        titles = {name: name for name in OURS} | {REAL: TITLES[REAL]}
+        titles = {name: name for name in OWN_PRESETS} | {REAL: TITLES[REAL]}
         draw_samples(job.folder(REAL).parent, list(titles), titles, docs / f"{NAME}.png")
     blocks = {MADE: made(NAME, f"--threads {options.threads}", "One seed."), "scores": score_table(rows)}
     publish(NAME, __doc__, blocks, docs)

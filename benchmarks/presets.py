@@ -21,11 +21,11 @@ from benchmarks.processes import in_fresh_process
 from benchmarks.quality_results import Row
 from benchmarks.report import MADE, folder_for, made, measured, option_parser, publish, table
 from unnoise import Diffusion
-from unnoise.cli.console import Bar, result
+from unnoise.cli.console import ProgressBar, print_result
 from unnoise.networks import build
-from unnoise.reports.doctor.speed import memory
-from unnoise.runs.costs import Measured, Measurements, size_of, to_toml
-from unnoise.runs.presets import ABOUT, OURS, recipe
+from unnoise.reports.doctor.speed import peak_memory
+from unnoise.runs.presets import OWN_PRESETS, PRESET_NOTES, recipe
+from unnoise.runs.sizing import PresetCost, PresetCosts, network_size, preset_costs_to_toml
 from unnoise.utils import malloc
 from unnoise.utils.device_speed import count_flops, peak_gflops
 from unnoise.utils.files import atomic_write
@@ -75,7 +75,7 @@ def train(name: str, batch: int, steps: int, threads: int) -> dict[str, float]:
         started = time.perf_counter()
         float(diffusion.train_step(images).loss)
         taken.append(time.perf_counter() - started)
-    most, after = memory(torch.device("cpu")), peak_gflops()
+    most, after = peak_memory(torch.device("cpu")), peak_gflops()
     work = count_flops(lambda: diffusion.train_step(images)) / batch
     return Cost(batch / median(taken), (most or 0) / 1e6, work / 1e9, (before + after) / 2)._asdict()
 
@@ -89,11 +89,11 @@ def cost_table(costs: Mapping[str, Cost], scores: Sequence[Row]) -> str:
     """A row for each preset."""
     rows, known = [], preset_scores.scores(scores)
     for name, found in costs.items():
-        size = size_of(recipe(name, CHANNELS, SIDE, SIDE).network, SIDE, SIDE)
+        size = network_size(recipe(name, CHANNELS, SIDE, SIDE).network, SIDE, SIDE)
         numbers = [f"{size.parameters:,}", f"{size.gigaflops:.3f}", f"{found.images_per_second:.1f}"]
         numbers += [f"{found.megabytes:,.0f}", f"{found.gigaflops * found.images_per_second:.0f}"]
         share, score = f"{found.peak_share:.0%}", known.get(name, UNKNOWN)
-        rows.append([f"`{name}`", ABOUT[name].purpose, *numbers, share, score])
+        rows.append([f"`{name}`", PRESET_NOTES[name].purpose, *numbers, share, score])
     header = [
         "preset",
         "for",
@@ -108,26 +108,26 @@ def cost_table(costs: Mapping[str, Cost], scores: Sequence[Row]) -> str:
     return table(header, rows, (0, 1, 8))
 
 
-def to_measurements(costs: Mapping[str, Cost], scores: Sequence[Row], how: str) -> Measurements:
+def to_measurements(costs: Mapping[str, Cost], scores: Sequence[Row], how: str) -> PresetCosts:
     """What `unnoise presets` shows of the costs and scores."""
     known = preset_scores.scores(scores)
     rows = {
-        name: Measured(
+        name: PresetCost(
             images_per_second=found.images_per_second,
             megabytes=found.megabytes,
-            roof_share=found.peak_share,
+            peak_share=found.peak_share,
             score=known.get(name),
         )
         for name, found in costs.items()
     }
-    return Measurements(how=f"{preset_scores.explanation(scores)} {how}" if scores else how, presets=rows)
+    return PresetCosts(how=f"{preset_scores.explanation(scores)} {how}" if scores else how, presets=rows)
 
 
 def main() -> None:
     """Measures, and writes the table and the file that `unnoise presets` shows."""
     parser = option_parser(__doc__)
     parser.add_argument("--scores", type=Path, default=Path("docs/preset_scores.csv"))
-    parser.add_argument("--presets", nargs="+", choices=OURS, default=list(OURS))
+    parser.add_argument("--presets", nargs="+", choices=OWN_PRESETS, default=list(OWN_PRESETS))
     parser.add_argument(
         "--measured", type=Path, help="file for `unnoise presets` (default: the one of unnoise)"
     )
@@ -140,7 +140,7 @@ def main() -> None:
         file = file or Path("src/unnoise/runs/measured.toml")
     scores = read_table(options.scores, Row)
     costs = {}
-    with Bar("Presets", len(options.presets)) as bar:
+    with ProgressBar("Presets", len(options.presets)) as bar:
         for name in options.presets:
             costs[name] = cost(name, batch, steps, options.threads)
             bar.advance(1)
@@ -152,8 +152,8 @@ def main() -> None:
         when = measured().removeprefix("Measured ")
         how = f"Speed and memory: training on {SIDE} x {SIDE} in colour, batch {batch}, {when}"
         with atomic_write(file) as temporary:
-            temporary.write_text(to_toml(to_measurements(costs, scores, how)), "utf-8")
-        result("measured", file)
+            temporary.write_text(preset_costs_to_toml(to_measurements(costs, scores, how)), "utf-8")
+        print_result("measured", file)
 
 
 if __name__ == "__main__":

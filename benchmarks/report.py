@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from unnoise.cli.console import result
+from unnoise.cli.console import print_result
 from unnoise.utils.files import atomic_write
 
 MADE = "made"
@@ -114,7 +114,7 @@ def publish(page: str, description: str | None, blocks: Mapping[str, str], folde
         old = path.read_text(encoding="utf-8") if path.is_file() else new_page(description or page)
         with atomic_write(path) as file:
             file.write_text(filled(old, blocks), encoding="utf-8")
-        result("page", path)
+        print_result("page", path)
 
 
 # --- options --------------------------------------------------------------------------------------------------

@@ -32,13 +32,13 @@ from unnoise.diffusion.diffusion import Diffusion
 from unnoise.optim.weight_update import Scalar, WeightUpdate
 from unnoise.runs.checkpoint import Progress, Run
 from unnoise.runs.config import Budget
-from unnoise.runs.history import Row
-from unnoise.runs.plan import Wishes, plan
+from unnoise.runs.history import HistoryRow
+from unnoise.runs.plan import TrainOptions, plan
 from unnoise.training.guards import Guards
 from unnoise.training.loop import steps
-from unnoise.training.monitoring import SHARE
+from unnoise.training.monitoring.monitor import MONITOR_SHARE
 from unnoise.training.previews import SAMPLE_SEEDS, draw_samples
-from unnoise.training.recorder import LOOKING_SHARE, SAVING_SHARE, Recorder
+from unnoise.training.recorder import PREVIEW_SHARE, SAVING_SHARE, Recorder
 from unnoise.utils.timers import BudgetTimer
 
 RUN = 600.0
@@ -64,7 +64,7 @@ class Costs(NamedTuple):
     def counts(self) -> tuple[int, int]:
         """How often a run saves, and how often it draws samples, before its end."""
         saving = BudgetTimer(0.0, 0.0, share=SAVING_SHARE)
-        looking = BudgetTimer(0.0, 0.0, share=LOOKING_SHARE)
+        looking = BudgetTimer(0.0, 0.0, share=PREVIEW_SHARE)
         now, saves, looks = 0.0, 0, 0
         while (now := now + self.step) < RUN:
             if not saving.due(now / RUN, now):
@@ -101,7 +101,7 @@ class Costs(NamedTuple):
         return [
             ("guards of a step", self.step / self.unguarded - 1, f"{self.step * 1e3:.1f} ms a step"),
             ("guards of samples", (looks + 1) * self.guard / RUN, _times(looks + 1, self.guard)),
-            ("measuring the quality of samples, at most", SHARE, "a fixed share"),
+            ("measuring the quality of samples, at most", MONITOR_SHARE, "a fixed share"),
         ]
 
 
@@ -159,7 +159,7 @@ def step_costs(diffusion: Diffusion, batches: Batches, count: int, turns: int, c
 
 def costs(folder: Path, images: ImageSet, count: int, turns: int, clock: Clock) -> Costs:
     """Costs of the default preset on these pictures; `count` steps in a turn."""
-    config = plan(images, Wishes(preset="nano", budget=Budget(unit="minutes", amount=RUN / 60)))
+    config = plan(images, TrainOptions(preset="nano", budget=Budget(unit="minutes", amount=RUN / 60)))
     run, diffusion = Run.create(folder, config), config.build()
     parts = split(len(images), config.data.held_out, config.seed)
     batches = Batches(images, parts.training, config.recipe.batch_size, 0)
@@ -168,24 +168,33 @@ def costs(folder: Path, images: ImageSet, count: int, turns: int, clock: Clock) 
     guards, progress = Guards(run, images, parts.training), Progress(1, 64, 1.0)
     recorder = Recorder(run, diffusion, [(images.take(chunk), None) for chunk in tested], progress)
     one = diffusion.train_step(batches[0])
-    recorder.history = [Row(step, 64 * step, step, 1e-3, 0.5, 0.5, 0.5, None) for step in range(int(RUN))]
+    recorder.history = [
+        HistoryRow(step, 64 * step, step, 1e-3, 0.5, 0.5, 0.5, None) for step in range(int(RUN))
+    ]
     samples = draw_samples(diffusion.ema, config, range(len(SAMPLE_SEEDS)))
 
     def log() -> None:
-        recorder.keep([one] * max(1, round(1 / of_a_step[0])))
-        recorder.report()
+        recorder.add_results([one] * max(1, round(1 / of_a_step[0])))
+        recorder.report_losses()
         recorder.history.pop()
 
     def save() -> None:
         recorder.save()
-        recorder.write()
+        recorder.write_history()
 
     def look(fine: bool) -> None:
-        recorder.look(fine=fine)
+        recorder.preview(fine=fine)
         recorder.history.pop()
 
-    actions = (log, save, recorder.store, lambda: look(False), lambda: look(True), recorder.chart)
-    guard = median_seconds(lambda: guards.drawn(samples, progress, name="sheet"), clock)
+    actions = (
+        log,
+        save,
+        recorder.store_averages,
+        lambda: look(False),
+        lambda: look(True),
+        recorder.draw_charts,
+    )
+    guard = median_seconds(lambda: guards.check_samples(samples, progress, name="sheet"), clock)
     others = [median_seconds(action, clock) for action in actions]
     return Costs._make([*of_a_step, *others, guard, config.recipe.ema.snapshots])
 

@@ -16,21 +16,15 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.report import MADE, made, publish, table
-from unnoise.cli.console import Bar
+from unnoise.cli.console import ProgressBar
 from unnoise.data import load
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
-from unnoise.runs.plan import Wishes, plan
+from unnoise.runs.history import LevelRow, QualityRow, read_measurements
+from unnoise.runs.plan import TrainOptions, plan
 from unnoise.training.loop import train
-from unnoise.training.monitoring import (
-    LevelLoss,
-    Quality,
-    best_step,
-    held_out_curve,
-    monitor,
-    read_monitor,
-    verdict,
-)
+from unnoise.training.monitoring import best_step, convergence_reason, monitor
+from unnoise.training.monitoring.convergence import held_out_curve
 
 TRAINED, HELD_OUT = 200, 50
 
@@ -43,11 +37,11 @@ class Stop(NamedTuple):
     best: int
 
 
-def stop_of(rows: list[Quality], levels: list[LevelLoss]) -> Stop | None:
+def stop_of(rows: list[QualityRow], levels: list[LevelRow]) -> Stop | None:
     """The first measurement after which --until-converged would have ended the run; None if there is none."""
     for place, row in enumerate(rows, start=1):
         seen = [level for level in levels if level.step <= row.step]
-        if verdict(rows[:place], seen) is not None:
+        if convergence_reason(rows[:place], seen) is not None:
             return Stop(row.step, best_step(rows[:place]), best_step(rows))
     return None
 
@@ -60,19 +54,19 @@ def run_on_few(folder: Path, minutes: float, seed: int) -> Run:
     np.save(folder / "digits.npy", digits.pixels[np.sort(chosen)])
     images = load(folder / "digits.npy")
     budget = Budget(unit="minutes", amount=minutes)
-    wishes = Wishes(preset="nano", held_out=HELD_OUT, seed=seed, budget=budget, until_converged=True)
-    config = plan(images, wishes)
+    options = TrainOptions(preset="nano", held_out=HELD_OUT, seed=seed, budget=budget, until_converged=True)
+    config = plan(images, options)
     # It learns and is monitored as with --until-converged, but it does not end: the rule is asked afterwards.
     run = Run.create(folder / "run", config)
     run = run.with_config(replace(config, until_converged=False))
-    often = patch.object(monitor, "SHARE", monitor.SHARE_TO_STOP)
-    with often, Bar("Training", 1.0) as bar:
+    often = patch.object(monitor, "MONITOR_SHARE", monitor.CONVERGENCE_SHARE)
+    with often, ProgressBar("Training", 1.0) as bar:
         for step in train(run, images):
-            bar.show(step.spent, f"loss {float(step.result.loss):.4f}")
+            bar.update(step.spent, f"loss {float(step.result.loss):.4f}")
     return run
 
 
-def tables(rows: list[Quality], levels: list[LevelLoss]) -> dict[str, str]:
+def tables(rows: list[QualityRow], levels: list[LevelRow]) -> dict[str, str]:
     """The tables of docs/stopping.md: the steps that matter, and all measurements."""
     stop = stop_of(rows, levels)
     held_out = {point.step: point.value for point in held_out_curve(levels)}
@@ -94,7 +88,7 @@ def tables(rows: list[Quality], levels: list[LevelLoss]) -> dict[str, str]:
     return {"stop": _stop_table(stop, rows), "measurements": table(header, lines, texts=())}
 
 
-def _stop_table(stop: Stop | None, rows: list[Quality]) -> str:
+def _stop_table(stop: Stop | None, rows: list[QualityRow]) -> str:
     steps = {"end of the run": rows[-1].step, "lowest kernel distance of the run": best_step(rows)}
     if stop is not None:
         steps = {"stop": stop.step, "lowest kernel distance until then": stop.best_so_far, **steps}
@@ -121,7 +115,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="of the page")
     options = parser.parse_args()
     run = run_on_few(options.folder, options.minutes, options.seed)
-    rows, levels = read_monitor(run.path)
+    rows, levels = read_measurements(run.path)
     if not rows:
         raise SystemExit(f"The run took no measurement in {options.minutes:g} minutes. Give it more --minutes.")
     how = f"{TRAINED} digits, {HELD_OUT} held out, a constant learning rate."

@@ -29,7 +29,7 @@ from benchmarks.quality_report import publish_page
 from benchmarks.quality_results import NOISE, REAL, Row
 from benchmarks.report import machine, option_parser
 from benchmarks.turns import Clock, Runner, train_in_slices
-from unnoise.cli.console import Bar
+from unnoise.cli.console import ProgressBar
 from unnoise.utils import malloc
 from unnoise.utils.errors import UnnoiseError, require
 from unnoise.utils.tables import read_table, write_table
@@ -129,7 +129,7 @@ class Job(NamedTuple):
 def train(job: Job, runners: Sequence[Runner[Contender]], clock: Clock = time.perf_counter) -> None:
     """Trains all of them in slices, and writes their weights at the marks."""
     marks = [60 * mark for mark in job.amounts.marks]
-    with Bar(f"{job.pictures.name}, seed {job.seed}: training", marks[-1] * len(runners)) as bar:
+    with ProgressBar(f"{job.pictures.name}, seed {job.seed}: training", marks[-1] * len(runners)) as bar:
         for runner, mark in train_in_slices(runners, marks, job.amounts.slice_seconds, clock):
             if mark is not None:
                 facts = {
@@ -139,7 +139,7 @@ def train(job: Job, runners: Sequence[Runner[Contender]], clock: Clock = time.pe
                 }
                 path = job.file(runner.name, job.amounts.marks[marks.index(mark)])
                 write_tensors(path, runner.contender.weights(), facts)
-            bar.show(sum(each.seconds for each in runners), runner.name)
+            bar.update(sum(each.seconds for each in runners), runner.name)
 
 
 def drawn(job: Job, name: str, contender: Contender, mark: float) -> tuple[list[torch.Tensor], float]:
@@ -151,7 +151,7 @@ def drawn(job: Job, name: str, contender: Contender, mark: float) -> tuple[list[
             return list(torch.split(found["pictures"], 100)), float(told["seconds"])
     contender.restore(read_tensors(job.file(name, mark))[0])
     started, batches = time.perf_counter(), []
-    with Bar(f"{name} after {mark:g} minutes: drawing", most) as bar:
+    with ProgressBar(f"{name} after {mark:g} minutes: drawing", most) as bar:
         for batch in sample(contender, most, 1_000_000 * (job.seed + 1)):
             batches.append(batch)
             bar.advance(len(batch))

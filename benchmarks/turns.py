@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Generic, Protocol, TypeVar
 
-from unnoise.cli.console import Bar
+from unnoise.cli.console import ProgressBar
 
 Clock = Callable[[], float]
 
@@ -45,7 +45,7 @@ def in_turns(
         warmup: turns before them.
     """
     values: dict[str, list[float]] = {name: [] for name in runs}
-    with Bar(title, turns + warmup, hidden=not title) as bar:
+    with ProgressBar(title, turns + warmup, hidden=not title) as bar:
         for turn in range(turns + warmup):
             for name, run in runs.items():
                 value = run()

@@ -1,14 +1,11 @@
-"""The page about growth says what the rows of all machines say, and a fresh process tells of itself alone."""
-
-import sys
-from types import SimpleNamespace
+"""Tests of the benchmark of growing sizes: power laws, rows of several machines, and what is measured."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from benchmarks import children, growth, growth_page, reports
+from benchmarks import growth, growth_report, random_pictures
 from helpers.growth_rows import rows
 from unnoise.data import load
 from unnoise.networks import build
@@ -18,65 +15,62 @@ from unnoise.runs.presets import recipe
 from unnoise.utils.tables import read_table, write_table
 
 
-def test_slopes_are_said_in_words():
-    text = "\n".join(growth_page.page(rows()))
-    for words in (
-        "images/s fall as pixels^-1.00",
-        "images/s rise as batch^0.20",
-        "images/s fall as width^-1.50",
-        "batches/s hardly change: they go as pictures^-0.01",
-        "python -m benchmarks.growth --device One",
-    ):
-        assert words in text
-    first = growth_page.page(rows())[1]
-    assert first.startswith("On One, images/s fall")
+def test_the_tables_tell_the_power_laws_and_the_command():
+    tables = growth_report.tables(rows())
+    assert tables["power-laws"].splitlines()[2:] == [
+        "| Resolution | One | images/s | pixels^-1.00 |",
+        "| Batch | One | images/s | batch^0.20 |",
+        "| Width of the network | One | images/s | width^-1.50 |",
+        "| Number of pictures | One | batches/s | pictures^-0.01 |",
+    ]
+    assert "python -m benchmarks.growth --device One" in tables["machines"]
 
 
-def test_the_slope_over_the_resolution_leaves_out_sizes_of_another_recipe():
-    """Those that are fitted have one width and patches of one size; the next ones are made otherwise."""
+def test_the_power_law_of_the_resolution_leaves_out_sizes_with_another_recipe():
+    """The fitted sizes have one width and one patch size; the sizes beside them have others."""
 
     def kind(side):
         network = recipe("default", 1, side, side).network
         return network.widths[0], network.patch_size
 
-    fitted = [row.size for row in growth_page.fitted(growth_page.of(rows(), "One", "resolution"))]
+    fitted = [row.size for row in growth_report.fitted(growth_report.of(rows(), "One", "resolution"))]
     assert fitted == [24, 32, 48, 64]
     assert len({kind(side) for side in fitted}) == 1
     assert {kind(16), kind(96)}.isdisjoint({kind(24)})
     odd = [row._replace(images_per_second=1.0) if row.size in {16, 96} else row for row in rows()]
-    assert growth_page.line(growth_page.of(odd, "One", "resolution")).slope == pytest.approx(-1)
-    assert "too few" in growth_page.law("images/s", growth_page.of(rows(), "One", "batch")[:1])
+    assert growth_report.power_law(growth_report.of(odd, "One", "resolution")).slope == pytest.approx(-1)
+    assert growth_report.power_law(growth_report.of(rows(), "One", "batch")[:1]) is None
 
 
 def test_a_machine_replaces_its_own_rows_and_no_others(tmp_path):
     both = growth.merged(rows("One"), rows("Two"))
-    write_table(tmp_path / "growth.csv", growth_page.Row, both)
-    kept = read_table(tmp_path / "growth.csv", growth_page.Row)
+    write_table(tmp_path / "growth.csv", growth_report.Row, both)
+    kept = read_table(tmp_path / "growth.csv", growth_report.Row)
     assert kept == both == [*rows("One"), *rows("Two")]
     again = growth.merged(kept, rows("One", 7.0))
     assert again == [*rows("One", 7.0), *rows("Two")]
-    text = "\n".join(growth_page.page(again))
+    text = growth_report.tables(again)["machines"]
     assert text.index("## One") < text.index("--device One") < text.index("## Two") < text.index("--device Two")
 
 
 @pytest.mark.parametrize("machines", [["One"], ["One", "Two"]])
-def test_four_panels_are_a_small_picture(tmp_path, machines):
+def test_the_plot_has_a_panel_for_each_quantity_and_is_small(tmp_path, machines):
     all_rows = [row for machine in machines for row in rows(machine)]
     drawn = []
 
     def draw(figure):
-        growth_page.draw(all_rows, figure)
+        growth_report.draw(all_rows, figure)
         drawn.extend((axes.get_title(loc="left"), len(axes.lines)) for axes in figure.axes)
 
     save_png(painted(draw, (7.0, 5.2)).quantize(64), tmp_path / "growth.png")
-    assert [title for title, _ in drawn] == [grown.title for grown in growth_page.GROWN.values()]
+    assert [title for title, _ in drawn] == [quantity.title for quantity in growth_report.QUANTITIES.values()]
     assert all(count >= 2 * len(machines) for _, count in drawn)
     assert (tmp_path / "growth.png").stat().st_size < 120_000
     with Image.open(tmp_path / "growth.png") as image:
         assert image.size == (1050, 780)
 
 
-def test_only_the_network_becomes_wider():
+def test_a_widened_recipe_differs_in_the_width_of_the_network_only():
     usual = recipe("default", 1, 32, 32)
     wide = growth.widened(usual, 96)
     assert wide.network.widths == (96, 192)
@@ -85,13 +79,12 @@ def test_only_the_network_becomes_wider():
     assert 3 < parameters[1] / parameters[0] < 4
 
 
-def test_steps_are_timed_and_counted(monkeypatch):
-    monkeypatch.setattr(growth, "_SHORTEST", 1e-3)
+def test_steps_are_timed_and_their_operations_counted():
     chosen = growth.widened(recipe("default", 1, 8, 8), 8)
     diffusion = growth.build(chosen, 8, torch.device("cpu"), "float32")
     before = [each.clone() for each in diffusion.network.parameters()]
     cases = [growth.case(2, diffusion, 2), growth.case(4, diffusion, 4)]
-    (_, rate, work), (_, _, other) = growth.rates("batch", cases, 1)
+    (_, rate, work), (_, _, other) = growth.rates("batch", cases, 1, shortest=1e-3)
     assert rate > 0
     assert work > other > 0  # the optimiser's products are shared by more pictures
     assert any(
@@ -99,41 +92,14 @@ def test_steps_are_timed_and_counted(monkeypatch):
     )
 
 
-def test_pictures_are_counted_by_a_process_that_finds_them_in_the_cache(tmp_path):
-    growth.random_pictures(tmp_path / "some.npy", 300)
+def test_loading_is_measured_in_a_process_that_finds_the_pictures_in_the_cache(tmp_path):
+    random_pictures.npy_file(tmp_path / "some.npy", 300, 16)
     assert load(tmp_path / "some.npy", cache=tmp_path).pixels.shape == (300, 16, 16, 1)
     assert len(np.unique(np.load(tmp_path / "some.npy"))) == 256
-    (found,) = growth.pictures((300,), 0.05, lambda *told: told)
+    (found,) = growth.loading((300,), 0.05, lambda *row: row)
     grown, size, numbers = found
     assert (grown, size) == ("pictures", 300)
-    assert set(numbers) <= set(growth_page.Row._fields)
+    assert set(numbers) <= set(growth_report.Row._fields)
     assert numbers["images_per_second"] > 64
     assert numbers["first_batch"] > 0
     assert 0 <= numbers["peak"] < 200
-
-
-def test_a_child_s_peak_is_not_that_of_its_parent():
-    held = np.ones(50_000_000)  # 400 MB
-    assert children.own_peak() > held.nbytes / 2**20
-    bare = children.peak_of([sys.executable, "-S", "-c", "pass"])
-    more = children.peak_of([sys.executable, "-S", "-c", "x = bytearray(100 * 2**20)"])
-    assert bare < 100
-    assert more - bare == pytest.approx(100, abs=10)
-    with pytest.raises(RuntimeError, match="ended with 3"):
-        children.peak_of([sys.executable, "-c", "raise SystemExit(3)"])
-    with pytest.raises(RuntimeError, match=r"No module named benchmarks\.nothing"):
-        children.told_by("benchmarks.nothing")
-
-
-def test_what_is_measured_in_haste_is_not_published(tmp_path, capsys):
-    asked = SimpleNamespace(quick=True, docs=None)
-    assert reports.folder_for(asked) is None
-    reports.tell("page", ["# Title"], None)
-    assert capsys.readouterr().out == "# Title\n"
-    assert reports.folder_for(SimpleNamespace(quick=False, docs=None)).name == "docs"
-    assert reports.folder_for(SimpleNamespace(quick=True, docs=tmp_path)) == tmp_path
-    reports.tell("page", ["# Title", *reports.made("growth", "--quick", "One turn.")], tmp_path)
-    text = (tmp_path / "page.md").read_text()
-    assert text.startswith(
-        "# Title\n\n```sh\npython -m benchmarks.growth --quick\n```\n\nOne turn. Measured on 20"
-    )

@@ -1,38 +1,40 @@
-"""A start is timed up to the first step of training and not beyond, and what fails is not timed at all."""
+"""Tests of the benchmark of start-up times: up to the first step of training, and only of what succeeds."""
 
 import os
 import subprocess
 import sys
-from functools import partial
 
 import pytest
 
 from benchmarks import first_step, startup
 from benchmarks.startup import PYTHON, TORCH, Command
 
-WATCHED = """
+ONE_STEP = """
 import sys
 from benchmarks import first_step
 from unnoise import cli
-sys.meta_path.insert(0, first_step._Finder())
+sys.meta_path.insert(0, first_step.FirstStepFinder())
 assert "torch" not in sys.modules
 from unnoise.diffusion.diffusion import Diffusion
 import torch
-diffusion = Diffusion(torch.nn.Conv2d(1, 1, 1), (1, 4, 4))
-diffusion.network.forward = lambda images, conditions: diffusion.network._conv_forward(
-    images, diffusion.network.weight, diffusion.network.bias)
+class Network(torch.nn.Conv2d):
+    def forward(self, images, conditions):
+        return super().forward(images)
+diffusion = Diffusion(Network(1, 1, 1), (1, 4, 4))
 print("before", flush=True)
 diffusion.train_step(torch.rand(2, 1, 4, 4))
 print("after", flush=True)
 """
 
 
-def test_the_process_ends_with_its_first_step():
-    done = subprocess.run([sys.executable, "-c", WATCHED], capture_output=True, text=True, env=dict(os.environ))
+def test_the_process_ends_after_its_first_step():
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_STEP], capture_output=True, text=True, env=dict(os.environ)
+    )
     assert (done.returncode, done.stdout) == (first_step.DONE, "before\n"), done.stderr
 
 
-def test_a_command_that_trains_nothing_is_told_from_one_that_does(tmp_path):
+def test_a_command_that_fails_or_trains_nothing_is_refused(tmp_path):
     help_only = Command([sys.executable, "-m", "benchmarks.first_step", "--help"], first_step.DONE)
     with pytest.raises(RuntimeError, match="ended with 0"):
         startup.seconds(help_only, tmp_path)
@@ -41,23 +43,23 @@ def test_a_command_that_trains_nothing_is_told_from_one_that_does(tmp_path):
         startup.seconds(wrong["`unnoise train no-such-source` to its first step"], tmp_path)
 
 
-def test_turns_alternate_and_the_first_counts_for_nothing(monkeypatch):
-    order = []
+def test_each_turn_runs_every_command_with_a_new_folder(monkeypatch):
+    called = []
 
     def seconds(command, cache):
-        order.append((command.arguments[0], command.arguments[1].name))
-        return float(len(order))
+        called.append((command.arguments, cache))
+        return float(len(called))
 
     monkeypatch.setattr(startup, "seconds", seconds)
-    taken = startup.measure(lambda run: {"a": Command(["a", run]), "b": Command(["b", run])}, 2)
-    assert order == [(name, f"run-{turn}") for turn in range(3) for name in "ab"]
-    assert taken == {"a": [3.0, 5.0], "b": [4.0, 6.0]}
+    taken = startup.measure("digits", "cpu", 2)
+    assert list(taken.values()) == [[6 + place, 11 + place] for place in range(5)]  # the first turn warms up
+    assert len({cache for _, cache in called}) == 1
+    runs = [arguments[arguments.index("--out") + 1] for arguments, _ in called if "--out" in arguments]
+    assert len(set(runs)) == len(runs) == 3
 
 
-def test_the_page():
-    asked = partial(startup.commands, "digits", "cpu")
-    taken = {name: [0.2, 0.1, 0.4] for name in asked(startup.Path("run"))}
+def test_the_table_has_median_fastest_and_what_python_takes():
+    taken = {name: [0.2, 0.1, 0.4] for name in startup.commands("digits", "cpu", startup.Path("run"))}
     taken[PYTHON], taken[TORCH] = [0.05], [2.0]
-    text = "\n".join(startup.page(taken))
-    assert "`unnoise --help` takes 0.20 s" in text
-    assert "| `unnoise train digits` to its first step | 0.200 | 0.100 | 0.150 | 0.10 |" in text
+    row = "| `unnoise train digits` to its first step | 0.200 | 0.100 | 0.150 | 0.10 |"
+    assert row in startup.time_table(taken)

@@ -1,7 +1,7 @@
-"""Rows as a benchmark of growth would measure them on machines that follow a power exactly."""
+"""Rows of the benchmark `growth` on machines that follow power laws exactly."""
 
 from benchmarks.growth import BASES, BATCHES, COUNTS, SIDES
-from benchmarks.growth_page import Row
+from benchmarks.growth_report import Row
 
 POWERS = {"resolution": -1.0, "batch": 0.2, "width": -1.5, "pictures": -0.01}
 SIZES = {"resolution": SIDES, "batch": BATCHES, "width": BASES, "pictures": COUNTS}
