@@ -1,7 +1,7 @@
-"""Three steps of a tiny network, as it is and compiled: this program prints what happened as JSON.
+"""Program for tests: three training steps of a tiny network, plain and compiled; prints their losses as JSON.
 
-`python tests/compiled_steps.py BACKEND`. A compiler can't see through the type checks that the tests put around
-every function, so that it needs a process of its own.
+`python tests/helpers/compiled_steps.py BACKEND`. The compiler cannot trace the type checks that the tests put
+around every function, so it needs a process without them.
 """
 
 import json
@@ -13,7 +13,7 @@ import torch
 
 from helpers.runs import digits, start
 from unnoise.runs.compiling import compile_training
-from unnoise.training.profiling import counting
+from unnoise.training.profiling import count_eagerly
 from unnoise.utils.device_speed import FlopCounter
 
 SMALLEST = ("network.widths=[8]", 'network.attention=["none"]')
@@ -38,7 +38,7 @@ def main(backend: str) -> None:
     graphs.append(calls["unique_graphs"])
     counted = []
     for diffusion in (plain, faster):
-        with counting(FlopCounter()) as counter:
+        with count_eagerly(FlopCounter()) as counter:
             diffusion.train_step(pictures)
         counted.append(counter.flops)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as recorder:

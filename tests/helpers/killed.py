@@ -1,4 +1,4 @@
-"""Runs that are killed: what a child process does, and how it is made to die at a chosen moment.
+"""Training in child processes that are killed at a chosen moment, for tests.
 
 Children are forked from a server that has imported everything, so that sixty of them take seconds.
 """
@@ -27,7 +27,7 @@ _IMPORTED = (
 
 
 class Aim(NamedTuple):
-    """Death, or another signal, at the n-th time that something is done. How fast it is makes no difference."""
+    """A signal at the n-th time that something is done, however fast the machine is."""
 
     what: str
     """`half` of a file of tensors is written; `flush` or `name`, of a file; `sweep`, the removal of one;
@@ -70,7 +70,7 @@ def _train(folder: str, aim: Aim | None, quota: int) -> None:
     torch.set_num_threads(1)
     os.dup2(os.open(f"{folder}.err", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    faulthandler.dump_traceback_later(120, repeat=True)  # fails nothing: it tells where a child waits for ever
+    faulthandler.dump_traceback_later(120, repeat=True)  # fails nothing: shows where a child hangs
     BudgetTimer.due = lambda *_: True  # saves after every step
     # Pictures take longer than all else, and have a test of their own.
     blank = pictures.grid(torch.zeros(1, 1, 8, 8))

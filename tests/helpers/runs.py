@@ -1,4 +1,4 @@
-"""Small runs on real digits, for the tests of everything that a run is made of."""
+"""Small runs on real digits, for tests."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.networks.unet import UNetConfig
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
-from unnoise.runs.plan import Wishes, plan
+from unnoise.runs.plan import TrainOptions, plan
 
 
 def digits():
@@ -20,7 +20,7 @@ def digits():
 def start(path: Path, steps: int = 6, preset: str = "default", recipe_changes=(), **changes) -> Run:
     """A run of a tiny network on the digits, not trained yet."""
     config = plan(
-        digits(), Wishes(preset=preset, batch_size=16, budget=Budget(unit="steps", amount=float(steps)))
+        digits(), TrainOptions(preset=preset, batch_size=16, budget=Budget(unit="steps", amount=float(steps)))
     )
     network = replace(config.recipe.network, widths=(8, 16), block_depth=1, attention=(False, True))
     assert isinstance(network, UNetConfig)

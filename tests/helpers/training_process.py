@@ -1,6 +1,6 @@
-"""What each process of a team does in the tests; started by torchrun: python -m torch.distributed.run team.py.
+"""Process of a distributed training in tests, started by torchrun: trains the run in a folder.
 
-Trains the run in a folder, or makes one step of it, and writes what this process alone can know beside it.
+It writes what only this process knows (losses, averages, gradients, pictures of a batch) to rank-N.npz.
 """
 
 import sys
@@ -28,7 +28,7 @@ def main(folder: str) -> None:
         held["diffusion"] = build(config, device)
         return held["diffusion"]
 
-    type(run.config).build = remembered  # the loop keeps its diffusion to itself
+    type(run.config).build = remembered  # `train` does not return its diffusion
     images = digits()
     losses = [step.result.loss.item() for step in train(run, images)]
     diffusion = held["diffusion"]

@@ -1,4 +1,4 @@
-"""The average is the textbook's from the first step on; ema-pytorch's own defaults are not."""
+"""Moving average (EMA): the textbook recursion from the first step on, which ema-pytorch's defaults are not."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def weight(average: MovingAverage) -> float:
 
 
 @pytest.mark.row("M1")
-def test_constant_target():
+def test_a_constant_target_is_approached_as_1_minus_decay_to_the_steps():
     network = One()
     average = MovingAverage(network, EMAConfig(decay=0.999))
     network.set(1.0)
@@ -41,7 +41,7 @@ def test_constant_target():
 
 
 @pytest.mark.row("M2", "J8")
-def test_it_starts_as_an_exact_copy_under_the_same_names():
+def test_the_average_starts_as_an_exact_copy_with_the_same_names():
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
     average = MovingAverage(network, EMAConfig())
     assert network.state_dict().keys() == average.network.state_dict().keys()
@@ -52,7 +52,7 @@ def test_it_starts_as_an_exact_copy_under_the_same_names():
 
 
 @pytest.mark.row("J1", "J7")
-def test_it_wants_no_gradients_and_is_in_eval_mode():
+def test_the_average_needs_no_gradients_and_is_in_eval_mode():
     average = MovingAverage(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), EMAConfig())
     assert not any(parameter.requires_grad for parameter in average.network.parameters())
     assert not any(module.training for module in average.network.modules())
@@ -74,7 +74,7 @@ def test_batch_statistics_are_averaged_and_counters_copied():
 
 
 @pytest.mark.row("W2")
-def test_warmup_remembers_a_fixed_part_of_the_run():
+def test_warmup_averages_over_a_fixed_part_of_the_run():
     """With d_t = t / (t + w) the weight of step i in the average after n grows as i^(w - 1)."""
     network = One()
     average = MovingAverage(network, EMAConfig(decay=0.9999, warmup=16.0))
@@ -91,7 +91,7 @@ def test_warmup_remembers_a_fixed_part_of_the_run():
 
 
 @pytest.mark.row("W1", "W2", "W4")
-def test_what_ema_pytorch_does_by_default():
+def test_default_decays_of_ema_pytorch():
     ema = EMA(One())
     assert (ema.beta, ema.update_after_step, ema.update_every) == (0.9999, 100, 10)
     assert (ema.inv_gamma, ema.power, ema.min_value) == (1.0, 2 / 3, 0.0)
@@ -106,7 +106,7 @@ def test_what_ema_pytorch_does_by_default():
 
 
 @pytest.mark.row("W3")
-def test_why_its_defaults_are_not_taken():
+def test_ema_pytorch_by_default_copies_for_100_steps_then_follows_every_tenth():
     """With its defaults the 'average' is a copy for 100 steps, and then follows every tenth step."""
     network = One()
     theirs, ours = EMA(network), MovingAverage(network, EMAConfig(decay=0.9))
@@ -125,7 +125,7 @@ def test_why_its_defaults_are_not_taken():
 
 
 @pytest.mark.row("W7")
-def test_a_decay_for_every_tenth_step_is_another_decay():
+def test_decay_0_995_every_tenth_step_halves_as_fast_as_0_9995_every_step():
     """0.995 every tenth call halves after 138 updates, 1,383 calls: what 0.9995 does at every call."""
     network = One()
     every_tenth = EMA(network, beta=0.995, update_every=10, update_after_step=-1, min_value=0.995)
@@ -144,7 +144,7 @@ def test_a_decay_for_every_tenth_step_is_another_decay():
 
 
 @pytest.mark.row("W6")
-def test_what_else_ema_pytorch_can_do():
+def test_ema_pytorch_freezes_at_beta_1_averages_foreach_and_saves_the_online_network():
     """Frozen at beta 1; foreach equals one by one; the online network is saved unless told not to."""
     network = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
     frozen, plain, foreach = (
@@ -161,12 +161,12 @@ def test_what_else_ema_pytorch_can_do():
     assert torch.equal(frozen.ema_model[0].weight, first)
     torch.testing.assert_close(plain.ema_model[0].weight, foreach.ema_model[0].weight)
     assert any(name.startswith("online_model") for name in plain.state_dict())
-    ours = MovingAverage(network, EMAConfig())._ema
-    assert not any(name.startswith("online_model") for name in ours.state_dict())
+    bare = EMA(network, include_online_model=False)
+    assert not any(name.startswith("online_model") for name in bare.state_dict())
 
 
 @pytest.mark.row("W6")
-def test_the_state_is_steps_and_weights():
+def test_steps_and_weights_are_the_whole_state_of_the_average():
     network = One()
     average, again = (MovingAverage(network, EMAConfig(decay=0.9999, warmup=4.0)) for _ in range(2))
     for step in range(50):
@@ -181,6 +181,6 @@ def test_the_state_is_steps_and_weights():
 
 
 @pytest.mark.parametrize("settings", [{"decay": 1.0}, {"decay": -0.1}, {"warmup": 0.0}])
-def test_bad_settings(settings):
+def test_ema_settings_out_of_range_are_refused(settings):
     with pytest.raises(UnnoiseError, match="but got"):
         EMAConfig(**settings)

@@ -1,4 +1,4 @@
-"""Muon: equal singular values, AdamW for the rest, and one memory for both."""
+"""Muon: equal singular values, AdamW for the other parameters, and one state for both."""
 
 import copy
 
@@ -10,7 +10,7 @@ from unnoise.optim.muon import Muon, is_matrix, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (24, 200), (200, 24)])
-def test_all_directions_come_out_equal(shape):
+def test_orthogonalized_matrices_have_singular_values_of_about_1(shape):
     """U diag(s) V^T -> U diag(about 1) V^T: the singular vectors stay, the values are all near 1."""
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     rows, _, columns = torch.linalg.svd(matrix, full_matrices=False)
@@ -20,7 +20,7 @@ def test_all_directions_come_out_equal(shape):
     assert (found - values.diag()).abs().max() < 1e-10
 
 
-def test_the_length_of_an_update_does_not_depend_on_the_gradients():
+def test_the_length_of_an_update_does_not_depend_on_the_gradient():
     lengths = []
     for scale in (1e-4, 1.0, 1e6):
         weight = nn.Parameter(torch.zeros(32, 64))
@@ -33,7 +33,7 @@ def test_the_length_of_an_update_does_not_depend_on_the_gradients():
     assert lengths == pytest.approx([lengths[1]] * 3, rel=1e-3)
 
 
-def test_which_parameters_are_matrices():
+def test_heads_biases_and_depthwise_filters_are_not_matrices():
     kinds = {
         nn.Conv2d(16, 32, 3): True,
         nn.Linear(16, 16): True,
@@ -45,7 +45,7 @@ def test_which_parameters_are_matrices():
     assert not is_matrix(nn.Parameter(torch.zeros(64)))
 
 
-def test_the_rest_moves_exactly_as_under_adamw():
+def test_parameters_that_are_not_matrices_move_as_under_adamw():
     torch.manual_seed(0)
     layer = nn.Conv2d(16, 32, 3)
     twin = nn.Parameter(layer.bias.detach().clone())
@@ -61,7 +61,7 @@ def test_the_rest_moves_exactly_as_under_adamw():
     assert torch.equal(layer.bias, twin)
 
 
-def test_a_loaded_memory_goes_on_bit_for_bit():
+def test_a_loaded_state_continues_bit_for_bit():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(16, 32, 3), nn.Flatten(), nn.Linear(32, 16))
     optimizer = Muon(network.parameters(), 1e-2)
@@ -82,7 +82,7 @@ def test_a_loaded_memory_goes_on_bit_for_bit():
     assert all(torch.equal(*pair) for pair in zip(network.parameters(), again.parameters(), strict=True))
 
 
-def test_a_closure_gives_its_loss_back():
+def test_step_returns_the_loss_of_a_closure():
     weight = nn.Parameter(torch.ones(16, 16))
 
     def closure():

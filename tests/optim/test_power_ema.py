@@ -1,4 +1,4 @@
-"""A power-function average is as wide as it says, at any interval; what is stored makes up what was not."""
+"""Power-function EMA: its profile is exact at any interval, and stored averages make up others."""
 
 import functools
 
@@ -11,8 +11,8 @@ from torch import nn
 
 from unnoise.optim.ema import EMAConfig, MovingAverage
 from unnoise.optim.power_ema import (
-    USUAL,
-    WIDEST,
+    DEFAULT_SIGMA_RELS,
+    MAX_SIGMA_REL,
     PowerAverages,
     Profile,
     decay,
@@ -61,11 +61,11 @@ def width(weights: np.ndarray) -> float:
 
 
 @pytest.mark.row("W8")
-def test_gamma_of_sigma_rel_and_back():
+def test_gamma_and_sigma_rel_are_inverse_functions():
     for sigma_rel, gamma in GAMMAS.items():
         assert gamma_of(sigma_rel) == pytest.approx(gamma, abs=1e-6)
         assert sigma_rel_of(gamma) == pytest.approx(sigma_rel, abs=1e-7)
-    for sigma_rel in np.geomspace(1e-3, WIDEST, 50):
+    for sigma_rel in np.geomspace(1e-3, MAX_SIGMA_REL, 50):
         gamma, inverse = gamma_of(float(sigma_rel)), float(sigma_rel) ** -2
         assert sigma_rel_of(gamma) == pytest.approx(sigma_rel, rel=1e-6)
         polynomial = [1, 7, 16 - inverse, 12 - inverse]
@@ -74,19 +74,19 @@ def test_gamma_of_sigma_rel_and_back():
         )
         largest = max(root.real for root in np.roots(polynomial) if abs(root.imag) < 1e-9)
         assert gamma == pytest.approx(max(largest, 0), abs=1e-9)
-    assert gamma_of(WIDEST) == pytest.approx(0, abs=1e-6)
-    assert sigma_rel_of(0) == WIDEST  # that of the uniform distribution
+    assert gamma_of(MAX_SIGMA_REL) == pytest.approx(0, abs=1e-6)
+    assert sigma_rel_of(0) == MAX_SIGMA_REL  # that of the uniform distribution
 
 
 @pytest.mark.row("W8")
 @pytest.mark.parametrize("sigma_rel", [0.0, -0.1, 0.29, 1.0, float("nan"), float("inf")])
-def test_a_width_that_can_not_be(sigma_rel):
+def test_a_sigma_rel_out_of_range_is_refused(sigma_rel):
     with pytest.raises(UnnoiseError, match=r"sigma_rel is above 0 and at most 0.2887, .* but got"):
         gamma_of(sigma_rel)
 
 
 @pytest.mark.row("W8")
-def test_one_step_is_the_papers_decay():
+def test_decay_over_one_step_is_that_of_the_paper():
     for sigma_rel in GAMMAS:
         gamma = gamma_of(sigma_rel)
         assert decay(1, 0, gamma) == 0  # the first update copies
@@ -102,7 +102,7 @@ def test_one_step_is_the_papers_decay():
 @pytest.mark.row("W9")
 @pytest.mark.parametrize("every", [1, 10, 100])
 @pytest.mark.parametrize("sigma_rel", GAMMAS)
-def test_it_is_as_wide_as_it_says_at_any_interval(sigma_rel, every):
+def test_the_profile_has_its_width_at_any_interval_of_updates(sigma_rel, every):
     weights = step_weights(20_000, sigma_rel, every)
     assert weights.sum() == pytest.approx(1, abs=1e-12)
     assert (weights >= 0).all()
@@ -114,7 +114,7 @@ def test_it_is_as_wide_as_it_says_at_any_interval(sigma_rel, every):
 
 @pytest.mark.row("W9")
 @pytest.mark.parametrize("every", [1, 3, 10])
-def test_the_average_is_that_profile_of_the_weights(every):
+def test_the_average_weights_steps_by_its_profile(every):
     """Over the unit vectors as the network's states, the average reads out the weight of each step."""
     network = Vector(200)
     averages = PowerAverages(network, (0.05, 0.28), every)
@@ -131,7 +131,7 @@ def test_the_average_is_that_profile_of_the_weights(every):
 
 
 @pytest.mark.row("W9")
-def test_why_ema_pytorchs_own_is_not_taken():
+def test_the_power_average_of_ema_pytorch_has_another_profile():
     """It applies the decay of one step once in `update_every`, so that the exponent is divided by it."""
     network = Vector(4000)
     theirs = KarrasEMA(network, sigma_rel=0.05, update_every=10)
@@ -149,12 +149,12 @@ def test_why_ema_pytorchs_own_is_not_taken():
 # --- W10: synthesis -----------------------------------------------------------------------------------------
 
 
-def snapshots(last: int, count: int, sigma_rels=USUAL) -> list[Profile]:
+def snapshots(last: int, count: int, sigma_rels=DEFAULT_SIGMA_RELS) -> list[Profile]:
     return [Profile(last * k // count, sigma_rel) for k in range(1, count + 1) for sigma_rel in sigma_rels]
 
 
 @pytest.mark.row("W10")
-def test_inner_products_are_the_integrals():
+def test_inner_products_equal_numerical_integrals():
     stored = [Profile(700, 0.28), Profile(1000, 0.05), Profile(1000, 0.10), Profile(300, 0.15)]
     products = inner_products(stored, stored)
     np.testing.assert_allclose(products, products.T, rtol=1e-14)
@@ -170,7 +170,7 @@ def test_inner_products_are_the_integrals():
 
 
 @pytest.mark.row("W10")
-def test_a_stored_profile_gives_itself_back():
+def test_the_mixture_for_a_stored_profile_is_that_profile():
     stored = snapshots(4000, 8)
     for index in (4, 14, 15):
         if stored[index].step == 4000:
@@ -181,7 +181,7 @@ def test_a_stored_profile_gives_itself_back():
 
 @pytest.mark.row("W10")
 @pytest.mark.parametrize(("sigma_rel", "misfit"), [(0.04, 0.011), (0.075, 0.004), (0.15, 0.01), (0.2, 0.03)])
-def test_what_is_synthesized_is_what_would_have_been_kept(sigma_rel, misfit):
+def test_a_synthesised_average_is_near_the_one_computed_during_training(sigma_rel, misfit):
     """The mixture's weights over the steps against those of an average that was kept all along."""
     stored = snapshots(2000, 16)
     made = mixture(stored, Profile(2000, sigma_rel))
@@ -197,7 +197,7 @@ def test_what_is_synthesized_is_what_would_have_been_kept(sigma_rel, misfit):
 
 
 @pytest.mark.row("W10")
-def test_the_weights_solve_the_papers_equations_where_the_fit_is_good():
+def test_mixture_weights_solve_the_equations_of_the_paper_where_the_fit_is_good():
     """A w = b, as the paper and ema-pytorch solve it; ours differ by making sure that they sum to 1."""
     stored, wanted = snapshots(4000, 16), Profile(4000, 0.075)
     ours = np.array(mixture(stored, wanted).weights)
@@ -215,7 +215,7 @@ def test_the_weights_solve_the_papers_equations_where_the_fit_is_good():
 
 
 @pytest.mark.row("W10")
-def test_snapshots_that_nearly_coincide_do_no_harm():
+def test_nearly_equal_snapshots_keep_mixture_weights_bounded():
     """After a stop, two may lie a step apart: no huge weights, which would multiply rounding."""
     crowded = sorted([*snapshots(4000, 8), *snapshots(3999, 1), *snapshots(3001, 1)])
     for sigma_rel in (0.04, 0.075, 0.15):
@@ -253,9 +253,9 @@ def test_batch_statistics_are_averaged_and_counters_copied():
     assert averages.networks[0].num_batches_tracked == norm.num_batches_tracked == 20
 
 
-def test_the_averages_are_copies_that_never_train():
+def test_the_averages_are_copies_without_gradients():
     network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
-    averages = PowerAverages(network, USUAL)
+    averages = PowerAverages(network, DEFAULT_SIGMA_RELS)
     assert [averaged.state_dict().keys() for averaged in averages.networks] == 2 * [network.state_dict().keys()]
     assert not any(parameter.requires_grad for parameter in averages.networks.parameters())
     assert not any(module.training for module in averages.networks.modules())
@@ -276,7 +276,7 @@ def test_the_averages_are_copies_that_never_train():
         {"megabytes": 0.0},
     ],
 )
-def test_bad_settings(settings):
+def test_profile_settings_out_of_range_are_refused(settings):
     with pytest.raises(UnnoiseError, match="but got"):
         EMAConfig(**settings)
 
@@ -305,7 +305,7 @@ def moved(network: nn.Module, *averages: EMA) -> None:
 
 @pytest.mark.row("W5")
 @pytest.mark.parametrize("foreach", [False, True])
-def test_what_ema_pytorch_averages(foreach):
+def test_ema_pytorch_averages_copies_and_ignores_tensors_as_told(foreach):
     network = two()
     average = ema_of(
         network,
@@ -365,7 +365,7 @@ def test_ema_pytorch_switches_the_network_to_its_average(kept, expected):
 
 @pytest.mark.row("W6")
 @pytest.mark.parametrize("foreach", [False, True])
-def test_ema_pytorch_over_types_and_devices(foreach):
+def test_ema_pytorch_averages_in_another_dtype(foreach):
     """The average may be of another type and, told so, on another device: here the same, for want of two."""
     network = two()
     options = {"coerce_dtype": True, "allow_different_devices": True, "use_foreach": foreach}

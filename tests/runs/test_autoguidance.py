@@ -1,4 +1,4 @@
-"""A run that is led away from a weaker self: exact on Gaussians, unchanged at scale 1, and chosen in words."""
+"""Autoguidance: exact on Gaussians, unchanged at scale 1, and chosen by step or run."""
 
 import shutil
 from dataclasses import replace
@@ -39,7 +39,7 @@ def never(*_arguments):
 
 
 @pytest.mark.parametrize("scale", [0.5, 2.0, 3.0])
-def test_the_spread_of_a_guided_gaussian_is_known(scale):
+def test_the_spread_of_a_guided_gaussian_is_the_closed_form(scale):
     """The flow dy/dr = eps is linear in y for both, so the factor from r = R down to q is in closed form.
 
     It divides the spread by ((s^2 + R^2) / (s^2 + q^2))^(w / 2) ((b^2 + R^2) / (b^2 + q^2))^((1 - w) / 2) for
@@ -61,7 +61,7 @@ def test_the_spread_of_a_guided_gaussian_is_known(scale):
     assert 1 / signal / shrunk == pytest.approx(better * (better / worse) ** (scale - 1), rel=0.01)
 
 
-def test_means_are_led_as_far_as_the_scale_says():
+def test_means_are_guided_by_the_scale():
     for scale in (0.0, 2.5):
         sampling = Sampling(num_steps=200)
         denoise = sampling.guided_denoise(
@@ -91,7 +91,7 @@ def test_both_kinds_of_guidance_add_up():
     torch.testing.assert_close(rates.signal_rates * found.images + rates.noise_rates * found.noises, noisy)
 
 
-def test_scale_1_never_asks_and_an_interval_asks_inside_only():
+def test_scale_1_never_calls_the_weak_network_and_an_interval_only_inside():
     sampling, asked = Sampling(num_steps=40), []
 
     def weak(*arguments):
@@ -151,7 +151,7 @@ def test_a_smaller_network_guides_a_larger_one():
     torch.testing.assert_close(led[1:2], guided.generate(1, 4, seed=6))
 
 
-def test_memories_of_the_two_are_their_own():
+def test_self_conditioned_networks_keep_separate_predictions():
     strong, weak = (Diffusion(network(seed, self_conditioning=True), (1, 8, 8)).ema for seed in (0, 1))
     guided, noises = guided_by(strong, weak, Guidance(scale=2.0)), torch.randn(2, 1, 8, 8)
     first = last(guided.reverse_diffusion(noises, 4)).images
@@ -179,7 +179,7 @@ def test_memories_of_the_two_are_their_own():
         (lambda: Diffusion(network(1, num_classes=3), (1, 8, 8)), "knows 3 classes, but this one 0"),
     ],
 )
-def test_what_can_not_guide(weak, message):
+def test_a_weak_network_of_other_images_or_classes_is_refused(weak, message):
     with pytest.raises(UnnoiseError, match=message):
         guided_by(Diffusion(network(0), (1, 8, 8)).ema, weak().ema, Guidance(scale=2.0))
 
@@ -194,7 +194,7 @@ def trained(tmp_path_factory):
     recipe = replace(made.config.recipe, ema=ema, sampling=Sampling(num_steps=4))
     made = made.with_config(replace(made.config, recipe=recipe))
     with pytest.MonkeyPatch.context() as quick:
-        for name in ("look", "write", "chart"):  # pictures are beside the point, and slow
+        for name in ("preview", "write_history", "draw_charts"):  # not needed here, and slow
             quick.setattr(Recorder, name, lambda *_, **__: None)
         last(train(made, digits()))
     return made
@@ -206,19 +206,19 @@ def run(trained, tmp_path):
     return Run.open(tmp_path / "run")
 
 
-def test_the_average_after_a_quarter_of_the_steps_is_taken(run):
+def test_the_first_average_after_a_quarter_of_the_steps_is_the_weak_one(run):
     snapshots = Snapshots(run.path / "ema")
     assert sorted({profile.step for profile in snapshots.stored()}) == [2, 4, 6, 8]
     assert chosen(snapshots, None) == Profile(2, 0.1)
     assert chosen(snapshots, 6) == Profile(6, 0.1)
-    snapshots._keep([4, 8])
+    snapshots.keep([4, 8])
     assert chosen(snapshots, None) == Profile(4, 0.1)
     snapshots.path(Profile(4, 0.1)).rename(snapshots.path(Profile(1, 0.1)))
     snapshots.path(Profile(4, 0.05)).unlink()
     assert chosen(snapshots, None) == Profile(1, 0.1)  # before a quarter, but there is no other
 
 
-def test_a_run_is_led_away_from_its_past(run):
+def test_a_run_is_guided_by_its_own_earlier_average(run):
     strong = run.load()
     weak = weaker_of(run)
     assert weak.name == "its own average at step 2 (sigma_rel 0.1)"
@@ -289,7 +289,7 @@ def refused(capsys, *arguments: object) -> str:
     return sentence
 
 
-def test_what_is_refused(run, tmp_path, capsys):
+def test_a_missing_step_or_run_to_guide_by_is_refused(run, tmp_path, capsys):
     ask = ("generate", run.path, "--device", "cpu", "--autoguidance")
     assert "take one of 2, 4, 6, 8" in refused(capsys, *ask, 2, "--weak", 5)
     assert "There is no run at" in refused(capsys, *ask, 2, "--weak", tmp_path / "none")

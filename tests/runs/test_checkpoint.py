@@ -1,4 +1,4 @@
-"""A run's folder is whole at every moment, and a damaged one says what is wrong."""
+"""Run folder: complete at every moment, and a damaged file is refused by name."""
 
 import json
 import os
@@ -44,41 +44,41 @@ def test_generation_needs_nothing_but_the_folder(run):
 
 
 @pytest.mark.row("J2")
-def test_everything_comes_back(run):
+def test_restore_loads_weights_averages_optimiser_and_progress(run):
     diffusion, again = run.config.build(), run.config.build()
     for _ in range(3):
         diffusion.train_step(digits().take(np.arange(16)))
     run.save(diffusion, Progress(7, 112, 3.5))
     assert run.restore(again) == Progress(7, 112, 3.5)
-    assert again.average.steps == diffusion.weights.average.steps
+    assert again.weights.average.steps == diffusion.weights.average.steps
     for name in ("network", "average"):
         left, right = (
-            (d.network if name == "network" else d.average.network).state_dict() for d in (diffusion, again)
+            (d.network if name == "network" else d.ema.network).state_dict() for d in (diffusion, again)
         )
         assert all(torch.equal(left[key], right[key]) for key in left)
-    left, right = (d.optimizer.state_dict()["state"] for d in (diffusion, again))
+    left, right = (d.weights.optimizer.state_dict()["state"] for d in (diffusion, again))
     assert left.keys() == right.keys()
     assert all(torch.equal(left[i][key], right[i][key]) for i in left for key in left[i])
 
 
-def test_no_run_at_all(tmp_path):
+def test_opening_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(UnnoiseError, match="There is no run at"):
         Run.open(tmp_path / "nothing")
 
 
 def test_a_run_is_not_overwritten(run):
-    with pytest.raises(UnnoiseError, match="continue it with --resume, or name another folder with --out"):
+    with pytest.raises(UnnoiseError, match=r"holds a run\. Continue it with --resume, or choose another"):
         Run.create(run.path, run.config)
 
 
-def test_not_text(run):
+def test_a_config_that_is_not_text_is_refused(run):
     (run.path / "config.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UnnoiseError, match=r"config.json can't be read"):
+    with pytest.raises(UnnoiseError, match=r"Cannot read .*config\.json"):
         Run.open(run.path)
 
 
 @pytest.mark.parametrize("size", [0, 3, 7, 100, 5000])
-def test_truncated_weights(run, size):
+def test_truncated_weights_are_refused(run, size):
     path = run.path / "model.safetensors"
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(UnnoiseError, match="is damaged"):
@@ -95,27 +95,27 @@ def test_a_pickle_is_never_opened(run):
         run.load()
 
 
-def test_a_checkpoint_of_torch_is_never_opened(run):
+def test_a_pytorch_checkpoint_is_never_opened(run):
     torch.save({"weights": torch.zeros(3)}, run.path / "model.safetensors")
     with pytest.raises(UnnoiseError, match=r"an archive of torch.save, .* never opens pickles"):
         run.load()
 
 
-def test_missing_weights(run):
+def test_missing_weights_are_refused(run):
     (run.path / "model.safetensors").unlink()
     with pytest.raises(UnnoiseError, match="does not exist"):
         run.load()
 
 
-def test_weights_of_another_network(run):
+def test_weights_of_another_network_are_refused(run):
     path = run.path / "model.safetensors"
     tensors, facts = read_tensors(path)
     name = next(iter(tensors))
     write_tensors(path, {**tensors, "surprise": torch.zeros(1)}, facts)
-    with pytest.raises(UnnoiseError, match="surprise is only in one of them"):
+    with pytest.raises(UnnoiseError, match="surprise is in only one of them"):
         run.load()
     write_tensors(path, {**tensors, name: torch.zeros(3, 3)}, facts)
-    with pytest.raises(UnnoiseError, match=r"is \(3, 3\) here"):
+    with pytest.raises(UnnoiseError, match=r"is \(3, 3\) in the file"):
         run.load()
 
 
@@ -125,7 +125,7 @@ def test_a_damaged_newest_state_falls_back_to_the_one_before(run):
     run.save(diffusion, Progress(9, 144, 1.0))
     newest, before = run.states()
     newest.write_bytes(newest.read_bytes()[:-100])
-    with pytest.warns(UserWarning, match="Going on from the state before it"):
+    with pytest.warns(UserWarning, match="Continuing from the state before it"):
         assert run.restore(run.config.build()).step == int(before.stem)
     assert run.states() == [before]
     assert newest.with_suffix(".damaged").exists()
@@ -134,7 +134,7 @@ def test_a_damaged_newest_state_falls_back_to_the_one_before(run):
         run.restore(run.config.build())
 
 
-def test_what_a_killed_process_left_is_swept(run):
+def test_temporary_files_of_a_killed_process_are_removed(run):
     """Ours, and what safetensors calls by names of its own; nothing else that begins with a dot."""
     names = (
         "training/.0123456789ab.safetensors",
@@ -151,7 +151,7 @@ def test_what_a_killed_process_left_is_swept(run):
     assert all((run.path / name).exists() for name in others)
 
 
-def test_files_can_be_read_by_whom_the_folder_lets_in(run):
+def test_files_have_the_permissions_of_the_umask(run):
     """Safetensors itself writes files that their owner alone may read."""
     before = os.umask(0o022)
     try:
@@ -166,27 +166,28 @@ def test_a_run_that_never_saved_anything_may_be_made_again(tmp_path):
     assert Run.create(first.path, first.config).config == first.config
 
 
-def test_a_state_that_does_not_say_how_far(run):
+def test_a_state_without_progress_is_refused(run):
     (path,) = run.states()
     write_tensors(path, load_file(path), {})
-    with pytest.raises(UnnoiseError, match="does not say how far"):
+    with pytest.raises(UnnoiseError, match="has no valid progress"):
         run.restore(run.config.build())
 
 
-def test_another_optimisers_memory(run):
+def test_the_state_of_another_optimiser_is_refused(run):
     (path,) = run.states()
     tensors = load_file(path)
     key = next(name for name in tensors if name.endswith("exp_avg"))
     facts = {"step": "4", "images": "64", "seconds": "1.0", "average_steps": "4"}
     write_tensors(path, {**tensors, key: torch.zeros(77)}, facts)
-    with pytest.raises(UnnoiseError, match="another optimiser's memory"):
+    with pytest.raises(UnnoiseError, match="the state of another optimiser"):
         run.restore(run.config.build())
 
 
 @pytest.mark.parametrize("moment", ["writing", "flushing", "renaming"])
-def test_a_failed_save_leaves_the_old_state_and_no_rubbish(run, monkeypatch, moment):
+def test_a_failed_save_leaves_the_old_state_and_no_temporary_files(run, monkeypatch, moment):
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
-    diffusion = run.load()
+    diffusion = run.config.build()
+    run.restore(diffusion)
 
     def fail(*_arguments, **_options):
         raise OSError(28, "No space left on device")
@@ -203,14 +204,14 @@ def test_a_failed_save_leaves_the_old_state_and_no_rubbish(run, monkeypatch, mom
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
 
 
-def test_tensors_without_a_checksum_are_not_ours(run):
+def test_tensors_without_a_checksum_are_refused(run):
     path = run.path / "model.safetensors"
     save_file(load_file(path), path)
-    with pytest.raises(UnnoiseError, match="carries no checksum"):
+    with pytest.raises(UnnoiseError, match="has no checksum"):
         run.load()
 
 
-def test_every_kind_of_tensor_comes_back_as_it_was(tmp_path):
+def test_every_dtype_of_tensors_is_read_as_written(tmp_path):
     tensors = {
         "empty": torch.zeros(0, 3),
         "scalar": torch.tensor(2.5, dtype=torch.float64),
@@ -229,7 +230,7 @@ def test_every_kind_of_tensor_comes_back_as_it_was(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
-def test_every_damage_is_found_and_none_is_loaded(run, damage):
+def test_damaged_files_are_refused(run, damage):
     """200 random places of a state, in its header as in its tensors: one bit flipped, or all after it gone."""
     (path,) = run.states()
     whole, numbers = path.read_bytes(), np.random.default_rng(6)
@@ -269,7 +270,7 @@ def test_a_new_name_is_flushed_with_its_folder(tmp_path, monkeypatch):
     assert done == ["file", "name", "folder"]
 
 
-def test_config_is_json_for_people(run):
+def test_config_json_is_indented(run):
     data = json.loads((run.path / "config.json").read_text())
     assert data["format"] == 1
     assert data["data"]["source"] == "digits"

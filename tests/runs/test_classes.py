@@ -1,4 +1,4 @@
-"""A run knows the classes it was started with, and goes on with no others."""
+"""Classes of a run: planned from labels, and the same when it is resumed."""
 
 import json
 from dataclasses import replace
@@ -12,7 +12,7 @@ from unnoise.cli import run
 from unnoise.data import load
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import DataConfig, RunConfig
-from unnoise.runs.plan import Wishes, plan, resumed, same_pictures
+from unnoise.runs.plan import TrainOptions, plan, require_same_pictures, resume_config
 from unnoise.training import loop as training
 from unnoise.utils.errors import UnnoiseError
 
@@ -37,57 +37,57 @@ def command(capsys, *arguments: object) -> tuple[int, str, str]:
     return code, *capsys.readouterr()
 
 
-def test_a_plan_has_classes_where_they_are_wished_for(folder):
+def test_a_plan_has_classes_where_labels_are_asked_for(folder):
     images = load(folder, labels=True)
-    config = plan(images, Wishes(labels="auto"))
+    config = plan(images, TrainOptions(labels="auto"))
     assert config.data.classes == ("class9", "class10")
     assert (config.data.labels, config.data.label_fingerprint) == ("auto", images.label_fingerprint)
     assert RunConfig.from_json(config.to_json(), Path("config.json")) == config
-    without = plan(images, Wishes())
+    without = plan(images, TrainOptions())
     assert (without.data.labels, without.data.classes, without.data.label_fingerprint) == (None, (), "")
     with pytest.raises(UnnoiseError, match=r"loaded without any: call load\(\.\.\., labels=True\)"):
-        plan(load(folder), Wishes(labels="auto"))
+        plan(load(folder), TrainOptions(labels="auto"))
     with pytest.raises(UnnoiseError, match="names of their own, but got a, b, a"):
         DataConfig(source="x", height=1, width=1, channels=1, classes=("a", "b", "a"))
 
 
-def test_a_config_from_before_there_were_classes_is_read(folder):
-    known = json.loads(plan(load(folder), Wishes()).to_json())
+def test_a_config_without_keys_for_classes_is_read(folder):
+    known = json.loads(plan(load(folder), TrainOptions()).to_json())
     for name in ("labels", "classes", "label_fingerprint"):
         del known["data"][name]
     config = RunConfig.from_json(json.dumps(known), Path("config.json"))
     assert config.data.classes == ()
-    same_pictures(config, load(folder))
-    same_pictures(config, load(folder, labels=True))  # classes that nobody wished for are no matter
+    require_same_pictures(config, load(folder))
+    require_same_pictures(config, load(folder, labels=True))  # classes that were not asked for do not matter
 
 
-def test_other_classes_are_not_gone_on_with(folder, tmp_path):
+def test_resuming_with_other_classes_or_labels_is_refused(folder, tmp_path):
     images = load(folder, labels=True)
-    config = plan(images, Wishes(labels="auto"))
-    same_pictures(config, images)
+    config = plan(images, TrainOptions(labels="auto"))
+    require_same_pictures(config, images)
     kinds = {name: name.partition("/")[0] for name in COLOURS}
     same = load(folder, labels=written(tmp_path / "same.csv", kinds))
-    same_pictures(config, same)
+    require_same_pictures(config, same)
     other = load(folder, labels=written(tmp_path / "other.csv", kinds | {"class9/0.png": "x"}))
-    with pytest.raises(UnnoiseError, match=r"the classes class9, class10, but .* now has class9, class10, x: "):
-        same_pictures(config, other)
-    with pytest.raises(UnnoiseError, match=r"the classes class9, class10, but .* now has none: "):
-        same_pictures(config, load(folder))
+    with pytest.raises(UnnoiseError, match=r"classes class9, class10, but .* now has class9, class10, x\. "):
+        require_same_pictures(config, other)
+    with pytest.raises(UnnoiseError, match=r"the classes class9, class10, but .* now has none\. "):
+        require_same_pictures(config, load(folder))
     swapped = load(folder, labels=written(tmp_path / "swapped.csv", kinds | {"class9/0.png": "class10"}))
-    with pytest.raises(UnnoiseError, match="other labels of the same pictures"):
-        same_pictures(config, swapped)
+    with pytest.raises(UnnoiseError, match="have changed since this run was started"):
+        require_same_pictures(config, swapped)
     many = tuple(map(str, range(15)))
     with pytest.raises(UnnoiseError, match="8, 9 and 5 more, but"):
-        same_pictures(replace(config, data=replace(config.data, classes=many)), images)
+        require_same_pictures(replace(config, data=replace(config.data, classes=many)), images)
 
 
-def test_labels_may_move_but_not_come_or_go(folder):
+def test_labels_may_move_but_not_appear_or_vanish_on_resume(folder):
     images = load(folder, labels=True)
-    config = plan(images, Wishes(labels="auto"))
-    assert resumed(config, Wishes()) == config
-    assert resumed(config, Wishes(labels="moved.csv")).data.labels == "moved.csv"
-    with pytest.raises(UnnoiseError, match="started with labels None, and goes on with it, but auto"):
-        resumed(plan(images, Wishes()), Wishes(labels="auto"))
+    config = plan(images, TrainOptions(labels="auto"))
+    assert resume_config(config, TrainOptions()) == config
+    assert resume_config(config, TrainOptions(labels="moved.csv")).data.labels == "moved.csv"
+    with pytest.raises(UnnoiseError, match="started with labels None, but got auto"):
+        resume_config(plan(images, TrainOptions()), TrainOptions(labels="auto"))
 
 
 def test_train_with_labels_and_resume(folder, tmp_path, capsys, monkeypatch):
@@ -120,9 +120,9 @@ def test_a_dry_run_tells_the_classes(folder, capsys):
     code, out, _ = command(capsys, "train", folder, "--labels", "auto", "--dry-run")
     assert (code, json.loads(out)["data"]["classes"]) == (0, ["class9", "class10"])
     code, _, said = command(capsys, "train", folder / "class9", "--labels", "auto", "--dry-run")
-    assert (code, "lies in none" in said) == (2, True)
+    assert (code, "lies in no folder of a class" in said) == (2, True)
 
 
-def test_a_run_without_labels_stays_as_it_was(tmp_path, monkeypatch):
+def test_training_without_labels_ignores_classes(tmp_path, monkeypatch):
     monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
     assert start(tmp_path / "r").config.data.classes == ()

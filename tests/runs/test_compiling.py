@@ -1,4 +1,4 @@
-"""A compiled network learns what the network would have learned, under the same names."""
+"""Compiled training: the same weights under the same names as without."""
 
 import json
 import os
@@ -82,7 +82,7 @@ def test_a_rehearsal_changes_nothing(tmp_path, changes):
     assert diffusion.weights.average.steps == 0
 
 
-def test_a_run_goes_on_with_and_without(tmp_path, calls):
+def test_a_run_is_resumed_with_and_without_compiling(tmp_path, calls):
     made, whole = (start(tmp_path / name, 6) for name in ("parts", "whole"))
     for compiled in (lambda _: None, None, lambda _: None):
         steps = train(made, digits(), compiled=compiled)
@@ -95,7 +95,7 @@ def test_a_run_goes_on_with_and_without(tmp_path, calls):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_what_cannot_be_compiled_trains_as_it_is_after_one_sentence(tmp_path, monkeypatch):
+def test_a_network_that_cannot_be_compiled_trains_with_a_warning(tmp_path, monkeypatch):
     class Failing(torch.nn.Module):
         def __init__(self, network):
             super().__init__()
@@ -138,7 +138,7 @@ def test_the_command_says_how_long_it_took(tmp_path, calls, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
-def test_for_real(tmp_path, backend):
+def test_compiled_steps_have_the_losses_of_plain_ones(tmp_path, backend):
     if backend == "inductor" and shutil.which("g++") is None:
         pytest.skip("PyTorch compiles for CPUs with g++, which is not here")
     tests = Path(__file__).parents[1]

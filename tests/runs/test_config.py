@@ -1,16 +1,20 @@
-"""config.json describes a run whole, and says what is wrong with it in one sentence."""
+"""config.json: complete, strict, and refused in one sentence."""
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from unnoise.data import ImageSet
+from unnoise.data.batches import split
 from unnoise.diffusion.noise_levels import UniformPower
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.schedules import LinearBeta, SignalStep
 from unnoise.runs.config import Budget, DataConfig, RunConfig
-from unnoise.runs.presets import PRESETS, levels_for, recipe
+from unnoise.runs.plan import TrainOptions, plan
+from unnoise.runs.presets import PRESETS, num_levels, recipe
 from unnoise.utils.errors import UnnoiseError
 
 WHERE = Path("RUN/config.json")
@@ -26,7 +30,7 @@ def config(preset: str = "default", channels: int = 1) -> RunConfig:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_json_there_and_back(preset):
+def test_a_config_is_read_as_it_was_written(preset):
     assert RunConfig.from_json(config(preset).to_json(), WHERE) == config(preset)
 
 
@@ -56,13 +60,13 @@ def change(path: str, value: object, *, remove: bool = False) -> str:
     [
         (change("surprise", 1), "unknown key surprise"),
         (change("recipe.network.surprise", 1), "unknown key surprise @ config.recipe.network"),
-        (change("format", 2), "has format 2, but this unnoise reads up to 1: upgrade"),
+        (change("format", 2), "has format 2, but this unnoise reads formats up to 1. Upgrade"),
         (change("format", "1"), "its format is '1', not a number"),
         (change("format", None, remove=True), "its format is None, not a number"),
         (change("data.height", -5), "at least 1 row, column and channel"),
         (change("data.channels", 3), "The pictures have 3 channels, but the network 1"),
         (change("recipe.optimizer.betas", [0.9, 1.0]), "betas are from 0 to below 1"),
-        (change("recipe.network.max_frequency", 0), "max_frequency is above 1"),
+        (change("recipe.network.max_frequency", 0), "max_frequency must be above 1"),
         (change("seed", "seven"), "expected int, got 'seven' @ config.seed"),
         (change("seed", True), "expected int, got True"),
         (change("budget.amount", "long"), "expected a number, got 'long'"),
@@ -75,7 +79,7 @@ def change(path: str, value: object, *, remove: bool = False) -> str:
         (change("recipe.batch_size", 0), "batch size is at least 1"),
         (change("normalizer.std", [0.0]), "above 0"),
         (change("recipe", []), "config.recipe"),
-        ("[1, 2]", "holds no settings, but list"),
+        ("[1, 2]", "holds a list instead of settings"),
         ("{", "is not valid JSON"),
         ("", "is not valid JSON"),
     ],
@@ -107,12 +111,12 @@ def test_the_seed_decides_the_first_weights_and_nothing_else_does():
         (Budget(unit="minutes", amount=2), 0.25),
     ],
 )
-def test_a_budget_counts_what_it_says(budget, expected):
+def test_a_budget_counts_steps_images_or_minutes(budget, expected):
     assert budget.spent(5, 320, 30.0) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("amount", [0, -3, float("nan"), float("inf")])
-def test_a_budget_is_more_than_nothing(amount):
+def test_a_budget_of_nothing_is_refused(amount):
     with pytest.raises(UnnoiseError, match="more than 0 steps, but got"):
         Budget(unit="steps", amount=float(amount))
 
@@ -137,7 +141,7 @@ def test_the_keras_preset_is_the_published_recipe():
 
 
 @pytest.mark.row("C2", "S7", "U10")
-def test_the_clear_preset_has_the_codes_defaults():
+def test_the_clear_ddim_preset_has_the_defaults_of_its_code():
     clear = recipe("clear-ddim", 3, 64, 64)
     assert clear.schedule == SignalStep(3.0, -10.0)
     assert (clear.objective.predicts, clear.objective.compares, clear.objective.loss) == (
@@ -171,12 +175,12 @@ def test_the_annotated_presets_are_the_published_recipes(preset, study, num_time
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (8, 8), (24, 40), (64, 64), (200, 100)])
-def test_every_preset_fits_every_size(preset, height, width):
+def test_every_preset_builds_for_every_size(preset, height, width):
     assert recipe(preset, 3, height, width).network.channels == 3
 
 
-def test_levels_end_at_eight_positions():
-    assert [levels_for(side, side, patch) for side, patch in [(8, 1), (16, 2), (28, 2), (64, 2), (256, 4)]] == [
+def test_the_lowest_level_has_at_most_eight_positions():
+    assert [num_levels(side, side, patch) for side, patch in [(8, 1), (16, 2), (28, 2), (64, 2), (256, 4)]] == [
         2,
         2,
         2,
@@ -185,6 +189,15 @@ def test_levels_end_at_eight_positions():
     ]
 
 
-def test_an_unknown_preset_lists_the_known():
+def test_an_unknown_preset_is_refused_with_the_known_ones():
     with pytest.raises(UnnoiseError, match="default, nano, small, medium, large, keras-ddim, clear-ddim"):
         recipe("best", 3, 64, 64)
+
+
+def test_the_split_is_that_of_training_and_holds_out_all_of_other_pictures():
+    pixels = np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1).repeat(8, 1).repeat(8, 2)
+    own, other = ImageSet(pixels, "own", "f"), ImageSet(pixels, "other", "g")
+    config = plan(own, TrainOptions(held_out=20, seed=3))
+    training, held_out = split(100, 20, 3)
+    assert [part.tolist() for part in config.split(own)] == [training.tolist(), held_out.tolist()]
+    assert [part.tolist() for part in config.split(other)] == [[], list(range(100))]

@@ -1,4 +1,4 @@
-"""Stored averages keep to their budget of disk, survive a stop, and become any other average after training."""
+"""Stored averages: within their disk budget, kept across a stop, and synthesised into others."""
 
 import itertools
 import re
@@ -19,20 +19,19 @@ from unnoise.optim.ema import EMAConfig
 from unnoise.optim.power_ema import PowerAverages, Profile
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import RunConfig
-from unnoise.runs.plan import Wishes, plan, resumed
+from unnoise.runs.plan import TrainOptions, plan, resume_config
 from unnoise.runs.snapshots import Snapshots, thinned
 from unnoise.training.loop import train
 from unnoise.training.recorder import Recorder
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.tensor_files import read_tensors
-from unnoise.utils.timers import Milestones
 
 
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch):
     """They are beside the point here, and slow."""
-    monkeypatch.setattr(Recorder, "look", lambda *_, **__: None)
-    monkeypatch.setattr(Recorder, "write", lambda _self: None)
+    monkeypatch.setattr(Recorder, "preview", lambda *_, **__: None)
+    monkeypatch.setattr(Recorder, "write_history", lambda _self: None)
 
 
 def begin(path, steps: int = 8, preset: str = "default", **settings) -> Run:
@@ -70,7 +69,7 @@ def run(trained, tmp_path):
 # --- the budget ---------------------------------------------------------------------------------------------
 
 
-def test_thinning_keeps_the_last_and_spreads_the_rest():
+def test_thinning_keeps_the_last_step_and_spreads_the_others():
     assert thinned([3, 1, 2, 2], 3) == [1, 2, 3]
     assert thinned(range(1, 17), 8) == [2, 4, 6, 8, 10, 12, 14, 16]
     assert thinned([100, 200, 300, 301], 3) == [100, 200, 301]  # a stop, and the step after it
@@ -85,7 +84,7 @@ def test_thinning_keeps_the_last_and_spreads_the_rest():
 
 
 @pytest.mark.parametrize(("megabytes", "room"), [(1.0, 8), (0.05, 2), (0.02, 1)])
-def test_the_disk_is_never_overdrawn(tmp_path, megabytes, room):
+def test_stored_averages_never_exceed_their_megabytes(tmp_path, megabytes, room):
     network = nn.Sequential(nn.Linear(31, 50), nn.BatchNorm1d(50))  # at most 18 kB for two
     averages = PowerAverages(network, (0.05, 0.1))
     snapshots = Snapshots(tmp_path / "ema", 8, megabytes)
@@ -100,24 +99,17 @@ def test_the_disk_is_never_overdrawn(tmp_path, megabytes, room):
     assert snapshots.stored()[-1].step == 40
 
 
-def test_a_budget_for_nothing_is_refused_before_training(tmp_path):
+def test_megabytes_too_few_for_one_snapshot_are_refused_before_training(tmp_path):
     run = begin(tmp_path / "run", megabytes=0.001)
-    with pytest.raises(UnnoiseError, match=r"One snapshot of the profiles takes .* but they may use 0.001 MB"):
+    with pytest.raises(UnnoiseError, match=r"One snapshot of the averages takes .* but ema\.megabytes is"):
         next(train(run, digits()))
     assert not run.states()
-
-
-def test_equal_shares_of_the_budget():
-    shares = Milestones(5, 0.0)
-    assert [step for step in range(1, 11) if shares.due(step / 10)] == [2, 4, 6, 8, 10]
-    assert not Milestones(5, 0.4).due(0.5)  # resumed
-    assert Milestones(8, 0.0).due(1.0)
 
 
 # --- along a run --------------------------------------------------------------------------------------------
 
 
-def test_a_run_stores_its_averages_on_the_way(trained):
+def test_a_run_stores_its_averages_while_it_trains(trained):
     assert stored(trained) == [Profile(step, width) for step in range(1, 9) for width in (0.05, 0.1)]
     _, facts = read_tensors(trained.path / "ema" / "0000000008-0.1.safetensors")
     assert facts == {"step": "8", "sigma_rel": "0.1"}
@@ -148,17 +140,17 @@ def test_resume_is_bit_identical_with_profiles(tmp_path, preset, every):
     assert all(same(left[name], right[name]) for name in left.keys() & right.keys())
 
 
-def test_a_stop_stores_too_and_what_came_later_is_forgotten(tmp_path):
+def test_a_stopped_run_stores_averages_and_later_ones_are_deleted(tmp_path):
     images = digits()
     run = begin(tmp_path / "run", 100, snapshots=4)
     asked = iter([False] * 3 + [True])
     list(train(run, images, "cpu", lambda: next(asked)))
     assert {profile.step for profile in stored(run)} == {3}
-    Snapshots(run.path / "ema").forget_after(2)
+    Snapshots(run.path / "ema").delete_after(2)
     assert stored(run) == []
 
 
-def test_weights_that_are_no_numbers_are_never_stored(run):
+def test_non_finite_averages_are_never_stored(run):
     before = contents(run)
     optimizer = replace(run.config.recipe.optimizer, learning_rate=1e30, warmup=0.0, max_gradient_norm=None)
     recipe = replace(run.config.recipe, optimizer=optimizer)
@@ -171,16 +163,16 @@ def test_weights_that_are_no_numbers_are_never_stored(run):
     assert contents(run).keys() & before.keys()
 
 
-def test_the_default_preset_stores_them_others_on_request_and_a_resumed_run_keeps_its_own():
+def test_own_presets_store_averages_and_others_on_request():
     wish = ("ema.profiles=[0.05, 0.1]",)
-    assert plan(digits(), Wishes()).recipe.ema.profiles == (0.05, 0.1)
-    assert plan(digits(), Wishes(preset="keras-ddim")).recipe.ema.profiles == ()
-    config = plan(digits(), Wishes(preset="keras-ddim", changes=wish))
+    assert plan(digits(), TrainOptions()).recipe.ema.profiles == (0.05, 0.1)
+    assert plan(digits(), TrainOptions(preset="keras-ddim")).recipe.ema.profiles == ()
+    config = plan(digits(), TrainOptions(preset="keras-ddim", changes=wish))
     assert config.recipe.ema.profiles == (0.05, 0.1)
     assert RunConfig.from_json(config.to_json(), Path("config.json")) == config
-    assert resumed(config, Wishes(changes=wish)) == config
+    assert resume_config(config, TrainOptions(changes=wish)) == config
     with pytest.raises(UnnoiseError, match="started with another recipe"):
-        resumed(plan(digits(), Wishes(preset="keras-ddim")), Wishes(changes=wish))
+        resume_config(plan(digits(), TrainOptions(preset="keras-ddim")), TrainOptions(changes=wish))
 
 
 # --- after training -----------------------------------------------------------------------------------------
@@ -188,7 +180,7 @@ def test_the_default_preset_stores_them_others_on_request_and_a_resumed_run_keep
 
 @pytest.mark.row("W10")
 @pytest.mark.parametrize("sigma_rel", [0.04, 0.05, 0.1, 0.15])
-def test_the_synthesized_network_is_the_one_that_would_have_been_kept(tmp_path, sigma_rel):
+def test_a_synthesised_network_equals_the_average_of_its_width(tmp_path, sigma_rel):
     """A walk of 2,000 steps: the average from the files, against one of that width kept all along."""
     network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
     averages, direct = PowerAverages(network, (0.05, 0.1)), PowerAverages(network, (sigma_rel,))
@@ -215,13 +207,13 @@ def test_the_synthesized_network_is_the_one_that_would_have_been_kept(tmp_path, 
         assert error < 0.2 * (moved[name] - expected[name]).norm()
 
 
-def test_settings_of_stored_averages_are_read_back_in_full(tmp_path):
+def test_ema_settings_are_read_from_config_json(tmp_path):
     averages = PowerAverages(nn.Linear(1, 1), (0.1234567,))
     averages.update()
     Snapshots(tmp_path).write(averages)
     assert Snapshots(tmp_path).stored() == [Profile(1, 0.1234567)]
     (tmp_path / "1-x.safetensors").touch()
-    with pytest.raises(UnnoiseError, match="is none of the stored averages"):
+    with pytest.raises(UnnoiseError, match="is not a stored average"):
         Snapshots(tmp_path).stored()
 
 
@@ -248,7 +240,7 @@ def refused(capsys, *arguments: object) -> str:
 
 
 @pytest.mark.row("W10")
-def test_ema_makes_a_run_that_draws(run, capsys):
+def test_ema_writes_a_run_that_generates(run, capsys):
     ok("ema", run.path, "--sigma-rel", "0.10")
     made = run.path.with_name("run-ema0.10")
     shown = capsys.readouterr()
@@ -268,7 +260,7 @@ def test_ema_makes_a_run_that_draws(run, capsys):
     assert (made / "generated.png").is_file()
 
 
-def test_ema_names_its_folder_by_the_width_or_as_told(run, tmp_path, capsys):
+def test_ema_names_its_folder_by_the_width_or_by_out(run, tmp_path, capsys):
     ok("ema", run.path, "--sigma-rel", "0.125")
     assert (tmp_path / "run-ema0.125" / "model.safetensors").is_file()
     ok("ema", run.path, "--sigma-rel", "0.07", "--out", tmp_path / "other")
@@ -286,7 +278,7 @@ def test_a_width_far_from_what_is_stored_comes_with_a_warning(run, tmp_path, cap
 
 
 @pytest.mark.parametrize("width", ["0", "-0.1", "0.3", "nan"])
-def test_ema_refuses_a_width_that_can_not_be(run, capsys, width):
+def test_ema_refuses_a_width_out_of_range(run, capsys, width):
     sentence = refused(capsys, "ema", run.path, "--sigma-rel", width)
     assert "sigma_rel is above 0 and at most 0.2887" in sentence
 
@@ -304,7 +296,7 @@ def test_ema_needs_a_width_a_run_and_stored_averages(run, tmp_path, capsys):
     assert not (tmp_path / "run-ema0.10").exists()
 
 
-def test_the_help_teaches(capsys):
+def test_the_help_of_ema_explains_sigma_rel(capsys):
     for command in ("ema", "train"):
         with pytest.raises(SystemExit):
             unnoise([command, "--help"])

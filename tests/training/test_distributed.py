@@ -1,4 +1,4 @@
-"""Two processes are as good as one: the same batches, noises, losses and average, whoever shares the work."""
+"""Distributed training: several processes compute the same step as one."""
 
 import itertools
 import os
@@ -20,7 +20,7 @@ from unnoise.optim.process_group import BatchPart
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
 from unnoise.training.loop import steps, train
-from unnoise.training.recorder import draw_samples
+from unnoise.training.previews import draw_samples
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.tensor_files import read_facts
 
@@ -33,7 +33,7 @@ def launch(folder: Path, processes: int) -> list[dict[str, np.ndarray]]:
     paths = os.pathsep.join([str(here.parent), str(here), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     done = subprocess.run(
-        [sys.executable, *command, str(here / "helpers" / "team.py"), str(folder)],
+        [sys.executable, *command, str(here / "helpers" / "training_process.py"), str(folder)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
         capture_output=True,
         text=True,
@@ -69,7 +69,7 @@ def shared(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_losses_are_the_same(shared):
+def test_two_processes_have_the_losses_of_one(shared):
     """1 process x 64, 2 x 32, and 2 x 16 with accumulation 2: to 1e-5 over 50 steps, in each process."""
     losses, _, two, pieces = shared
     assert len(losses) == 50
@@ -94,7 +94,7 @@ def test_the_average_and_the_gradients_are_the_same_in_each_process(shared):
 
 
 @pytest.mark.slow
-def test_the_processes_divide_the_very_same_batch(shared):
+def test_processes_divide_the_batch_of_one_process(shared):
     _, alone, two, _ = shared
     images, config = digits(), alone.config
     training = split(len(images), config.data.held_out, config.seed).training
@@ -103,7 +103,7 @@ def test_the_processes_divide_the_very_same_batch(shared):
 
 
 @pytest.mark.slow
-def test_only_the_first_writes_and_all_draw_the_sheet(shared):
+def test_rank_0_writes_and_all_ranks_draw_the_sample_sheet(shared):
     _, alone, _, _ = shared
     two = Run.open(alone.path.parent / "two")
     assert sorted(path.name for path in two.samples.iterdir()) == ["0000000050.png"]
@@ -114,7 +114,7 @@ def test_only_the_first_writes_and_all_draw_the_sheet(shared):
 
 
 @pytest.mark.slow
-def test_gradients_of_a_step_agree_to_a_millionth(tmp_path):
+def test_gradients_of_two_processes_are_those_of_one(tmp_path):
     """After one step nothing has had time to grow: gradients of 1 x 64 and of 2 x 32."""
     expected = gradients_of_a_step(begun(tmp_path / "one", 1))
     begun(tmp_path / "two", 1)
@@ -124,7 +124,7 @@ def test_gradients_of_a_step_agree_to_a_millionth(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
+def test_a_run_is_resumed_with_another_number_of_processes(tmp_path):
     """And says what can't be exact; times drawn by importance remember the losses of both."""
     changes = [LOSS_AWARE, "network.dropout=0.0"]
     whole = begun(tmp_path / "whole", 8, *changes)
@@ -138,7 +138,7 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
     np.testing.assert_array_equal(found["losses"], other["losses"])
     np.testing.assert_allclose(found["losses"], losses[4:], rtol=0.1)
     longer = run.with_config(replace(run.config, budget=Budget(unit="steps", amount=10.0)))
-    with pytest.warns(UserWarning, match=r"by 2 process.* goes on with 1: .* rounded in another order"):
+    with pytest.warns(UserWarning, match=r"by 2 process.* continues with 1. .* rounded in another order"):
         assert len(list(train(longer, digits()))) == 2
 
 
@@ -147,7 +147,7 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
 
 @pytest.mark.parametrize("changes", [[], [LOSS_AWARE], ["network.self_conditioning=true", "offset_noise=0.1"]])
 @pytest.mark.parametrize("accumulate", [2, 3, 64])
-def test_pieces_of_a_batch_make_the_same_step(tmp_path, changes, accumulate):
+def test_gradient_accumulation_makes_the_same_step(tmp_path, changes, accumulate):
     """Gradients that are added up are the gradients of the sum, also where the pieces are not equal."""
     whole = begun(tmp_path / "whole", 4, *changes)
     pieces = begun(tmp_path / "pieces", 4, *changes, accumulate=accumulate)
@@ -161,7 +161,7 @@ def test_pieces_of_a_batch_make_the_same_step(tmp_path, changes, accumulate):
 
 
 @pytest.mark.parametrize("levels", [LossAware(4, 2), None])
-def test_each_part_of_a_batch_has_its_part_of_the_numbers(tmp_path, levels):
+def test_each_part_of_a_batch_has_its_part_of_the_random_numbers(tmp_path, levels):
     run = begun(tmp_path / "run", 1, 'noise_levels={"kind": "LogNormal"}', "offset_noise=0.2")
     denoiser, images = run.config.denoiser(), torch.rand(12, 1, 8, 8)
     noising, chosen = Noising(offset_noise=0.2), levels or run.config.recipe.noise_levels
@@ -177,7 +177,7 @@ def test_each_part_of_a_batch_has_its_part_of_the_numbers(tmp_path, levels):
         assert torch.equal(torch.cat([getattr(part, field) for part in parts]), getattr(whole, field))
 
 
-def test_any_part_of_the_sample_sheet_is_that_part_of_it(tmp_path):
+def test_parts_of_the_sample_sheet_equal_the_whole(tmp_path):
     run = begun(tmp_path / "run", 2)
     list(train(run, digits()))
     diffusion = run.load()
@@ -186,13 +186,13 @@ def test_any_part_of_the_sample_sheet_is_that_part_of_it(tmp_path):
     torch.testing.assert_close(torch.cat(parts), sheet, rtol=0, atol=1e-5)
 
 
-def test_a_batch_has_at_least_as_many_pictures_as_pieces(tmp_path):
-    with pytest.raises(UnnoiseError, match="in 1 to 64 pieces, but accumulate is 65"):
+def test_more_pieces_than_pictures_are_refused(tmp_path):
+    with pytest.raises(UnnoiseError, match="into 1 to 64 pieces, but accumulate is 65"):
         begun(tmp_path / "run", 1, accumulate=65)
 
 
 @pytest.mark.slow
-def test_a_launcher_that_starts_one_process_only_is_found_out(tmp_path):
+def test_a_launcher_that_starts_only_one_of_two_processes_is_refused(tmp_path):
     """`accelerate launch --cpu --num_processes 2` starts one, and says nothing."""
     command = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "unnoise"]
     arguments = ["train", "digits", "--out", str(tmp_path / "run"), "--steps", "1", "--batch-size", "4"]

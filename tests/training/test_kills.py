@@ -1,4 +1,4 @@
-"""A run that is killed at any moment goes on to the very weights of the run that never was."""
+"""Killed runs: at any moment, the folder is whole and the resumed run is the unharmed one."""
 
 import os
 import shutil
@@ -144,7 +144,7 @@ def test_a_second_interrupt_ends_at_once(place, children, unharmed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("quota", [1, 5, 8, 13, 22])
-def test_a_full_disk_costs_nothing_but_a_sentence(place, children, unharmed, quota):
+def test_a_full_disk_costs_only_a_warning(place, children, unharmed, quota):
     """Three files in a row can't be written; the run says so, keeps what it has, and goes on."""
     expected, _ = unharmed
     run = place / f"full-{quota}"
@@ -163,7 +163,7 @@ def test_a_full_disk_costs_nothing_but_a_sentence(place, children, unharmed, quo
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs a small disk of its own")
-def test_a_disk_that_is_really_full(place, children, unharmed, tmp_path):
+def test_a_really_full_disk_ends_with_one_sentence(place, children, unharmed, tmp_path):
     """On a disk of 400 kB the run ends with a sentence; with room made it goes on to the same weights."""
     expected, _ = unharmed
     disk = tmp_path / "disk"

@@ -1,4 +1,4 @@
-"""Training is an iterator; it learns, keeps its folder, and goes on bit for bit where it was stopped."""
+"""Training loop: it learns, keeps its folder up to date, and resumes bit for bit."""
 
 import itertools
 import os
@@ -16,11 +16,12 @@ from safetensors.torch import load_file
 from helpers.runs import digits, start
 from unnoise.data import load
 from unnoise.data.batches import Batches, split
-from unnoise.diffusion.diffusion import Diffusion, StepResult
-from unnoise.runs.checkpoint import Run
+from unnoise.diffusion.denoiser import Denoiser
+from unnoise.diffusion.diffusion import StepResult
+from unnoise.runs.checkpoint import Progress, Run
 from unnoise.runs.config import Budget
 from unnoise.runs.history import read_history
-from unnoise.runs.plan import Wishes, plan
+from unnoise.runs.plan import TrainOptions, plan
 from unnoise.training import loop as training
 from unnoise.training import recorder as recording
 from unnoise.training.loop import choose_device, steps, train
@@ -42,7 +43,7 @@ def same(left, right) -> bool:
 
 
 @pytest.mark.row("T8")
-def test_a_run_leaves_everything_in_its_folder(tmp_path, images, monkeypatch):
+def test_a_run_writes_every_file_of_its_folder(tmp_path, images, monkeypatch):
     monkeypatch.setattr(BudgetTimer, "due", lambda *_: False)  # only the end reports, however slow the machine
     run = start(tmp_path / "run", steps=5)
     yielded = list(train(run, images))
@@ -99,7 +100,7 @@ def test_resume_is_bit_identical(tmp_path, images, preset, changes):
     assert same(load_file(whole.path / "model.safetensors"), load_file(halves.path / "model.safetensors"))
 
 
-def test_a_run_that_is_done_has_nothing_left_to_do(tmp_path, images):
+def test_a_finished_run_takes_no_further_step(tmp_path, images):
     run = start(tmp_path / "run", 2)
     list(train(run, images))
     before = state(run)
@@ -107,7 +108,7 @@ def test_a_run_that_is_done_has_nothing_left_to_do(tmp_path, images):
     assert same(state(run), before)
 
 
-def test_a_larger_budget_goes_on(tmp_path, images):
+def test_a_finished_run_continues_with_a_larger_budget(tmp_path, images):
     run = start(tmp_path / "run", 2)
     list(train(run, images))
     longer = run.with_config(replace(run.config, budget=Budget(unit="images", amount=64.0)))
@@ -128,18 +129,18 @@ def test_only_the_last_two_states_are_kept(tmp_path, images, monkeypatch):
     assert len(read_history(run.path / "history.csv")) == 8
 
 
-def test_history_after_the_saved_step_is_forgotten_on_resume(tmp_path, images):
+def test_history_after_the_saved_step_is_dropped_on_resume(tmp_path, images):
     run = start(tmp_path / "run", 3)
     list(train(run, images))
     run.states()[0].rename(run.path / "training" / "0000000002.safetensors")
     history = run.path / "history.csv"
     rows = read_history(history)
     assert rows[-1].step == 3
-    with recording.Recorder(run, run.load(), [], recording.Progress(2, 32, 1.0)) as recorder:
+    with recording.Recorder(run, run.config.build(), [], Progress(2, 32, 1.0)) as recorder:
         assert all(row.step <= 2 for row in recorder.history)
 
 
-def test_training_learns_the_digits(tmp_path, images):
+def test_training_on_digits_lowers_the_loss(tmp_path, images):
     run = start(tmp_path / "run", 300)
     yielded = list(train(run, images))
     losses = [step.result.loss.item() for step in yielded]
@@ -152,7 +153,7 @@ def test_training_learns_the_digits(tmp_path, images):
     assert rates[-1] < 0.02 * max(rates)
 
 
-def test_minutes_end_annealed_in_time(tmp_path, images, monkeypatch):
+def test_a_budget_of_minutes_ends_in_time_with_a_learning_rate_near_0(tmp_path, images, monkeypatch):
     """On a clock that ticks 20 ms whenever it is read, 1.8 seconds are 90 steps."""
     ticks = itertools.count()
     monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: 0.02 * next(ticks)))
@@ -167,7 +168,7 @@ def test_minutes_end_annealed_in_time(tmp_path, images, monkeypatch):
     assert yielded[-1].learning_rate < 0.03 * height
 
 
-def test_stopping_saves_where_it_stands(tmp_path, images):
+def test_stopping_saves_the_current_step(tmp_path, images):
     run = start(tmp_path / "run", 50)
     asked = iter([False] * 4 + [True])
     assert len(list(train(run, images, "cpu", lambda: next(asked)))) == 4
@@ -175,26 +176,26 @@ def test_stopping_saves_where_it_stands(tmp_path, images):
     assert read_history(run.path / "history.csv")[-1].step == 4
 
 
-def test_a_picture_that_can_not_be_drawn_costs_no_weights(tmp_path, images, monkeypatch):
+def test_an_error_in_a_preview_loses_no_weights(tmp_path, images, monkeypatch):
     run = start(tmp_path / "run", 3)
-    monkeypatch.setattr(recording.Recorder, "look", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(recording.Recorder, "preview", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(train(run, images))
     assert [path.stem for path in run.states()] == ["0000000003"]
 
 
-def test_pictures_of_any_number_of_channels(tmp_path):
+def test_pictures_of_six_channels_train(tmp_path):
     np.save(tmp_path / "six.npy", np.random.default_rng(0).integers(0, 256, (12, 6, 6, 6), dtype=np.uint8))
     six = load(str(tmp_path / "six.npy"))
     assert six.channels == 6
-    config = plan(six, Wishes(batch_size=4, budget=Budget(unit="steps", amount=1.0)))
+    config = plan(six, TrainOptions(batch_size=4, budget=Budget(unit="steps", amount=1.0)))
     run = Run.create(tmp_path / "run", config)
     list(train(run, six))
     assert run.load().generate(2, 2).shape == (2, 6, 6, 6)
     assert len(list(run.samples.glob("*.png"))) == 1
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_what_was_saved(tmp_path, images):
+def test_a_nan_loss_that_stays_ends_the_run_and_keeps_the_saved_state(tmp_path, images):
     run = start(tmp_path / "run", 50)
     iterator = train(run, images)
     next(iterator)
@@ -202,24 +203,24 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_what_was_saved(tmp_pat
     saved = state(run)
     optimizer = replace(run.config.recipe.optimizer, learning_rate=1e30, warmup=0.0, max_gradient_norm=None)
     broken = run.with_config(replace(run.config, recipe=replace(run.config.recipe, optimizer=optimizer)))
-    sentence = r"The loss became nan at step \d+, after going back from about there 3 times: the last good"
+    sentence = r"The loss became nan at step \d+, after 3 rollbacks from about there\. The last good"
     with pytest.warns(UserWarning, match="going on from"), pytest.raises(UnnoiseError, match=sentence):
         list(train(broken, images))
     assert same(state(run), saved)
 
 
-def test_weights_that_are_no_numbers_are_never_saved(tmp_path, images):
+def test_non_finite_weights_are_never_saved(tmp_path, images):
     run = start(tmp_path / "run", 2)
     diffusion = run.config.build()
     with torch.no_grad():
         next(diffusion.network.parameters()).fill_(float("inf"))
-    recorder = recording.Recorder(run, diffusion, [], recording.Progress())
-    with recorder, pytest.raises(UnnoiseError, match="A weight became nan"):
+    recorder = recording.Recorder(run, diffusion, [], Progress())
+    with recorder, pytest.raises(UnnoiseError, match="A weight became NaN or infinite"):
         recorder.save()
     assert not run.states()
 
 
-def test_the_plain_loop_writes_nothing_and_needs_no_run(tmp_path, images):
+def test_steps_writes_nothing_and_needs_no_run(tmp_path, images):
     run = start(tmp_path / "run", 4)
     diffusion = run.config.build()
     batches = Batches(images, split(len(images), 89, 0).training, 16, seed=0)
@@ -249,7 +250,7 @@ def test_a_budget_of_images_is_a_number_of_epochs(tmp_path, images, monkeypatch)
 
 
 @pytest.mark.row("D3", "D5")
-def test_held_out_pictures_are_the_same_in_one_order_at_every_look(tmp_path, images, monkeypatch):
+def test_the_held_out_loss_uses_the_same_pictures_each_time(tmp_path, images, monkeypatch):
     """So two losses differ by the network alone.
 
     The Keras example shuffles them anew each time, because its distance is a mean over batches and depends on
@@ -274,31 +275,7 @@ def test_held_out_pictures_are_the_same_in_one_order_at_every_look(tmp_path, ima
     assert all(torch.equal(pictures, held_out) for pictures in seen)
 
 
-def test_intervals():
-    interval = BudgetTimer(0.0, 0.0, fraction=0.1, shortest=20.0, longest=600.0)
-    assert not interval.due(0.5, 19.0)  # too soon, whatever the fraction
-    assert interval.due(0.5, 21.0)
-    assert not interval.due(0.55, 100.0)
-    assert interval.due(0.55, 700.0)  # a long run, and long ago
-
-
-@pytest.mark.parametrize("minutes", [1, 2, 10, 100])
-@pytest.mark.parametrize("seconds", [0.1, 3.0, 15.0])
-def test_looks_take_at_most_their_share_and_the_first_comes_early(minutes, seconds):
-    """Simulated: a run of so many minutes whose looks take so many seconds, asked twice a second."""
-    interval, now, looks = BudgetTimer(0.0, 0.0, share=recording.LOOKING_SHARE), 0.0, []
-    while now < 60 * minutes:
-        now += 0.5
-        if interval.due(now / (60 * minutes), now):
-            looks.append(now)
-            interval.record(seconds)
-            now += seconds
-    assert looks[0] == max(20, 6 * minutes)
-    assert all(then - before >= seconds / recording.LOOKING_SHARE for before, then in itertools.pairwise(looks))
-    assert seconds * (len(looks) - 1) <= recording.LOOKING_SHARE * 60 * minutes
-
-
-def test_sheets_on_the_way_take_a_third_of_the_steps_and_the_last_one_all(tmp_path, images, monkeypatch):
+def test_previews_take_a_third_of_the_sampling_steps_and_the_last_one_all(tmp_path, images, monkeypatch):
     monkeypatch.setattr(BudgetTimer, "due", lambda *_: True)
     asked = []
 
@@ -306,7 +283,7 @@ def test_sheets_on_the_way_take_a_third_of_the_steps_and_the_last_one_all(tmp_pa
         asked.append(sampling.num_steps)
         return torch.rand(num_images, 1, 8, 8)
 
-    monkeypatch.setattr(Diffusion, "generate", spy)
+    monkeypatch.setattr(Denoiser, "generate", spy)
     for steps_of_all, coarse in ((90, 30), (30, 20), (4, 4)):
         run = start(tmp_path / f"run-{steps_of_all}", 3, recipe_changes=[f"sampling.num_steps={steps_of_all}"])
         list(train(run, images))
@@ -314,8 +291,8 @@ def test_sheets_on_the_way_take_a_third_of_the_steps_and_the_last_one_all(tmp_pa
         asked.clear()
 
 
-def test_losses_are_written_with_each_state_without_waiting_for_pictures(tmp_path, images, monkeypatch):
-    monkeypatch.setattr(BudgetTimer, "due", lambda interval, *_: interval.share != recording.LOOKING_SHARE)
+def test_history_is_written_with_each_state_before_the_preview(tmp_path, images, monkeypatch):
+    monkeypatch.setattr(BudgetTimer, "due", lambda interval, *_: interval.share != recording.PREVIEW_SHARE)
     run = start(tmp_path / "run", 9)
     list(itertools.islice(train(run, images), 3))
     assert not list(run.samples.glob("*.png"))
@@ -323,7 +300,7 @@ def test_losses_are_written_with_each_state_without_waiting_for_pictures(tmp_pat
     assert [path.stem for path in run.states()] == ["0000000003", "0000000002"]
 
 
-def test_a_damaged_history_is_one_sentence(tmp_path):
+def test_a_damaged_history_is_refused_in_one_sentence(tmp_path):
     path = tmp_path / "history.csv"
     path.write_text("step,images\nx,2\n")
     with pytest.raises(UnnoiseError, match="is damaged"):
@@ -331,11 +308,11 @@ def test_a_damaged_history_is_one_sentence(tmp_path):
     assert read_history(tmp_path / "none.csv") == []
 
 
-def test_devices():
+def test_choose_device_refuses_devices_that_do_not_work():
     assert choose_device("auto").type in ("cpu", "cuda", "mps")
     assert choose_device("cpu") == torch.device("cpu")
     for name in ("gpu", "cuda:99"):
-        with pytest.raises(UnnoiseError, match=f"The device '{name}' can't be used here"):
+        with pytest.raises(UnnoiseError, match=f"The device '{name}' cannot be used here"):
             choose_device(name)
 
 
@@ -366,10 +343,10 @@ def test_two_processes_train_one_run(tmp_path):
     assert done.stdout.count("run: ") == 1
 
 
-def test_a_request_to_stop_does_not_wait_for_pictures(tmp_path, images, monkeypatch):
+def test_a_request_to_stop_interrupts_sampling(tmp_path, images, monkeypatch):
     """A sheet may take minutes to draw, and who asks a machine back waits for seconds."""
     monkeypatch.setattr(BudgetTimer, "due", lambda *_: True)
-    asked, calls, walk = [False], [], Diffusion.reverse_diffusion
+    asked, calls, walk = [False], [], Denoiser.reverse_diffusion
 
     def interrupted(*arguments, **options):
         for prediction in walk(*arguments, **options):
@@ -377,7 +354,7 @@ def test_a_request_to_stop_does_not_wait_for_pictures(tmp_path, images, monkeypa
             asked[0] = True
             yield prediction
 
-    monkeypatch.setattr(Diffusion, "reverse_diffusion", interrupted)
+    monkeypatch.setattr(Denoiser, "reverse_diffusion", interrupted)
     run = start(tmp_path / "run", 50)
     assert len(list(train(run, images, "cpu", lambda: asked[0]))) == 1
     assert len(calls) == 1  # of three that a sheet takes

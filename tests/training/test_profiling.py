@@ -101,7 +101,7 @@ def test_too_few_steps_give_no_profile_and_there_is_only_one(tmp_path):
 def test_a_trace_that_cannot_be_written_is_a_warning(tmp_path):
     (tmp_path / "file").write_text("")
     found = []
-    with pytest.warns(UserWarning, match=r"The trace can't be written to .*trace\.json\.gz"):
+    with pytest.warns(UserWarning, match=r"Cannot write the trace .*trace\.json\.gz"):
         assert list(watcher(tmp_path / "file", found).watch(range(9))) == list(range(9))
     assert found[0].trace is None
 

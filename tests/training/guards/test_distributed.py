@@ -1,4 +1,4 @@
-"""Of several processes the first decides to go back, and all do, whichever of them had the fault."""
+"""Rollbacks in distributed training: rank 0 decides, and all ranks go back together."""
 
 import os
 import subprocess
@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from unnoise.runs.checkpoint import Run
-from unnoise.runs.history import read_history
-from unnoise.training.guards import read_events
+from unnoise.runs.history import read_events, read_history
 
 SCRIPT = """
 import math, sys
@@ -49,7 +48,7 @@ state.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_go_back_together(tmp_path):
+def test_two_processes_roll_back_together(tmp_path):
     script, path = tmp_path / "script.py", tmp_path / "run"
     script.write_text(SCRIPT)
     command = [

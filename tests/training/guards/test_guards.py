@@ -1,4 +1,4 @@
-"""A run in which something goes wrong ends as one that never had it, but for what was changed and told."""
+"""Guards of a run: after a fault it goes back, and ends as a run with the same adjustments and no fault."""
 
 import itertools
 import math
@@ -14,12 +14,15 @@ from helpers.runs import digits, start
 from unnoise.data.batches import Batches, split
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.runs.checkpoint import Progress, Run
+from unnoise.runs.history import EVENTS, EventRow, read_events, read_history
+from unnoise.training import loop as training
 from unnoise.training import recorder as recording
-from unnoise.training.guards import EVENTS, Changes, Event, Fault, Guards, read_events, spikes
+from unnoise.training.guards import Adjustments, Fault, Guards, spikes
 from unnoise.training.loop import steps, train
 from unnoise.training.monitoring import Monitor
-from unnoise.training.recorder import BudgetTimer, TrainStep, read_history
+from unnoise.training.recorder import TrainStep
 from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.timers import BudgetTimer
 
 STEPS = 24
 
@@ -31,7 +34,7 @@ def images():
 
 @pytest.fixture
 def saves(monkeypatch) -> set[int]:
-    """The steps after which a state is saved, and samples are looked at; losses are reported after each."""
+    """The steps after which a state is saved and a preview drawn; losses are reported after each step."""
     chosen: set[int] = set()
     monkeypatch.setattr(
         BudgetTimer, "due", lambda interval, spent, _: interval.fraction == 0 or round(spent * STEPS) in chosen
@@ -41,7 +44,7 @@ def saves(monkeypatch) -> set[int]:
 
 
 def inject(monkeypatch, step: int, where: str, *, times: int = 1, only=lambda _: True) -> None:
-    """Lets the loss of a training step, or the gradient behind it, be no number, so many times."""
+    """Makes the loss of a training step, or its gradient, NaN or infinite, so many times."""
     losses, left = Diffusion.losses, iter(range(times))
 
     def spoilt(diffusion, *some, **more):
@@ -100,14 +103,16 @@ def numbers(done) -> list[int]:
     ("where", "changes"),
     [("loss", []), ("gradient", ["optimizer.name=adamw", "optimizer.max_gradient_norm=null"])],
 )
-def test_what_is_no_number_is_undone_told_and_not_met_again(tmp_path, images, monkeypatch, where, changes):
+def test_a_non_finite_loss_or_gradient_is_undone_and_does_not_come_again(
+    tmp_path, images, monkeypatch, where, changes
+):
     run = begun(tmp_path / "run", images, 7, recipe_changes=changes)
     never, resumed = copied(run, tmp_path / "never"), copied(run, tmp_path / "resumed")
     inject(monkeypatch, 9, where)
     done = warned(f"^The {where} became nan at step 9: going on from step 7 with 0.5 of", run, images)
     assert numbers(done) == [8, *range(8, STEPS + 1)]
     (event,) = read_events(run.path)
-    assert event._replace(seconds=0.0) == Event(
+    assert event._replace(seconds=0.0) == EventRow(
         9,
         0.0,
         f"non-finite {where}",
@@ -133,7 +138,7 @@ def test_what_is_no_number_is_undone_told_and_not_met_again(tmp_path, images, mo
 
 
 @pytest.mark.usefixtures("saves")
-def test_before_anything_was_saved_it_starts_again(tmp_path, images, monkeypatch):
+def test_a_fault_before_the_first_state_starts_the_run_again(tmp_path, images, monkeypatch):
     run = start(tmp_path / "run", STEPS)
     inject(monkeypatch, 3, "loss")
     done = warned(r"at step 3: going on from the start with 0\.5 of", run, images, 6)[2:]
@@ -142,13 +147,13 @@ def test_before_anything_was_saved_it_starts_again(tmp_path, images, monkeypatch
     slower = replace(recipe.optimizer, learning_rate=recipe.optimizer.learning_rate / 2)
     diffusion = replace(run.config, recipe=replace(recipe, optimizer=slower)).build()
     batches = Batches(images, split(len(images), run.config.data.held_out, 0).training, 16, seed=0)
-    plain = steps(diffusion, batches, run.config.budget, seed=Changes(rollbacks=1).seed(0))
+    plain = steps(diffusion, batches, run.config.budget, seed=Adjustments(rollbacks=1).seed(0))
     for ours, theirs in zip(done, plain, strict=False):
         assert (ours.result.loss, ours.learning_rate) == (theirs.result.loss, theirs.learning_rate)
 
 
 @pytest.mark.usefixtures("saves")
-def test_in_bfloat16_it_goes_on_in_float32(tmp_path, images, monkeypatch):
+def test_a_fault_in_bfloat16_continues_in_float32(tmp_path, images, monkeypatch):
     run = begun(tmp_path / "run", images, 2, precision="bfloat16")
     inject(monkeypatch, 4, "loss", times=99, only=lambda diffusion: diffusion.denoiser.precision == "bfloat16")
     done = warned("going on from step 2 with float32 instead of bfloat16", run, images, 4)
@@ -158,16 +163,16 @@ def test_in_bfloat16_it_goes_on_in_float32(tmp_path, images, monkeypatch):
     assert (done[-1].progress.step, done[-1].learning_rate) == (5, rate)
     assert some(run, images, 1)[0].progress.step == 6
     diffusion = run.config.build()
-    Changes.of(read_events(run.path)).apply(diffusion, Progress())
+    Adjustments.of(read_events(run.path)).apply(diffusion, Progress())
     assert diffusion.denoiser.precision == diffusion.ema.precision == "float32"
 
 
 @pytest.mark.usefixtures("saves")
-def test_what_comes_again_and_again_ends_the_run_with_one_sentence(tmp_path, images, monkeypatch):
+def test_a_fault_that_comes_four_times_ends_the_run(tmp_path, images, monkeypatch):
     run = begun(tmp_path / "run", images, 7)
     saved = weights(run)
     inject(monkeypatch, 9, "loss", times=99)
-    sentence = r"^The loss became nan at step 9, after going back from about there 3 times: the last good"
+    sentence = r"^The loss became nan at step 9, after 3 rollbacks from about there\. The last good"
     with pytest.warns(UserWarning, match="The loss") as told, pytest.raises(UnnoiseError, match=sentence):
         list(train(run, images))
     factors = [0.5, 0.25, 0.125]
@@ -179,22 +184,22 @@ def test_what_comes_again_and_again_ends_the_run_with_one_sentence(tmp_path, ima
     assert all(torch.equal(tensor, saved[name]) for name, tensor in weights(run).items())
 
 
-def test_what_a_run_left_that_never_saved_is_forgotten(tmp_path, images):
+def test_events_of_a_run_that_never_saved_are_deleted(tmp_path, images):
     run = start(tmp_path / "run", STEPS)
-    fault = Fault("non-finite loss", "The loss became nan", step=3, good=2)
+    fault = Fault("non-finite loss", "The loss became nan", step=3, last_good_step=2)
     with pytest.warns(UserWarning, match="from the start"):
-        Guards(run, images, np.arange(9)).go_back(fault, Progress(3, 48, 1.0))
-    assert Changes.of(read_events(run.path)).learning_rate_factor == 0.5
+        Guards(run, images, np.arange(9)).roll_back(fault, Progress(3, 48, 1.0))
+    assert Adjustments.of(read_events(run.path)).learning_rate_factor == 0.5
     Guards(run, images, np.arange(9))
     assert read_events(run.path) == []
 
 
-def test_a_loss_that_rises_and_stays_is_undone(tmp_path, images, monkeypatch, saves):
+def test_a_loss_spike_is_undone(tmp_path, images, monkeypatch, saves):
     """The output is far too large from step 22 on: noticed at 24, when a state with it was saved already."""
     saves |= {19, 23}
     run, train_step, left = start(tmp_path / "run", STEPS), Diffusion.train_step, iter([True])
     never = begun(tmp_path / "never", images, 19)
-    monkeypatch.setattr(spikes, "_USUAL", 12)
+    monkeypatch.setattr(spikes, "USUAL", 12)
 
     def spoilt(diffusion, *some, **more):
         if diffusion.weights.average.steps == 21 and next(left, None):
@@ -204,7 +209,7 @@ def test_a_loss_that_rises_and_stays_is_undone(tmp_path, images, monkeypatch, sa
         return train_step(diffusion, *some, **more)
 
     monkeypatch.setattr(Diffusion, "train_step", spoilt)
-    monkeypatch.setattr(recording.Recorder, "look", lambda *_, **__: None)
+    monkeypatch.setattr(recording.Recorder, "preview", lambda *_, **__: None)
     done = warned(
         r"^The loss rose from about \S+ to \S+ and stayed there at step 24: .* from step 19", run, images
     )
@@ -229,16 +234,17 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize("fault", PICTURES)
-def test_samples_that_turn_bad_are_undone(tmp_path, images, monkeypatch, saves, fault):
+def test_collapsed_samples_and_colour_shifts_are_undone(tmp_path, images, monkeypatch, saves, fault):
     """Of a network this young samples are noise, so real pictures stand for them, and spoilt ones at step 9."""
     saves |= {3, 6, 9}
     run, never, left = start(tmp_path / "run", STEPS), start(tmp_path / "never", STEPS), iter([True])
     real = images.take(np.arange(36)).float() / 255
 
-    def generate(diffusion, *_, **__):
-        return PICTURES[fault](real) if diffusion.weights.average.steps == 9 and next(left, None) else real
+    def draw(*_, **__):
+        at_9 = {path.stem for path in run.states()} >= {"0000000009"} and next(left, None)
+        return PICTURES[fault](real) if at_9 else real
 
-    monkeypatch.setattr(Diffusion, "generate", generate)
+    monkeypatch.setattr(training, "draw_samples", draw)
     done = warned(f"^{SENTENCES[fault]} .*at step 9: going on from step 6 with 0.5", run, images, 11)
     assert numbers(done) == [*range(1, 9), 7, 8, 9]
     (event,) = read_events(run.path)
@@ -251,7 +257,7 @@ def test_samples_that_turn_bad_are_undone(tmp_path, images, monkeypatch, saves, 
 
 
 @pytest.mark.usefixtures("saves")
-def test_a_fault_found_at_the_very_end_is_undone_too(tmp_path, images, monkeypatch):
+def test_a_fault_found_by_the_last_save_is_undone(tmp_path, images, monkeypatch):
     """A weight of the average that is no number after the last step is found when it is to be saved."""
     run, train_step, left = start(tmp_path / "run", 4), Diffusion.train_step, iter([True])
 
@@ -263,15 +269,15 @@ def test_a_fault_found_at_the_very_end_is_undone_too(tmp_path, images, monkeypat
         return result
 
     monkeypatch.setattr(Diffusion, "train_step", spoilt)
-    done = warned("^A weight became nan at step 4: going on from the start", run, images)
+    done = warned("^A weight became NaN or infinite at step 4: going on from the start", run, images)
     assert numbers(done) == [1, 2, 3, 1, 2, 3, 4]
     assert all(bool(tensor.isfinite().all()) for tensor in weights(run).values())
 
 
-def test_closing_at_a_fault_saves_nothing_and_remembers(tmp_path, images, monkeypatch, saves):
+def test_closing_at_a_fault_saves_nothing_and_keeps_the_adjustment(tmp_path, images, monkeypatch, saves):
     run = begun(tmp_path / "run", images, 2)
     inject(monkeypatch, 4, "loss")
-    monkeypatch.setattr(recording, "found_now", lambda _: False)  # as on a device that is asked seldom
+    monkeypatch.setattr(recording, "known_to_have_failed", lambda _: False)  # as on a GPU, which is read seldom
     monkeypatch.setattr(BudgetTimer, "due", lambda *_: False)
     iterator = train(run, images)
     assert [next(iterator).progress.step for _ in range(2)] == [3, 4]
@@ -282,45 +288,45 @@ def test_closing_at_a_fault_saves_nothing_and_remembers(tmp_path, images, monkey
     assert some(run, images, 1)[0].learning_rate == pytest.approx(rate / 2)
 
 
-def test_time_does_not_go_back(tmp_path, images):
+def test_a_rollback_does_not_give_time_back(tmp_path, images):
     run = start(tmp_path / "run", STEPS)
     guards = Guards(run, images, np.arange(9))
     with pytest.warns(UserWarning, match="going on"):
-        guards.go_back(Fault("loss spike", "The loss rose", step=9, good=5), Progress(9, 144, 77.0))
+        guards.roll_back(Fault("loss spike", "The loss rose", step=9, last_good_step=5), Progress(9, 144, 77.0))
     diffusion = run.config.build()
-    changes = Changes.of(read_events(run.path))
-    assert changes.apply(diffusion, Progress(5, 80, 40.0)) == Progress(5, 80, 77.0)
-    assert changes.apply(diffusion, Progress(9, 144, 90.0)) == Progress(9, 144, 90.0)
+    adjustments = Adjustments.of(read_events(run.path))
+    assert adjustments.apply(diffusion, Progress(5, 80, 40.0)) == Progress(5, 80, 77.0)
+    assert adjustments.apply(diffusion, Progress(9, 144, 90.0)) == Progress(9, 144, 90.0)
 
 
-def test_a_colour_shift_that_stays_is_told_in_the_end_and_the_run_goes_on(tmp_path, images):
+def test_a_colour_shift_that_stays_is_reported_and_training_goes_on(tmp_path, images):
     run = start(tmp_path / "run", STEPS)
     guards = Guards(run, images, np.arange(200))
     real, now = images.take(np.arange(36)), Progress(9, 144, 1.0)
     for step in (3, 6):
-        guards.drawn(real, now._replace(step=step), name="sheet")
+        guards.check_samples(real, now._replace(step=step), name="sheet")
     for _ in range(3):
         with pytest.raises(Fault) as found:
-            guards.drawn(255 - real, now, name="sheet")
+            guards.check_samples(255 - real, now, name="sheet")
         with pytest.warns(UserWarning, match="going on from the start"):
-            guards.go_back(found.value, now)
-    with pytest.warns(UserWarning, match="at step 9: going back did not help, so the run goes on"):
-        guards.drawn(255 - real, now, name="sheet")
+            guards.roll_back(found.value, now)
+    with pytest.warns(UserWarning, match="at step 9: going back did not help, so training goes on"):
+        guards.check_samples(255 - real, now, name="sheet")
     assert [event.back_to for event in read_events(run.path)] == [0, 0, 0, None]
 
 
 def test_a_healthy_run_has_no_events(tmp_path, images, monkeypatch):
-    """With a report after each step and a look after each fourth; a warning would be an error."""
+    """With a report after each step and a preview after each fourth; a warning would be an error."""
     monkeypatch.setattr(
         BudgetTimer, "due", lambda interval, spent, _: interval.fraction == 0 or round(spent * 40) % 4 == 0
     )
-    monkeypatch.setattr(recording.Recorder, "write", lambda _: None)
+    monkeypatch.setattr(recording.Recorder, "write_history", lambda _: None)
     run = start(tmp_path / "run", 40)
     assert len(list(train(run, images))) == 40
     assert not (run.path / EVENTS).exists()
 
 
-def test_what_is_kept_in_the_end_is_the_last_good_state(tmp_path, images):
+def test_a_run_that_gives_up_keeps_the_last_good_state(tmp_path, images):
     """Both what one resumes from and what one samples from are from before the fault."""
     run = begun(tmp_path / "run", images, 2)
     good = weights(run)
@@ -328,10 +334,14 @@ def test_what_is_kept_in_the_end_is_the_last_good_state(tmp_path, images):
     guards = Guards(run, images, np.arange(9))
     for _ in range(3):
         with pytest.warns(UserWarning, match="going on from step 2"):
-            guards.go_back(Fault("loss spike", "The loss rose", step=5, good=3), Progress(5, 80, 1.0))
+            guards.roll_back(
+                Fault("loss spike", "The loss rose", step=5, last_good_step=3), Progress(5, 80, 1.0)
+            )
     some(run, images, 2)
     assert run.states()[0].stem == "0000000004"
-    with pytest.raises(UnnoiseError, match="3 times: the last good state is kept; train again with a lower"):
-        guards.go_back(Fault("loss spike", "The loss rose", step=5, good=3), Progress(5, 80, 1.0))
+    with pytest.raises(
+        UnnoiseError, match=r"after 3 rollbacks .* The last good state is kept\. Train again with a lower"
+    ):
+        guards.roll_back(Fault("loss spike", "The loss rose", step=5, last_good_step=3), Progress(5, 80, 1.0))
     assert [path.stem for path in run.states()] == ["0000000002"]
     assert all(torch.equal(tensor, good[name]) for name, tensor in weights(run).items())

@@ -1,10 +1,10 @@
-"""Samples are held against the data's own statistics, and called bad only where they were well before."""
+"""Sample check: samples are compared with the data, and a fault only where they were healthy before."""
 
 import numpy as np
 import pytest
 import torch
 
-from unnoise.training.guards import Appearance, SampleWatch, references
+from unnoise.training.guards.samples import Appearance, SampleCheck, reference_pictures
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -20,8 +20,8 @@ def blobs(count: int, channels: int = 3, side: int = 16, seed: int = 0) -> torch
 DATA = Appearance.of(blobs(256))
 
 
-def watch(healthy: int = 2) -> SampleWatch:
-    watched = SampleWatch(DATA)
+def watch(healthy: int = 2) -> SampleCheck:
+    watched = SampleCheck(DATA)
     for step in range(1, healthy + 1):
         assert watched.add(blobs(36, seed=step), step, 0.1) is None
     return watched
@@ -42,14 +42,14 @@ COLLAPSED = {
     "All samples became all grey": flat(0.5, 0.5, 0.5) + 0.005 * torch.randn(36, 3, 16, 16),
     "All samples became all one colour (red 0.90, green 0.20, blue 0.10)": flat(0.9, 0.2, 0.1),
     "75% of the samples became all black": mixed(flat(0.0, 0.0, 0.0), 0.25),
-    "The samples hold values that are no numbers": blobs(36) * float("nan"),
+    "Samples hold NaN or infinity": blobs(36) * float("nan"),
 }
 
 
 @pytest.mark.parametrize("seen", COLLAPSED)
-def test_collapsed_samples_are_told_by_their_colour(seen):
+def test_collapsed_samples_are_reported_with_their_colour(seen):
     fault = watch().add(COLLAPSED[seen], 7, 0.3)
-    assert (fault.kind, fault.seen, fault.step, fault.good) == ("collapsed samples", seen, 7, 2)
+    assert (fault.kind, fault.cause, fault.step, fault.last_good_step) == ("collapsed samples", seen, 7, 2)
 
 
 def changed(channel: int, factor: float, shift: float) -> torch.Tensor:
@@ -68,46 +68,46 @@ def changed(channel: int, factor: float, shift: float) -> torch.Tensor:
         (changed(1, 9.0, 0.0), "The samples' contrast in green became 3.2 times the data's"),
     ],
 )
-def test_colours_and_contrasts_that_went_away_are_told_by_their_channel(samples, seen):
+def test_shifted_colours_and_contrasts_are_reported_with_their_channel(samples, seen):
     fault = watch().add(samples, 7, 0.3)
-    assert (fault.kind, fault.good) == ("colour shift", 2)
-    assert fault.seen.startswith(seen)
+    assert (fault.kind, fault.last_good_step) == ("colour shift", 2)
+    assert fault.cause.startswith(seen)
 
 
-def test_pictures_like_the_data_are_no_fault_whichever_they_are():
+def test_other_pictures_of_the_data_are_never_a_fault():
     watched = watch()
     assert all(watched.add(blobs(36, seed=seed), seed, 0.5) is None for seed in range(10, 210))
 
 
 @pytest.mark.parametrize("young", [torch.rand(36, 3, 16, 16), flat(0.5, 0.5, 0.5), changed(0, 1.0, 0.4)])
-def test_samples_that_never_were_well_are_no_fault(young):
+def test_samples_that_never_were_healthy_are_not_a_fault(young):
     """Noise, grey, a cast: all of that young networks give, and none of it counts as having been well."""
-    watched = SampleWatch(DATA)
+    watched = SampleCheck(DATA)
     assert all(watched.add(young, step, 0.1) is None for step in range(1, 9))
     assert watched.add(flat(0.0, 0.0, 0.0), 9, 0.1) is None
     assert watch(healthy=1).add(flat(0.0, 0.0, 0.0), 9, 0.1) is None  # once may be chance
 
 
-def test_samples_that_never_were_well_are_told_once_after_half_of_the_budget():
-    watched = SampleWatch(DATA)
+def test_samples_that_never_were_healthy_are_reported_once_after_half_of_the_budget():
+    watched = SampleCheck(DATA)
     told = [watched.add(flat(0.0, 0.0, 0.0), step, step / 10) for step in range(3, 11)]
     assert [fault.step for fault in told if fault is not None] == [5]
-    assert told[2].good is None
-    first = SampleWatch(DATA)
+    assert told[2].last_good_step is None
+    first = SampleCheck(DATA)
     assert first.add(flat(0.0, 0.0, 0.0), 5, 1.0) is None  # a run that is over with its first look
 
 
-def test_data_that_are_flat_themselves_are_matched_by_flat_samples():
+def test_flat_samples_of_flat_data_are_not_a_fault():
     """Half of these pictures are empty, as scans often are; and single pixels have no contrast at all."""
     half = torch.cat([blobs(128), flat(0.2, 0.2, 0.2)[:32].repeat(4, 1, 1, 1)])
-    watched = SampleWatch(Appearance.of(half))
+    watched = SampleCheck(Appearance.of(half))
     for step in range(1, 4):
         assert watched.add(mixed(flat(0.2, 0.2, 0.2), 0.5), step, 0.9) is None
-    pixels = SampleWatch(Appearance.of(torch.rand(256, 1, 1, 1)))
+    pixels = SampleCheck(Appearance.of(torch.rand(256, 1, 1, 1)))
     assert all(pixels.add(torch.rand(36, 1, 1, 1), step, 0.9) is None for step in range(9))
 
 
-def test_numbers_of_an_appearance_are_those_of_their_names():
+def test_appearance_holds_contrast_means_stds_and_roughness():
     pictures = (blobs(70) * 255).to(torch.uint8)
     found, values = Appearance.of(pictures), pictures.double() / 255
     torch.testing.assert_close(found.means, values.mean((0, 2, 3)))
@@ -129,9 +129,9 @@ class Labelled:
         return torch.from_numpy(indices).view(-1, 1, 1, 1).to(torch.uint8)
 
 
-def test_references_have_as_many_of_each_class_as_samples_have():
-    chosen = references(Labelled(), np.arange(100), 2, count=20).flatten()
+def test_reference_pictures_have_as_many_of_each_class():
+    chosen = reference_pictures(Labelled(), np.arange(100), 2, count=20).flatten()
     assert (chosen >= 90).sum() == 10
     assert len(chosen) == 20
-    spread = references(Labelled(), np.arange(100), 0, count=20).flatten()
+    spread = reference_pictures(Labelled(), np.arange(100), 0, count=20).flatten()
     assert (spread >= 90).sum() == 2

@@ -1,4 +1,4 @@
-"""A loss that rises and stays is seen within three reports, and no healthy loss is ever called risen."""
+"""Loss spikes: found within three reports, and never in the losses of a healthy run."""
 
 from itertools import pairwise
 
@@ -7,13 +7,13 @@ import pytest
 
 from helpers.runs import digits, start
 from unnoise.data.batches import Batches, split
-from unnoise.training.guards import LossWatch
+from unnoise.training.guards.spikes import LossSpikes
 from unnoise.training.loop import steps
 
 
 def faults(losses, watch=None):
     """Those found in reports after steps 1, 2, 3, ..."""
-    watch = watch or LossWatch()
+    watch = watch or LossSpikes()
     return [fault for step, loss in enumerate(losses, 1) if (fault := watch.add(step, float(loss))) is not None]
 
 
@@ -26,7 +26,7 @@ def falling(count, seed, *, spread=0.1, floor=0.2):
 
 @pytest.mark.parametrize("spread", [0.01, 0.1, 0.5, 1.5])
 @pytest.mark.parametrize("sign", ["positive", "any"])
-def test_chance_is_no_rise(spread, sign):
+def test_random_losses_are_not_a_spike(spread, sign):
     """Ten thousand reports of steady batches, and of batches of a single picture."""
     for seed in range(5):
         losses = falling(2_000, seed, spread=spread)
@@ -36,7 +36,7 @@ def test_chance_is_no_rise(spread, sign):
 
 
 @pytest.mark.parametrize("loss", ["l1", "l2", "huber"])
-def test_digits_never_rise(tmp_path, loss):
+def test_training_on_digits_has_no_spike(tmp_path, loss):
     """With two pictures a step, as single reports and as means of five."""
     run = start(tmp_path / "run", 150, recipe_changes=[f"objective.loss={loss}"])
     images = digits()
@@ -48,16 +48,16 @@ def test_digits_never_rise(tmp_path, loss):
 
 @pytest.mark.parametrize("spread", [0.01, 0.1])
 @pytest.mark.parametrize("offset", [0.0, -1.0])
-def test_a_rise_that_stays_is_seen_at_the_third_report(spread, offset):
+def test_a_rise_that_stays_is_a_spike_at_the_third_report(spread, offset):
     losses = falling(100, 0, spread=spread) + offset
     losses[60:] += 2
     first = faults(losses)[0]
-    assert (first.kind, first.step, first.good) == ("loss spike", 63, 60)
+    assert (first.kind, first.step, first.last_good_step) == ("loss spike", 63, 60)
     median, lowest = np.median(losses[40:60]), losses[60:63].min()
-    assert first.seen == f"The loss rose from about {median:.3g} to {lowest:.3g} and stayed there"
+    assert first.cause == f"The loss rose from about {median:.3g} to {lowest:.3g} and stayed there"
 
 
-def test_neither_two_bad_reports_nor_a_small_rise_nor_the_beginning_is_a_fault():
+def test_two_high_reports_a_small_rise_or_the_first_reports_are_not_a_spike():
     losses = falling(100, 0)
     losses[60:62] += 100
     losses[70:72] += 100
@@ -70,7 +70,7 @@ def test_neither_two_bad_reports_nor_a_small_rise_nor_the_beginning_is_a_fault()
     assert faults([1.0, 1.1, *[0.9, 1.0] * 8, 50.0, 50.0, 50.0]) == []
 
 
-def test_a_loss_that_explodes_is_still_called_by_its_rise():
+def test_an_exploding_loss_is_a_spike():
     """Also where the logarithm of what chance explains is beyond all numbers."""
     wild = np.exp(np.tile([-80.0, 80.0], 20))
     assert faults(wild) == []
