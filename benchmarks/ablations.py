@@ -8,10 +8,9 @@ after Ctrl-C the same command continues.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
@@ -19,6 +18,7 @@ from typing import NamedTuple
 
 from benchmarks.ablation_measures import SAMPLES, DigitJudge, held_out_errors
 from benchmarks.ablation_variants import BASELINE, SIZE, VARIANTS, Variant, chosen
+from benchmarks.json_rows import read_rows, write_rows
 from benchmarks.report import MADE, machine, made, publish, table
 from unnoise.cli.console import ProgressBar, count, print_message
 from unnoise.data import ImageSet, load
@@ -26,7 +26,6 @@ from unnoise.data.batches import Batches, split
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.runs.plan import plan
 from unnoise.training.loop import steps
-from unnoise.utils.files import atomic_write
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,18 +41,6 @@ class Row:
     frechet: float
     confident: float
     seconds: float
-
-
-def read_rows(path: Path) -> list[Row]:
-    """The finished runs; none if there is no such file."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return [Row(**{**values, "changes": tuple(values["changes"])}) for values in map(json.loads, lines)]
-
-
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Writes one line of JSON for each run; the file is replaced as a whole."""
-    with atomic_write(path) as file:
-        file.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -214,7 +201,7 @@ def main() -> None:
     print_message(machine())
     images = load("digits", size=(SIZE, SIZE), labels=True)
     judge = DigitJudge.load_or_train(images, options.out.with_suffix(".judge.safetensors"))
-    rows = read_rows(options.out)
+    rows = read_rows(options.out, Row)
     # Seed by seed, so that an interrupted benchmark still compares all variants.
     tasks = [Task(variant, seed, options.steps) for seed in options.seeds for variant in options.variants]
     try:

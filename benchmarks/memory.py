@@ -73,9 +73,9 @@ def measure(names: Sequence[str], turns: int, steps: int, device: str, threads: 
     """The medians of both libraries' peaks, for each of these pairs."""
 
     def peak(name: str, side: str) -> float:
-        told = in_fresh_process("benchmarks.memory:train", name, side, device, steps, threads)
-        parameters[name] = int(told["parameters"])
-        return told["peak"]
+        numbers = in_fresh_process("benchmarks.memory:train", name, side, device, steps, threads)
+        parameters[name] = int(numbers["parameters"])
+        return numbers["peak"]
 
     found, parameters = [], dict[str, int]()
     for name in names:

@@ -81,7 +81,7 @@ def _summary_of(comparison: Comparison, features: str) -> list[str] | None:
         TITLES[best],
         others[best].text,
         f"**{last[OURS].middle / others[best].middle:.2f}**",
-        ", ".join(ratios),
+        ", ".join(ratios) if len(ratios) > 1 else "",
         "never" if reached is None else f"{reached:.2g}",
     ]
 

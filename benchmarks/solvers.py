@@ -9,10 +9,9 @@ after Ctrl-C or --minutes the same command continues.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.classifier import load_or_train
+from benchmarks.json_rows import read_rows, write_rows
 from benchmarks.judges import Judge, PictureSet, classifier_judge, subset
 from benchmarks.report import MADE, machine, made, publish
 from benchmarks.solver_report import AT, LONG, OWN, REAL, REFERENCES, Row, draw, grids_of, tables
@@ -36,7 +36,6 @@ from unnoise.pictures import save_png
 from unnoise.pictures.charts import painted
 from unnoise.runs.checkpoint import Run
 from unnoise.utils.errors import UnnoiseError, require
-from unnoise.utils.files import atomic_write
 
 TUNING = -1
 """The seed that the grids are chosen on, and a sampler is recommended by."""
@@ -69,18 +68,6 @@ class Task:
     def cost(self) -> int:
         """Network calls times pictures."""
         return self.taken * self.samples
-
-
-def read_rows(path: Path) -> list[Row]:
-    """The rows of this file; none if there is no such file."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return [Row(**json.loads(line)) for line in lines]
-
-
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Writes one line of JSON for each row; the file is replaced as a whole."""
-    with atomic_write(path) as file:
-        file.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
 
 
 def measure(task: Task, run: Run, denoiser: Denoiser, judge: Judge, progress: Callable[[float], object]) -> Row:
@@ -157,7 +144,7 @@ class Plan(NamedTuple):
 
 def measure_all(planned: Plan, judge: Judge, log: Path, minutes: float) -> list[Row]:
     """Makes the missing measurements until the time is over; returns all rows."""
-    rows, started = read_rows(log), time.monotonic()
+    rows, started = read_rows(log, Row), time.monotonic()
     later = sum(task.cost for task in planned.tables({}))
     with ProgressBar("Measuring", 1.0) as bar:
         for part, after in ((planned.tuning, later), (lambda: planned.tables(planned.grids(rows)), 0)):
@@ -286,7 +273,7 @@ def main() -> None:
             rows = measure_all(planned, judge, options.log, options.minutes)
         except KeyboardInterrupt:
             print_message("Stopped. The same command continues.")
-            rows = read_rows(options.log)
+            rows = read_rows(options.log, Row)
         real = real_rows(pictures, judge, options.seeds, options.samples)
         write_page(planned, judge, rows, real, options.docs)
     except UnnoiseError as error:

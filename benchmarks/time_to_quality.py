@@ -146,9 +146,9 @@ def drawn(job: Job, name: str, contender: Contender, mark: float) -> tuple[list[
     """Samples by the weights of a mark, and the seconds of each; kept in a file, so that others can judge."""
     path, most = job.samples_file(name, mark), max(job.amounts.samples(mark))
     if path.is_file():
-        found, told = read_tensors(path)
-        if told["sampler"] == contender.sampler and len(found["pictures"]) == most:
-            return list(torch.split(found["pictures"], 100)), float(told["seconds"])
+        found, notes = read_tensors(path)
+        if notes["sampler"] == contender.sampler and len(found["pictures"]) == most:
+            return list(torch.split(found["pictures"], 100)), float(notes["seconds"])
     contender.restore(read_tensors(job.file(name, mark))[0])
     started, batches = time.perf_counter(), []
     with ProgressBar(f"{name} after {mark:g} minutes: drawing", most) as bar:
@@ -168,7 +168,7 @@ def judged(job: Job, name: str, contender: Contender, mark: float, seen: Sequenc
     if mark == job.amounts.minutes:
         keep(job.folder(name) / "pictures.safetensors", torch.cat(batches)[:_SHOWN])
     steps, images = int(facts["steps"]), int(facts["images"])
-    told = {
+    shared = {
         "steps": steps,
         "images": images,
         "rate": images / float(facts["seconds"]),
@@ -182,7 +182,7 @@ def judged(job: Job, name: str, contender: Contender, mark: float, seen: Sequenc
         features = judge.features(batches)
         for count in counts:
             score = judge.score(features[:count])
-            rows.append(job.row(name, mark, judge, score, samples=count, **told))
+            rows.append(job.row(name, mark, judge, score, samples=count, **shared))
     return rows
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import unnoise
-from benchmarks import ablation_measures, ablation_variants, ablations
+from benchmarks import ablation_measures, ablation_variants, ablations, json_rows
 from unnoise.cli import run
 from unnoise.data import load
 from unnoise.diffusion.objectives import Objective
@@ -122,10 +122,10 @@ def test_the_table_has_the_baseline_first_and_the_changes_of_each_variant():
 
 def test_finished_runs_are_kept_and_not_repeated(tmp_path):
     path = tmp_path / "rows.jsonl"
-    assert ablations.read_rows(path) == []
+    assert json_rows.read_rows(path, ablations.Row) == []
     rows = [row(0), row(1, ("objective.loss=l1",))]
-    ablations.write_rows(path, rows)
-    assert ablations.read_rows(path) == rows
+    json_rows.write_rows(path, rows)
+    assert json_rows.read_rows(path, ablations.Row) == rows
     l1 = ablation_variants.chosen(["loss-l1"])[0]
     assert ablations.Task(l1, 1, 300).done_in(rows)
     assert not ablations.Task(l1, 0, 300).done_in(rows)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import judges, solver_report, solvers
+from benchmarks import json_rows, judges, solver_report, solvers
 from benchmarks.solver_report import LONG, OWN, REAL, Row
 from helpers.runs import start
 from unnoise.data import load
@@ -102,7 +102,7 @@ def test_no_measurement_is_repeated(planned, tmp_path, monkeypatch):
     assert len(measured) == 1
     found = solvers.measure_all(planned, None, log, float("inf"))
     assert len(measured) == len(set(measured)) == len(found) == 6 + 12
-    assert solvers.read_rows(log) == found
+    assert json_rows.read_rows(log, Row) == found
     assert solvers.measure_all(planned, None, log, float("inf")) == found
     assert len(measured) == 18
 
