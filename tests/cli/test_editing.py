@@ -1,4 +1,4 @@
-"""The commands that start from real pictures do what they say, and answer every slip in one sentence."""
+"""Commands that edit pictures (invert, vary, inpaint, outpaint, restore, generate --from)."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ from unnoise.runs.checkpoint import Run
 from unnoise.training.loop import train
 from unnoise.utils.errors import UnnoiseError
 
-CHAIN = ('schedule={"kind": "LinearBeta", "num_timesteps": 40}', "condition=log_snr")
+DISCRETE = ('schedule={"kind": "LinearBeta", "num_timesteps": 40}', "condition=log_snr")
 EDITS = ("invert", "vary", "inpaint", "outpaint", "restore")
 
 
@@ -30,8 +30,8 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory):
-    made = start(tmp_path_factory.mktemp("runs") / "chain", 2, recipe_changes=CHAIN)
+def discrete(tmp_path_factory):
+    made = start(tmp_path_factory.mktemp("runs") / "discrete", 2, recipe_changes=DISCRETE)
     last(train(made, digits()))
     return made.path
 
@@ -56,12 +56,6 @@ def colour(tmp_path_factory):
     return folder / "run"
 
 
-@pytest.fixture(autouse=True)
-def _own_place(tmp_path, monkeypatch):
-    monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-
-
 def digit(path: str = "digit.png", number: int = 0, size: int = 8) -> Path:
     picture = Image.fromarray(digits().pixels[number, ..., 0])
     picture.resize((size, size), Image.Resampling.NEAREST).save(path)
@@ -76,7 +70,7 @@ def saved(path: str) -> np.ndarray:
 # --- what they do --------------------------------------------------------------------------------------------
 
 
-def test_invert_tells_how_exact_it_is(trained, capsys):
+def test_invert_reports_the_error_and_saves_noises_that_lead_back(trained, capsys):
     ok(
         "invert",
         trained,
@@ -91,7 +85,7 @@ def test_invert_tells_how_exact_it_is(trained, capsys):
     )
     shown = capsys.readouterr()
     assert "inverted: s.png" in shown.out
-    told = float(re.search(r"differ by (\d+\.\d+) of 255 on average", shown.err)[1])
+    told = float(re.search(r"given ones by (\d+\.\d+) of 255", shown.err)[1])
     before = read_pictures([Path("digit.png"), Path("other.png")], DecodeSettings((8, 8), 1)).permute(
         0, 2, 3, 1
     )
@@ -104,18 +98,18 @@ def test_invert_tells_how_exact_it_is(trained, capsys):
     # the noises lead back by generate's own way
     with np.load("r.npz") as archive:
         noises = torch.from_numpy(archive["noises"])
-    diffusion = Run.open(trained).load()
-    again = (255 * diffusion.generate(initial_noises=noises, num_steps=10)).round().permute(0, 2, 3, 1)
+    denoiser = Run.open(trained).load()
+    again = (255 * denoiser.generate(initial_noises=noises, num_steps=10)).round().permute(0, 2, 3, 1)
     assert abs(again.numpy() - saved("r.npz")).max() <= 1
 
 
-def test_fifty_steps_lead_back_within_two_grey_levels(trained, capsys):
+def test_inversion_with_50_steps_is_exact_to_two_grey_levels(trained, capsys):
     """On pictures that the run was not trained on, mean absolute error."""
     ok("invert", trained, "--held-out", 8, "--num-steps", 50)
-    assert float(re.search(r"differ by (\d+\.\d+) of 255 on average", capsys.readouterr().err)[1]) < 2
+    assert float(re.search(r"given ones by (\d+\.\d+) of 255", capsys.readouterr().err)[1]) < 2
 
 
-def test_held_out_pictures_are_those_the_run_did_not_train_on(trained):
+def test_held_out_takes_pictures_that_the_run_was_not_trained_on(trained):
     ok("invert", trained, "--held-out", 3, "--num-steps", 2, "--save", "folder")
     config = Run.open(trained).config
     unseen = split(len(digits()), config.data.held_out, config.seed).held_out
@@ -160,17 +154,17 @@ def test_outpaint_keeps_the_middle(trained):
 
 
 @pytest.mark.parametrize(("task", "size"), [("upscale", (4, 4)), ("deblur", (8, 8))])
-def test_restore_agrees_with_what_is_left(trained, capsys, task, size):
+def test_restored_pictures_agree_with_the_given_ones(trained, capsys, task, size):
     ok("restore", trained, "--held-out", 2, "--task", task, "--factor", 2, "--num-steps", 5, "--save", "r.npz")
     shown = capsys.readouterr().err
-    missed = float(re.search(r"What is left .* differs by (\d+\.\d+) of 255", shown)[1])
+    missed = float(re.search(r"Made \w+ again, .* given ones by (\d+\.\d+) of 255", shown)[1])
     assert missed < 25  # chance is about 80, and a run that is trained for longer comes below 1
     Image.fromarray(digits().pixels[0, ::2, ::2, 0]).save("small.png")
     ok("restore", trained, "small.png", "--task", task, "--factor", 2, "--save", "own.npz")
     assert saved("own.npz").shape == (1, 8, 8, 1)
 
 
-def test_restore_colours_grey_pictures(colour, capsys):
+def test_restore_colours_grey_pictures_for_a_run_in_colour(colour, capsys):
     ok(
         "restore",
         colour,
@@ -188,10 +182,10 @@ def test_restore_colours_grey_pictures(colour, capsys):
     with Image.open("s.png") as sheet:
         assert sheet.mode == "RGB"
     ok("restore", colour, "--held-out", 2, "--task", "colourise")
-    assert "The restored pictures themselves differ by" in capsys.readouterr().err
+    assert "The restored pictures differ from the originals by" in capsys.readouterr().err
 
 
-def test_vary_from_the_same_picture_to_another_one(trained):
+def test_the_amount_of_variation_goes_from_the_same_picture_to_a_new_one(trained):
     common = ("vary", trained, digit(), "--num-variations", 3, "--num-steps", 5, "--seed", 5)
     for amount in (0, 0.3, 1):
         ok(*common, "--amount", amount, "--save", f"{amount}.npz")
@@ -203,7 +197,7 @@ def test_vary_from_the_same_picture_to_another_one(trained):
     assert abs(saved("new.npz") - saved("1.npz")).max() <= 1
 
 
-def test_generate_from_a_picture_by_strength(trained):
+def test_the_strength_of_redrawing_goes_from_the_same_picture_to_a_new_one(trained):
     common = ("--seed", 2, "--num-steps", 8)
     for strength in (0, 0.5, 1):
         more = ("--num-images", 2, "--strength", strength, "--out", f"{strength}.npz")
@@ -221,7 +215,7 @@ def test_generate_from_a_picture_by_strength(trained):
     assert sorted(path.name for path in Path("folder").iterdir()) == [f"digit-{n}.png" for n in range(1, 6)]
 
 
-def test_morph_between_pictures_meets_them(trained):
+def test_morph_of_pictures_passes_each_of_them(trained):
     ok(
         "morph",
         trained,
@@ -247,15 +241,15 @@ def test_morph_between_pictures_meets_them(trained):
     assert Path("m.png").is_file()
 
 
-def test_all_of_it_works_on_a_chain(chain):
+def test_every_edit_works_with_a_discrete_schedule(discrete):
     for command in EDITS:
         more = {"restore": ("--factor", 2), "invert": (), "vary": ()}.get(command, ("--repeats", 1))
-        ok(command, chain, "--held-out", 1, "--num-steps", 4, *more)
-    ok("generate", chain, "--from-held-out", 1, "--num-steps", 4, "--sampler", "ancestral")
-    ok("invert", chain, "--held-out", 1)  # not 50 steps, as the chain has fewer
+        ok(command, discrete, "--held-out", 1, "--num-steps", 4, *more)
+    ok("generate", discrete, "--from-held-out", 1, "--num-steps", 4, "--sampler", "ancestral")
+    ok("invert", discrete, "--held-out", 1)  # not 50 steps, as the chain has fewer
 
 
-def test_grey_pictures_and_arrays_for_a_run_in_colour(colour):
+def test_grey_pictures_and_arrays_are_edited_by_a_run_in_colour(colour):
     ok("invert", colour, digit(), "--num-steps", 2, "--save", "r.npz")
     assert saved("r.npz").shape == (1, 8, 8, 3)
     np.save("two.npy", np.zeros((2, 8, 8, 3), np.uint8))
@@ -267,26 +261,26 @@ def test_grey_pictures_and_arrays_for_a_run_in_colour(colour):
 
 
 @pytest.mark.parametrize("command", EDITS)
-def test_slips_that_all_share(trained, capsys, command):
+def test_every_edit_refuses_missing_pictures_no_steps_and_other_suffixes(trained, capsys, command):
     assert "got neither" in refused(capsys, command, trained)
     assert "There is no picture at nowhere.png" in refused(capsys, command, trained, "nowhere.png")
     assert "at least 1 step, but got 0" in refused(capsys, command, trained, digit(), "--num-steps", 0)
     assert "ends in .png" in refused(capsys, command, trained, digit(), "--out", "sheet.jpg")
 
 
-def test_slips_in_what_all_share(trained, chain, capsys):
+def test_pictures_runs_and_options_that_no_edit_accepts(trained, discrete, capsys):
     command = "inpaint"
     assert "got both" in refused(capsys, command, trained, digit(), "--held-out", 1)
     Path("corrupt.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     assert "Cannot read the picture corrupt.png" in refused(capsys, command, trained, "corrupt.png")
-    assert "1 to 40 steps, but got 41" in refused(capsys, command, chain, digit(), "--num-steps", 41)
+    assert "1 to 40 steps, but got 41" in refused(capsys, command, discrete, digit(), "--num-steps", 41)
     assert "--save is r.gif" in refused(capsys, command, trained, digit(), "--save", "r.gif")
     assert "There is no run at" in refused(capsys, command, "nothing", digit())
     assert "knows no classes" in refused(capsys, command, trained, digit(), "--label", "cat")
     assert "but 5000 were asked for" in refused(capsys, command, trained, "--held-out", 5000)
 
 
-def test_an_array_of_other_channels(trained, colour, capsys):
+def test_an_array_with_other_channels_or_too_many_pictures_is_refused(trained, colour, capsys):
     np.save("colour.npy", np.zeros((2, 8, 8, 3), np.uint8))
     np.save("grey.npy", np.zeros((2, 8, 8), np.uint8))
     assert "colour.npy has 3 channels, but 1 are needed" in refused(capsys, "invert", trained, "colour.npy")
@@ -295,7 +289,7 @@ def test_an_array_of_other_channels(trained, colour, capsys):
     assert "At most 64 pictures" in refused(capsys, "invert", trained, "many.npy")
 
 
-def test_slips_of_one_command(trained, capsys):
+def test_wrong_options_of_single_edits_are_refused(trained, capsys):
     picture = digit()
     Image.new("L", (9, 8)).save("mask.png")
     sentence = refused(capsys, "inpaint", trained, picture, "--mask", "mask.png")
@@ -312,7 +306,9 @@ def test_slips_of_one_command(trained, capsys):
     assert "more than 0 pixels" in refused(
         capsys, "restore", trained, picture, "--task", "deblur", "--sigma", 0
     )
-    assert "red, green and blue" in refused(capsys, "restore", trained, picture, "--task", "colourise")
+    assert "needs a run on colour pictures" in refused(
+        capsys, "restore", trained, picture, "--task", "colourise"
+    )
     assert "at least as large" in refused(capsys, "outpaint", trained, picture, "--size", "8x7")
     assert "at most 4096" in refused(capsys, "outpaint", trained, picture, "--size", "8x5000")
     assert "overlap" in refused(capsys, "outpaint", trained, picture, "--overlap", 1)
@@ -321,15 +317,15 @@ def test_slips_of_one_command(trained, capsys):
     assert "at least 2 seeds" in refused(capsys, "morph", trained, "--images", picture)
 
 
-def test_strength_without_a_picture_has_no_effect(trained, capsys):
+def test_strength_without_a_picture_gets_a_message(trained, capsys):
     ok("generate", trained, "--num-images", 1, "--strength", 0.3, "--out", "r.png")
-    assert "--strength has no effect here" in capsys.readouterr().err
+    assert "--strength has no effect without --from" in capsys.readouterr().err
 
 
 # --- reading -------------------------------------------------------------------------------------------------
 
 
-def test_pictures_are_read_as_the_data_sets_are(tmp_path):
+def test_single_pictures_are_decoded_like_those_of_a_data_set(tmp_path):
     random_photos(tmp_path / "photos", 3)
     from unnoise.data import load
 
@@ -338,7 +334,7 @@ def test_pictures_are_read_as_the_data_sets_are(tmp_path):
     assert torch.equal(read_pictures(files, DecodeSettings((8, 6), 3)), images.take([0, 1, 2]))
 
 
-def test_a_mask_is_white_only_where_it_is_white_altogether(tmp_path):
+def test_a_pixel_of_a_mask_is_kept_only_if_all_of_it_is_white(tmp_path):
     mask = np.full((4, 8), 255, np.uint8)
     mask[:, :3] = 0
     Image.fromarray(mask).save("mask.png")

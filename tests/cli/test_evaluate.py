@@ -1,4 +1,4 @@
-"""`unnoise evaluate` measures a run, says all that its numbers depend on, and keeps them when it is stopped."""
+"""`unnoise evaluate` prints and writes all scores with the facts they depend on, also when it is stopped."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from helpers.oracles import last
 from helpers.runs import digits, start
 from unnoise import evaluation
 from unnoise.data.batches import split
-from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.denoiser import Denoiser
 from unnoise.training.loop import train
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
@@ -45,9 +45,7 @@ def extractor(tmp_path_factory) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _own_place(tmp_path, monkeypatch, trained):
-    monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
+def _no_evaluation_is_left(trained):
     yield
     (trained.path / "evaluation.json").unlink(missing_ok=True)
 
@@ -56,7 +54,7 @@ def written(made) -> dict:
     return json.loads((made.path / "evaluation.json").read_text())
 
 
-def test_everything_is_measured_printed_and_written(trained, extractor, capsys):
+def test_all_scores_are_printed_and_written_with_their_facts(trained, extractor, capsys):
     ok("evaluate", trained.path, *QUICK, "--extractor", extractor, "--num-steps", 2, "--eta", 0.5, "--seed", 5)
     shown = capsys.readouterr()
     facts = (
@@ -90,7 +88,7 @@ def test_everything_is_measured_printed_and_written(trained, extractor, capsys):
             assert min(picture.size) > 100
 
 
-def test_the_same_seed_measures_the_same(trained, extractor):
+def test_the_same_seed_gives_the_same_scores_at_any_batch_size(trained, extractor):
     found = []
     for batch_size in (24, 10):
         ok("evaluate", trained.path, *QUICK, "--extractor", extractor, "--batch-size", batch_size)
@@ -103,21 +101,21 @@ def test_the_same_seed_measures_the_same(trained, extractor):
     )
 
 
-def test_few_pictures_and_none_held_out(tmp_path, extractor, capsys):
+def test_without_held_out_pictures_samples_are_compared_with_training_ones(tmp_path, extractor, capsys):
     np.save("fifty.npy", digits().pixels[:50])
     ok("train", "fifty.npy", "--out", "r", "--steps", 1, "--batch-size", 8, "--held-out", 0, *SMALL)
     capsys.readouterr()
     ok("evaluate", "r", *QUICK, "--extractor", extractor)
     shown = " ".join(capsys.readouterr().err.split())
     assert "compared with the training pictures, because 0 held-out ones are too few" in shown
-    assert "Bits/dim are of pictures that the run was not trained on, and it held none out" in shown
+    assert "The run held out no pictures, so bits/dim are not measured" in shown
     found = json.loads(Path("r/evaluation.json").read_text())
     assert found["quality"]["facts"]["split"] == "training"
     assert found["quality"]["facts"]["real pictures"] == "halves of 25"
     assert "bits_per_dim" not in found
 
 
-def test_samples_have_the_classes_of_the_data(tmp_path, extractor, monkeypatch):
+def test_samples_have_the_classes_of_the_data_in_the_same_proportions(tmp_path, extractor, monkeypatch):
     labels = np.repeat(np.array([0, 1]), [75, 25])
     np.savez("some.npz", images=digits().pixels[:100], labels=labels)
     ok(
@@ -137,13 +135,13 @@ def test_samples_have_the_classes_of_the_data(tmp_path, extractor, monkeypatch):
         ),
         *SMALL,
     )
-    asked, generate = [], Diffusion.generate
+    asked, generate = [], Denoiser.generate
 
     def spy(self, *counts, **options):
         asked.append(options["classes"])
         return generate(self, *counts, **options)
 
-    monkeypatch.setattr(Diffusion, "generate", spy)
+    monkeypatch.setattr(Denoiser, "generate", spy)
     ok("evaluate", "r", "--num-samples", 80, *QUICK[2:], "--extractor", extractor, "--guidance", 2)
     own = labels[split(100, 20, 0).training]
     assert torch.bincount(torch.cat(asked)).tolist() == np.bincount(own).tolist()
@@ -151,10 +149,10 @@ def test_samples_have_the_classes_of_the_data(tmp_path, extractor, monkeypatch):
     assert facts["guidance"] == 2
 
 
-def test_other_pictures_have_no_copies_to_look_for(trained, extractor, capsys):
+def test_other_pictures_than_the_runs_are_not_searched_for_copies(trained, extractor, capsys):
     np.save("other.npy", np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), dtype=np.uint8))
     ok("evaluate", trained.path, "other.npy", *QUICK, "--extractor", extractor)
-    assert "Copies are looked for among the pictures that the run was trained on" in capsys.readouterr().err
+    assert "so copies are not looked for" in capsys.readouterr().err
     found = written(trained)
     assert "memorisation" not in found
     assert found["quality"]["facts"]["references"] == 60
@@ -163,7 +161,7 @@ def test_other_pictures_have_no_copies_to_look_for(trained, extractor, capsys):
     )
 
 
-def test_ctrl_c_keeps_what_was_measured(trained, extractor, monkeypatch):
+def test_ctrl_c_scores_what_was_drawn_so_far(trained, extractor, monkeypatch):
     """The first one ends the drawing: what was drawn is scored, KID at least, and bits/dim are left out."""
     draw, batches = evaluation.draw, []
 
@@ -182,7 +180,7 @@ def test_ctrl_c_keeps_what_was_measured(trained, extractor, monkeypatch):
     assert list(found) == ["quality", "memorisation", "colours"]
 
 
-def test_slips(trained, extractor, capsys, tmp_path):
+def test_wrong_options_and_damaged_runs_are_refused(trained, extractor, capsys, tmp_path):
     for options, sentence in (
         (("--extractor", "vgg"), "auto, lite0, learned, inception, dinov2"),
         (("--extractor", extractor, "--num-samples", 3), "at least 12 samples"),

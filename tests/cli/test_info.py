@@ -1,4 +1,4 @@
-"""`unnoise info` says all that is odd about a folder, shows it, and `unnoise train` says the gist."""
+"""`unnoise info` names every odd picture and what training would take; `unnoise train` the main points."""
 
 import re
 import shlex
@@ -10,17 +10,13 @@ import pytest
 from PIL import Image
 
 from helpers.odd_pictures import as_image, unlike, write_odd_folder
-from helpers.runs import cache
 from unnoise.cli import run
 from unnoise.cli.doctor_report import bytes_text, duration_range, rounded, times_text
 from unnoise.training import loop as training
 
-__all__ = ["cache"]
-
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch, cache):
-    monkeypatch.chdir(tmp_path)
+def _window_of_100_columns(monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
 
 
@@ -41,7 +37,7 @@ def odd(tmp_path_factory):
     return write_odd_folder(tmp_path_factory.mktemp("pictures") / "odd")
 
 
-def test_everything_odd_is_said_and_named(odd, capsys):
+def test_every_odd_picture_is_named_with_a_remedy(odd, capsys):
     code, shown, _ = command(capsys, "info", odd, "--no-measure", "--out", "sheet.png")
     told = words(shown)
     assert code == 0
@@ -49,8 +45,7 @@ def test_everything_odd_is_said_and_named(odd, capsys):
         "pictures 63 in",
         "1 .txt",
         "5 x 5, median 48 x 48, up to 1600 x 1600 (height x width)",
-        "! 1 file cannot be read and will be left out: save it again as PNG or JPEG to use it. "
-        "broken.jpg (",
+        "! 1 file cannot be read and will be left out: save it again as PNG or JPEG to use it. broken.jpg (",
         "! 1 picture loses over 40% to cropping, up to 75%: use --fit pad to keep it whole, or another "
         "--size HxW. wide.png",
         "! 1 picture is of a single colour: look at it, and delete it if there is nothing to see. void.png",
@@ -69,9 +64,9 @@ def test_everything_odd_is_said_and_named(odd, capsys):
         "- 1 picture of 63 is grey",
         "size 64 x 64: the pictures differ in size",
         "channels 3, colour: some pictures have colours",
-        "held out 3 pictures, to test with",
-        "MB a run (",
-        "in the cache, for all runs",
+        "held out 3 pictures, kept for tests",
+        "MB for a run (",
+        "of cached pictures, shared by all runs",
     ):
         assert sentence in told, sentence
     assert "! 2 pictures are near copies of others" in told
@@ -81,7 +76,7 @@ def test_everything_odd_is_said_and_named(odd, capsys):
         assert sheet.height > sheet.width  # the copies stand below
 
 
-def test_the_next_command_trains_as_it_was_examined(odd, capsys, monkeypatch):
+def test_the_suggested_command_trains_with_the_same_config(odd, capsys, monkeypatch):
     options = ["--size", "16", "--channels", "1", "--fit", "pad", "--background", "#102030", "--flip"]
     options += ["--batch-size", "4", "--minutes", "3", "--preset", "large"]
     _, shown, _ = command(capsys, "info", odd, *options, "--no-measure")
@@ -93,26 +88,26 @@ def test_the_next_command_trains_as_it_was_examined(odd, capsys, monkeypatch):
     assert "as asked" in shown
 
 
-def test_a_measured_second_tells_speed_memory_and_time(capsys):
+def test_a_second_of_training_gives_speed_memory_and_time(capsys):
     code, shown, _ = command(capsys, "info", "digits", "--minutes", "5", "--batch-size", "8", "--device", "cpu")
     assert code == 0
-    assert re.search(r"speed\s+[\d,.]+ images/s on cpu, in [\d,]+ steps", shown)
-    assert re.search(r"in 5 minutes\s+[\d,]+ images, each picture [\d,.]+ times", shown)
+    assert re.search(r"speed\s+[\d,.]+ images/s on cpu, over [\d,]+ steps", shown)
+    assert re.search(r"in 5 minutes\s+[\d,]+ images, so each picture [\d,.]+ times", shown)
     assert re.search(r"usable samples\s+after [\d,]+ to [\d,]+ (seconds|minutes|hours)", shown)
     assert re.search(r"memory\s+[\d.,]+ [MG]B", shown)
-    assert "balance 1.05 times" in words(shown)
-    assert "in the cache, for all runs" in words(shown)
+    assert "the largest class has 1.05 times as many" in words(shown)
+    assert "of cached pictures, shared by all runs" in words(shown)
 
 
-def test_sound_pictures_are_praised_by_silence(capsys, tmp_path, monkeypatch):
+def test_pictures_without_problems_have_no_findings(capsys, tmp_path, monkeypatch):
     np.save("many.npy", np.random.default_rng(0).integers(0, 256, (5000, 8, 8, 1)).astype(np.uint8))
     _, shown, _ = command(capsys, "info", "many.npy", "--no-measure")
-    assert "What to mind\nnothing" in shown
-    assert "in the cache" not in shown  # an array is used as it lies
+    assert "Findings\nno problems" in shown
+    assert "cached pictures" not in shown  # an array is used as it lies
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_it_fits_the_window(odd, capsys, monkeypatch, columns):
+def test_no_line_but_the_command_is_wider_than_the_window(odd, capsys, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
     code = run(["info", str(odd), "--no-measure"])
     *lines, last = capsys.readouterr().out.splitlines()
@@ -121,7 +116,7 @@ def test_it_fits_the_window(odd, capsys, monkeypatch, columns):
     assert last.startswith("  unnoise train ")  # to be copied, and so never broken
 
 
-def test_brackets_in_names_are_no_markup(tmp_path, capsys):
+def test_brackets_in_names_are_shown_as_they_are(tmp_path, capsys):
     folder = tmp_path / "a [bold] folder"
     folder.mkdir()
     for number, pixels in enumerate(unlike(3, 8)):
@@ -133,9 +128,9 @@ def test_brackets_in_names_are_no_markup(tmp_path, capsys):
     assert shlex.quote(str(folder)) in shown
 
 
-def test_slips_are_answered_in_a_sentence(odd, capsys):
+def test_wrong_options_are_refused(odd, capsys):
     for arguments, sentence in (
-        (("--device", "cuda:77"), "can't be used here"),
+        (("--device", "cuda:77"), "cannot be used here"),
         (("--preset", "nice"), "There is no preset 'nice'"),
         (("--size", "x"), "A size is written H or HxW"),
         (("--out", "sheet.jpg", "--no-measure"), "ends in .png"),
@@ -147,7 +142,7 @@ def test_slips_are_answered_in_a_sentence(odd, capsys):
         assert (code, sentence in said) == (2, True), arguments
 
 
-def test_train_says_the_gist_once(tmp_path, capsys, monkeypatch):
+def test_train_prints_the_main_findings_unless_it_resumes(tmp_path, capsys, monkeypatch):
     folder = tmp_path / "pictures"
     folder.mkdir()
     for number, pixels in enumerate(unlike(6, 16)):
@@ -180,5 +175,5 @@ def test_train_says_the_gist_once(tmp_path, capsys, monkeypatch):
         (duration_range(2 * 86400, 9.4 * 86400), "2 to 9 days"),
     ],
 )
-def test_numbers_are_short(shown, wanted):
+def test_estimates_are_rounded_to_short_text(shown, wanted):
     assert shown == wanted

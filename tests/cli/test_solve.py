@@ -1,4 +1,4 @@
-"""`unnoise solve` leaves a run that generates in the recommended way, and numbers and pictures of why."""
+"""`unnoise solve` makes the best sampler the run's own, and writes the numbers and pictures of all it tried."""
 
 import json
 
@@ -14,27 +14,21 @@ from unnoise.runs.checkpoint import Progress, Run
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A run whose network is as it began: solvers don't mind."""
+    """A run with its initial weights, which are enough to compare samplers."""
     opened = start(tmp_path_factory.mktemp("solve") / "run")
     opened.save(opened.config.build(), Progress(step=1))
     return opened.path
 
 
-@pytest.fixture
-def cached(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 @pytest.fixture(autouse=True)
-def _short(monkeypatch):
+def _reference_of_12_calls(monkeypatch):
     monkeypatch.setattr("unnoise.evaluation.sampler_search.trials.LONG_CALLS", 12)
 
 
 WORDS = ["--calls", "2", "4", "--samplers", "ddim", "heun", "--spacings", "uniform", "--num-samples", "8"]
 
 
-@pytest.mark.usefixtures("cached")
-def test_the_run_keeps_what_is_recommended_and_can_be_given_back(trained, capfd):
+def test_the_recommended_sampler_becomes_the_runs_own_and_can_be_undone(trained, capfd):
     assert run(["solve", str(trained), *WORDS]) == 0
     found = json.loads((trained / "solve.json").read_text())
     printed = capfd.readouterr()
@@ -62,8 +56,7 @@ def test_the_run_keeps_what_is_recommended_and_can_be_given_back(trained, capfd)
     assert Run.open(trained).config.recipe.sampling == Sampling(num_steps=3)
 
 
-@pytest.mark.usefixtures("cached")
-def test_a_run_that_is_only_looked_at_stays_as_it_is(trained):
+def test_with_keep_the_config_does_not_change(trained):
     before = (trained / "config.json").read_bytes()
     assert run(["solve", str(trained), *WORDS, "--keep"]) == 0
     assert (trained / "config.json").read_bytes() == before
@@ -79,18 +72,18 @@ def test_a_run_that_is_only_looked_at_stays_as_it_is(trained):
         (["--num-samples", "1"], "At least 2 samples are compared, but got 1"),
     ],
 )
-def test_bad_input_gets_a_sentence(trained, words, sentence, capfd):
+def test_wrong_options_are_refused(trained, words, sentence, capfd):
     assert run(["solve", str(trained), *words]) == 2
     assert sentence in capfd.readouterr().err
 
 
-def test_there_is_nothing_to_restore_before_a_solve(tmp_path, capfd):
+def test_restore_without_a_solve_before_is_refused(tmp_path, capfd):
     opened = start(tmp_path / "run")
     assert run(["solve", str(opened.path), "--restore"]) == 2
     assert "nothing to restore" in capfd.readouterr().err
 
 
-def test_a_watch_lets_nothing_begin_that_would_end_too_late(monkeypatch):
+def test_a_trial_that_would_end_after_the_time_limit_does_not_fit(monkeypatch):
     monkeypatch.setattr("time.monotonic", lambda: 40.0)
     limit = TimeLimit(10.0, 60.0)
     assert limit.spent() == 0.5

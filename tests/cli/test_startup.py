@@ -1,4 +1,4 @@
-"""What is not needed is not imported: help needs no PyTorch, and a first step neither charts nor scores."""
+"""Imports at startup: help imports no PyTorch, and a first training step nothing for charts or scores."""
 
 import subprocess
 import sys
@@ -7,14 +7,13 @@ import textwrap
 import pytest
 
 from helpers.data_files import save_many
-from helpers.runs import cache  # noqa: F401 (a fixture)
 
 TOOLS = ["tyro", "rich", "PIL", "numpy", "torch", "accelerate"]
 LATER = [
     *("matplotlib", "imageio", "av", "torchmetrics", "torchvision", "torch_fidelity"),
     *("sklearn", "scipy", "pandas", "tensorboard", "transformers", "diffusers"),
 ]
-"""Charts, animations, scores, other sources and formats: each has its time after the first step, or never."""
+"""For charts, animations, scores, other sources and formats: imported after the first step, or never."""
 
 
 def imported(code: str, *arguments: object) -> set[str]:
@@ -31,7 +30,7 @@ def imported(code: str, *arguments: object) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-def asked(*arguments: str) -> set[str]:
+def imported_by(*arguments: str) -> set[str]:
     """What a command that only prints has imported at its end."""
     return imported(
         """
@@ -48,8 +47,8 @@ def asked(*arguments: str) -> set[str]:
 @pytest.mark.parametrize(
     ("arguments", "needed"), [(["--help"], set()), (["--version"], set()), (["train", "--help"], {"tyro"})]
 )
-def test_help_is_there_at_once(arguments, needed):
-    found = asked(*arguments)
+def test_help_imports_no_library_but_tyro(arguments, needed):
+    found = imported_by(*arguments)
     assert "unnoise" in found
     assert found & {*TOOLS, *LATER} == needed
 
@@ -69,14 +68,14 @@ def first_step(source: object, out: object) -> set[str]:
     )
 
 
-def test_the_first_step_waits_for_nothing_that_comes_later(tmp_path, cache):  # noqa: F811
+def test_the_first_step_imports_nothing_for_charts_scores_or_formats(tmp_path):
     save_many(tmp_path / "pictures", {f"{place}.png": (place, 2 * place, 90) for place in range(50)})
     found = first_step(tmp_path / "pictures", tmp_path / "run")
     assert {"torch", "accelerate", "rich"} <= found
     assert found & set(LATER) == set()
 
 
-def test_digits_need_scikit_learn_once(tmp_path, cache):  # noqa: F811
+def test_digits_import_scikit_learn_only_until_they_are_cached(tmp_path):
     pytest.importorskip("sklearn")
     assert "sklearn" in first_step("digits", tmp_path / "first")
     assert first_step("digits", tmp_path / "second") & set(LATER) == set()

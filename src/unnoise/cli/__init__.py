@@ -4,6 +4,7 @@ PyTorch is imported only by a command that works, so that `unnoise --help` answe
 """
 
 import importlib
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -60,8 +61,11 @@ def run(arguments: Sequence[str]) -> int:
         return print_error(str(error))
     except KeyboardInterrupt:
         return print_error("Stopped.", code=130)
+    except BrokenPipeError:  # the reader, such as `head`, needs no more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        return print_error(f"{error.filename or 'The operating system'}: {error.strerror or error}.")
+        where = f"Cannot use {error.filename}" if error.filename else "The operating system reports an error"
+        return print_error(f"{where}: {error.strerror or error}.")
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):
             raise

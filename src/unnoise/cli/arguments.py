@@ -23,17 +23,11 @@ def option(metavar: str | None = None, default: str = "", explanation: str | Non
     return arg(metavar=metavar, help_behavior_hint=f"(default: {default})" if default else "", help=explanation)
 
 
-Run: TypeAlias = Annotated[
-    Path, Positional, arg(metavar="RUN", help="Folder of a run, as written by unnoise train.")
-]
+_OWN = "the run's own"
+
+Run: TypeAlias = Annotated[Path, Positional, option("RUN", "", "Folder of a run, as written by unnoise train.")]
 RunSource: TypeAlias = Annotated[
-    str | None,
-    Positional,
-    option(
-        "[SOURCE]",
-        "the run's own",
-        "The run's pictures, if they have moved, or others, which then count as unseen.",
-    ),
+    str | None, Positional, option("[SOURCE]", _OWN, "The run's pictures, if they have moved, or others.")
 ]
 Device: TypeAlias = Annotated[
     str, arg(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps. auto uses a GPU if there is one.")
@@ -45,111 +39,52 @@ Flag: TypeAlias = Annotated[bool, option(default="off")]
 OutputFile: TypeAlias = Annotated[Path, arg(metavar="FILE")]
 
 # Of training, and of `unnoise info`, which forecasts it.
+_COMMON_SIZE = "the pictures' own if all agree and none is above 128, else 64"
 Size: TypeAlias = Annotated[
-    str | None,
-    option(
-        "H[xW]",
-        "the pictures' own if all agree and none is above 128, else 64",
-        "Height, or height x width, in pixels. All pictures are brought to it.",
-    ),
+    str | None, option("H[xW]", _COMMON_SIZE, "Height, or height x width, in pixels, of all pictures.")
 ]
 Channels: TypeAlias = Annotated[
-    int | None,
-    option(
-        "C", "1 if all are grey, else 3", "1 for grey, 3 for colour, 2 or 4 for the same with transparency."
-    ),
+    int | None, option("C", "1 if all are grey, else 3", "1 grey, 3 colour, 2 or 4 with transparency.")
 ]
 BatchSize: TypeAlias = Annotated[
     int | None, option("N", "the preset's", "Pictures in each training step. Less needs less memory.")
 ]
-Preset: TypeAlias = Annotated[
-    str | None,
-    option(
-        "NAME",
-        "what suits device, size and budget",
-        "The recipe: network, schedule and all other settings. `unnoise presets` lists them.",
-    ),
-]
-Fit: TypeAlias = Annotated[
-    Literal["crop", "pad"] | None,
-    option(None, "crop", "For pictures of another shape: crop to the middle, or pad with --background."),
-]
-Background: TypeAlias = Annotated[
-    str | None,
-    option("COLOUR", "white", "Colour behind transparent pictures and around padded ones: a name or #rrggbb."),
-]
-Flip: TypeAlias = Annotated[
-    bool,
-    option(
-        None, "off", "Mirror each picture left to right half of the time. For pictures that may be mirrored."
-    ),
-]
-Labels: TypeAlias = Annotated[
-    str | None,
-    option(
-        "auto|FILE",
-        "none",
-        "Learn classes: auto takes them from the source (subfolders, IDX, .npz); or an IDX or .csv file.",
-    ),
-]
+_RECIPE = "The recipe: network, schedule and all other settings. `unnoise presets` lists them."
+Preset: TypeAlias = Annotated[str | None, option("NAME", "what suits device, size and budget", _RECIPE)]
+_SHAPES = "For pictures of another shape: crop to the middle, or pad with --background."
+Fit: TypeAlias = Annotated[Literal["crop", "pad"] | None, option(None, "crop", _SHAPES)]
+_BEHIND = "Colour behind transparent pictures and around padded ones: a name or #rrggbb."
+Background: TypeAlias = Annotated[str | None, option("COLOUR", "white", _BEHIND)]
+_MIRROR = "Mirror each picture left to right half of the time. For pictures that may be mirrored."
+Flip: TypeAlias = Annotated[bool, option(None, "off", _MIRROR)]
+_CLASSES = "Learn classes: auto takes them from the source (subfolders, IDX, .npz); or an IDX or .csv file."
+Labels: TypeAlias = Annotated[str | None, option("auto|FILE", "none", _CLASSES)]
 
 # Of sampling.
-_RUNS_OWN = "the run's own"
-Steps: TypeAlias = Annotated[
-    int | None,
-    option("N", _RUNS_OWN, "Steps from noise to picture. More is finer and slower; 10 to 50 is usual."),
-]
-RunNumber: TypeAlias = Annotated[float | None, option("X", _RUNS_OWN)]
-RunInterval: TypeAlias = Annotated[tuple[float, float] | None, option("LOW HIGH", _RUNS_OWN)]
-Sampler: TypeAlias = Annotated[sampler_names.SamplerName | None, option(None, _RUNS_OWN)]
-Spacing: TypeAlias = Annotated[sampler_names.Spacing | None, option(None, _RUNS_OWN)]
-Variance: TypeAlias = Annotated[
-    sampler_names.Variance | None,
-    option(
-        None,
-        _RUNS_OWN,
-        "Variance of the noise that --sampler ancestral adds. learned needs a network that predicts it.",
-    ),
-]
-Clip: TypeAlias = Annotated[
-    sampler_names.Clip | None,
-    option(
-        None,
-        _RUNS_OWN,
-        "Keep predicted pictures within the range of pixels in every step: static cuts values off, dynamic "
-        "scales them down.",
-    ),
-]
-Extractor: TypeAlias = Annotated[
-    str,
-    arg(
-        metavar="NAME|FILE",
-        help="Network whose features are compared: lite0 (works offline), learned (trained on your pictures), "
-        "inception (of published FID and KID), dinov2, or a TorchScript or ONNX file. auto is lite0.",
-    ),
-]
+_STEPS = "Steps from noise to picture. More is finer and slower; 10 to 50 is usual."
+Steps: TypeAlias = Annotated[int | None, option("N", _OWN, _STEPS)]
+RunNumber: TypeAlias = Annotated[float | None, option("X", _OWN)]
+RunInterval: TypeAlias = Annotated[tuple[float, float] | None, option("LOW HIGH", _OWN)]
+Sampler: TypeAlias = Annotated[sampler_names.SamplerName | None, option(None, _OWN)]
+Spacing: TypeAlias = Annotated[sampler_names.Spacing | None, option(None, _OWN)]
+_VARIANCE = "Variance of the noise that --sampler ancestral adds. learned needs a network that predicts it."
+Variance: TypeAlias = Annotated[sampler_names.Variance | None, option(None, _OWN, _VARIANCE)]
+_CLIP = "Keep predicted pictures in the range of pixels in every step: static cuts off, dynamic scales down."
+Clip: TypeAlias = Annotated[sampler_names.Clip | None, option(None, _OWN, _CLIP)]
+_FEATURES = """Network whose features are compared: lite0 (works offline), learned (trained on your pictures),
+inception (of published FID and KID), dinov2, or a TorchScript or ONNX file. auto is lite0."""
+Extractor: TypeAlias = Annotated[str, arg(metavar="NAME|FILE", help=" ".join(_FEATURES.split()))]
 
 # Of editing.
-Images: TypeAlias = Annotated[
-    tuple[Path, ...],
-    Positional,
-    option("[IMAGE ...]", "", "Pictures, or .npy or .npz arrays, cut and scaled as the run's own were."),
-]
-HeldOut: TypeAlias = Annotated[
-    int, option("N", "", "Instead of images: this many of the run's own pictures that it was not trained on.")
-]
+_GIVEN = "Pictures, or .npy or .npz arrays, cut and scaled as the run's own were."
+Images: TypeAlias = Annotated[tuple[Path, ...], Positional, option("[IMAGE ...]", "", _GIVEN)]
+_HELD_OUT = "Instead of images: this many of the run's own pictures that it was not trained on."
+HeldOut: TypeAlias = Annotated[int, option("N", "", _HELD_OUT)]
 InversionSteps: TypeAlias = Annotated[int | None, option("N", "50")]
-Label: TypeAlias = Annotated[
-    str | None, option("CLASS", "none", "Class of the pictures, for a run that was trained with --labels.")
-]
-SavePath: TypeAlias = Annotated[
-    Path | None,
-    option(
-        "PATH",
-        "only the sheet is written",
-        'Also save the results alone: an .npz (the array "images", uint8, N x H x W x C), or a folder of PNGs.',
-    ),
-]
+_LABEL = "Class of the pictures, for a run that was trained with --labels."
+Label: TypeAlias = Annotated[str | None, option("CLASS", "none", _LABEL)]
+_SAVE = 'Also save the results alone: an .npz (the array "images", uint8, N x H x W x C), or a folder of PNGs.'
+SavePath: TypeAlias = Annotated[Path | None, option("PATH", "only the sheet is written", _SAVE)]
 
 
 def sheet_option(name: str) -> Any:  # noqa: ANN401
@@ -163,7 +98,6 @@ def parse_arguments(command: Callable[..., None], name: str, arguments: Sequence
     Raises:
         UnnoiseError: when the arguments don't fit, in one sentence.
     """
-
     # One line for each option: tyro would keep a line break before a word such as --out.
     inspect.unwrap(command).__doc__ = re.sub(r"\n {8,}", " ", inspect.getdoc(command) or "")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from unnoise.cli import arguments as cli
 from unnoise.cli.console import ProgressBar, print_message, print_output, print_result, table
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def compare(
-    runs: Annotated[tuple[Path, ...], Positional, arg(metavar="RUN")],
+    runs: Annotated[tuple[Path, ...], Positional, cli.option("RUN ...")],
     /,
     out: cli.OutputFile = Path("compare.html"),
     seeds: cli.Integer = 8,

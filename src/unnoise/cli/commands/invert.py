@@ -18,7 +18,7 @@ def invert(
     label: cli.Label = None,
     seed: cli.Integer = 0,
     out: Annotated[Path | None, cli.sheet_option("inverted.png")] = None,
-    save: cli.SavePath = None,
+    save: Annotated[Path | None, cli.option("PATH", "only the sheet is written")] = None,
     device: cli.Device = "auto",
 ) -> None:
     """Find the noises from which the run draws given pictures, and show how exactly it does.

@@ -1,0 +1,168 @@
+"""`unnoise train`: options, skipped files, resuming and stopping."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.command_line import ok, refused
+from helpers.data_files import random_photos
+
+
+def test_colour_pictures_with_alpha_are_trained_on_at_12x20(tmp_path, capsys):
+    folder = random_photos(tmp_path / "photos")
+    ok("train", folder, "--out", "r", "--steps", 2, "--size", "12x20", "--batch-size", 4, "--seed", 3)
+    config = json.loads(Path("r/config.json").read_text())
+    assert (config["data"]["height"], config["data"]["width"], config["data"]["channels"]) == (12, 20, 3)
+    assert (config["seed"], config["recipe"]["batch_size"]) == (3, 4)
+    out = capsys.readouterr().out
+    assert "run: r" in out
+    assert re.search(r"samples: r/samples/\d+\.png", out)
+    ok("generate", "r", "--num-images", 2, "--num-steps", 2, "--out", "new.npz")
+    with np.load("new.npz") as archive:
+        assert archive["images"].shape == (2, 12, 20, 3)
+        assert archive["images"].dtype == np.uint8
+
+
+def test_four_channels_keep_the_alpha_of_pictures_in_a_zip(tmp_path):
+    folder = random_photos(tmp_path / "photos")
+    with zipfile.ZipFile("photos.zip", "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, f"inside/{file.name}")
+    ok(
+        "train",
+        "photos.zip",
+        "--out",
+        "r",
+        "--images",
+        8,
+        "--size",
+        8,
+        "--channels",
+        4,
+        "--batch-size",
+        4,
+        "--flip",
+    )
+    ok("generate", "r", "--num-images", 2, "--num-steps", 1, "--out", "pngs")
+    with Image.open("pngs/000000.png") as picture:
+        assert (picture.mode, picture.size) == ("RGBA", (8, 8))
+
+
+def test_an_existing_run_goes_on_only_with_resume(tmp_path, capsys):
+    folder = random_photos(tmp_path / "photos")
+    common = ("--size", 8, "--batch-size", 4)
+    ok("train", folder, "--out", "whole", "--steps", 4, *common)
+    ok("train", folder, "--out", "parts", "--steps", 2, *common)
+    sentence = refused(capsys, "train", folder, "--out", "parts", "--steps", 4, *common)
+    assert "Continue it with --resume, or choose another folder with --out" in sentence
+    # a budget of other length anneals otherwise: give both runs the same for the same rates
+    ok("train", folder, "--out", "parts", "--steps", 4, *common, "--resume")
+    whole, parts = (json.loads(Path(name, "config.json").read_text()) for name in ("whole", "parts"))
+    assert whole == parts
+    assert len(Path("parts/history.csv").read_text().splitlines()) > 2
+
+
+def test_resume_refuses_other_pictures_and_other_options(tmp_path, capsys):
+    folder = random_photos(tmp_path / "photos")
+    ok("train", folder, "--out", "r", "--steps", 1, "--size", 8, "--batch-size", 4)
+    again = ("train", folder, "--out", "r", "--steps", 2, "--resume")
+    assert "started with size (8, 8), but got (16, 16)" in refused(capsys, *again, "--size", 16)
+    assert "started with batch size 4" in refused(capsys, *again, "--batch-size", 8)
+    assert "started with preset nano" in refused(capsys, *again, "--preset", "large")
+    (folder / "0.PNG").unlink()
+    assert "does not hold the pictures that this run was started with" in refused(capsys, *again)
+    assert "There is no run at" in refused(capsys, "train", folder, "--out", "other", "--resume")
+
+
+def test_dry_run_prints_the_config_and_writes_nothing(capsys):
+    ok("train", "digits", "--out", "r", "--dry-run", "--preset", "keras-ddim")
+    assert json.loads(capsys.readouterr().out)["recipe"]["schedule"]["kind"] == "OffsetCosine"
+    assert not Path("r").exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_and_says_how_to_resume():
+    command = [
+        sys.executable,
+        "-m",
+        "unnoise",
+        "train",
+        "digits",
+        "--steps",
+        "100000",
+        "--out",
+        "r",
+        "--batch-size",
+        "4",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while not list(Path("r/log").glob("*")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)  # until the run has begun; the assertions below don't depend on how long it ran
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert "with --resume goes on" in err
+    assert "run: r" in out
+    assert len(list(Path("r/training").glob("*.safetensors"))) == 1
+
+
+def test_resuming_a_run_whose_budget_is_spent_says_so(tmp_path, capsys):
+    folder = random_photos(tmp_path / "photos")
+    common = ("--size", 8, "--batch-size", 4, "--steps", 1, "--out", "r")
+    ok("train", folder, *common)
+    ok("train", folder, *common, "--resume")
+    assert "already spent: give it a larger one" in capsys.readouterr().err
+
+
+def test_set_changes_the_recipe(capsys):
+    changes = ["objective.loss=huber", "network.block=convnext", "optimizer.learning_rate=1e-3"]
+    ok("train", "digits", "--dry-run", "--set", *changes)
+    recipe = json.loads(capsys.readouterr().out)["recipe"]
+    found = recipe["objective"]["loss"], recipe["network"]["block"], recipe["optimizer"]["learning_rate"]
+    assert found == ("huber", "convnext", 1e-3)
+
+
+def test_a_corrupt_file_among_good_ones_is_named_and_skipped(tmp_path, capsys):
+    folder = random_photos(tmp_path / "photos")
+    good = (folder / "0.PNG").read_bytes()
+    (folder / "torn.png").write_bytes(good[: len(good) // 2])
+    ok("train", folder, "--out", "r", "--steps", 1, "--size", 8, "--batch-size", 4)
+    err = capsys.readouterr().err
+    assert "Skipped torn.png" in err
+    assert Path("r/skipped.txt").read_text().startswith("torn.png: ")
+    assert "6 pictures" in err
+
+
+def test_a_decompression_bomb_among_pictures_is_skipped(tmp_path, capsys, monkeypatch):
+    folder = random_photos(tmp_path / "photos")
+    Image.new("1", (600, 600)).save(folder / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    ok("train", folder, "--out", "r", "--steps", 1, "--size", 8, "--batch-size", 4)
+    assert "Skipped bomb.png" in capsys.readouterr().err
+
+
+def test_a_run_inside_the_folder_of_its_pictures_does_not_train_on_its_own_samples(tmp_path, capsys):
+    folder = random_photos(tmp_path / "photos")
+    arguments = ("train", folder, "--out", folder / "runs" / "mine", "--size", 8, "--batch-size", 4, "--steps")
+    ok(*arguments, 1)
+    ok(*arguments, 2, "--resume")
+    assert "6 pictures" in capsys.readouterr().err
+
+
+def test_pictures_of_one_pixel_are_trained_on(tmp_path):
+    folder = tmp_path / "dots"
+    folder.mkdir()
+    for number in range(3):
+        Image.new("RGB", (1, 1), (number, 99, 200)).save(folder / f"{number}.png")
+    ok("train", folder, "--out", "r", "--steps", 1, "--batch-size", 2)
+    assert json.loads(Path("r/config.json").read_text())["data"]["height"] == 1
