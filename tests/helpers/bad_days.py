@@ -1,4 +1,4 @@
-"""What happens to a run while it trains, or between two times: rows of docs/reliability.md."""
+"""Faults of a run while it trains, or between two sessions: rows of docs/reliability.md."""
 
 import contextlib
 import io
@@ -23,10 +23,10 @@ from unnoise.utils.timers import BudgetTimer
 GO_ON = ("train", "digits", "--out", "run", "--device", "cpu", "--resume", "--steps", "6")
 
 
-def happened(
+def fault(
     title: str, spoil: Callable[[Place], object], *, code: int = 0, reached: int = 6, tells: str = "unnoise: "
 ) -> Case:
-    """A tiny run goes on from step 3 to step 6, if it can, and `spoil` sees to it that something happens."""
+    """Resumes a tiny run at step 3 to train until step 6, while `spoil` causes a fault."""
 
     def act(place: Place) -> Outcome:
         folder = place.run()
@@ -76,7 +76,7 @@ def truncated(place: Place) -> None:
 
 def all_damaged(place: Place) -> None:
     (state,) = Run.open(place.folder / "run").states()
-    # It can be read, but the checksum is of other weights.
+    # It can be read, but its checksum does not match.
     tensors, facts = read_tensors(state)
     write_tensors(state, tensors, facts)
     data = bytearray(state.read_bytes())
@@ -85,7 +85,7 @@ def all_damaged(place: Place) -> None:
 
 
 def wrong_number(kind: str) -> Callable[[Place], None]:
-    """In the step from 4 to 5, once."""
+    """Makes a loss or gradient not finite in the step from 4 to 5, once."""
 
     def spoil(place: Place) -> None:
         step, calls = Diffusion.train_step, itertools.count(1)
@@ -111,8 +111,8 @@ def wrong_number(kind: str) -> Callable[[Place], None]:
 
 
 def full_disk(place: Place) -> None:
-    """Three files in a row can't be written, while there is another save at each step."""
-    load("digits")  # what is in the cache by now needs no room
+    """Three files in a row cannot be written, while every step saves."""
+    load("digits")  # so that the cache needs no more space
     place.patches.setattr(BudgetTimer, "due", lambda *_: True)
     flush, calls = os.fsync, itertools.count(1)
 
@@ -124,8 +124,8 @@ def full_disk(place: Place) -> None:
     place.patches.setattr(files.os, "fsync", full)
 
 
-def asked_by(number: signal.Signals) -> Callable[[Place], None]:
-    """In the step from 4 to 5."""
+def stopped_by(number: signal.Signals) -> Callable[[Place], None]:
+    """Sends a signal in the step from 4 to 5."""
 
     def spoil(place: Place) -> None:
         step, calls = Diffusion.train_step, itertools.count(1)
@@ -141,13 +141,13 @@ def asked_by(number: signal.Signals) -> Callable[[Place], None]:
 
 
 CASES = [
-    happened("a bit of the newest state flipped", flipped),
-    happened("the newest state cut off", truncated),
-    happened("the only state damaged", all_damaged, code=2, reached=3),
-    happened("a loss that is no number", wrong_number("loss")),
-    happened("a gradient that is infinite", wrong_number("gradient")),
-    happened("no room on the disk for a while", full_disk),
-    happened("Ctrl-C", asked_by(signal.SIGINT), reached=5, tells=("Finishing", "Stopped")),
-    happened("SIGTERM", asked_by(signal.SIGTERM), reached=5, tells=("Finishing", "Stopped")),
-    happened("SIGUSR1", asked_by(signal.SIGUSR1), reached=5, tells=("Finishing", "Stopped")),
+    fault("a bit of the newest state flipped", flipped),
+    fault("the newest state cut off", truncated),
+    fault("the only state damaged", all_damaged, code=2, reached=3),
+    fault("a loss that is NaN", wrong_number("loss")),
+    fault("a gradient that is infinite", wrong_number("gradient")),
+    fault("a full disk for a while", full_disk),
+    fault("Ctrl-C", stopped_by(signal.SIGINT), reached=5, tells=("Finishing", "Stopped")),
+    fault("SIGTERM", stopped_by(signal.SIGTERM), reached=5, tells=("Finishing", "Stopped")),
+    fault("SIGUSR1", stopped_by(signal.SIGUSR1), reached=5, tells=("Finishing", "Stopped")),
 ]

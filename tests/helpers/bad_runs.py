@@ -1,4 +1,4 @@
-"""Runs that are none, are damaged or mean harm, and bad questions to them: rows of docs/reliability.md."""
+"""Damaged or malicious run folders, and wrong options of commands on a run: rows of docs/reliability.md."""
 
 import json
 import pickle
@@ -30,13 +30,13 @@ def broken(title, spoil: Callable[[Path], object], *arguments, group="Runs", lea
 
 
 def given(title, make: Callable[[Path], object], *arguments):
-    """Something else that is given as a run."""
+    """Something else than a run, given as a run."""
 
     def prepare(place: Place):
         make(place.run())
         return arguments
 
-    return refused("What is no run", title, prepare)
+    return refused("Not a run", title, prepare)
 
 
 def asked(title, *arguments, prepare: Callable[[Path], object] = lambda _: None):
@@ -79,7 +79,7 @@ def cut(name: str, count: int) -> Callable[[Path], object]:
 
 
 def tensors(header: object, body: bytes = b"", length: int | None = None) -> Callable[[Path], object]:
-    """A model.safetensors with this header, which says to be so long."""
+    """A model.safetensors with this header, and this length of it."""
     raw = header if isinstance(header, bytes) else json.dumps(header).encode()
     return put("model.safetensors", struct.pack("<Q", len(raw) if length is None else length) + raw + body)
 
@@ -138,7 +138,7 @@ CASES = [
     given("an empty folder", lambda _: Path("empty").mkdir(), "evaluate", "empty"),
     given("a pickle", lambda _: written("model.pkl", pickle.dumps(Trap())), "generate", "model.pkl"),
     given("a checkpoint of PyTorch (.pt)", lambda _: torch_saved("model.pt"), "evaluate", "model.pt"),
-    given("a checkpoint of PyTorch, to be told of", lambda _: torch_saved("model.ckpt"), "info", "model.ckpt"),
+    given("a checkpoint of PyTorch, given to info", lambda _: torch_saved("model.ckpt"), "info", "model.ckpt"),
     given("a pickle called .zip", lambda _: torch_saved("model.zip"), "report", "model.zip"),
     given("a folder with a checkpoint in it", folder_of_pickles, "compare", "run", "other"),
     given("the weights of a run", lambda _: None, "morph", "run/model.safetensors"),
@@ -150,17 +150,17 @@ CASES = [
     broken("a state is a pickle", states(lambda state: state.write_bytes(pickle.dumps(Trap()))), *RESUME),
     broken("config.json is empty", put("config.json", ""), *SHOW),
     broken("config.json is cut off", cut("config.json", 12), *SHOW),
-    broken("config.json is no text", put("config.json", b"\xff\xfe\x00"), *SHOW),
+    broken("config.json is not text", put("config.json", b"\xff\xfe\x00"), *SHOW),
     broken("config.json is a list", put("config.json", "[1, 2]"), *SHOW),
-    broken("config.json is 100,000 lists inside one another", put("config.json", "[" * 100_000), *SHOW),
+    broken("config.json is 100,000 nested lists", put("config.json", "[" * 100_000), *SHOW),
     broken("config.json has a number of 5,000 digits", replaced('"seed": 0', '"seed": ' + "9" * 5000), *SHOW),
     broken("config.json has a key twice", replaced('"seed": 0', '"seed": 0, "seed": 1'), *SHOW),
     broken("config.json has 65 MB", put("config.json", b" " * (65 * 2**20)), *SHOW),
-    broken("a key that unnoise does not know", changed("colour", "mauve"), *SHOW),
-    broken("a run of a later unnoise", changed("format", 99), *SHOW),
+    broken("an unknown key", changed("colour", "mauve"), *SHOW),
+    broken("a run of a later version", changed("format", 99), *SHOW),
     broken("a seed in words", changed("seed", "seven"), *SHOW),
     broken("a number that is infinite", replaced('"learning_rate": 0.006', '"learning_rate": 1e400'), *SHOW),
-    broken("a number that is none (NaN)", changed("recipe.schedule.min_signal_rate", float("nan")), *SHOW),
+    broken("a number that is NaN", changed("recipe.schedule.min_signal_rate", float("nan")), *SHOW),
     broken("widths that take 2 TB", changed("recipe.network.widths", [65536, 65536]), *SHOW),
     broken("widths of 10^18", changed("recipe.network.widths", [10**18, 10**18]), *SHOW),
     broken("10,000 levels", changed("recipe.network.widths", [8] * 10_000), *SHOW),
@@ -173,20 +173,22 @@ CASES = [
         *SHOW,
     ),
     broken(
-        "a class that steers a terminal", changed("data.classes", ["\x1b[31mcat\n", "\x1b[31mcat\n"]), *SHOW
+        "a class name with terminal control codes",
+        changed("data.classes", ["\x1b[31mcat\n", "\x1b[31mcat\n"]),
+        *SHOW,
     ),
     broken("no weights", lambda run: (run / "model.safetensors").unlink()),
     broken("weights that are cut off", cut("model.safetensors", 5000)),
     broken("weights that are a folder", lambda run: as_folder(run / "model.safetensors")),
     broken("a header of 2^63 bytes", tensors({}, length=2**63)),
-    broken("a header that is no JSON", tensors(b"{" * 99)),
-    broken("a header of 100,000 objects inside one another", tensors(b'{"a":' * 100_000)),
+    broken("a header that is not JSON", tensors(b"{" * 99)),
+    broken("a header of 100,000 nested objects", tensors(b'{"a":' * 100_000)),
     broken("tensors that overlap", tensors({"a": F32, "b": {**F32, "data_offsets": [4, 12]}}, bytes(12))),
     broken("a tensor beyond the end", tensors({"a": {**F32, "data_offsets": [0, 2**40]}}, bytes(8))),
     broken("a shape in words", tensors({"a": {**F32, "shape": ["2"]}}, bytes(8))),
     broken("a shape that overflows", tensors({"a": {**F32, "shape": [2**62, 2**62]}}, bytes(8))),
     broken("facts of 110 MB", tensors(b'{"__metadata__":{"a":"' + b"x" * (110 * 2**20) + b'"}}')),
-    broken("a tensor too many", weights(lambda known: {**known, "surprise": torch.zeros(1)})),
+    broken("an additional tensor", weights(lambda known: {**known, "surprise": torch.zeros(1)})),
     broken("a tensor of another shape", weights(first_is(torch.zeros(3, 3)))),
     broken("weights that are NaN", weights(all_nan)),
     broken("states that are cut off", states(lambda state: state.write_bytes(b"half")), *RESUME),
@@ -207,7 +209,7 @@ CASES = [
     ),
     broken("solve.json without what was before", put("solve.json", "{}"), "solve", "run", "--restore"),
     broken(
-        "averages of another name",
+        "a stored average with another name",
         lambda run: written(str(run / "ema/1-two.safetensors"), b""),
         "ema",
         "run",
@@ -223,18 +225,22 @@ CASES = [
         prepare=changed("recipe.schedule", {"kind": "SigmoidAlphaBar", "num_timesteps": 20}),
     ),
     asked("eta above 1", *DRAW, "--eta", 1.5),
-    asked("a class of a run that knows none", *DRAW, "--labels", "cat"),
-    asked("a sampler that there is not", *DRAW, "--sampler", "euler_a"),
+    asked("a class of a run without classes", *DRAW, "--labels", "cat"),
+    asked("an unknown sampler", *DRAW, "--sampler", "euler_a"),
     asked("a seed below 0", *DRAW, "--seed", -1),
     asked("guidance below 0", *DRAW, "--guidance", -1),
-    asked("a step whose average was never stored", *DRAW, "--autoguidance", 2, "--weak", 7),
-    asked("the best of samples that nobody judged", *DRAW, "--best"),
+    asked("a step without a stored average", *DRAW, "--autoguidance", 2, "--weak", 7),
+    asked("best samples that were never measured", *DRAW, "--best"),
     asked("one seed to morph", "morph", "run", "--seeds", 1),
     asked("two frames", "morph", "run", "--frames", 2),
-    asked("a picture that there is not", "vary", "run", "nowhere.png"),
+    asked("a picture that does not exist", "vary", "run", "nowhere.png"),
     asked("no picture", "vary", "run"),
     asked(
-        "a picture that is a text", "invert", "run", "one.png", prepare=lambda _: written("one.png", b"text")
+        "a picture that is a text file",
+        "invert",
+        "run",
+        "one.png",
+        prepare=lambda _: written("one.png", b"text"),
     ),
     asked(
         "a picture of 60,000 x 60,000",
@@ -254,11 +260,9 @@ CASES = [
         prepare=both(digit(), digit((9, 8), "mask.png")),
     ),
     asked("strength above 1", "generate", "run", "--from", "one.png", "--strength", 1.1, prepare=digit()),
-    asked("a size below the picture's", "outpaint", "run", "one.png", "--size", "8x7", prepare=digit()),
+    asked("a size smaller than the picture", "outpaint", "run", "one.png", "--size", "8x7", prepare=digit()),
     asked("a size that no memory holds", "outpaint", "run", "one.png", "--size", "8x5000", prepare=digit()),
-    asked(
-        "colours for a run that knows grey", "restore", "run", "one.png", "--task", "colourise", prepare=digit()
-    ),
+    asked("colourising by a grey run", "restore", "run", "one.png", "--task", "colourise", prepare=digit()),
     asked("a factor that does not divide", "restore", "run", "one.png", "--factor", 3, prepare=digit()),
     asked(
         "65 pictures at once",
@@ -275,12 +279,12 @@ CASES = [
         "net.pt",
         prepare=lambda _: torch_saved("net.pt"),
     ),
-    asked("an average of no width", "ema", "run", "--sigma-rel", 0),
+    asked("an average of width 0", "ema", "run", "--sigma-rel", 0),
     asked("averages that were not stored", "ema", "run", "--sigma-rel", 0.1),
     asked("a single run to compare", "compare", "run"),
-    asked("to go on at another size", *RESUME, "--size", 16),
+    asked("resuming at another size", *RESUME, "--size", 16),
     asked(
-        "to go on with other pictures",
+        "resuming with other pictures",
         "train",
         "other.npy",
         "--out",

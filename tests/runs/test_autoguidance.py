@@ -244,7 +244,7 @@ def test_generate_with_autoguidance(run, capsys):
     same, said = drawn(run, capsys, "--autoguidance", 1)
     assert (same == plain).all()
     led, said = drawn(run, capsys, "--autoguidance", 3)
-    assert "Autoguidance 3, away from its own average at step 2 (sigma_rel 0.1)." in said
+    assert "Autoguidance of scale 3, away from its own average at step 2 (sigma_rel 0.1)." in said
     assert (led != plain).any()
     outside, said = drawn(run, capsys, "--autoguidance", 3, "--guidance-interval", 1e6, 1e7)
     assert (outside == plain).all()
@@ -278,8 +278,8 @@ def test_generate_with_a_compiled_network(run, capsys, monkeypatch):
     monkeypatch.setattr(torch, "compile", none)
     same, said = drawn(run, capsys, "--autoguidance", 2, "--compile")
     assert (same == plain).all()
-    assert "can't be compiled here (OSError: no compiler)" in said
-    assert "Going on without." in said
+    assert "cannot be compiled here (OSError: no compiler)" in said
+    assert "Going on without compiling." in said
 
 
 def refused(capsys, *arguments: object) -> str:
@@ -291,14 +291,14 @@ def refused(capsys, *arguments: object) -> str:
 
 def test_a_missing_step_or_run_to_guide_by_is_refused(run, tmp_path, capsys):
     ask = ("generate", run.path, "--device", "cpu", "--autoguidance")
-    assert "take one of 2, 4, 6, 8" in refused(capsys, *ask, 2, "--weak", 5)
+    assert "Choose from 2, 4, 6, 8" in refused(capsys, *ask, 2, "--weak", 5)
     assert "There is no run at" in refused(capsys, *ask, 2, "--weak", tmp_path / "none")
     assert "scale is at least 0" in refused(capsys, *ask, -1)
     large = replace(run.config, data=replace(run.config.data, height=16, width=16))
     other = Run.create(tmp_path / "large", large)
     shutil.copy(run.path / "model.safetensors", other.path)
     assert "images of (channels, height, width) (1, 16, 16)" in refused(capsys, *ask, 2, "--weak", other.path)
-    Snapshots(run.path / "ema")._keep([8])
+    Snapshots(run.path / "ema").keep([8])
     assert "the averages of one step only, 8" in refused(capsys, *ask, 2)
     shutil.rmtree(run.path / "ema")
     assert "There are no stored averages in" in refused(capsys, *ask, 2)

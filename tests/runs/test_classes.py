@@ -45,7 +45,7 @@ def test_a_plan_has_classes_where_labels_are_asked_for(folder):
     assert RunConfig.from_json(config.to_json(), Path("config.json")) == config
     without = plan(images, TrainOptions())
     assert (without.data.labels, without.data.classes, without.data.label_fingerprint) == (None, (), "")
-    with pytest.raises(UnnoiseError, match=r"loaded without any: call load\(\.\.\., labels=True\)"):
+    with pytest.raises(UnnoiseError, match=r"loaded without labels, .* Load it by load\(\.\.\., labels=True\)"):
         plan(load(folder), TrainOptions(labels="auto"))
     with pytest.raises(UnnoiseError, match="names of their own, but got a, b, a"):
         DataConfig(source="x", height=1, width=1, channels=1, classes=("a", "b", "a"))
@@ -91,7 +91,7 @@ def test_labels_may_move_but_not_appear_or_vanish_on_resume(folder):
 
 
 def test_train_with_labels_and_resume(folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(training, "train", lambda *_: iter(()))  # what is loaded is of interest, not the steps
+    monkeypatch.setattr(training, "train", lambda *_: iter(()))  # loading is tested, not training
     common = ("train", folder, "--out", "r", "--batch-size", 4, "--size", 4)
     labels = written(
         tmp_path / "l.csv", {name: "even" if int(name[-5]) % 2 == 0 else "odd" for name in COLOURS}
@@ -102,11 +102,11 @@ def test_train_with_labels_and_resume(folder, tmp_path, capsys, monkeypatch):
     assert "2: even, odd" in command(capsys, "info", "r")[1]
     labels.rename("moved.csv")
     code, _, said = command(capsys, *common, "--steps", 2, "--resume")
-    assert (code, "there is no file" in said) == (2, True)
+    assert (code, "There is no file of labels" in said) == (2, True)
     code, _, said = command(capsys, *common, "--steps", 2, "--resume", "--labels", "auto")
     assert (code, "started with the classes even, odd" in said) == (2, True)
     assert command(capsys, *common, "--steps", 2, "--resume", "--labels", "moved.csv")[0] == 0
-    assert command(capsys, *common, "--steps", 3, "--resume")[0] == 0  # it knows where they lie now
+    assert command(capsys, *common, "--steps", 3, "--resume")[0] == 0  # the new place is stored
 
 
 def test_info_counts_the_classes(folder, capsys):

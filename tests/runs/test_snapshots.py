@@ -270,7 +270,7 @@ def test_ema_names_its_folder_by_the_width_or_by_out(run, tmp_path, capsys):
 
 @pytest.mark.filterwarnings("default")  # as the command line prints it
 def test_a_width_far_from_what_is_stored_comes_with_a_warning(run, tmp_path, capsys):
-    Snapshots(run.path / "ema")._keep([8])
+    Snapshots(run.path / "ema").keep([8])
     ok("ema", run.path, "--sigma-rel", "0.25", "--out", tmp_path / "wide")
     assert "the nearest to 0.25 that it can be mixed into is 104% off" in capsys.readouterr().err
     ok("ema", run.path, "--sigma-rel", "0.05", "--out", tmp_path / "narrow")

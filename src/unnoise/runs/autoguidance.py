@@ -39,19 +39,19 @@ def guided_by(denoiser: Denoiser, weak: Denoiser, guidance: Guidance) -> Denoise
     mine, its = tuple(denoiser.image_shape), tuple(weak.image_shape)
     require(
         its == mine,
-        f"The weaker network draws images of (channels, height, width) {its}, but this one {mine}: take a run "
+        f"The weaker network draws images of (channels, height, width) {its}, but this one {mine}. Choose a run "
         "on the same pictures.",
     )
     require(
         weak.normalizer == denoiser.normalizer,
-        f"The weaker network normalises images by {weak.normalizer}, but this one by {denoiser.normalizer}: "
-        "take a run on the same pictures.",
+        f"The weaker network normalises images by {weak.normalizer}, but this one by {denoiser.normalizer}. "
+        "Choose a run on the same pictures.",
     )
     classes = weak.abilities.num_classes
     require(
         classes in (0, denoiser.abilities.num_classes),
-        f"The weaker network knows {classes} classes, but this one {denoiser.abilities.num_classes}: "
-        "take one that knows the same, or none.",
+        f"The weaker network knows {classes} classes, but this one {denoiser.abilities.num_classes}. "
+        "Choose one that knows the same, or none.",
     )
     weak_denoise_for = weak.denoise_for if classes else lambda _: weak.denoise_for(None)
     return denoiser.over(denoiser.network, autoguidance=Autoguidance(weak_denoise_for, guidance))
@@ -73,8 +73,8 @@ def weaker_of(run: Run, weak: str | None = None, device: torch.device | str = "c
         other = Run.open(Path(weak))
         require(
             other.config.data.classes in ((), run.config.data.classes),
-            f"{weak} was trained on other classes ({', '.join(other.config.data.classes[:3])}, ...): "
-            "take a run on the same pictures.",
+            f"{weak} was trained on other classes ({', '.join(other.config.data.classes[:3])}, ...). "
+            "Choose a run on the same pictures.",
         )
         return Weak(other.load(device), str(other.path))
     snapshots = Snapshots(run.path / "ema")
@@ -88,20 +88,20 @@ def chosen(snapshots: Snapshots, step: int | None) -> Profile:
     stored = snapshots.stored()
     require(
         bool(stored),
-        f"There are no stored averages in {snapshots.folder} to guide by: name a weaker run, or train with the "
-        'default preset, or with --set "ema.profiles=[0.05,0.1]", which store them.',
+        f"There are no stored averages in {snapshots.folder} to guide by. Name a weaker run, or train with the "
+        'default preset or --set "ema.profiles=[0.05,0.1]", which store them.',
     )
     steps = sorted({profile.step for profile in stored})
     if step is None:
         require(
             len(steps) > 1,
-            f"{snapshots.folder} holds the averages of one step only, {steps[-1]:,}, which is not weaker: name "
+            f"{snapshots.folder} holds the averages of one step only, {steps[-1]:,}, which is not weaker. Name "
             "a weaker run.",
         )
         step = next((each for each in steps[:-1] if each >= SHARE * steps[-1]), steps[-2])
     if step not in steps:
         there = ", ".join(map(str, steps))
         raise UnnoiseError(
-            f"No average was stored at step {step}: take one of {there}, or the folder of a run."
+            f"No average was stored at step {step}. Choose from {there}, or name the folder of a run."
         )
     return max(profile for profile in stored if profile.step == step)

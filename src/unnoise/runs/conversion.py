@@ -49,12 +49,15 @@ def structured(values: object, kind: type[Record], name: str) -> Record:
     except UnnoiseError as error:
         raise UnnoiseError(f"{name}: {error}") from None
     except Exception as error:  # noqa: BLE001 (cattrs raises groups of whatever went wrong inside)
-        raise UnnoiseError(f"{name} is not valid: {_first_cause(error)}.") from None
+        message, place = _first_cause(error)
+        raise UnnoiseError(f"{name} is not valid{place and f' at {place}'}: {message}.") from None
 
 
-def _first_cause(error: BaseException) -> str:
-    messages = cattrs.transform_error(error, path="config", format_exception=_explain)
-    return str(messages[0])
+def _first_cause(error: BaseException) -> tuple[str, str]:
+    """What is wrong with the first value that does not fit, and the path of that value."""
+    messages = cattrs.transform_error(error, path="", format_exception=_explain)
+    message, _, place = str(messages[0]).rpartition(" @ ")
+    return message.rstrip("."), place.removeprefix(".")
 
 
 def _explain(error: BaseException, _: object) -> str:
@@ -74,14 +77,14 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(AttentionChoice, _attention)
     structured_sampling = make_dict_structure_fn(Sampling, converter)
     converter.register_structure_hook(
-        Sampling, lambda values, kind: structured_sampling(_with_todays_sampler(values), kind)
+        Sampling, lambda values, kind: structured_sampling(_with_replaced_sampler(values), kind)
     )
     for union in _UNIONS:
         configure_tagged_union(union, converter, tag_name="kind")
     return converter
 
 
-def _with_todays_sampler(values: Mapping[str, object]) -> Mapping[str, object]:
+def _with_replaced_sampler(values: Mapping[str, object]) -> Mapping[str, object]:
     """Settings of a `Sampling`, with a removed name of a sampler replaced."""
     return {**values, **_REMOVED_SAMPLERS.get(str(values.get("sampler")), {})}
 
