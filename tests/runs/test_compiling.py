@@ -152,7 +152,6 @@ def test_compiled_steps_have_the_losses_of_plain_ones(tmp_path, backend):
     assert found["seconds"] > 0, done.stderr
     plain, faster = found["losses"]
     assert faster == pytest.approx(plain, abs=1e-4)
-    assert found["graphs"] == [1, 1]  # the rehearsal has shown it all that there is to compile
     assert found["still compiled"]
     assert found["flops"][0] == found["flops"][1]
     for keys in (found["keys"], found["averaged"]):

@@ -39,8 +39,8 @@ def guided_by(denoiser: Denoiser, weak: Denoiser, guidance: Guidance) -> Denoise
     mine, its = tuple(denoiser.image_shape), tuple(weak.image_shape)
     require(
         its == mine,
-        f"The weaker network draws images of (channels, height, width) {its}, but this one {mine}. Choose a run "
-        "on the same pictures.",
+        f"The weaker network draws images of (channels, height, width) {its}, but this one {mine}. Choose a "
+        "run on the same pictures.",
     )
     require(
         weak.normalizer == denoiser.normalizer,
