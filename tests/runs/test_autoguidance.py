@@ -255,7 +255,7 @@ def test_generate_with_autoguidance(run, capsys):
     from_itself, said = drawn(run, capsys, "--autoguidance", 3, "--weak", run.path)
     assert abs(from_itself - plain).max() <= 1  # the difference to itself is nothing, to rounding
     _, said = drawn(run, capsys, "--weak", 6)
-    assert "--weak has no effect here" in said
+    assert "--weak has no effect without --autoguidance" in said
 
 
 def test_generate_with_a_compiled_network(run, capsys, monkeypatch):

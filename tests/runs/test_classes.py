@@ -47,7 +47,7 @@ def test_a_plan_has_classes_where_labels_are_asked_for(folder):
     assert (without.data.labels, without.data.classes, without.data.label_fingerprint) == (None, (), "")
     with pytest.raises(UnnoiseError, match=r"loaded without labels, .* Load it by load\(\.\.\., labels=True\)"):
         plan(load(folder), TrainOptions(labels="auto"))
-    with pytest.raises(UnnoiseError, match="names of their own, but got a, b, a"):
+    with pytest.raises(UnnoiseError, match="have the same name: a, b, a"):
         DataConfig(source="x", height=1, width=1, channels=1, classes=("a", "b", "a"))
 
 

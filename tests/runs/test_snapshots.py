@@ -272,7 +272,7 @@ def test_ema_names_its_folder_by_the_width_or_by_out(run, tmp_path, capsys):
 def test_a_width_far_from_what_is_stored_comes_with_a_warning(run, tmp_path, capsys):
     Snapshots(run.path / "ema").keep([8])
     ok("ema", run.path, "--sigma-rel", "0.25", "--out", tmp_path / "wide")
-    assert "the nearest to 0.25 that it can be mixed into is 104% off" in capsys.readouterr().err
+    assert "cannot be combined into sigma_rel 0.25 well: the result is 104% off" in capsys.readouterr().err
     ok("ema", run.path, "--sigma-rel", "0.05", "--out", tmp_path / "narrow")
     assert "too far" not in capsys.readouterr().err
 

@@ -15,7 +15,7 @@ from torch.profiler import record_function
 
 from unnoise.data.batches import Batches, Prefetcher, Split, split
 from unnoise.diffusion.diffusion import Diffusion
-from unnoise.evaluation.features import KnownPictures
+from unnoise.evaluation.features import FingerprintedPictures
 from unnoise.runs.checkpoint import Progress, Run
 from unnoise.runs.compiling import compile_training
 from unnoise.runs.config import Budget, RunConfig
@@ -92,7 +92,7 @@ def _seed_of(seed: int, step: int) -> int:
 
 def train(
     run: Run,
-    pictures: KnownPictures,
+    pictures: FingerprintedPictures,
     device: torch.device | str = "cpu",
     stop: Callable[[], bool] = lambda: False,
     watch: Callable[[Iterator[TrainStep]], Iterator[TrainStep]] = iter,
@@ -129,7 +129,7 @@ def train(
 
 def _train_until_fault(
     run: Run,
-    pictures: KnownPictures,
+    pictures: FingerprintedPictures,
     parts: Split,
     device: torch.device | str,
     stop: Callable[[], bool],
@@ -173,7 +173,9 @@ def _train_until_fault(
     return False
 
 
-def _batches(config: RunConfig, pictures: KnownPictures, parts: Split, accelerator: Accelerator) -> Batches:
+def _batches(
+    config: RunConfig, pictures: FingerprintedPictures, parts: Split, accelerator: Accelerator
+) -> Batches:
     share = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
     size, flip = config.recipe.batch_size, config.data.flip
     return Batches(pictures, parts.training, size, config.seed, flip=flip, **share)

@@ -5,7 +5,7 @@ import time
 from unnoise.data.batches import Batches, Split
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.tensors import Pixels
-from unnoise.evaluation.features import KnownPictures
+from unnoise.evaluation.features import FingerprintedPictures
 from unnoise.pictures import save_png
 from unnoise.runs.checkpoint import Progress, Run
 from unnoise.runs.history import LEVELS, QUALITY, LevelRow, QualityRow, read_measurements
@@ -46,7 +46,7 @@ class Monitor:
     """
 
     def __init__(
-        self, run: Run, diffusion: Diffusion, pictures: KnownPictures, parts: Split, progress: Progress
+        self, run: Run, diffusion: Diffusion, pictures: FingerprintedPictures, parts: Split, progress: Progress
     ) -> None:
         self.run = run
         self.diffusion = diffusion

@@ -16,8 +16,8 @@ from unnoise.data.batches import Indices, Split, evenly_spread
 from unnoise.diffusion import samplers
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.tensors import Pixels, SomePixels
-from unnoise.evaluation.features import Extractor, KnownPictures, choose, features_of, lite0
-from unnoise.evaluation.metrics import copying, kernel_interval
+from unnoise.evaluation.features import Extractor, FingerprintedPictures, choose_extractor, features_of, lite0
+from unnoise.evaluation.metrics import detect_copies, kernel_interval
 from unnoise.evaluation.metrics.vectors import Vectors
 from unnoise.pictures import to_bytes
 from unnoise.pictures.charts import COLOURS, FAINT, painted
@@ -60,13 +60,13 @@ class SampleScorer:
 
     @classmethod
     def of(
-        cls, pictures: KnownPictures, parts: Split, *, seed: int, device: torch.device | str
+        cls, pictures: FingerprintedPictures, parts: Split, *, seed: int, device: torch.device | str
     ) -> "SampleScorer":
         """The scorer for a run on these pictures."""
         name, side = "lite0", min(64, max(32, *pictures.take(parts.training[:1]).shape[2:]))
         if not lite0.is_installed():
             name, side = "learned", None
-        extractor = choose(name, pictures, parts.training, side=side, seed=seed, device=device)
+        extractor = choose_extractor(name, pictures, parts.training, side=side, seed=seed, device=device)
         references = evenly_spread(parts.held_out, _MAX_REFERENCES)
         return cls(
             extractor,
@@ -84,7 +84,7 @@ class SampleScorer:
         """Scores samples, uint8 (B, C, H, W)."""
         features = torch.cat([self.extractor(chunk) for chunk in torch.split(samples, 64)])
         kid = kernel_interval(features, self.references, resamples=200)
-        found = copying(_thumbnail(samples), self.training, self.held_out)
+        found = detect_copies(_thumbnail(samples), self.training, self.held_out)
         return QualityRow(step, images, seconds, *kid, found.copied.value, found.index.value, self.name)
 
 
@@ -107,7 +107,7 @@ def quick_samples(denoiser: Denoiser, config: RunConfig, batch_size: int = 64) -
     return torch.from_numpy(np.concatenate(made)).permute(0, 3, 1, 2).contiguous()
 
 
-def _thumbnails(pictures: KnownPictures, indices: Indices) -> Vectors:
+def _thumbnails(pictures: FingerprintedPictures, indices: Indices) -> Vectors:
     """Thumbnails of the pictures at these indices; full-size pictures are loaded 256 at a time."""
     chunks = [indices[first : first + 256] for first in range(0, len(indices), 256)]
     made = [_thumbnail(pictures.take(chunk)) for chunk in chunks]
