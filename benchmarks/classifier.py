@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unnoise.data import ImageSet
-from unnoise.evaluation.features.views import Views
+from unnoise.evaluation.features.contrastive import Views
 from unnoise.utils.tensor_files import read_tensors, write_tensors
 
 _BATCH = 128

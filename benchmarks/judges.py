@@ -18,7 +18,7 @@ from benchmarks.classifier import Classifier, accuracy, features_of, load_or_tra
 from unnoise.data import ImageSet, load
 from unnoise.data.batches import held_out_count, split
 from unnoise.data.sources.named import FASHION, FASHION_FOLDERS
-from unnoise.evaluation.features import lite0, reference_features
+from unnoise.evaluation.features import cached_features, lite0
 from unnoise.evaluation.metrics import frechet_interval, kernel_interval
 from unnoise.utils.errors import UnnoiseError, require
 
@@ -197,8 +197,8 @@ def classifier_judge(classifier: Classifier, pictures: PictureSet) -> Judge:
 
 
 def _lite0_judge(pictures: PictureSet, most: int) -> Judge:
-    extractor = lite0.lite0(side=lite0.SMALL)
+    extractor = lite0.lite0_extractor(side=lite0.SMALL)
     chosen = _some(pictures.references, most)
-    references = reference_features(extractor, pictures.references, chosen)
+    references = cached_features(extractor, pictures.references, chosen)
     words = f"{references.shape[1]:,} features of EfficientNet-lite0, {len(references):,} references"
     return Judge(LITE0, words, extractor, references)

@@ -31,7 +31,7 @@ from unnoise.data import load
 from unnoise.data.batches import split
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.samplers.sampling import Sampling
-from unnoise.evaluation.sampler_search.candidates import CALLS, SPACINGS, all_samplers, candidates
+from unnoise.evaluation.sampler_search.candidates import CALLS, SAMPLERS, SPACINGS, candidates
 from unnoise.pictures import save_png
 from unnoise.pictures.charts import painted
 from unnoise.runs.checkpoint import Run
@@ -114,7 +114,7 @@ class Plan(NamedTuple):
     def tuning(self) -> list[Task]:
         """Every sampler on every grid at `AT` calls."""
         own = self.run.config.recipe.sampling
-        found = candidates(own, self.denoiser.schedule, all_samplers(), SPACINGS, [AT])
+        found = candidates(own, self.denoiser.schedule, SAMPLERS, SPACINGS, [AT])
         return [self._task(one.sampling.sampler, one.sampling, AT, TUNING) for one in found]
 
     def grids(self, rows: Sequence[Row]) -> dict[str, str]:
@@ -129,7 +129,7 @@ class Plan(NamedTuple):
         """
         own, schedule = self.run.config.recipe.sampling, self.denoiser.schedule
         order = sorted(self.calls, key=lambda calls: (calls != AT, calls))
-        tasks, found = [], candidates(own, schedule, all_samplers(), SPACINGS, order)
+        tasks, found = [], candidates(own, schedule, SAMPLERS, SPACINGS, order)
         for seed in range(self.seeds):
             tasks += [
                 self._task(LONG, Sampling(num_steps=250, guidance=own.guidance), 250, seed),

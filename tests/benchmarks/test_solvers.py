@@ -70,7 +70,7 @@ def test_the_references_are_a_table_and_the_plot_has_its_size():
 @pytest.fixture
 def planned(tmp_path, monkeypatch):
     opened = start(tmp_path / "run")
-    monkeypatch.setattr(solvers, "all_samplers", lambda: ("ddim", "heun"))
+    monkeypatch.setattr(solvers, "SAMPLERS", ("ddim", "heun"))
     return solvers.Plan(opened, opened.config.build().ema, 16, 2, (4, 8), "w")
 
 

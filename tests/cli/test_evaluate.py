@@ -163,7 +163,7 @@ def test_other_pictures_than_the_runs_are_not_searched_for_copies(trained, extra
 
 def test_ctrl_c_scores_what_was_drawn_so_far(trained, extractor, monkeypatch):
     """The first one ends the drawing: what was drawn is scored, KID at least, and bits/dim are left out."""
-    draw, batches = evaluation.draw, []
+    draw, batches = evaluation.draw_samples, []
 
     def interrupted(*arguments, **options):
         for batch in draw(*arguments, **options):
@@ -171,7 +171,7 @@ def test_ctrl_c_scores_what_was_drawn_so_far(trained, extractor, monkeypatch):
             signal.raise_signal(signal.SIGINT)
             yield batch
 
-    monkeypatch.setattr(evaluation, "draw", interrupted)
+    monkeypatch.setattr(evaluation, "draw_samples", interrupted)
     ok("evaluate", trained.path, "--num-samples", 500, "--batch-size", 16, *QUICK[2:], "--extractor", extractor)
     assert len(batches) == 1
     found = written(trained)

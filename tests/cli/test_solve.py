@@ -22,7 +22,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _reference_of_12_calls(monkeypatch):
-    monkeypatch.setattr("unnoise.evaluation.sampler_search.trials.LONG_CALLS", 12)
+    monkeypatch.setattr("unnoise.evaluation.sampler_search.search.REFERENCE_CALLS", 12)
 
 
 WORDS = ["--calls", "2", "4", "--samplers", "ddim", "heun", "--spacings", "uniform", "--num-samples", "8"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from unnoise.data import ImageSet
     from unnoise.diffusion.denoiser import Denoiser
-    from unnoise.evaluation import Measured
+    from unnoise.evaluation import LikelihoodProgress
     from unnoise.runs.checkpoint import Run
 
 
@@ -45,7 +45,7 @@ def evaluate_bits(
     if bound:
         measure_bits(run, denoiser, images, options)
     if flow:
-        indices = evaluation.judges(run.config, images, options.num_images, options.seed)
+        indices = evaluation.unseen_pictures(run.config, images, options.num_images, options.seed)
         shared = {"seed": options.seed, "batch_size": options.batch_size}
         facts = {"source": images.source, "seed": options.seed}
         measured = evaluation.measure_flow(denoiser, images, indices, **shared)
@@ -65,7 +65,7 @@ def measure_bits(
     """Measures the variational bound; stops early, with the pictures it has, once `spent` reaches 1."""
     from unnoise import evaluation
 
-    indices = evaluation.judges(run.config, images, options.num_images, options.seed)
+    indices = evaluation.unseen_pictures(run.config, images, options.num_images, options.seed)
     steps = evaluation.default_steps(denoiser) if options.num_steps is None else options.num_steps
     shared = {"seed": options.seed, "batch_size": options.batch_size}
     chain = {"num_steps": steps, "num_terms": options.num_terms}
@@ -95,7 +95,7 @@ def run_pictures(run: "Run", source: str | None) -> "ImageSet":
 
 
 def _measure(
-    measured: "Iterator[Measured]", task: str, name: str, spent: Callable[[], float]
+    measured: "Iterator[LikelihoodProgress]", task: str, name: str, spent: Callable[[], float]
 ) -> "dict[str, Tensor]":
     """Runs a measurement with a progress bar that shows the result so far; returns the bits of each picture."""
     from unnoise.evaluation import Estimate

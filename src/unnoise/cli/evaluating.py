@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from unnoise.diffusion.denoiser import Denoiser
     from unnoise.diffusion.samplers.sampling import Sampling
     from unnoise.diffusion.tensors import Pixels
-    from unnoise.evaluation import Compared, Panel, Stopwatch
+    from unnoise.evaluation import ReferencePictures, ReferenceSplit, TimeBudget
     from unnoise.evaluation.features import Extractor
     from unnoise.runs.checkpoint import Run
 
@@ -32,7 +32,7 @@ class EvaluationOptions:
 
     minutes: float
     num_samples: int | None
-    split: "Compared"
+    split: "ReferenceSplit"
     extractor: str
     weights: Path | None
     sampling: Mapping[str, object]
@@ -47,7 +47,7 @@ class RealPictures(NamedTuple):
 
     images: "ImageSet"
     parts: "Split"
-    panel: "Panel"
+    references: "ReferencePictures"
     extractor: "Extractor"
     features: "Tensor"
 
@@ -68,19 +68,19 @@ def evaluate_all(path: Path, source: str | None, options: EvaluationOptions, dev
 
     run = Run.open(path)
     sampling = chosen_sampling(run.config, options.sampling, options.guidance)
-    watch = evaluation.Stopwatch(options.minutes)
+    budget = evaluation.TimeBudget(options.minutes)
     check_writable(path / "evaluation.json")
     evaluation.read_evaluation(run)  # refuses a damaged one now
     denoiser = run.load(choose_device(device))
     images = _with_classes(run, run_pictures(run, source))
-    real = _real_pictures(run, images, options, watch, denoiser)
+    real = _real_pictures(run, images, options, budget, denoiser)
     with StopSignals("Scoring the samples drawn so far") as stop:
-        drawn = _draw(run, denoiser, sampling, real, options, watch, stop)
+        drawn = _draw(run, denoiser, sampling, real, options, budget, stop)
         _sheet(run, drawn)
         _score(run, sampling, real, drawn, options, stop)
         _memorisation(run, real, drawn)
         _colours(run, real, drawn)
-        _bits(run, denoiser, real, options, watch, stop)
+        _bits(run, denoiser, real, options, budget, stop)
     print_result("evaluation", path / "evaluation.json")
 
 
@@ -99,16 +99,16 @@ def _with_classes(run: "Run", images: "ImageSet") -> "ImageSet":
 
 
 def _real_pictures(
-    run: "Run", images: "ImageSet", options: EvaluationOptions, watch: "Stopwatch", denoiser: "Denoiser"
+    run: "Run", images: "ImageSet", options: EvaluationOptions, budget: "TimeBudget", denoiser: "Denoiser"
 ) -> RealPictures:
     """Chooses the extractor and the real pictures, and computes their features."""
     from unnoise import evaluation
-    from unnoise.evaluation.features import choose, reference_features
+    from unnoise.evaluation.features import cached_features, choose_extractor
 
     parts = run.config.split(images)
     known = parts.training if len(parts.training) > 0 else parts.held_out
     with ProgressBar("Preparing", 1.0) as bar:
-        extractor = choose(
+        extractor = choose_extractor(
             options.extractor,
             images,
             known,
@@ -117,13 +117,13 @@ def _real_pictures(
             progress=lambda done: bar.update(done, "training the extractor on these pictures"),
         )
         bar.update(1.0, extractor.name)
-    limit = evaluation.affordable(extractor, images, watch)
-    panel = evaluation.panel(run.config, images, options.split, limit=limit, seed=options.seed)
-    with ProgressBar("Features", len(panel.everything)) as bar:
-        everything = panel.everything
+    limit = evaluation.affordable_pictures(extractor, images, budget)
+    references = evaluation.choose_references(run.config, images, options.split, limit=limit, seed=options.seed)
+    with ProgressBar("Features", len(references.all_indices)) as bar:
+        everything = references.all_indices
         size = options.batch_size
-        features = reference_features(extractor, images, everything, batch_size=size, progress=bar.advance)
-    return RealPictures(images, parts, panel, extractor, features)
+        features = cached_features(extractor, images, everything, batch_size=size, progress=bar.advance)
+    return RealPictures(images, parts, references, extractor, features)
 
 
 def _draw(
@@ -132,7 +132,7 @@ def _draw(
     sampling: "Sampling",
     real: RealPictures,
     options: EvaluationOptions,
-    watch: "Stopwatch",
+    budget: "TimeBudget",
     stop: StopSignals,
 ) -> Samples:
     """Draws samples and computes their features, batch by batch, so that the time limit includes both."""
@@ -140,11 +140,11 @@ def _draw(
 
     from unnoise import evaluation
 
-    drawing = evaluation.draw(
+    drawing = evaluation.draw_samples(
         denoiser,
         sampling,
-        watch,
-        classes=evaluation.classes_like(run.config, real.images, real.panel.training, options.seed),
+        budget,
+        classes=evaluation.classes_as_in(run.config, real.images, real.references.training, options.seed),
         num_samples=options.num_samples,
         seed=options.seed,
         batch_size=options.batch_size,
@@ -155,8 +155,8 @@ def _draw(
             pixels.append(batch)
             features.append(real.extractor(batch))
             drawn = sum(map(len, pixels))
-            bar.update(evaluation.drawn_share(drawn, options.num_samples, watch), count(drawn, "sample"))
-            if stop.received and drawn >= evaluation.LEAST:
+            bar.update(evaluation.draw_progress(drawn, options.num_samples, budget), count(drawn, "sample"))
+            if stop.received and drawn >= evaluation.MIN_PICTURES:
                 break
     return Samples(torch.cat(pixels), torch.cat(features))
 
@@ -181,24 +181,24 @@ def _score(
     """Computes the scores, KID first, and writes each as soon as it is known."""
     from unnoise import evaluation
 
-    around = evaluation.Circumstances(
-        evaluation.weights_of(run),
-        real.panel,
+    conditions = evaluation.ScoringConditions(
+        evaluation.evaluated_weights(run),
+        real.references,
         real.images,
         real.extractor,
         sampling,
         bool(run.config.data.classes),
         options.seed,
     )
-    sets = evaluation.sets(drawn.features, real.features, real.panel, options.seed)
-    facts = around.facts(len(drawn.pixels), sets.floor)
-    warnings = [*real.panel.notes, *evaluation.warnings(real.extractor, *drawn.features.shape)]
+    sets = evaluation.feature_sets(drawn.features, real.features, real.references, options.seed)
+    facts = conditions.facts(len(drawn.pixels), sets.baseline)
+    warnings = [*real.references.notes, *evaluation.score_warnings(real.extractor, *drawn.features.shape)]
     found = list["evaluation.Score"]()
     with ProgressBar("Scoring", 6) as bar:
-        for score in evaluation.scores(sets, real.extractor.name, seed=options.seed):
+        for score in evaluation.compute_scores(sets, real.extractor.name, seed=options.seed):
             found.append(score)
             bar.update(len(found), score.name)
-            quality = evaluation.plain_quality(around.weights.step, facts, found, warnings)
+            quality = evaluation.scores_record(conditions.weights.step, facts, found, warnings)
             evaluation.write_evaluation(run, {"quality": quality})
             if stop.received:
                 break
@@ -209,13 +209,13 @@ def _memorisation(run: "Run", real: RealPictures, drawn: Samples) -> None:
     """Finds copies of training pictures, and draws the samples that are nearest to one."""
     from unnoise import evaluation, pictures
 
-    if len(real.panel.training) == 0:
+    if len(real.references.training) == 0:
         print_message("These are not the pictures that the run was trained on, so copies are not looked for.")
         return
-    found = evaluation.memorisation(*drawn, real.features, real.images, real.panel, real.parts)
+    found = evaluation.check_memorisation(*drawn, real.features, real.images, real.references, real.parts)
     picture = "evaluation/nearest.png"
     pictures.save_png(evaluation.nearest_pairs(found, drawn.pixels, real.images), run.path / picture)
-    evaluation.write_evaluation(run, {"memorisation": found.plain(picture)})
+    evaluation.write_evaluation(run, {"memorisation": found.record(picture)})
     print_memorisation(found)
     print_result("nearest", run.path / picture)
 
@@ -223,8 +223,8 @@ def _memorisation(run: "Run", real: RealPictures, drawn: Samples) -> None:
 def _colours(run: "Run", real: RealPictures, drawn: Samples) -> None:
     from unnoise import evaluation
 
-    found = evaluation.check_colours(drawn.pixels, evaluation.some_pixels(real.images, real.panel))
-    evaluation.write_evaluation(run, {"colours": found.plain()})
+    found = evaluation.check_colours(drawn.pixels, evaluation.reference_pixels(real.images, real.references))
+    evaluation.write_evaluation(run, {"colours": found.record()})
     print_colours(found)
 
 
@@ -233,7 +233,7 @@ def _bits(
     denoiser: "Denoiser",
     real: RealPictures,
     options: EvaluationOptions,
-    watch: "Stopwatch",
+    budget: "TimeBudget",
     stop: StopSignals,
 ) -> None:
     """Measures bits/dim in the minutes that are left, of at least one batch."""
@@ -243,4 +243,4 @@ def _bits(
         print_message("The run held out no pictures, so bits/dim are not measured.")
         return
     bits = options.bits
-    measure_bits(run, denoiser, real.images, bits, lambda: 1.0 if stop.received else watch.spent())
+    measure_bits(run, denoiser, real.images, bits, lambda: 1.0 if stop.received else budget.spent())

@@ -7,26 +7,26 @@ from unnoise.cli.console import print_message, print_output, table
 from unnoise.utils.text import printable
 
 if TYPE_CHECKING:
-    from unnoise.evaluation import Colours, Memorisation, Score
+    from unnoise.evaluation import ColourReport, MemorisationReport, Score
 
 
 def print_scores(facts: Mapping[str, object], scores: "Sequence[Score]", warnings: Sequence[str]) -> None:
     """Prints the facts that the scores depend on, a row for each score, and warnings."""
     from rich.text import Text
 
-    from unnoise.evaluation import in_words
+    from unnoise.evaluation import conditions_text
 
     rows = table("", "samples", "95% interval", "real pictures", "better")
     for score in scores:
         real = "" if score.real is None else f"{score.real:.4g}"
         between = f"{score.low:.4g} to {score.high:.4g}"
         rows.add_row(Text(printable(score.name)), f"{score.value:.4g}", between, real, score.better)
-    print_output(in_words(facts), rows, "")
+    print_output(conditions_text(facts), rows, "")
     for warning in warnings:
         print_message(warning)
 
 
-def print_memorisation(found: "Memorisation") -> None:
+def print_memorisation(found: "MemorisationReport") -> None:
     """Prints how many samples are copies of training pictures, and a verdict."""
     rows = table("memorisation", "copied", "95% interval", "nearer than unseen", "95% interval")
     for name, numbers in (("by features", found.features), ("by pixels", found.pixels)):
@@ -39,7 +39,7 @@ def print_memorisation(found: "Memorisation") -> None:
     print_output(rows, found.verdict, "")
 
 
-def print_colours(found: "Colours") -> None:
+def print_colours(found: "ColourReport") -> None:
     """Prints mean and spread of each channel beside those of the data, and a verdict."""
     rows = table("colours", "mean", "of the data", "spread", "of the data", "distance")
     for name, channel in found.channels.items():

@@ -1,48 +1,66 @@
-"""How good is a run? Samples beside real pictures, pictures it has not seen, and what it knows by heart."""
+"""Evaluation of a run: scores of samples, bits per dimension, memorisation and colours."""
 
-from unnoise.evaluation.budget import Stopwatch, affordable
-from unnoise.evaluation.circumstances import Circumstances, Weights, in_words, plain_quality, weights_of
-from unnoise.evaluation.colours import Colours, check_colours, some_pixels
-from unnoise.evaluation.judges import LEAST, Compared, Panel, judges, known_split, panel
-from unnoise.evaluation.likelihoods import Estimate, Measured, default_steps, measure_bound, measure_flow
-from unnoise.evaluation.memorisation import Memorisation, memorisation, nearest_pairs
-from unnoise.evaluation.result_file import read_evaluation, write_evaluation
-from unnoise.evaluation.samples import classes_like, draw, drawn_share
-from unnoise.evaluation.scores import Score, Sets, scores, sets, warnings
+from unnoise.evaluation.colours import ColourReport, check_colours, reference_pixels
+from unnoise.evaluation.dataset_likelihood import (
+    Estimate,
+    LikelihoodProgress,
+    default_steps,
+    measure_bound,
+    measure_flow,
+)
+from unnoise.evaluation.memorisation import MemorisationReport, check_memorisation, nearest_pairs
+from unnoise.evaluation.reference_pictures import (
+    MIN_PICTURES,
+    ReferencePictures,
+    ReferenceSplit,
+    choose_references,
+    unseen_pictures,
+)
+from unnoise.evaluation.results import (
+    EvaluatedWeights,
+    ScoringConditions,
+    conditions_text,
+    evaluated_weights,
+    read_evaluation,
+    scores_record,
+    write_evaluation,
+)
+from unnoise.evaluation.samples import classes_as_in, draw_progress, draw_samples
+from unnoise.evaluation.scores import FeatureSets, Score, compute_scores, feature_sets, score_warnings
+from unnoise.evaluation.time_budget import TimeBudget, affordable_pictures
 
 __all__ = [
-    "LEAST",
-    "Circumstances",
-    "Colours",
-    "Compared",
+    "MIN_PICTURES",
+    "ColourReport",
     "Estimate",
-    "Measured",
-    "Memorisation",
-    "Panel",
+    "EvaluatedWeights",
+    "FeatureSets",
+    "LikelihoodProgress",
+    "MemorisationReport",
+    "ReferencePictures",
+    "ReferenceSplit",
     "Score",
-    "Sets",
-    "Stopwatch",
-    "Weights",
-    "affordable",
+    "ScoringConditions",
+    "TimeBudget",
+    "affordable_pictures",
     "check_colours",
-    "classes_like",
+    "check_memorisation",
+    "choose_references",
+    "classes_as_in",
+    "compute_scores",
+    "conditions_text",
     "default_steps",
-    "draw",
-    "drawn_share",
-    "in_words",
-    "judges",
-    "known_split",
+    "draw_progress",
+    "draw_samples",
+    "evaluated_weights",
+    "feature_sets",
     "measure_bound",
     "measure_flow",
-    "memorisation",
     "nearest_pairs",
-    "panel",
-    "plain_quality",
     "read_evaluation",
-    "scores",
-    "sets",
-    "some_pixels",
-    "warnings",
-    "weights_of",
+    "reference_pixels",
+    "score_warnings",
+    "scores_record",
+    "unseen_pictures",
     "write_evaluation",
 ]

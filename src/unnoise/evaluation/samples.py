@@ -1,4 +1,4 @@
-"""Samples to judge a run by are drawn batch by batch, as many as there is time for, each with its own seed."""
+"""Samples for an evaluation: as many as there is time for, with the classes of the data."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
@@ -12,81 +12,81 @@ from unnoise.data.batches import Indices
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.tensors import Classes, Pixels
-from unnoise.evaluation.budget import FOR_SAMPLES, Stopwatch
-from unnoise.evaluation.judges import LEAST, MOST
+from unnoise.evaluation.reference_pictures import MAX_PICTURES, MIN_PICTURES
+from unnoise.evaluation.time_budget import SAMPLES_SHARE, TimeBudget
 from unnoise.runs.config import RunConfig
 from unnoise.utils.errors import require
 
-FEWEST = 64
-"""So many samples are drawn, however little time there is."""
+MIN_SAMPLES = 64
+"""Number of samples that are drawn even if there is no time left."""
 
-Choose: TypeAlias = Callable[[Sequence[int]], Classes | None]
-"""The classes of the samples at these places, (B,); None where there are none."""
+ClassesOf: TypeAlias = Callable[[Sequence[int]], Classes | None]
+"""From the positions of samples (0, 1, ...) to their classes, (B,), or None without classes."""
 
 
-def classes_like(config: RunConfig, images: ImageSet, indices: Indices, seed: int = 0) -> Choose:
-    """Classes as often as these pictures have them: a shuffled list of theirs, again and again.
+def classes_as_in(config: RunConfig, images: ImageSet, indices: Indices, seed: int = 0) -> ClassesOf:
+    """Classes with the frequencies that they have among these pictures: theirs, shuffled and repeated.
 
-    Pictures without the run's own labels say nothing of that; then all classes come in turn.
+    Where the pictures do not have the run's labels, all classes come in turn.
     """
     if images.labels is None or images.class_names != config.data.classes or len(indices) == 0:
         return config.classes
     order = np.random.default_rng([seed, 6]).permutation(indices)
     found = torch.from_numpy(np.asarray(images.labels, dtype=np.int64)[order])
-    return lambda places: found[torch.tensor([place % len(found) for place in places])]
+    return lambda positions: found[torch.tensor([position % len(found) for position in positions])]
 
 
-def draw(
+def draw_samples(
     denoiser: Denoiser,
     sampling: Sampling,
-    watch: Stopwatch,
+    budget: TimeBudget,
     *,
-    classes: Choose = lambda _: None,
+    classes: ClassesOf = lambda _: None,
     num_samples: int | None = None,
     seed: int = 0,
     batch_size: int = 64,
 ) -> Iterator[Pixels]:
-    """Batches of samples, uint8 (B, C, H, W), until `FOR_SAMPLES` of the minutes is spent.
+    """Draws batches of samples, uint8 (B, C, H, W), until `SAMPLES_SHARE` of the time has passed.
 
     Args:
-        diffusion: whose averaged network draws.
-        sampling: how.
-        watch: asked before each batch, so that whatever is done with a batch counts as well.
-        classes: which class the sample of each place has.
-        num_samples: just so many, whatever the time; left out, from `FEWEST` to `MOST`.
+        denoiser: the model.
+        sampling: the sampler and its settings.
+        budget: checked before each batch, so that what the caller does with a batch is included.
+        classes: the class of each sample.
+        num_samples: exact number of samples, at whatever time; None for `MIN_SAMPLES` to `MAX_PICTURES`.
         seed: sample i has the seed `seed + i`.
         batch_size: samples at a time.
 
     Raises:
-        UnnoiseError: for samples that are no finite numbers, or counts below 1.
+        UnnoiseError: for samples that are not finite, or counts that are too low.
     """
     require(batch_size >= 1, f"The batch size is at least 1, but got {batch_size}.")
     require(
-        num_samples is None or num_samples >= LEAST,
-        f"Scores need at least {LEAST} samples, but {num_samples} were asked for: try 256.",
+        num_samples is None or num_samples >= MIN_PICTURES,
+        f"Scores need at least {MIN_PICTURES} samples, but got --num-samples {num_samples}: try 256.",
     )
-    least, most = (FEWEST, MOST) if num_samples is None else (num_samples, num_samples)
+    least, most = (MIN_SAMPLES, MAX_PICTURES) if num_samples is None else (num_samples, num_samples)
     drawn = 0
-    while drawn < least or (drawn < most and watch.spent() < FOR_SAMPLES):
-        places = range(drawn, min(drawn + batch_size, most))
+    while drawn < least or (drawn < most and budget.spent() < SAMPLES_SHARE):
+        positions = range(drawn, min(drawn + batch_size, most))
         made = denoiser.generate(
-            len(places),
+            len(positions),
             seed=seed + drawn,
             sampling=sampling,
-            classes=classes(places),
+            classes=classes(positions),
             batch_size=batch_size,
         )
         require(
             bool(made.isfinite().all()),
-            "Samples are finite numbers, but some of this run's are not: it diverged, so train it again with a "
-            "lower learning rate.",
+            "Some samples contain NaN or infinity, because the run diverged: train it again with a lower "
+            "learning rate.",
         )
-        drawn += len(places)
+        drawn += len(positions)
         yield torch.from_numpy(pictures.to_bytes(made)).permute(0, 3, 1, 2).contiguous()
 
 
-def drawn_share(drawn: int, num_samples: int | None, watch: Stopwatch) -> float:
-    """How much of the drawing is done, from 0 to 1: of the samples, or of the time."""
+def draw_progress(drawn: int, num_samples: int | None, budget: TimeBudget) -> float:
+    """Progress of drawing samples, from 0 to 1: of their number, or of the time."""
     if num_samples is not None:
         return min(1.0, drawn / num_samples)
-    return min(1.0, drawn / FEWEST, max(drawn / MOST, watch.spent() / FOR_SAMPLES))
+    return min(1.0, drawn / MIN_SAMPLES, max(drawn / MAX_PICTURES, budget.spent() / SAMPLES_SHARE))

@@ -1,4 +1,7 @@
-"""A score says what it was measured with: only Inception's distances are called KID and FID."""
+"""Scores of samples: KID, FID, precision, recall, density and coverage.
+
+Distances are named after their extractor, such as KID-lite0; KID and FID alone are those of Inception.
+"""
 
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, TypeAlias
@@ -8,28 +11,27 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unnoise.evaluation.features import Extractor
-from unnoise.evaluation.judges import ENOUGH, Panel
 from unnoise.evaluation.metrics import (
-    Interval,
+    ConfidenceInterval,
     frechet_distance,
     frechet_interval,
     kernel_distance,
     kernel_interval,
-    manifold,
+    manifold_metrics,
 )
+from unnoise.evaluation.reference_pictures import ENOUGH_PICTURES, ReferencePictures
 
 Vectors: TypeAlias = Float[Tensor, "_ _"]
 
-STANDARD = 50_000
-"""Samples of the FID that papers report."""
+STANDARD_SAMPLES = 50_000
+"""Number of samples for the FID of papers."""
 
-
-PAIRWISE = 5_000
-"""What compares each picture with each does so for at most so many of a kind."""
+MAX_PAIRWISE = 5_000
+"""Number of pictures of each set, at most, in metrics that compare all pairs."""
 
 
 class Score(NamedTuple):
-    """How far samples are from real pictures in one respect, with its 95 % interval."""
+    """Score of the samples by one metric, with its 95 % interval."""
 
     name: str
     value: float
@@ -37,91 +39,90 @@ class Score(NamedTuple):
     high: float
     better: Literal["lower", "higher"]
     real: float | None
-    """The same for real pictures in the samples' place: what a perfect model would reach."""
+    """The score of real pictures in place of samples: what a perfect model would reach."""
 
 
-class Sets(NamedTuple):
-    """Feature vectors, (N, d) each."""
+class FeatureSets(NamedTuple):
+    """Feature vectors of samples and real pictures, (N, d) each."""
 
     samples: Vectors
     references: Vectors
-    """Of the real pictures that the samples should resemble."""
+    """The real pictures that samples are compared with."""
     real: tuple[Vectors, Vectors]
-    """Two sets of real pictures, whose distance is the one that a perfect model would have."""
-    floor: str
-    """What these are, in words."""
+    """Two sets of real pictures, whose scores are those that a perfect model would reach."""
+    baseline: str
+    """Description of these two sets."""
 
 
-def sets(samples: Vectors, real: Vectors, panel: Panel, seed: int = 0) -> Sets:
-    """Sorts the features of `panel.everything`, (P, d), by what they are compared with.
+def feature_sets(samples: Vectors, real: Vectors, references: ReferencePictures, seed: int = 0) -> FeatureSets:
+    """Feature sets from the features of the samples, (N, d), and those of `references.all_indices`, (P, d).
 
-    In the samples' place other real pictures than the references show what a perfect model would reach: as
-    many, where there are so many. Where the panel has none to spare, two halves of the references are
-    compared; being smaller, they lie further apart.
+    For the score of a perfect model, real pictures other than the references take the place of the samples, in
+    the same number if possible. Where there are too few others, two halves of the references are compared,
+    whose distances are larger because they are smaller sets.
     """
-    training, held_out = real[: len(panel.training)], real[len(panel.training) :]
-    references, others, name = {
+    training, held_out = real[: len(references.training)], real[len(references.training) :]
+    compared, others, name = {
         "held-out": (held_out, training, "training pictures"),
         "training": (training, held_out, "held-out pictures"),
         "all": (real, real[:0], ""),
-    }[panel.compared]
-    chance = torch.Generator().manual_seed(seed)
-    if len(others) >= ENOUGH:
-        some = others[torch.randperm(len(others), generator=chance)[: len(samples)]]
-        return Sets(samples, references, (some, references), f"{len(some):,} {name}")
-    order, half = torch.randperm(len(references), generator=chance), len(references) // 2
-    halves = references[order[:half]], references[order[half:]]
-    return Sets(samples, references, halves, f"halves of {half:,}")
+    }[references.split]
+    generator = torch.Generator().manual_seed(seed)
+    if len(others) >= ENOUGH_PICTURES:
+        some = others[torch.randperm(len(others), generator=generator)[: len(samples)]]
+        return FeatureSets(samples, compared, (some, compared), f"{len(some):,} {name}")
+    order, half = torch.randperm(len(compared), generator=generator), len(compared) // 2
+    halves = compared[order[:half]], compared[order[half:]]
+    return FeatureSets(samples, compared, halves, f"halves of {half:,}")
 
 
-def scores(features: Sets, extractor: str, *, seed: int = 0) -> Iterator[Score]:
-    """KID, FID, precision, recall, density and coverage, one at a time: the quick and unbiased one first.
+def compute_scores(features: FeatureSets, extractor: str, *, seed: int = 0) -> Iterator[Score]:
+    """Scores of samples, one at a time: KID, FID, precision, recall, density and coverage.
 
     Args:
-        features: from `sets`.
-        extractor: its name, which becomes part of the distances' unless it is Inception's.
-        seed: of the resampling behind the intervals.
+        features: see `feature_sets`.
+        extractor: name of the extractor, which is added to the names of the distances unless it is Inception.
+        seed: seed of the bootstrap.
     """
     samples, references, (some, others), _ = features
-    fewer = [_few(vectors, seed) for vectors in (samples, references, some, others)]
+    fewer = [_random_subset(vectors, seed) for vectors in (samples, references, some, others)]
     kernel, frechet = ("KID", "FID") if extractor == "inception" else (f"KID-{extractor}", f"FD-{extractor}")
     real = float(kernel_distance(fewer[2], fewer[3]))
     yield Score(kernel, *kernel_interval(fewer[0], fewer[1], seed=seed), "lower", real)
     real = float(frechet_distance(some, others))
     yield Score(frechet, *frechet_interval(samples, references), "lower", real)
-    found, best = manifold(fewer[1], fewer[0]), manifold(fewer[3], fewer[2])
+    found, best = manifold_metrics(fewer[1], fewer[0]), manifold_metrics(fewer[3], fewer[2])
     for name in ("precision", "recall", "density", "coverage"):
-        interval: Interval = getattr(found, name)
+        interval: ConfidenceInterval = getattr(found, name)
         yield Score(name, *interval, "higher", getattr(best, name).value)
 
 
-def _few(vectors: Vectors, seed: int) -> Vectors:
+def _random_subset(vectors: Vectors, seed: int) -> Vectors:
     order = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(seed))
-    return vectors if len(vectors) <= PAIRWISE else vectors[order[:PAIRWISE]]
+    return vectors if len(vectors) <= MAX_PAIRWISE else vectors[order[:MAX_PAIRWISE]]
 
 
-def warnings(extractor: Extractor, num_samples: int, dimensions: int) -> list[str]:
-    """What keeps these scores from being compared with others, a sentence each."""
-    said = []
-    if num_samples < STANDARD:
-        said.append(
-            f"{num_samples:,} samples are fewer than the usual {STANDARD:,}: a Frechet distance is then biased "
-            f"upwards, since it estimates a covariance of {dimensions:,} x {dimensions:,} from them, while KID "
-            "is right on average; so KID stands first."
+def score_warnings(extractor: Extractor, num_samples: int, dimensions: int) -> list[str]:
+    """Warnings against comparing these scores with others, one sentence each."""
+    found = []
+    if num_samples < STANDARD_SAMPLES:
+        found.append(
+            f"Of {num_samples:,} samples, fewer than the usual {STANDARD_SAMPLES:,}, the Fréchet distance is "
+            f"biased upwards (it estimates a covariance of {dimensions:,} x {dimensions:,}). KID is unbiased: "
+            "rely on it."
         )
-    if num_samples > PAIRWISE:
-        said.append(
-            f"KID, precision, recall, density and coverage compare each picture with each: of {PAIRWISE:,} of "
-            "them, for the sake of time."
+    if num_samples > MAX_PAIRWISE:
+        found.append(
+            f"To save time, KID, precision, recall, density and coverage use {MAX_PAIRWISE:,} of the pictures."
         )
     if not extractor.comparable:
-        said.append(
-            f"The extractor {extractor.name!r} learned from these pictures: its numbers are not comparable "
-            "between data sets, only between runs on this one."
+        found.append(
+            f"The extractor {extractor.name!r} was trained on these pictures, so its scores are comparable "
+            "between runs on these pictures only, not between data sets."
         )
     elif extractor.name != "inception":
-        said.append(
-            f"Distances by {extractor.name} are not the FID and KID of papers, which are Inception's: compare "
-            "them only with each other."
+        found.append(
+            f"Distances of {extractor.name} are not comparable with the FID and KID of papers, which use "
+            "Inception."
         )
-    return said
+    return found

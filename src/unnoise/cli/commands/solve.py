@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
 from tyro.conf import arg
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unnoise.diffusion.denoiser import Denoiser
     from unnoise.diffusion.sampler_names import SamplerName, Spacing
     from unnoise.evaluation.features import Extractor
-    from unnoise.evaluation.sampler_search import Asked, Choice, Trial
+    from unnoise.evaluation.sampler_search import Recommendation, SearchSpace, Trial
     from unnoise.runs.checkpoint import Run
 
 
@@ -62,20 +62,20 @@ def solve(
 
     opened = Run.open(run)
     if restore:
-        before = sampler_search.restore(opened).config.recipe.sampling
+        before = sampler_search.restore_sampling(opened).config.recipe.sampling
         print_message(
             f"Restored: unnoise generate {run} uses {before.sampler} with {count(before.num_steps, 'step')}."
         )
         return
-    asked = _asked(samplers, spacings, calls)
+    space = _search_space(samplers, spacings, calls)
     require(minutes > 0, f"Samplers are tried for more than 0 minutes, but got {minutes:g}: try 5.")
     require(num_samples is None or num_samples >= 2, f"At least 2 samples are compared, but got {num_samples}.")
     check_writable(run / "solve.json")
     limit = TimeLimit(time.monotonic(), 60 * minutes)
     denoiser = opened.load(choose_device(device))
     references = _references(opened, source, extractor, seed, denoiser)
-    number = num_samples or _affordable(opened, denoiser, asked, limit)
-    trials = _try_all(opened, denoiser, references, asked, number, seed, limit)
+    number = num_samples or _affordable(opened, denoiser, space, limit)
+    trials = _try_all(opened, denoiser, references, space, number, seed, limit)
     _finish(opened, references, number, seed, trials, keep=keep)
 
 
@@ -94,18 +94,17 @@ class TimeLimit(NamedTuple):
         return self.spent() + seconds / self.seconds <= 1
 
 
-def _asked(samplers: Sequence[str], spacings: Sequence[str], calls: Sequence[int]) -> "Asked":
-    from unnoise.diffusion.sampler_names import SamplerName
-    from unnoise.evaluation.sampler_search import SPACINGS, Asked, all_samplers
+def _search_space(samplers: Sequence[str], spacings: Sequence[str], calls: Sequence[int]) -> "SearchSpace":
+    from unnoise.evaluation.sampler_search import SAMPLERS, SPACINGS, SearchSpace
 
     for what, names, allowed in (
-        ("sampler", samplers, get_args(SamplerName)),
+        ("sampler", samplers, SAMPLERS),
         ("spacing", spacings, SPACINGS),
     ):
         for name in names:
             require(name in allowed, f"There is no {what} {name!r}: choose from {', '.join(allowed)}.")
-    return Asked(
-        cast("Sequence[SamplerName]", samplers or all_samplers()),
+    return SearchSpace(
+        cast("Sequence[SamplerName]", samplers or SAMPLERS),
         cast("Sequence[Spacing]", spacings or SPACINGS),
         sorted(set(calls)),
     )
@@ -121,12 +120,12 @@ class References(NamedTuple):
 
 def _references(run: "Run", source: str | None, name: str, seed: int, denoiser: "Denoiser") -> References:
     from unnoise.evaluation import sampler_search
-    from unnoise.evaluation.features import choose, reference_features
+    from unnoise.evaluation.features import cached_features, choose_extractor
 
     images = load_run_pictures(run.config, source)
-    real = sampler_search.real_pictures(run.config, images, seed)
+    real = sampler_search.search_references(run.config, images, seed)
     with ProgressBar("Preparing", 1.0) as bar:
-        extractor = choose(
+        extractor = choose_extractor(
             name,
             images,
             real.training,
@@ -134,14 +133,14 @@ def _references(run: "Run", source: str | None, name: str, seed: int, denoiser: 
             progress=lambda done: bar.update(done / 2, "training the extractor on these pictures"),
         )
         bar.update(0.5, extractor.name)
-        share = 0.5 / len(real.compared)
-        features = reference_features(
-            extractor, images, real.compared, progress=lambda more: bar.advance(more * share)
+        share = 0.5 / len(real.indices)
+        features = cached_features(
+            extractor, images, real.indices, progress=lambda more: bar.advance(more * share)
         )
     return References(extractor, features, real.words)
 
 
-def _affordable(run: "Run", denoiser: "Denoiser", asked: "Asked", limit: TimeLimit) -> int:
+def _affordable(run: "Run", denoiser: "Denoiser", space: "SearchSpace", limit: TimeLimit) -> int:
     """How many samples there is time for, by the time of a few calls."""
     from unnoise.diffusion.samplers.sampling import Sampling
     from unnoise.evaluation import sampler_search
@@ -150,18 +149,20 @@ def _affordable(run: "Run", denoiser: "Denoiser", asked: "Asked", limit: TimeLim
     for _ in range(2):  # the first call also makes room
         started = time.monotonic()
         denoiser.generate(32, sampling=Sampling(num_steps=2), classes=classes)
-        pace = (time.monotonic() - started) / 64
+        seconds_per_call = (time.monotonic() - started) / 64
     own, schedule = run.config.recipe.sampling, denoiser.schedule
-    looks = len(sampler_search.candidates(own, schedule, asked.samplers, asked.spacings, [8]))
-    calls = sampler_search.LONG_CALLS + own.calls(schedule) + 8 * looks
-    return sampler_search.affordable(pace, limit.seconds * (1 - min(limit.spent(), 0.9)), calls)
+    first_trials = len(sampler_search.candidates(own, schedule, space.samplers, space.spacings, [8]))
+    calls = sampler_search.REFERENCE_CALLS + own.calls(schedule) + 8 * first_trials
+    return sampler_search.affordable_samples(
+        seconds_per_call, limit.seconds * (1 - min(limit.spent(), 0.9)), calls
+    )
 
 
 def _try_all(
     run: "Run",
     denoiser: "Denoiser",
     references: References,
-    asked: "Asked",
+    space: "SearchSpace",
     number: int,
     seed: int,
     limit: TimeLimit,
@@ -177,12 +178,12 @@ def _try_all(
             latest = f"{found[-1].candidate.name}, {count(found[-1].taken, 'call')}" if found else ""
             bar.update(min(limit.spent(), 1.0), latest or "the reference")
 
-        draw = sampler_search.drawing(denoiser, classes, number, seed=seed, progress=show)
-        bench = sampler_search.Bench(
-            draw, sampler_search.seen_by(references.extractor), references.features, schedule
+        draw = sampler_search.seeded_sampling(denoiser, classes, number, seed=seed, progress=show)
+        runner = sampler_search.TrialRunner(
+            draw, sampler_search.pixel_features(references.extractor), references.features, schedule
         )
         try:
-            for trial in sampler_search.solve(bench, run.config.recipe.sampling, asked, limit.fits):
+            for trial in sampler_search.search_samplers(runner, run.config.recipe.sampling, space, limit.fits):
                 found.append(trial)
                 show(0)
         except KeyboardInterrupt:
@@ -214,9 +215,9 @@ def _finish(
         "resize": references.extractor.resize,
         "references": references.words,
     }
-    sampler_search.write(run, facts, trials, choice)
-    pictures.save_png(sampler_search.errors(trials, name), run.path / "solve" / "errors.png")
-    pictures.save_png(sampler_search.side_by_side(trials, name, seed), run.path / "solve" / "side_by_side.png")
+    sampler_search.write_result(run, facts, trials, choice)
+    pictures.save_png(sampler_search.comparison_charts(trials, name), run.path / "solve" / "errors.png")
+    pictures.save_png(sampler_search.sample_sheet(trials, name, seed), run.path / "solve" / "side_by_side.png")
     print_message(
         f"{count(number, 'sample')} of each, compared with {references.words}. "
         f"The rule of choice: {sampler_search.RULE}."
@@ -227,12 +228,12 @@ def _finish(
     if keep:
         print_message("The run keeps its present sampler.")
         return
-    sampler_search.keep(run, choice.trial.sampling)
+    sampler_search.keep_sampling(run, choice.trial.sampling)
     print_message(f"unnoise generate {run.path} uses it from now on. To undo that:")
     print_message(f"  unnoise solve {run.path} --restore")
 
 
-def _choice_text(choice: "Choice", name: str) -> str:
+def _choice_text(choice: "Recommendation", name: str) -> str:
     best, target = choice.trial, choice.target
     what = "the reference" if target.role == "long" else "the present sampler"
     good = f"is as good as {what}" if choice.reached else f"comes closest to {what}"
@@ -244,7 +245,7 @@ def _choice_text(choice: "Choice", name: str) -> str:
     )
 
 
-def _print_trials(trials: "Sequence[Trial]", choice: "Choice", name: str) -> None:
+def _print_trials(trials: "Sequence[Trial]", choice: "Recommendation", name: str) -> None:
     """Prints a line for each sampler, by calls, the best first."""
     rows = table("sampler", "spacing", "calls", "error", name, "95% interval", "", left=("spacing", ""))
     tried = sorted(
@@ -254,7 +255,7 @@ def _print_trials(trials: "Sequence[Trial]", choice: "Choice", name: str) -> Non
     for trial in [trial for trial in trials if trial.role != "tried"] + tried:
         mark = {"long": "reference", "own": "present", "tried": ""}[trial.role]
         rows.add_row(
-            *trial.candidate.way,
+            *trial.candidate.sampler_and_spacing,
             str(trial.taken),
             "" if trial.error is None else f"{trial.error:.4f}",
             f"{trial.distance.value:.4g}",

@@ -1,28 +1,27 @@
-"""Pictures in, feature vectors out: what distances between sets of pictures are measured in.
+"""Feature extractors: networks that turn pictures into the vectors that metrics compare.
 
-Offline unless asked otherwise: `lite0` has its weights inside a package, `learned` learns them from the
-pictures at hand. `inception` and `dinov2` are what others publish numbers of, and any TorchScript or ONNX file
-will do:
+`lite0` (weights inside a package) and `learned` (trained on the pictures at hand) work offline; published FID
+and KID use `inception`; `dinov2`, TorchScript and ONNX files are further choices:
 
-    extractor = choose("auto", images, split.training)
-    ours = reference_features(extractor, images, split.held_out)  # float32 (N, d), cached
-    print(extractor.name, extractor.resize)  # a number without these says little
+    extractor = choose_extractor("auto", images, split.training)
+    features = cached_features(extractor, images, split.held_out)  # float32 (N, d)
+    print(extractor.name, extractor.resize)  # distances are comparable only where these are equal
 """
 
-from unnoise.evaluation.features.choice import NAMES, choose
+from unnoise.evaluation.features.by_name import NAMES, choose_extractor
 from unnoise.evaluation.features.extractor import Extractor, NetworkExtractor
-from unnoise.evaluation.features.learned import LearnedConfig, learn, learned
-from unnoise.evaluation.features.reference import KnownPictures, features_of, reference_features
+from unnoise.evaluation.features.feature_cache import FingerprintedPictures, cached_features, features_of
+from unnoise.evaluation.features.learned import LearnedConfig, learned_extractor, train_feature_network
 
 __all__ = [
     "NAMES",
     "Extractor",
-    "KnownPictures",
+    "FingerprintedPictures",
     "LearnedConfig",
     "NetworkExtractor",
-    "choose",
+    "cached_features",
+    "choose_extractor",
     "features_of",
-    "learn",
-    "learned",
-    "reference_features",
+    "learned_extractor",
+    "train_feature_network",
 ]

@@ -1,7 +1,8 @@
-"""DINOv2 sees what people see, where Inception sees ImageNet's classes: so a second opinion is its CLS feature.
+"""DINOv2 feature extractor: the CLS token of a vision transformer.
 
-Exposing flaws of generative model evaluation metrics (2306.04675) takes ViT-L/14 at 224 x 224; any folder of a
-Dinov2Model may be named instead, and a side that is a multiple of the patch.
+Distances in DINOv2's features agree with people's judgement better than Inception's (Exposing flaws of
+generative model evaluation metrics, 2306.04675, which uses ViT-L/14 at 224 x 224). Any folder of a Dinov2Model
+may be named instead, and any side that is a multiple of the patch.
 """
 
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from unnoise.evaluation.features.extractor import NetworkExtractor, digest_of, first_line
-from unnoise.evaluation.features.preparing import imagenet
+from unnoise.evaluation.features.preprocessing import imagenet_preparation
 from unnoise.utils.errors import UnnoiseError, require
 
 HUB = "facebook/dinov2-large"
@@ -20,33 +21,34 @@ SIDE = 224
 
 
 class ClassToken(nn.Module):
-    """The CLS token of the last layer, normalised: (B, 3, side, side) to (B, d)."""
+    """Network that returns the normalised CLS token of the last layer: (B, 3, side, side) to (B, d)."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.backbone = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """The features."""
+        """Features, (B, d)."""
         features: Tensor = self.backbone(images).last_hidden_state[:, 0]
         return features
 
 
-def dinov2(
+def dinov2_extractor(
     *, weights: Path | None = None, side: int | None = None, device: torch.device | str = "cpu"
 ) -> NetworkExtractor:
-    """The extractor of `weights`, a folder of a Dinov2Model, or of the hub's ViT-L/14 (1.2 GB).
+    """DINOv2 extractor with the Dinov2Model in the folder `weights`, or with ViT-L/14 of the hub (1.2 GB).
 
-    `side` is brought to the nearest multiple of the patch; 224 if None.
+    `side` is rounded to the nearest multiple of the patch; 224 if None.
 
     Raises:
-        UnnoiseError: when transformers is missing, or the network is neither here nor to be had.
+        UnnoiseError: when transformers is missing, or the network is missing, incomplete or cannot be
+            downloaded.
     """
     network = _load(weights)
     patch = int(network.config.patch_size)
     whole = max(1, round((side or SIDE) / patch)) * patch
-    require(whole <= 4096, f"DINOv2's side is at most 4096 pixels, but got {side}: try {SIDE}.")
-    prepare, token = imagenet(whole), ClassToken(network).requires_grad_(False).eval().to(device)
+    require(whole <= 4096, f"The side of DINOv2 is at most 4096 pixels, but got {side}: try {SIDE}.")
+    prepare, token = imagenet_preparation(whole), ClassToken(network).requires_grad_(False).eval().to(device)
     return NetworkExtractor(
         "dinov2" if weights is None else f"dinov2:{weights.name}",
         whole,
@@ -66,12 +68,12 @@ def _load(weights: Path | None) -> Any:  # noqa: ANN401 - an optional package
     except ImportError:
         raise UnnoiseError(
             "'dinov2' needs transformers, which is not installed: run pip install 'unnoise[dinov2]', or choose "
-            "'lite0', which does without."
+            "'lite0'."
         ) from None
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        # Safetensors only: the other format is unpickled.
+        # Safetensors only: the other format would be unpickled.
         network, info = Dinov2Model.from_pretrained(
             str(weights or HUB),
             local_files_only=weights is not None,
@@ -79,10 +81,10 @@ def _load(weights: Path | None) -> Any:  # noqa: ANN401 - an optional package
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        wanted = f"the folder {str(weights)!r}" if weights else f"the hub's {HUB}"
+        wanted = f"the folder {str(weights)!r}" if weights else f"{HUB} on the Hugging Face hub"
         raise UnnoiseError(
-            f"DINOv2 is a folder of config.json and model.safetensors, but {wanted} gave none "
-            f"({first_line(error)}): name one with --weights FOLDER, or choose 'lite0'."
+            f"Cannot load DINOv2 from {wanted}: {first_line(error)}. Name a folder that holds its config.json "
+            f"and model.safetensors with --weights FOLDER, or choose 'lite0'."
         ) from None
     finally:
         if shown:
@@ -90,7 +92,7 @@ def _load(weights: Path | None) -> Any:  # noqa: ANN401 - an optional package
     missing = sorted(info["missing_keys"])
     require(
         not missing,
-        f"DINOv2's weights are all in one folder, but {str(weights or HUB)!r} lacks {', '.join(missing[:1])}, "
-        f"which would be random: name another with --weights FOLDER.",
+        f"The weights of DINOv2 in {str(weights or HUB)!r} are incomplete ({', '.join(missing[:1])} is "
+        f"missing): name another folder with --weights FOLDER.",
     )
     return network

@@ -1,8 +1,8 @@
-"""An extractor turns pictures into vectors; a distance between vectors is worth what is said of the extractor.
+"""Feature extractor: a network that turns pictures into vectors, with a description and a hash of its settings.
 
-Two numbers can be compared only where the network, its weights, the size that pictures are brought to, and how
-they are brought there were the same (On Aliased Resizing and Surprising Subtleties in GAN Evaluation,
-2104.11222). So an extractor tells all of it, and hashes all of it.
+Two distances are comparable only if the network, its weights, the input size and the resizing were the same (On
+Aliased Resizing and Surprising Subtleties in GAN Evaluation, 2104.11222). So an extractor describes and hashes
+all of these.
 """
 
 from collections.abc import Callable
@@ -19,17 +19,17 @@ from unnoise.diffusion.tensors import Images, Pixels
 from unnoise.utils.errors import require
 
 Vectors: TypeAlias = Float[Tensor, "batch dimensions"]
-"""The features of each picture, float32."""
+"""Features of a batch of pictures, float32."""
 
 AllVectors: TypeAlias = Float[Tensor, "pictures dimensions"]
-"""The features of more pictures than fit into a batch."""
+"""Features of any number of pictures, float32."""
 
 _PIECE = 2**20
 
 
 @runtime_checkable
 class Extractor(Protocol):
-    """Pictures in, feature vectors out."""
+    """Function from pictures to feature vectors, with the properties that its distances depend on."""
 
     @property
     def name(self) -> str:
@@ -38,38 +38,38 @@ class Extractor(Protocol):
 
     @property
     def side(self) -> int:
-        """The longer side, in pixels, of what the network sees."""
+        """The longer side of the network's input, in pixels."""
         ...
 
     @property
     def resize(self) -> str:
-        """How pictures are brought to that size and range, in words to print beside a number."""
+        """Description of the resizing and scaling of pictures, to print beside a distance."""
         ...
 
     @property
     def digest(self) -> str:
-        """A hash of the weights and of every setting: where it is the same, so are the features."""
+        """A hash of the weights and all settings: where it is the same, so are the features."""
         ...
 
     @property
     def comparable(self) -> bool:
-        """Whether its numbers mean the same for another data set, and elsewhere."""
+        """Whether its distances are comparable between data sets and with published ones."""
         ...
 
     def __call__(self, pictures: Pixels) -> Vectors:
-        """The features, float32 (B, d) on the CPU, of uint8 pictures (B, C, H, W)."""
+        """Features, float32 (B, d) on the CPU, of uint8 pictures (B, C, H, W)."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class NetworkExtractor:
-    """Any network behind any preparation: the one extractor that there is.
+    """Extractor made of a preprocessing and a network.
 
     Args:
         name, side, resize, digest, comparable: see `Extractor`.
-        prepare: uint8 (B, C, H, W) into what the network takes.
-        backbone: gives (B, d), or (B, d, 1, 1).
-        device: where it is.
+        prepare: from uint8 pictures (B, C, H, W) to the input of the network.
+        backbone: the network; its output is (B, d) or (B, d, 1, 1).
+        device: where the network is.
     """
 
     name: str
@@ -82,13 +82,13 @@ class NetworkExtractor:
     device: torch.device | str = "cpu"
 
     def __call__(self, pictures: Pixels) -> Vectors:
-        """The features, float32 (B, d) on the CPU.
+        """Features, float32 (B, d) on the CPU.
 
         Raises:
-            UnnoiseError: when the network gives anything but a vector for each picture.
+            UnnoiseError: when the output of the network is not one vector for each picture.
         """
         if isinstance(self.backbone, nn.Module):
-            self.backbone.eval()  # in training mode, a picture's features would depend on its batch
+            self.backbone.eval()  # in training mode, the features of a picture could depend on its batch
         with torch.inference_mode():
             features = self.backbone(self.prepare(pictures.to(self.device)))
         return self._checked(features, len(pictures))
@@ -98,16 +98,16 @@ class NetworkExtractor:
         pooled = shape is not None and len(shape) in {2, 4} and shape[0] == count and shape[2:] in {(), (1, 1)}
         require(
             pooled,
-            f"An extractor gives one vector for each picture, (B, d) or (B, d, 1, 1), but {self.name} gives "
-            f"{f'{shape} for B = {count}' if shape else type(features).__name__}: pool its last layer.",
+            f"The output of an extractor is one vector per picture, (B, d) or (B, d, 1, 1), but {self.name} "
+            f"returns {f'{shape} for B = {count}' if shape else type(features).__name__}: pool its last layer.",
         )
         assert isinstance(features, Tensor)
-        # A copy, because tensors of inference mode may not be worked on outside it.
+        # A copy, because tensors of inference mode cannot be changed outside it.
         return features.flatten(1).to("cpu", torch.float32, copy=True)
 
 
 def digest_of(*parts: object) -> str:
-    """A hash of texts and numbers, of the bytes of files (Path), and of weights (nn.Module)."""
+    """Hash of values (by their repr), of the bytes of files (Path) and of weights (nn.Module)."""
     total = blake2b(digest_size=16)
     for part in parts:
         total.update(_hash_of(part))
@@ -115,7 +115,7 @@ def digest_of(*parts: object) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """What a library complains of, short enough to stand in a sentence."""
+    """First line of an error message, shortened to fit into a sentence."""
     return (str(error).splitlines() or [type(error).__name__])[0][:160].rstrip(".: ")
 
 

@@ -1,8 +1,9 @@
-"""FID and KID have a meaning elsewhere only with one network: the Inception of 2015, with its own resize.
+"""Inception v3 feature extractor of the published FID and KID.
 
-2,048 features of its last pooling (GANs Trained by a Two Time-Scale Update Rule, 1706.08500), as
-torch-fidelity carries them over from TensorFlow. It resizes to 299 x 299 by itself, without antialiasing, as
-the original does: here, and only here, this is kept, for numbers of other people were measured so.
+2,048 features of the last pooling (GANs Trained by a Two Time-Scale Update Rule, 1706.08500), with the weights
+of 2015 that torch-fidelity ported from TensorFlow. Like the original, the network resizes to 299 x 299 itself,
+without antialiasing. Other extractors antialias; this one does not, so that its distances compare with
+published ones.
 """
 
 import sys
@@ -17,8 +18,8 @@ from torch import Tensor, nn
 
 from unnoise.diffusion.tensors import Pixels
 from unnoise.evaluation.features.extractor import NetworkExtractor, digest_of, first_line
-from unnoise.evaluation.features.preparing import to_colour
-from unnoise.evaluation.features.store import Store
+from unnoise.evaluation.features.feature_cache import FeatureCache
+from unnoise.evaluation.features.preprocessing import to_colour
 from unnoise.utils.errors import UnnoiseError, require
 
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
@@ -26,52 +27,49 @@ SHA256_PREFIX = "6726825d"
 SIDE = 299
 
 Download: TypeAlias = Callable[[str, str, str], object]
-"""`(url, path, first digits of the SHA-256)`: leaves a file there only where these are right."""
+"""`(url, path, first digits of the SHA-256)`: writes the file only where its hash begins with these digits."""
 
 
 class Inception(nn.Module):
-    """torch-fidelity's network, which gives a tuple of the features asked for: (B, 3, H, W) to (B, 2048)."""
+    """Inception v3 of torch-fidelity: uint8 (B, 3, H, W) to (B, 2048)."""
 
     def __init__(self, weights: Path) -> None:
         super().__init__()
-        # What it says while it loads is not for the output of a library.
+        # torch-fidelity prints while it loads; stdout is for results.
         with redirect_stdout(sys.stderr):
             self.backbone = _package().FeatureExtractorInceptionV3(
                 "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(weights)
             )
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """The features of uint8 pictures."""
+        """Features of uint8 pictures."""
         features: Tensor = self.backbone(pictures)[0]
         return features
 
 
-def inception(
+def inception_extractor(
     *,
     weights: Path | None = None,
     device: torch.device | str = "cpu",
     cache: Path | None = None,
     download: Download | None = None,
 ) -> NetworkExtractor:
-    """The extractor; its weights are those of `weights`, or of the cache, where they are downloaded to once.
+    """Inception extractor with the file `weights`, or with the published weights, downloaded once to the cache.
 
-    Its numbers are comparable with those of others only with the standard weights, which their SHA-256 tells.
+    Its distances are comparable only with the published weights, which are recognised by their SHA-256.
 
     Raises:
-        UnnoiseError: when torch-fidelity is missing, or weights are missing, damaged or anything but weights.
+        UnnoiseError: when torch-fidelity is missing, or the weights are missing, damaged or not only tensors.
     """
     _package()
-    path = weights or _cached_weights(Store(cache).root / "extractors", download or _download)
-    require(
-        path.is_file(), f"Inception's weights are one file, but there is none at {str(path)!r}: see {URL} ."
-    )
+    path = weights or _cached_weights(FeatureCache(cache).folder / "extractors", download or _download)
+    require(path.is_file(), f"There is no file {str(path)!r}. The weights of Inception are at {URL} .")
     _check_weights(path)
     try:
         network = Inception(path).requires_grad_(False).eval().to(device)
     except RuntimeError as error:
         raise UnnoiseError(
-            f"Inception's weights are those of {URL}, but {str(path)!r} do not fit the network "
-            f"({first_line(error)}): fetch that file."
+            f"The weights in {str(path)!r} do not fit Inception ({first_line(error)}): download {URL} instead."
         ) from None
     return NetworkExtractor(
         "inception",
@@ -94,9 +92,8 @@ def _package() -> Any:  # noqa: ANN401 - an optional package without types
         import torch_fidelity.feature_extractor_inceptionv3 as package
     except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision of another PyTorch
         raise UnnoiseError(
-            f"'inception' needs torch-fidelity and a torchvision that fits this PyTorch "
-            f"({first_line(error)}): run pip install 'unnoise[fid]', or choose 'lite0', which needs "
-            f"neither."
+            f"'inception' needs torch-fidelity and a torchvision that fits this PyTorch ({first_line(error)}): "
+            f"run pip install 'unnoise[fid]', or choose 'lite0'."
         ) from None
     return package
 
@@ -110,8 +107,8 @@ def _cached_weights(folder: Path, download: Download) -> Path:
         download(URL, str(path), SHA256_PREFIX)
     except (OSError, RuntimeError) as error:  # RuntimeError: another checksum
         raise UnnoiseError(
-            f"Inception's weights are downloaded once, but {URL} gave no usable file ({error}): name one with "
-            f"--weights FILE, or choose 'lite0', which needs no network."
+            f"Cannot download the weights of Inception from {URL}: {error}. Name a file of them with "
+            f"--weights FILE, or choose 'lite0', which needs no download."
         ) from None
     return path
 
@@ -121,13 +118,13 @@ def _download(url: str, path: str, prefix: str) -> None:
 
 
 def _check_weights(path: Path) -> None:
-    """torch-fidelity unpickles whatever it is given, so what is more than tensors is refused before."""
+    """Refuses files that hold more than tensors, because torch-fidelity would unpickle them."""
     try:
         torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - what a damaged file raises depends on where it is damaged
+    except Exception as error:  # noqa: BLE001 - a damaged file can raise any class of error
         raise UnnoiseError(
-            f"Inception's weights are a file of tensors and nothing else, but {str(path)!r} is not "
-            f"({first_line(error)}): remove it, or fetch {URL} again."
+            f"{str(path)!r} is damaged, or holds more than the weights of Inception ({first_line(error)}): "
+            f"remove it, and download {URL} again."
         ) from None
 
 

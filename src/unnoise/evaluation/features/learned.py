@@ -1,49 +1,55 @@
-"""A network that has seen nothing but these pictures can still tell whether others are like them.
+"""Feature extractor learned on the pictures at hand by contrastive training (SimCLR, 2002.05709).
 
-For small, odd pictures, and offline: a few convolutions learn in less than a minute, without labels, to
-recognise a picture in two views of it (SimCLR, 2002.05709); views.py says what the views share. The features
-are those before the projection, as there, which know more than what the views have in common. Each is brought
-to mean 0 and deviation 1 over the training pictures, so that a distance counts all of them alike.
+It suits small pictures that are unlike ImageNet, and needs no download: a few convolutions are trained in less
+than a minute, without labels, to recognise two views of the same picture. The features are taken before the
+projection, as in the paper: they hold more than what the views have in common. Each is standardised over the
+training pictures, so that a distance weighs all of them equally.
 
-Such features are a ruler of the user's own: with them a run can be compared with another on the same pictures,
-and with no other data set. `comparable` is False, and the name says `learned`.
+Distances compare runs on the same pictures only, not data sets: `comparable` is False, and the name is
+`learned`.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from unnoise.data.batches import Batches, Indices, Pictures
+from unnoise.evaluation.features.contrastive import Views, contrastive_loss
 from unnoise.evaluation.features.extractor import NetworkExtractor, digest_of
-from unnoise.evaluation.features.feature_network import FeatureNetwork
-from unnoise.evaluation.features.preparing import Preparation
-from unnoise.evaluation.features.views import Views, contrastive_loss
+from unnoise.evaluation.features.preprocessing import Preparation
 from unnoise.utils.errors import require
 
 _LARGEST_SIDE = 64
 _MIDDLE = (127.5, 127.5, 127.5)
-_MEASURED = 2048
-_AT_ONCE = 256
+_MAX_MEASURED = 2048
+_BATCH = 256
+
+_SMALL_SIDE = 16
+_MIN_SIDE = 4
+_MIN_DEVIATION = 0.02
 
 
 @dataclass(frozen=True)
 class LearnedConfig:
-    """How the network learns; its cost is bound by steps, not by the clock, so that a seed means something.
+    """Settings of the training; its length is in steps, not in seconds, so that a seed determines the result.
+
+    The repr of this class is part of cache keys: do not rename it or its fields.
 
     Args:
-        num_steps: of training.
-        batch_size: pictures a step, each in two views; fewer where there are fewer pictures.
-        learning_rate: its largest; it rises for 20 steps, then falls along a cosine.
-        widths: of the convolutions; the last one used is the number of features (see `FeatureNetwork`).
+        num_steps: steps of training.
+        batch_size: pictures in a step, each in two views; fewer where there are fewer pictures.
+        learning_rate: its maximum: 20 steps of warm-up, then a cosine decay.
+        widths: channels of the convolutions; the last one used is the number of features (see
+            `FeatureNetwork`).
         projection: the length of the vectors that are compared in training.
-        views: how these differ.
+        views: augmentation.
 
     Raises:
-        UnnoiseError: unless the numbers are above 0.
+        UnnoiseError: unless all numbers are above 0.
     """
 
     num_steps: int = 150
@@ -56,15 +62,60 @@ class LearnedConfig:
     def __post_init__(self) -> None:
         for name in ("num_steps", "batch_size", "learning_rate", "projection"):
             value = getattr(self, name)
-            require(value > 0, f"The learned extractor's {name} is above 0, but got {value}.")
+            require(value > 0, f"The {name} of the learned extractor must be above 0, but got {value}.")
         require(
             bool(self.widths) and min(self.widths) > 0,
-            f"The learned extractor has convolutions of a width above 0, but got {self.widths}.",
+            f"The widths of the learned extractor must be above 0, but got {self.widths}.",
         )
 
 
-class Learning(NamedTuple):
-    """How far the training has come; after the last step the network is ready."""
+class FeatureNetwork(nn.Module):
+    """Convolutions, global average pooling and standardisation: (B, 3, H, W) to (B, num_features).
+
+    Pictures of up to 16 pixels a side get one convolution less. Each convolution halves the sides while these
+    are above 4; the first one only above 16, to keep the details of small pictures.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, widths: tuple[int, ...], side: int) -> None:
+        super().__init__()
+        used = widths[: max(1, len(widths) - 1)] if side <= _SMALL_SIDE else widths
+        stages, channels, left = list[nn.Module](), 3, side
+        for place, width in enumerate(used):
+            stride = 2 if left > (_SMALL_SIDE if place == 0 else _MIN_SIDE) else 1
+            left = math.ceil(left / stride)
+            stages += [
+                nn.Conv2d(channels, width, 3, stride, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+            ]
+            channels = width
+        self.num_features = channels
+        self.stages = nn.Sequential(*stages)
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("deviation", torch.ones(channels))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features, (B, num_features)."""
+        pooled: Tensor = self.stages(images.contiguous(memory_format=torch.channels_last)).mean((2, 3))
+        return (pooled - self.mean) / self.deviation
+
+    @torch.no_grad()
+    def standardise(self, batches: Iterable[Tensor]) -> None:
+        """Sets mean and standard deviation of the features to those of these images."""
+        self.eval()
+        self.mean.zero_()
+        self.deviation.fill_(1)
+        features = torch.cat([self(images) for images in batches])
+        self.mean.copy_(features.mean(0))
+        # Without a minimum, a feature that hardly varies would amplify rounding errors.
+        self.deviation.copy_(features.std(0).clamp(min=_MIN_DEVIATION))
+
+
+class TrainingProgress(NamedTuple):
+    """Step, loss and network of the training; after the last step the network is ready."""
 
     step: int
     num_steps: int
@@ -72,8 +123,8 @@ class Learning(NamedTuple):
     network: FeatureNetwork
 
 
-def seen_size(height: int, width: int) -> tuple[int, int]:
-    """The height and width that the network sees: as they are, or shrunk until the longer side is 64."""
+def input_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width of the network's input: those of the pictures, with the longer side at most 64."""
     longer = max(height, width)
     if longer <= _LARGEST_SIDE:
         return height, width
@@ -81,36 +132,36 @@ def seen_size(height: int, width: int) -> tuple[int, int]:
 
 
 def preparation(pictures: Pictures, indices: Indices) -> Preparation:
-    """How the pictures at `indices` are brought to the network: -1 to 1, in their own shape.
+    """Preprocessing for the pictures at `indices`: values from -1 to 1, the aspect ratio unchanged.
 
     Raises:
         UnnoiseError: for fewer than 2.
     """
     require(
         len(indices) >= 2,
-        f"The learned extractor learns to tell pictures apart, so that it needs 2 to train on, and better "
-        f"hundreds, but got {len(indices)}: choose 'lite0' instead.",
+        f"The extractor 'learned' needs at least 2 pictures to train on, and better hundreds, but got "
+        f"{len(indices)}: choose 'lite0' instead.",
     )
     height, width = pictures.take(indices[:1]).shape[2:]
-    return Preparation(*seen_size(height, width), _MIDDLE, _MIDDLE, "from -1 to 1")
+    return Preparation(*input_size(height, width), _MIDDLE, _MIDDLE, "from -1 to 1")
 
 
 def new_network(config: LearnedConfig, prepare: Preparation, seed: int) -> FeatureNetwork:
-    """The network before training; PyTorch's own random numbers are left as they were."""
+    """Feature network with random weights of this seed; PyTorch's global generator is left unchanged."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return FeatureNetwork(config.widths, max(prepare.height, prepare.width))
 
 
-def learn(
+def train_feature_network(
     pictures: Pictures,
     indices: Indices,
     config: LearnedConfig = LearnedConfig(),
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",
-) -> Iterator[Learning]:
-    """Trains a network on the pictures at `indices`, and says after each step how far it is.
+) -> Iterator[TrainingProgress]:
+    """Trains a feature network on the pictures at `indices`; yields its progress after each step.
 
     The same seed gives the same network on the same machine.
 
@@ -136,13 +187,13 @@ def learn(
         optimizer.step()
         if step + 1 == config.num_steps:
             _standardise(network, prepare, pictures, indices, device)
-        yield Learning(step + 1, config.num_steps, float(loss.detach()), network)
+        yield TrainingProgress(step + 1, config.num_steps, float(loss.detach()), network)
 
 
-def learned(
+def learned_extractor(
     network: FeatureNetwork, prepare: Preparation, *, device: torch.device | str = "cpu"
 ) -> NetworkExtractor:
-    """The extractor of a network that has learned."""
+    """Extractor with a trained feature network."""
     network = network.requires_grad_(False).eval().to(device)
     return NetworkExtractor(
         "learned",
@@ -175,7 +226,7 @@ def _standardise(
     indices: Indices,
     device: torch.device | str,
 ) -> None:
-    """Over at most 2,048 of the training pictures, evenly spread."""
-    chosen = indices[:: math.ceil(len(indices) / _MEASURED)]
-    starts = range(0, len(chosen), _AT_ONCE)
-    network.standardise(prepare(pictures.take(chosen[start : start + _AT_ONCE])).to(device) for start in starts)
+    """Standardises the features over at most 2,048 training pictures, evenly spread."""
+    chosen = indices[:: math.ceil(len(indices) / _MAX_MEASURED)]
+    starts = range(0, len(chosen), _BATCH)
+    network.standardise(prepare(pictures.take(chosen[start : start + _BATCH])).to(device) for start in starts)

@@ -1,15 +1,16 @@
-"""How probable are given images to a model? Bounds and likelihoods, over any denoise and any schedule.
+"""Likelihood of images under a diffusion model: variational bounds and the probability-flow ODE.
 
-`bound` is the variational bound of the discrete chain, term by term, `continuous` its limit of endless steps,
-`flow` the likelihood of the probability-flow ODE, `decoders` the last step to bytes, and the units.
+`bound` is the variational bound of the discrete chain, `continuous` the bound in continuous time,
+`probability_flow` the likelihood of the ODE; `decoders` holds the last step of the bounds, and the units.
 """
 
 from unnoise.evaluation.likelihood.bound import (
     Bound,
     Term,
     bound_terms,
-    noise_ladder,
+    noise_chain,
     step_kl,
+    sum_terms,
     variational_bound,
 )
 from unnoise.evaluation.likelihood.continuous import continuous_bound, continuous_terms
@@ -21,12 +22,13 @@ from unnoise.evaluation.likelihood.decoders import (
     dequantize,
     grey_level_volume,
 )
-from unnoise.evaluation.likelihood.flow import flow_log_likelihood, probability_flow
+from unnoise.evaluation.likelihood.probability_flow import FlowState, flow_log_likelihood, flow_states
 
 __all__ = [
     "Bound",
     "Decoder",
     "DensityDecoder",
+    "FlowState",
     "PixelDecoder",
     "Term",
     "bits_per_dim",
@@ -35,9 +37,10 @@ __all__ = [
     "continuous_terms",
     "dequantize",
     "flow_log_likelihood",
+    "flow_states",
     "grey_level_volume",
-    "noise_ladder",
-    "probability_flow",
+    "noise_chain",
     "step_kl",
+    "sum_terms",
     "variational_bound",
 ]

@@ -1,9 +1,10 @@
-r"""With endless steps the bound is an integral over the log-SNR, the same along every schedule.
+r"""Variational bound in continuous time: an integral over the log-SNR (VDM, 2107.00630).
 
     prior + 1/2 \int E |eps - eps_hat|^2 d(log-SNR) + decoder                    (VDM, 2107.00630, eq. 14-18)
           = prior + 1/2 E_t [-(d log-SNR / dt) |eps - eps_hat|^2] + decoder,     t ~ U(0, 1)
 
-where |eps - eps_hat|^2 d(log-SNR) = |x_0 - x_0_hat|^2 d(SNR). Only the ends of a schedule matter for its value.
+where |eps - eps_hat|^2 d(log-SNR) = |x_0 - x_0_hat|^2 d(SNR). It is the limit of the discrete bound for
+infinitely many steps, and depends on the two ends of the schedule only.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,48 +17,49 @@ from unnoise.diffusion.schedules import RatePair, Schedule, log_snr, rates_of_lo
 from unnoise.diffusion.tensors import Denoise, Images, Rates, mix
 from unnoise.evaluation.likelihood.bound import (
     Bound,
-    Ladder,
+    NoiseChain,
     Term,
     Times,
     decoder_nll,
-    gather,
-    noise_ladder,
+    noise_chain,
     prior_kl,
-    strata,
-    total,
+    stratified_uniforms,
+    sum_per_image,
+    sum_terms,
 )
 from unnoise.evaluation.likelihood.decoders import Decoder
 from unnoise.utils.errors import require
 
 Over = Literal["log_snr", "time"]
+"""Variable of integration."""
 
 
-def ends(schedule: Schedule, times: Times = 1000) -> Ladder:
-    """The first and the last of these times where there are both noise and signal: two levels."""
-    ladder = noise_ladder(schedule, times)
-    finite = (ladder.rates.signal_rates.flatten() > 0).nonzero().flatten()
+def integration_ends(schedule: Schedule, times: Times = 1000) -> NoiseChain:
+    """First and last noise level at these times with both noise and signal."""
+    chain = noise_chain(schedule, times)
+    finite = (chain.rates.signal_rates.flatten() > 0).nonzero().flatten()
     require(
         len(finite) >= 2,
-        f"Between two noise levels there is something to integrate, but {times} give fewer: try 1000.",
+        f"The integral needs two levels with both noise and signal, but got times {times}: try 1000.",
     )
     both = finite[[0, -1]]
-    return Ladder(ladder.times[both], ladder.at(both))
+    return NoiseChain(chain.times[both], chain.at(both))
 
 
 def log_snr_slope(schedule: Schedule, times: Rates) -> Rates:
-    """D log-SNR / dt at each time, (B, 1, 1, 1), by automatic differentiation in float64.
+    """Derivative of the log-SNR in time, (B, 1, 1, 1), by automatic differentiation in float64.
 
     Raises:
-        UnnoiseError: for a schedule that has no slope, such as a table.
+        UnnoiseError: for a discrete schedule.
     """
     with torch.enable_grad():
-        moving = times.detach().double().requires_grad_()
-        values = log_snr(*schedule(moving))
+        inputs = times.detach().double().requires_grad_()
+        values = log_snr(*schedule(inputs))
         require(
             values.requires_grad,
-            "A table of noise levels has no slope in time: integrate over the log-SNR (over='log_snr').",
+            "A discrete schedule has no derivative in time: integrate over the log-SNR (over='log_snr').",
         )
-        (slope,) = torch.autograd.grad(values.sum(), moving)
+        (slope,) = torch.autograd.grad(values.sum(), inputs)
     return slope
 
 
@@ -73,47 +75,47 @@ def continuous_terms(
     draw_noises: Callable[[], Images] | None = None,
     draw_uniforms: Callable[[], Rates] | None = None,
 ) -> Iterator[Term]:
-    """The terms of the continuous-time bound: prior, `num_terms` parts of the integral, decoder.
+    """Terms of the continuous-time bound, one at a time: prior, `num_terms` parts of the integral, decoder.
 
-    The integral is estimated without bias from levels drawn for each image on its own, one in each of
-    `num_terms` equal slices.
+    The estimate of the integral is unbiased; its noise levels are drawn for each image separately, one in each
+    of `num_terms` equal slices.
 
     Args:
         denoise, images, decoder, draw_noises, draw_uniforms: as for `bound_terms`.
-        schedule: only its ends matter, and where over="time" spends its terms.
-        over: "log_snr" draws levels uniform in the log-SNR: the time in which every level counts the same, and
-            so the importance sampling of times. "time" draws them uniform in time.
-        times: of which the first and the last with both noise and signal are the ends.
+        schedule: sets the two ends, and for over="time" the distribution of noise levels.
+        over: "log_snr" draws levels uniformly in the log-SNR, where all have the same weight; "time" draws them
+            uniformly in time, with the derivative of the log-SNR as weight.
+        times: the first and last of these with both noise and signal are the ends.
 
     Yields:
         `Term(kind, nats)`; without gradient.
     """
-    edge, count = ends(schedule, times), len(images)
-    first, last = (RatePair(*(rates[k : k + 1] for rates in edge.rates)) for k in (0, 1))
+    ends, count = integration_ends(schedule, times), len(images)
+    first, last = (RatePair(*(rates[k : k + 1] for rates in ends.rates)) for k in (0, 1))
     draw = draw_noises or (lambda: torch.randn_like(images))
     with torch.no_grad():
         prior = prior_kl(images, last)
     yield Term("prior", prior)
-    for uniforms in strata(num_terms, count, draw_uniforms):
-        rates, weights = _level(uniforms, schedule, edge, over)
+    for uniforms in stratified_uniforms(num_terms, count, draw_uniforms):
+        rates, weights = _level(uniforms, schedule, ends, over)
         with torch.no_grad():
             noise_rates, signal_rates = (like(values, images) for values in rates)
             noises = draw()
             noisy_images = mix(images, noises, noise_rates, signal_rates)
-            seen = denoise(noisy_images, noise_rates, signal_rates).noises
-            cost = weights.flatten() * total((noises - seen).square()) / (2 * num_terms)
+            predicted = denoise(noisy_images, noise_rates, signal_rates).noises
+            cost = weights.flatten() * sum_per_image((noises - predicted).square()) / (2 * num_terms)
         yield Term("steps", cost)
     with torch.no_grad():
         decoded = decoder_nll(denoise, images, draw(), first, decoder)
     yield Term("decoder", decoded)
 
 
-def _level(uniforms: Rates, schedule: Schedule, edge: Ladder, over: Over) -> tuple[RatePair, Rates]:
-    """The rates, and how much log-SNR the level stands for: both (B, 1, 1, 1)."""
-    high, low = log_snr(*edge.rates).flatten().tolist()
+def _level(uniforms: Rates, schedule: Schedule, ends: NoiseChain, over: Over) -> tuple[RatePair, Rates]:
+    """Rates, and weights of the noise levels in the integral: both (B, 1, 1, 1)."""
+    high, low = log_snr(*ends.rates).flatten().tolist()
     if over == "log_snr":
         return rates_of_log_snr(high + uniforms * (low - high)), torch.full_like(uniforms, high - low)
-    start, end = edge.times.flatten().tolist()
+    start, end = ends.times.flatten().tolist()
     times = start + uniforms * (end - start)
     return RatePair(*schedule(times)), -log_snr_slope(schedule, times) * (end - start)
 
@@ -130,7 +132,7 @@ def continuous_bound(
     draw_noises: Callable[[], Images] | None = None,
     draw_uniforms: Callable[[], Rates] | None = None,
 ) -> Bound:
-    """The sum of `continuous_terms`, which see, in bits per dimension."""
+    """Continuous-time bound in bits per dimension: the sum of `continuous_terms`, with the same arguments."""
     terms = continuous_terms(
         denoise,
         images,
@@ -142,4 +144,4 @@ def continuous_bound(
         draw_noises=draw_noises,
         draw_uniforms=draw_uniforms,
     )
-    return gather(terms, images[0].numel())
+    return sum_terms(terms, images[0].numel())

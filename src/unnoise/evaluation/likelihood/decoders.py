@@ -1,13 +1,14 @@
-r"""A decoder is the last step: how probable the data are, given the image that is seen at the smallest noise.
+r"""Decoders of the variational bound, and conversions between densities, bytes and bits per dimension.
 
-Bits per dimension are counted for pictures of bytes. With a `PixelDecoder` the bound is a probability of bytes,
-and probabilities have no unit: nats / (dimensions ln 2), whatever the normalizer. A *density* has a unit: its
-values are 255 std times narrower in normalised numbers than in grey levels, so
+Bits per dimension refer to pictures of bytes. With a `PixelDecoder` the bound is one of a probability of bytes,
+which does not depend on the normalizer: nats / (dimensions ln 2). A *density* depends on the unit of its
+values: a normalised value of 1 is 255 std grey levels, so
 
     bits/dim = -(log p(x) - sum log(255 std)) / (dimensions ln 2)
 
-where the sum (`grey_level_volume`) goes over all values of an image. By Jensen's inequality the mean of that
-over x = byte + U(-1/2, 1/2) bounds the bits of the byte from above (Theis et al., 1511.01844, section 3.1).
+where the sum (`grey_level_volume`) is over all values of an image. By Jensen's inequality, its mean over
+x = byte + U(-1/2, 1/2) is an upper bound for bytes (uniform dequantisation: Theis et al., 1511.01844, section
+3.1).
 """
 
 import math
@@ -23,26 +24,27 @@ from unnoise.diffusion.tensors import Images, Pixels, Rates
 
 @runtime_checkable
 class Decoder(Protocol):
-    """log p(images | means), where the means are what `denoise` sees at the smallest noise level."""
+    """Log-likelihood log p(images | means), where `denoise` predicted the means at the smallest noise level."""
 
     def __call__(self, images: Images, means: Images, noise_rates: Rates) -> Nats:
-        """(B, C, H, W) twice, normalised, and (B, 1, 1, 1) -> (B,)."""
+        """Nats (B,) from normalised images and means (B, C, H, W) and noise rates (B, 1, 1, 1)."""
         ...
 
 
 @dataclass(frozen=True)
 class PixelDecoder:
-    """The probability of each byte: the part of N(mean, noise_rate^2) between its edges (DDPM, eq. 13).
+    """Discretised Gaussian decoder: probability of each byte under N(mean, noise_rate^2) (DDPM, eq. 13).
 
-    Byte b reaches from (b - 1/2) / 255 to (b + 1/2) / 255, that is 1 / (255 std) in normalised numbers; the
-    bins of 0 and 255 have open tails. The spread sigma of the smallest level is the posterior's for data of
-    variance 1, and DDPM's choice.
+    The bin of byte b is from (b - 1/2) / 255 to (b + 1/2) / 255, of width 1 / (255 std) in normalised values;
+    the bins of 0 and 255 extend to infinity. The standard deviation is the noise rate of the smallest level, as
+    in
+    DDPM: that of the posterior for data of variance 1.
     """
 
     normalizer: Normalizer
 
     def __call__(self, images: Images, means: Images, noise_rates: Rates) -> Nats:
-        """Computed in float64, on the CPU (MPS has no float64)."""
+        """Log-probability, computed in float64, on the CPU (MPS has no float64)."""
         images, means, noise_rates = (values.detach().cpu().double() for values in (images, means, noise_rates))
         levels = (self.normalizer.denormalize(images) * 255).round()
         lower, upper = (self.normalizer.normalize((levels + half) / 255) for half in (-0.5, 0.5))
@@ -53,26 +55,26 @@ class PixelDecoder:
 
 @dataclass(frozen=True)
 class DensityDecoder:
-    """The density N(images; mean, noise_rate^2), for data that are no bytes; the bound is one of a density."""
+    """Gaussian decoder, N(images; mean, noise_rate^2), for data that are not bytes."""
 
     def __call__(self, images: Images, means: Images, noise_rates: Rates) -> Nats:
-        """In the units of the images, computed in float64, on the CPU."""
+        """Log-density in the unit of the images, computed in float64, on the CPU."""
         images, means, noise_rates = (values.detach().cpu().double() for values in (images, means, noise_rates))
         return gaussian_log_density(images, means, noise_rates).flatten(1).sum(1)
 
 
 def bits_per_dim(log_likelihoods: Nats, dimensions: int) -> Nats:
-    """-log-likelihood / (dimensions ln 2)."""
+    """Bits per dimension: -log-likelihood / (dimensions ln 2)."""
     return -log_likelihoods / (dimensions * math.log(2))
 
 
 def grey_level_volume(normalizer: Normalizer, image_shape: tuple[int, int, int]) -> float:
-    """The sum of log(255 std) over all values: what to subtract from a log-density to count in grey levels."""
+    """Sum of log(255 std) over all values; subtracting it converts a log-density to one in grey levels."""
     channels, height, width = image_shape
     stds = normalizer.std if len(normalizer.std) == channels else normalizer.std * channels
     return height * width * sum(math.log(255 * std) for std in stds)
 
 
 def dequantize(pixels: Pixels, uniforms: Images) -> Images:
-    """Bytes to (byte + u - 1/2) / 255, with u in [0, 1): a density where there were bins; about [0, 1]."""
+    """Uniform dequantisation: (byte + u - 1/2) / 255 with u in [0, 1), about [0, 1]."""
     return (pixels.to(torch.float64) + uniforms - 0.5).div(255).to(uniforms.dtype)

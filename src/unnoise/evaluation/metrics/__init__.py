@@ -1,26 +1,27 @@
-"""How good are samples? Vectors in, numbers with intervals out; a metric knows neither network nor pictures.
+"""Metrics of sample quality on feature vectors or pixels, each with a 95 % confidence interval.
 
-`kernel` and `frechet` compare two distributions as wholes, `manifold` asks what is realistic and what is met,
-`copying` what was learned by heart, `colours` whether brightness and contrast are those of the data.
+`kernel` and `frechet` compare two distributions, `precision_recall` tells realism from diversity,
+`copy_detection` finds copies of training pictures, `histograms` compares brightness and contrast. No metric
+knows a network, a data set or another metric.
 """
 
-from unnoise.evaluation.metrics.colours import ColourCheck, colours
-from unnoise.evaluation.metrics.copying import Copying, copying
+from unnoise.evaluation.metrics.confidence_intervals import ConfidenceInterval
+from unnoise.evaluation.metrics.copy_detection import CopyDetection, detect_copies
 from unnoise.evaluation.metrics.frechet import frechet_distance, frechet_interval
-from unnoise.evaluation.metrics.intervals import Interval
+from unnoise.evaluation.metrics.histograms import ChannelComparison, compare_channels
 from unnoise.evaluation.metrics.kernel import kernel_distance, kernel_interval
-from unnoise.evaluation.metrics.manifold import Manifold, manifold
+from unnoise.evaluation.metrics.precision_recall import ManifoldMetrics, manifold_metrics
 
 __all__ = [
-    "ColourCheck",
-    "Copying",
-    "Interval",
-    "Manifold",
-    "colours",
-    "copying",
+    "ChannelComparison",
+    "ConfidenceInterval",
+    "CopyDetection",
+    "ManifoldMetrics",
+    "compare_channels",
+    "detect_copies",
     "frechet_distance",
     "frechet_interval",
     "kernel_distance",
     "kernel_interval",
-    "manifold",
+    "manifold_metrics",
 ]

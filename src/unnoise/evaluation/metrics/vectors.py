@@ -1,4 +1,4 @@
-"""Distances between many vectors are found some rows at a time, and exactly where they are small."""
+"""Distances and nearest neighbours of feature vectors, computed in blocks of rows."""
 
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
@@ -13,67 +13,66 @@ from unnoise.utils.errors import require
 Vectors: TypeAlias = Float[Tensor, "pictures dimensions"]
 OtherVectors: TypeAlias = Float[Tensor, "others dimensions"]
 AnyVectors: TypeAlias = Float[Tensor, "_ _"]
-"""Before they were looked at: their dimensions may differ."""
+"""Vectors before `checked`: the dimensions of two sets may differ."""
 
 PerPicture: TypeAlias = Float[Tensor, " pictures"]
 Table: TypeAlias = Float[Tensor, "pictures others"]
 
 _CELLS = 4_000_000
-"""Of a table of distances, at once: 32 MB."""
+"""Entries of a table of distances that are computed at once: 32 MB."""
 
 
 class Neighbours(NamedTuple):
-    """The nearest vectors of a pool, nearest first, and how far away they are."""
+    """Nearest vectors of a pool, nearest first, and their distances."""
 
     distances: Float[Tensor, "pictures nearest"]
     indices: Int[Tensor, "pictures nearest"]
 
 
 def checked(what: str, *sets: AnyVectors, least: int = 2) -> list[Vectors]:
-    """The sets in float64, where all have the same dimensions, finite values and vectors enough.
+    """Sets of vectors as float64, after checking sizes and values; `what` names the metric in error messages.
 
     Raises:
-        UnnoiseError: where they have not.
+        UnnoiseError: for fewer than `least` vectors, different dimensions, or values that are not finite.
     """
     counts = " and ".join(str(len(vectors)) for vectors in sets)
     require(
         min(len(vectors) for vectors in sets) >= least,
-        f"The {what} compares pictures of one set with each other, so that each needs {least}, "
-        f"but got {counts}.",
+        f"The {what} needs at least {least} pictures in each set, but got {counts}.",
     )
     widths = " and ".join(str(vectors.shape[1]) for vectors in sets)
     require(
         len({vectors.shape[1] for vectors in sets}) == 1 and sets[0].shape[1] > 0,
-        f"The {what} needs features of one length, but got {widths}: take both from the same extractor.",
+        f"The {what} needs features of one length, but got {widths}. Use the same extractor for both sets.",
     )
     bad = sum(int((~vectors.isfinite()).any(1).sum()) for vectors in sets)
     require(
         bad == 0,
-        f"The {what} needs finite features, but those of {bad} pictures are not: look at the pictures and the "
-        f"extractor's weights.",
+        f"The {what} needs finite features, but {bad} pictures have NaN or infinity. Check the pictures and "
+        f"the weights of the extractor.",
     )
     return [in_float64(vectors) for vectors in sets]
 
 
 def rows_at_once(rows: int, columns: int, cells: int = _CELLS) -> Iterator[slice]:
-    """Slices of the rows, so that none of them makes a table of more cells."""
+    """Slices of the rows, each for a table of at most `cells` entries (of one row, if that has more)."""
     step = max(cells // max(columns, 1), 1)
     return (slice(first, first + step) for first in range(0, rows, step))
 
 
 def distances(points: Vectors, pool: OtherVectors) -> Table:
-    """Euclidean, by |x|^2 + |y|^2 - 2 x.y: fast, and right to about 1e-8 of the vectors' own length."""
+    """Euclidean distances by |x|^2 + |y|^2 - 2 x.y: fast, with errors of about 1e-8 of the vectors' length."""
     return torch.cdist(points, pool, compute_mode="use_mm_for_euclid_dist")
 
 
 def nearest(points: Vectors, pool: OtherVectors, count: int) -> Neighbours:
-    """The `count` nearest vectors of the pool, or all of them where it has fewer; float64.
+    """Nearest neighbours of each point: `count` vectors of the pool, or all if it has fewer; float64.
 
     Their distances are computed again from the differences, so that the distance of equal vectors is 0.
     """
     count = min(count, len(pool))
     found: list[Neighbours] = []
-    # A row takes count * dimensions cells for its differences, and one for each distance to the pool.
+    # A row needs count * dimensions entries for its differences, and one for each distance to the pool.
     for rows in rows_at_once(len(points), max(len(pool), count * points.shape[1])):
         block = points[rows]
         indices = distances(block, pool).topk(count, largest=False).indices

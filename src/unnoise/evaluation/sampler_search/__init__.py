@@ -1,53 +1,62 @@
-"""Which sampler draws the best pictures of a run for the fewest calls of its network? Each is tried."""
+"""Search for the sampler that draws the best pictures of a run with the fewest calls of its network."""
 
 from unnoise.evaluation.sampler_search.candidates import (
     CALLS,
+    SAMPLERS,
     SPACINGS,
     Candidate,
-    all_samplers,
-    candidate,
+    SearchSpace,
+    best_candidate,
     candidates,
 )
-from unnoise.evaluation.sampler_search.choice import RULE, Choice, recommend
-from unnoise.evaluation.sampler_search.drawings import errors, side_by_side
-from unnoise.evaluation.sampler_search.real import Real, real_pictures
-from unnoise.evaluation.sampler_search.storing import keep, restore, write
-from unnoise.evaluation.sampler_search.trials import (
-    LONG_CALLS,
-    Asked,
-    Bench,
+from unnoise.evaluation.sampler_search.charts import comparison_charts, sample_sheet
+from unnoise.evaluation.sampler_search.inputs import (
+    SearchReferences,
+    affordable_samples,
+    pixel_features,
+    search_references,
+    seeded_sampling,
+)
+from unnoise.evaluation.sampler_search.result import (
+    RULE,
+    Recommendation,
+    keep_sampling,
+    recommend,
+    restore_sampling,
+    write_result,
+)
+from unnoise.evaluation.sampler_search.search import (
+    REFERENCE_CALLS,
     Trial,
-    affordable,
-    drawing,
-    long_walk,
-    seen_by,
-    solve,
+    TrialRunner,
+    reference_candidate,
+    search_samplers,
 )
 
 __all__ = [
     "CALLS",
-    "LONG_CALLS",
+    "REFERENCE_CALLS",
     "RULE",
+    "SAMPLERS",
     "SPACINGS",
-    "Asked",
-    "Bench",
     "Candidate",
-    "Choice",
-    "Real",
+    "Recommendation",
+    "SearchReferences",
+    "SearchSpace",
     "Trial",
-    "affordable",
-    "all_samplers",
-    "candidate",
+    "TrialRunner",
+    "affordable_samples",
+    "best_candidate",
     "candidates",
-    "drawing",
-    "errors",
-    "keep",
-    "long_walk",
-    "real_pictures",
+    "comparison_charts",
+    "keep_sampling",
+    "pixel_features",
     "recommend",
-    "restore",
-    "seen_by",
-    "side_by_side",
-    "solve",
-    "write",
+    "reference_candidate",
+    "restore_sampling",
+    "sample_sheet",
+    "search_references",
+    "search_samplers",
+    "seeded_sampling",
+    "write_result",
 ]

@@ -1,4 +1,4 @@
-"""Ways to sample are compared at the same price: as many steps as so many calls of the network pay for."""
+"""Search space of samplers: sampler, spacing of the steps, and number of network calls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,54 +6,90 @@ from typing import get_args
 
 from unnoise.diffusion.sampler_names import SamplerName, Spacing
 from unnoise.diffusion.samplers.sampling import Sampling
-from unnoise.diffusion.schedules import DiscreteSchedule, Schedule
+from unnoise.diffusion.schedules import DiscreteSchedule, Schedule, TimestepSpacing
 from unnoise.utils.errors import UnnoiseError, require
 
 CALLS = (4, 6, 8, 10, 20, 50)
-"""Network calls a picture."""
+"""Numbers of network calls per picture."""
 
-SPACINGS: tuple[Spacing, ...] = ("uniform", "log_snr", "karras")
+SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
+
+SPACINGS: tuple[Spacing, ...] = tuple(
+    spacing for spacing in get_args(Spacing) if spacing not in get_args(TimestepSpacing)
+)
+"""Spacings that differ on every schedule; the others choose timesteps of discrete schedules."""
+
+_PROMISING: tuple[SamplerName, ...] = (
+    "dpmpp_2m",
+    "unipc",
+    "dpmpp_3m",
+    "deis",
+    "heun",
+    "dpmpp_2m_sde",
+    "adams",
+    "ipndm",
+    "ancestral",
+)
+_FIRST_CALLS = 8
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A way to sample, and the calls that were to be spent; `sampling` may take fewer, never more."""
+    """Sampler with its settings, and the number of calls it was given; it may take fewer, never more."""
 
     sampling: Sampling
     calls: int
 
     @property
-    def way(self) -> tuple[SamplerName, Spacing]:
-        """Sampler and spacing: what a line of a plot has in common."""
+    def sampler_and_spacing(self) -> tuple[SamplerName, Spacing]:
+        """Names of the sampler and the spacing, which a line of a chart has in common."""
         return self.sampling.sampler, self.sampling.spacing
 
     @property
     def name(self) -> str:
         """`dpmpp_2m, karras`."""
-        return ", ".join(self.way)
+        return ", ".join(self.sampler_and_spacing)
 
 
-def all_samplers() -> tuple[SamplerName, ...]:
-    """The name of every sampler."""
-    return get_args(SamplerName)
-
-
-def candidate(
-    base: Sampling, sampler: SamplerName, spacing: Spacing, calls: int, schedule: Schedule
-) -> Candidate:
-    """The most steps of this sampler that so many calls pay for; clipping and guidance are those of `base`.
+@dataclass(frozen=True)
+class SearchSpace:
+    """Samplers, spacings and numbers of calls to compare.
 
     Raises:
-        UnnoiseError: where no number of steps is possible, and for calls < 1.
+        UnnoiseError: where one of the three is empty, or for calls below 1.
     """
-    require(calls >= 1, f"A picture takes at least 1 call of the network, but got {calls}: try 8.")
+
+    samplers: Sequence[SamplerName]
+    spacings: Sequence[Spacing]
+    calls: Sequence[int]
+
+    def __post_init__(self) -> None:
+        for name in ("samplers", "spacings", "calls"):
+            require(len(getattr(self, name)) > 0, f"--{name} needs at least one value, but got none.")
+        lowest = min(self.calls)
+        require(
+            lowest >= 1, f"A picture needs at least 1 call of the network, but got {lowest}: try --calls 8."
+        )
+
+
+def best_candidate(
+    base: Sampling, sampler: SamplerName, spacing: Spacing, calls: int, schedule: Schedule
+) -> Candidate:
+    """Candidate with the most steps of this sampler for `calls` calls.
+
+    Clipping and guidance are those of `base`.
+
+    Raises:
+        UnnoiseError: where even one step takes more calls, and for calls below 1.
+    """
+    require(calls >= 1, f"A picture needs at least 1 call of the network, but got {calls}: try 8.")
     changed = replace(base, sampler=sampler, spacing=spacing, eta=0.0)
     most = min(calls, schedule.num_timesteps) if isinstance(schedule, DiscreteSchedule) else calls
     for num_steps in range(most, 0, -1):
         sampling = replace(changed, num_steps=num_steps)
         if sampling.calls(schedule) <= calls:
             return Candidate(sampling, calls)
-    raise UnnoiseError(f"{sampler} can't make a step of {calls} call(s): allow it 2.")
+    raise UnnoiseError(f"A step of {sampler} takes more than {calls} call(s): allow 2.")
 
 
 def candidates(
@@ -63,13 +99,13 @@ def candidates(
     spacings: Sequence[Spacing],
     calls: Sequence[int],
 ) -> list[Candidate]:
-    """All that are possible on this schedule, the calls in the order given, each once."""
+    """All candidates that are possible on this schedule, each once, ordered by calls as given."""
     found: list[Candidate] = []
     for number in calls:
         for sampler in samplers:
             for spacing in spacings:
                 try:
-                    one = candidate(base, sampler, spacing, number, schedule)
+                    one = best_candidate(base, sampler, spacing, number, schedule)
                 except UnnoiseError:
                     continue
                 if one not in found:
@@ -77,15 +113,11 @@ def candidates(
     return found
 
 
-_PROMISING = ("dpmpp_2m", "unipc", "dpmpp_3m", "deis", "heun", "dpmpp_2m_sde", "adams", "ipndm", "ancestral")
-_MIDDLE = 8
-
-
 def promising_first(samplers: Sequence[SamplerName]) -> list[SamplerName]:
-    """Those that are known to need few calls before the others."""
+    """The samplers, those first that usually need few calls."""
     return sorted(samplers, key=lambda name: _PROMISING.index(name) if name in _PROMISING else len(_PROMISING))
 
 
 def first_calls(calls: Sequence[int]) -> int:
-    """The number of calls that ways are looked at first with: the nearest to 8."""
-    return min(calls, key=lambda number: (abs(number - _MIDDLE), number))
+    """The number of calls that all samplers are tried with first: the nearest to 8."""
+    return min(calls, key=lambda number: (abs(number - _FIRST_CALLS), number))

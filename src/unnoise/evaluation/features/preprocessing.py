@@ -1,9 +1,11 @@
-"""Every extractor is shown the same thing: three colours, no transparency, and a size of its own.
+"""Preprocessing of pictures for feature extractors: colour channels, antialiased resizing, standardisation.
+
+Transparent pictures are put on white, grey ones are repeated in three channels:
 
     colour = alpha * colour + (1 - alpha) * white
 
-Grey is repeated. Sizes are changed by bilinear interpolation with a filter as wide as the pixels of the result,
-so that shrinking does not alias (2104.11222).
+Resizing is bilinear, with a filter as wide as the pixels of the result, so that shrinking does not alias
+(2104.11222).
 """
 
 from dataclasses import dataclass
@@ -28,16 +30,16 @@ IMAGENET_DEVIATIONS: Triple = (0.229, 0.224, 0.225)
 
 
 def to_colour(pictures: Pixels) -> Coloured:
-    """Float pictures (B, 3, H, W), still from 0 to 255, of 1 grey, 2 grey and alpha, 3 colour, 4 with alpha.
+    """Pictures in colour, float (B, 3, H, W) from 0 to 255, of 1 to 4 channels (grey or colour, alpha or not).
 
     Raises:
-        UnnoiseError: for more channels, or none.
+        UnnoiseError: for other numbers of channels.
     """
     channels = pictures.shape[1]
     require(
         1 <= channels <= 4,
-        f"Features are of grey or coloured pictures, with or without alpha: of 1 to 4 channels, but these have "
-        f"{channels}.",
+        f"Feature extractors need pictures of 1 to 4 channels (grey or colour, with or without alpha), but "
+        f"these have {channels}.",
     )
     images = pictures.float()
     if channels in {2, 4}:
@@ -47,7 +49,7 @@ def to_colour(pictures: Pixels) -> Coloured:
 
 
 def resized(images: Images, height: int, width: int) -> Resized:
-    """Float pictures (B, C, height, width): bilinear and antialiased; those of that size stay as they are."""
+    """Pictures resized to (B, C, height, width), bilinear and antialiased; unchanged if they have that size."""
     if images.shape[2:] == (height, width):
         return images
     return functional.interpolate(images, (height, width), mode="bilinear", antialias=True, align_corners=False)
@@ -55,7 +57,10 @@ def resized(images: Images, height: int, width: int) -> Resized:
 
 @dataclass(frozen=True)
 class Preparation:
-    """Colour, a size, then (value - mean) / deviation, where the mean and deviation are of values 0 to 255."""
+    """Conversion to colour, resizing, and (value - mean) / deviation, both in units of values from 0 to 255.
+
+    The repr of this class is part of digests and cache keys: do not rename it or its fields.
+    """
 
     height: int
     width: int
@@ -64,34 +69,34 @@ class Preparation:
     scale: str
 
     def __call__(self, pictures: Pixels) -> Prepared:
-        """Float pictures (B, 3, height, width)."""
+        """Input of the network, float (B, 3, height, width), from uint8 pictures."""
         images = resized(to_colour(pictures), self.height, self.width)
         means, deviations = (_per_channel(values, images) for values in (self.means, self.deviations))
         return (images - means) / deviations
 
     @property
     def words(self) -> str:
-        """For people: what is done to the size, and to the values."""
+        """Description of the resizing and scaling, to print beside a distance."""
         square = " (whatever their shape)" if self.height == self.width else ""
         return f"bilinear, antialiased, to {self.height} x {self.width}{square}, {self.scale}"
 
 
-def square(side: int, means: Triple, deviations: Triple, scale: str) -> Preparation:
-    """To `side` x `side`.
+def square_preparation(side: int, means: Triple, deviations: Triple, scale: str) -> Preparation:
+    """Preprocessing to `side` x `side`.
 
     Raises:
         UnnoiseError: unless the side is 1 to 4096.
     """
-    require(1 <= side <= 4096, f"An extractor's side is from 1 to 4096 pixels, but got {side}: try 64.")
+    require(1 <= side <= 4096, f"The side of an extractor is from 1 to 4096 pixels, but got {side}: try 64.")
     return Preparation(side, side, means, deviations, scale)
 
 
-def imagenet(side: int) -> Preparation:
-    """To `side` x `side`, less ImageNet's mean, over its deviation: what most networks take."""
+def imagenet_preparation(side: int) -> Preparation:
+    """Preprocessing to `side` x `side`, standardised with ImageNet's mean and standard deviation."""
     means, deviations = (
         (255 * values[0], 255 * values[1], 255 * values[2]) for values in (IMAGENET_MEANS, IMAGENET_DEVIATIONS)
     )
-    return square(side, means, deviations, "in ImageNet's mean and deviation")
+    return square_preparation(side, means, deviations, "in ImageNet's mean and deviation")
 
 
 def _per_channel(values: Triple, like: Images) -> Tensor:

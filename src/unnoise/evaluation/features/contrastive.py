@@ -1,8 +1,8 @@
-"""Two views of one picture show what should not matter: where it lies, and a little of how it was taken.
+"""Contrastive learning (SimCLR, 2002.05709): random views of pictures and the NT-Xent loss.
 
-Each picture is moved, scaled and turned a little, and its brightness, contrast and noise change a little.
-Nothing is mirrored: that turns a letter into another sign. The changes stay small, for what the network learns
-to overlook, a distance between its features cannot see.
+Each view is moved, scaled and rotated a little, and its brightness, contrast and noise change a little. Views
+are not mirrored, because that turns a letter into another sign. The changes are small, because the network
+learns to ignore them, and so do distances between its features.
 """
 
 import math
@@ -17,14 +17,17 @@ from unnoise.diffusion.tensors import Images, Rates
 
 @dataclass(frozen=True)
 class Views:
-    """How much the views of a picture may differ; pictures lie from -1 to 1.
+    """Random augmentation of pictures from -1 to 1; each setting is a maximum.
+
+    The repr of this class is part of cache keys: do not rename it or its fields.
 
     Args:
-        shift: of the sides, up or down, left or right.
-        zoom: by this factor more or less.
-        degrees: to either side.
-        brightness, contrast: added to all values, and multiplied with their distance from the picture's mean.
-        noise: the largest standard deviation.
+        shift: translation, as a share of the sides.
+        zoom: relative change of the size.
+        degrees: rotation to either side.
+        brightness: added to all values.
+        contrast: relative change of the values' distance from the picture's mean.
+        noise: standard deviation of the noise.
     """
 
     shift: float = 0.12
@@ -35,7 +38,7 @@ class Views:
     noise: float = 0.05
 
     def __call__(self, images: Images, generator: torch.Generator) -> Images:
-        """One random view of each picture, (B, C, H, W)."""
+        """A random view of each picture, (B, C, H, W)."""
         moved = self._moved(images, generator)
         means = moved.mean((1, 2, 3), keepdim=True)
         gains = 1 + self.contrast * self._uniform(images, generator)
@@ -45,12 +48,12 @@ class Views:
         return means + gains * (moved - means) + offsets + deviations * noises
 
     def _moved(self, images: Images, generator: torch.Generator) -> Images:
-        """Beyond its border a picture goes on as at its border."""
+        """Shifted, scaled and rotated pictures; outside, the pixels of the border are repeated."""
         height, width = images.shape[2:]
         zooms = 1 + self.zoom * self._uniform(images, generator).flatten()
         angles = math.radians(self.degrees) * self._uniform(images, generator).flatten()
         cosines, sines = zooms * angles.cos(), zooms * angles.sin()
-        # affine_grid counts either side from -1 to 1, so a turn must know how the sides differ.
+        # affine_grid scales both sides to -1 to 1, so a rotation needs the aspect ratio.
         across = [2 * self.shift * self._uniform(images, generator).flatten() for _ in range(2)]
         rows = [
             torch.stack((cosines, -sines * height / width, across[0]), 1),
@@ -61,16 +64,16 @@ class Views:
 
     @staticmethod
     def _uniform(images: Images, generator: torch.Generator) -> Rates:
-        """One number from -1 to 1 for each picture."""
+        """A uniform random number from -1 to 1 for each picture."""
         return 2 * torch.rand((len(images), 1, 1, 1), generator=generator) - 1
 
 
 def contrastive_loss(left: Tensor, right: Tensor, temperature: float = 0.2) -> Tensor:
-    r"""Of all other views in the batch, the one of the same picture should be the nearest: NT-Xent.
+    r"""NT-Xent loss (SimCLR, 2002.05709, eq. 1) of two views (B, d) and (B, d) of the same pictures.
 
         mean over i of  -log( exp(z_i . z_p(i) / T) / sum_{k != i} exp(z_i . z_k / T) ),       |z_i| = 1
 
-    (SimCLR, 2002.05709, eq. 1), where p(i) is the other view; from (B, d) and (B, d).
+    where p(i) is the other view of the same picture: among all views in the batch it should be the nearest.
     """
     vectors = functional.normalize(torch.cat((left, right)), dim=1)
     similarities = vectors @ vectors.T / temperature

@@ -1,9 +1,10 @@
-r"""Samples that are greyer, darker or paler than the data show it in the histogram of a channel.
+r"""Comparison of colour channels: mean, standard deviation and distance of the histograms.
 
     distance = \int |F(v) - G(v)| dv = \sum_{v=0}^{254} |F(v) - G(v)| / 255
 
 is the 1-Wasserstein distance of two histograms of bytes with distribution functions F and G: how far the
-brightness of a pixel has to be moved on average, where 0 is black and 1 the brightest.
+brightness of a pixel has to be moved on average, where 0 is black and 1 the brightest. It shows samples that
+are darker, greyer or paler than the data.
 """
 
 from typing import NamedTuple, TypeAlias
@@ -21,8 +22,8 @@ PerChannel: TypeAlias = Float[Tensor, " channels"]
 _AT_ONCE = 256
 
 
-class ColourCheck(NamedTuple):
-    """One channel of the pictures and of the others, in [0, 1]: mean, spread (contrast), and how far apart."""
+class ChannelComparison(NamedTuple):
+    """One channel of two sets of pictures, in [0, 1]: means, standard deviations, histogram distance."""
 
     channel: int
     mean: float
@@ -32,29 +33,29 @@ class ColourCheck(NamedTuple):
     distance: float
 
 
-def colours(pictures: AnyPixels, others: AnyPixels) -> list[ColourCheck]:
-    """A check of each channel, over all pixels of all pictures (N, C, H, W) and (M, C, H', W').
+def compare_channels(pictures: AnyPixels, others: AnyPixels) -> list[ChannelComparison]:
+    """Comparison of each channel over all pixels of the pictures (N, C, H, W) and others (M, C, H', W').
 
     Raises:
-        UnnoiseError: for no pictures, or other channels.
+        UnnoiseError: for no pictures, or different numbers of channels.
     """
     require(
         pictures.numel() > 0 and others.numel() > 0,
-        f"Colours are compared between pictures, but got {len(pictures)} and {len(others)}.",
+        f"Colours need at least 1 picture in each set, but got {len(pictures)} and {len(others)}.",
     )
     require(
         pictures.shape[1] == others.shape[1],
-        f"Colours are compared channel by channel, but got {pictures.shape[1]} and {others.shape[1]} channels.",
+        f"Colours need equally many channels, but got {pictures.shape[1]} and {others.shape[1]} channels.",
     )
     left, right = _histograms(pictures), _histograms(others)
     distances = (left.cumsum(1) - right.cumsum(1))[:, :-1].abs().sum(1) / 255
     (means, stds), (other_means, other_stds) = _moments(left), _moments(right)
     columns = (means, other_means, stds, other_stds, distances)
-    return [ColourCheck(channel, *row) for channel, row in enumerate(torch.stack(columns, 1).tolist())]
+    return [ChannelComparison(channel, *row) for channel, row in enumerate(torch.stack(columns, 1).tolist())]
 
 
 def _histograms(pixels: AnyPixels) -> Histograms:
-    """Shares of the 256 brightnesses in each channel."""
+    """The share of each of the 256 values in each channel."""
     channels = pixels.shape[1]
     counts = torch.zeros(channels, 256, dtype=torch.float64)
     for first in range(0, len(pixels), _AT_ONCE):

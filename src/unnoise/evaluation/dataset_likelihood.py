@@ -1,4 +1,4 @@
-"""What pictures cost in bits, each measured with random numbers of its own."""
+"""Bits per dimension of a data set, by the variational bound or the probability flow, with standard errors."""
 
 import math
 from collections.abc import Iterator
@@ -17,39 +17,39 @@ from unnoise.evaluation.likelihood import (
     bits_per_dim,
     bound_terms,
     dequantize,
+    flow_states,
     grey_level_volume,
-    noise_ladder,
-    probability_flow,
+    noise_chain,
+    sum_terms,
 )
-from unnoise.evaluation.likelihood.bound import gather
 from unnoise.utils.errors import require
 
 FLOW_STEPS = 50
-"""Of the probability flow, each with 4 calls of the network and their gradients."""
+"""Steps of the probability flow, each with 4 calls of the network and their gradients."""
 
 
 class Estimate(NamedTuple):
-    """The mean over pictures, and its standard error: their standard deviation / sqrt(their number)."""
+    """Mean over pictures with its standard error: standard deviation / sqrt(number)."""
 
     mean: float
     standard_error: float
 
     @classmethod
     def of(cls, values: Nats) -> "Estimate":
-        """From one number for each picture, (N,); of a single one the error is not known, and infinite."""
+        """The estimate from one value for each picture, (N,); with a single picture the error is infinite."""
         spread = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.inf
         return cls(float(values.mean()), spread)
 
 
-class Measured(NamedTuple):
-    """How much is done, from 0 to 1, and bits/dim by name, one for each picture so far, (N,)."""
+class LikelihoodProgress(NamedTuple):
+    """Progress of a measurement, from 0 to 1, and bits/dim by name, for each picture so far, (N,)."""
 
     done: float
     bits: dict[str, Tensor]
 
 
 def default_steps(denoiser: Denoiser) -> int:
-    """The T of a table of noise levels, else 1000."""
+    """Default length of the chain: that of a discrete schedule, otherwise 1000."""
     return int(getattr(denoiser.schedule, "num_timesteps", 1000))
 
 
@@ -62,22 +62,22 @@ def measure_bound(
     num_terms: int | None = None,
     seed: int = 0,
     batch_size: int = 64,
-) -> Iterator[Measured]:
-    """The variational bound of these pictures, with the names prior, steps, decoder and total.
+) -> Iterator[LikelihoodProgress]:
+    """Variational bound of pictures in bits/dim: prior, steps, decoder and total.
 
     Args:
-        diffusion: whose averaged network is judged.
-        pictures, indices: what by.
-        num_steps: of the chain; see `likelihood.bound_terms`.
-        num_terms: how many of the steps each picture is judged at; all if left out.
-        seed: picture i has the random numbers of seed + i, whatever the batch size.
+        denoiser: the model.
+        pictures, indices: the pictures.
+        num_steps: length of the chain; see `likelihood.bound_terms`.
+        num_terms: number of random steps at which each picture is measured; None for all.
+        seed: picture i gets the random numbers of seed + i, at any batch size.
         batch_size: pictures at a time.
 
     Yields:
-        after each call of the network.
+        the progress after each call of the network.
     """
     model, parts = denoiser, list[dict[str, Tensor]]()
-    steps = len(noise_ladder(model.schedule, num_steps).times) - 1
+    steps = len(noise_chain(model.schedule, num_steps).times) - 1
     terms_each = 2 + (steps if num_terms is None else min(num_terms, steps))
     for images, draw, before in _batches(model, pictures, indices, seed, batch_size):
         normalized, terms = model.normalizer.normalize(images.to(model.device)), []
@@ -86,7 +86,7 @@ def measure_bound(
             normalized,
             model.schedule,
             num_steps,
-            variance=_learned if model.abilities.learned_variance else "large",
+            variance=_learned_log_variance if model.abilities.learned_variance else "large",
             decoder=PixelDecoder(model.normalizer),
             num_terms=num_terms,
             draw_noises=draw,
@@ -95,14 +95,14 @@ def measure_bound(
             terms.append(term)
             inside = len(terms) / terms_each * len(images)
             if len(terms) < terms_each:
-                yield Measured((before + inside) / len(indices), _joined(parts))
-        bound = gather(terms, normalized[0].numel())
+                yield LikelihoodProgress((before + inside) / len(indices), _joined(parts))
+        bound = sum_terms(terms, normalized[0].numel())
         parts.append({**bound._asdict(), "total": bound.total})
-        yield Measured((before + len(images)) / len(indices), _joined(parts))
+        yield LikelihoodProgress((before + len(images)) / len(indices), _joined(parts))
 
 
-def _learned(prediction: Prediction, weights: PosteriorWeights) -> Tensor:
-    assert prediction.variances is not None, "only asked of networks that have learned them"
+def _learned_log_variance(prediction: Prediction, weights: PosteriorWeights) -> Tensor:
+    assert prediction.variances is not None, "called for networks with learned variances only"
     small, large = (
         like(variance, prediction.images) for variance in (weights.small_variance, weights.large_variance)
     )
@@ -111,30 +111,30 @@ def _learned(prediction: Prediction, weights: PosteriorWeights) -> Tensor:
 
 def measure_flow(
     denoiser: Denoiser, pictures: Pictures, indices: Indices, *, seed: int = 0, batch_size: int = 64
-) -> Iterator[Measured]:
-    """The likelihood of the probability flow of these pictures, uniformly dequantised, under the name flow.
+) -> Iterator[LikelihoodProgress]:
+    """Likelihood of the probability flow of dequantised pictures in bits/dim, by the name flow.
 
-    Arguments as for `measure_bound`; yields after each step of the flow.
+    The arguments are those of `measure_bound`; yields the progress after each step of the flow.
     """
     model, parts = denoiser, list[dict[str, Tensor]]()
     volume = grey_level_volume(model.normalizer, model.image_shape)
     for images, draw, before in _batches(model, pictures, indices, seed, batch_size):
-        uniforms = torch.special.ndtr(draw())  # a normal number through its own distribution is uniform
+        uniforms = torch.special.ndtr(draw())  # the distribution function of a normal number is uniform
         data = model.normalizer.normalize(dequantize(images.to(model.device), uniforms))
-        flow = probability_flow(model.denoise, data, model.schedule, FLOW_STEPS, draw_noises=draw)
+        flow = flow_states(model.denoise, data, model.schedule, FLOW_STEPS, draw_noises=draw)
         for step, state in enumerate(flow, start=1):
             log_likelihoods = state.log_likelihoods
             if step < FLOW_STEPS:
                 inside = step / FLOW_STEPS * len(images)
-                yield Measured((before + inside) / len(indices), _joined(parts))
+                yield LikelihoodProgress((before + inside) / len(indices), _joined(parts))
         parts.append({"flow": bits_per_dim(log_likelihoods - volume, data[0].numel())})
-        yield Measured((before + len(images)) / len(indices), _joined(parts))
+        yield LikelihoodProgress((before + len(images)) / len(indices), _joined(parts))
 
 
 def _batches(
     model: Denoiser, pictures: Pictures, indices: Indices, seed: int, batch_size: int
 ) -> Iterator[tuple[Pixels, SeededNoises, int]]:
-    """Pictures, their random numbers, and how many came before."""
+    """Batches of pictures, their random numbers, and the number of pictures before them."""
     require(batch_size >= 1, f"The batch size is at least 1, but got {batch_size}.")
     for first in range(0, len(indices), batch_size):
         chosen = indices[first : first + batch_size]
