@@ -85,7 +85,7 @@ def finished(children, run: Path) -> dict[str, tuple[bytes, dict[str, str]]]:
 @pytest.mark.slow
 @pytest.mark.row("L8")
 def test_killed_at_sixty_moments(place, children, unharmed):
-    """At random calls of functions, and in the midst of writing: half written, flushed or not, named or not."""
+    """At random calls of functions, and while files are written, flushed or renamed."""
     expected, calls = unharmed
     numbers = np.random.default_rng(7)
     aims, late, different = iter(AIMED), 0, []
@@ -113,7 +113,7 @@ def test_killed_at_sixty_moments(place, children, unharmed):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_signals_save_and_exit_with_0(place, children, unharmed, number):
-    """At random calls of functions, from the first that can be answered on."""
+    """At random calls of functions, from the first after the handlers are set."""
     expected, calls = unharmed
     for count in np.random.default_rng(int(number)).integers(1, calls + 1, 4):
         run = place / f"signal-{number}-{count}"
@@ -128,7 +128,7 @@ def test_signals_save_and_exit_with_0(place, children, unharmed, number):
 
 @pytest.mark.slow
 def test_a_second_interrupt_ends_at_once(place, children, unharmed):
-    """In the midst of a step: nothing is saved any more, and nothing that was saved is lost."""
+    """During a step: nothing more is saved, and nothing that was saved is lost."""
     expected, _ = unharmed
     run = place / "impatient"
     child = begin(children, run, Aim("twice", 4))
@@ -136,7 +136,7 @@ def test_a_second_interrupt_ends_at_once(place, children, unharmed):
     assert child.exitcode == 130
     told = run.with_suffix(".err").read_text()
     assert "press Ctrl-C again to stop at once" in told
-    assert "Stopped at once: what was saved before stays." in told
+    assert "Stopped at once; what was saved before is kept." in told
     states = sorted(path.stem for path in (run / "training").glob("[0-9]*.safetensors"))
     assert states == ["0000000002", "0000000003"]
     assert finished(children, run) == expected
@@ -145,7 +145,7 @@ def test_a_second_interrupt_ends_at_once(place, children, unharmed):
 @pytest.mark.slow
 @pytest.mark.parametrize("quota", [1, 5, 8, 13, 22])
 def test_a_full_disk_costs_only_a_warning(place, children, unharmed, quota):
-    """Three files in a row can't be written; the run says so, keeps what it has, and goes on."""
+    """Three files in a row cannot be written: the run warns, keeps what it has, and trains on."""
     expected, _ = unharmed
     run = place / f"full-{quota}"
     child = begin(children, run, quota=quota)
@@ -153,7 +153,7 @@ def test_a_full_disk_costs_only_a_warning(place, children, unharmed, quota):
     told = run.with_suffix(".err").read_text()
     assert "Traceback" not in told
     assert "no space left on device" in told
-    if quota == 1:  # nothing begins where not even config.json can be written
+    if quota == 1:  # config.json cannot be written
         assert child.exitcode == 2
     else:
         assert child.exitcode == 0, told

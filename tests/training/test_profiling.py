@@ -21,7 +21,7 @@ from unnoise.utils.device_speed import OPERATOR_KINDS, PROFILER_RANGES, count_fl
 
 
 @pytest.fixture(autouse=True)
-def _quick_roof(monkeypatch):
+def _quick_peak(monkeypatch):
     monkeypatch.setattr(profiling, "peak_gflops", lambda *_: 100.0)
 
 
