@@ -61,9 +61,9 @@ def weaker_of(run: Run, weak: str | None = None, device: torch.device | str = "c
     """The weaker denoiser that a run can be guided by.
 
     Args:
-        run: with its own averages on the way, see `Snapshots`.
-        weak: the step of one of these, or the folder of another run. Left out, the first one after `SHARE` of
-            all steps, or the last but one. Of averages of the same step the longest is taken: the weakest.
+        run: whose stored averages are candidates; see `Snapshots`.
+        weak: the step of a stored average, or the folder of another run. By default the first average after
+            `SHARE` of all steps, or the last but one. Of several widths the widest is taken: the weakest.
         device: where it is put.
 
     Raises:

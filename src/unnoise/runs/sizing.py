@@ -104,8 +104,8 @@ def network_size(config: NetworkConfig, height: int, width: int) -> NetworkSize:
 
     with FakeTensorMode(), torch.no_grad():
         network = build(config).eval()
-        images, told = torch.empty(1, config.channels, height, width), torch.empty(1, 1, 1, 1)
-        flops = count_flops(lambda: network(images, told))
+        images, conditions = torch.empty(1, config.channels, height, width), torch.empty(1, 1, 1, 1)
+        flops = count_flops(lambda: network(images, conditions))
     return NetworkSize(sum(weight.numel() for weight in network.parameters()), flops / 1e9)
 
 

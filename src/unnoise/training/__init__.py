@@ -1,1 +1,1 @@
-"""Training of a run: the loop, what it records, its guards, and measurements along the way."""
+"""Training of a run: the loop, its recorder, guards against faults, and monitoring of quality."""

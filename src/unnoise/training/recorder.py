@@ -126,7 +126,7 @@ class Recorder:
             self._try(self.store_averages)  # before the state, so that no state is without its averages
             self._save_at_last()
             yield self._with_preview(step, fine=True)
-        elif step is not None:  # it was asked to stop
+        elif step is not None:  # `stop` ended it
             self._end()
         elif spent >= 1 and not self._sheet.exists():  # it was killed just after its last state was saved
             self._try(self.preview)
@@ -157,7 +157,7 @@ class Recorder:
         return self.monitor.convergence_reason is not None
 
     def _end(self) -> None:
-        self._try(self.store_averages)  # so that a run that never goes on has its last averages, too
+        self._try(self.store_averages)  # a run that is not resumed needs its last averages, too
         self._save_at_last()
         self._try(self.write_history)
         self._try(self.draw_charts)

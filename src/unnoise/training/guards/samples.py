@@ -6,8 +6,8 @@ Compared are, for a set of pictures, samples or data:
     means, stds   of each channel over all pictures, and the spread of the means of single pictures
     roughness     squared difference of neighbours over 2 var: 1 for noise, far below for most pictures
 
-A shift of a mean counts where it is both visible and unlikely: in units of the standard error of so many
-pictures. The samples of a young network look as bad; a fault are only samples that were better before.
+A shift of a mean counts where it is both visible and unlikely, in units of its standard error. Samples of a
+young network look as bad: only samples that were better before are a fault.
 """
 
 from collections.abc import Sequence

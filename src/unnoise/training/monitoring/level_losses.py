@@ -29,7 +29,7 @@ def level_losses(model: Denoiser, images: SomePixels, classes: SomeClasses | Non
     The noises are the same each time, so that differences between steps come from the network.
     """
     normalized = model.normalizer.normalize(images.to(model.device))
-    told = classes.to(model.device) if classes is not None and model.abilities.num_classes else None
+    known = classes.to(model.device) if classes is not None and model.abilities.num_classes else None
     generator = torch.Generator().manual_seed(0)
     losses = []
     for level in range(NUM_LEVELS):
@@ -37,7 +37,7 @@ def level_losses(model: Denoiser, images: SomePixels, classes: SomeClasses | Non
         rates = model.schedule(time)
         noises = torch.randn(normalized.shape, generator=generator).to(model.device)
         noise_rates, signal_rates = (rate.float().to(model.device) for rate in rates)
-        found = model.losses(normalized, noises, noise_rates, signal_rates, classes=told)
+        found = model.losses(normalized, noises, noise_rates, signal_rates, classes=known)
         losses.append(LevelRow(step, float(log_snr(*rates)[0]), float(found.losses.mean())))
     return losses
 

@@ -95,8 +95,8 @@ def quick_samples(denoiser: Denoiser, config: RunConfig, batch_size: int = 64) -
     for first in range(0, NUM_SAMPLES, batch_size):
         seeds = range(FIRST_SEED + first, FIRST_SEED + min(first + batch_size, NUM_SAMPLES))
         classes = config.classes([seed - FIRST_SEED for seed in seeds])
-        told = None if classes is None else classes.to(denoiser.device)
-        denoise = denoiser.guided_denoise(sampling, told)
+        classes = None if classes is None else classes.to(denoiser.device)
+        denoise = denoiser.guided_denoise(sampling, classes)
         noises = denoiser.noises(seeds)()
         walk = samplers.adams_bashforth(
             denoise, noises, NUM_STEPS, denoiser.schedule, times=sampling.times(denoiser.schedule)
