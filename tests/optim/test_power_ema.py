@@ -19,7 +19,6 @@ from unnoise.optim.power_ema import (
     gamma_of,
     inner_products,
     mixture,
-    sigma_rel_of,
 )
 from unnoise.utils.errors import UnnoiseError
 
@@ -55,6 +54,11 @@ def width(weights: np.ndarray) -> float:
     steps = np.arange(1, len(weights) + 1)
     mean = (weights * steps).sum()
     return float(np.sqrt((weights * (steps - mean) ** 2).sum()) / len(weights))
+
+
+def sigma_rel_of(gamma: float) -> float:
+    """The width of the profile with this exponent (EDM2, 2312.02696)."""
+    return float(np.sqrt((gamma + 1) / ((gamma + 2) ** 2 * (gamma + 3))))
 
 
 # --- W8: gamma and sigma_rel --------------------------------------------------------------------------------

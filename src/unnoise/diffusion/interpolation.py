@@ -4,8 +4,6 @@ For independent a, b with unit variance, Var(w_a a + w_b b) = w_a^2 + w_b^2. Lin
 1/2 in the middle, and pictures from such noise are washed out; spherical interpolation keeps the variance.
 """
 
-import math
-
 import torch
 
 from unnoise.diffusion.tensors import Frames, Images, Rates
@@ -34,20 +32,6 @@ def slerp(start: Images, end: Images, fractions: Rates) -> Images:
     return start * torch.where(straight, 1 - fractions, weights[0]) + end * torch.where(
         straight, fractions, weights[1]
     )
-
-
-def sin_cos(start: Images, end: Images, fractions: Rates) -> Images:
-    """Interpolation for orthogonal noises, cos(pi f / 2) start + sin(pi f / 2) end (Generative Deep Learning).
-
-    In thousands of dimensions random noises are nearly orthogonal, and it agrees with `slerp`. The book writes
-    sin(pi t / 2) a + cos(pi t / 2) b, so that its t = 0 gives b.
-
-    Args:
-        start, end: (B, C, H, W).
-        fractions: f, (B, 1, 1, 1), from 0 to 1.
-    """
-    angles = fractions * (math.pi / 2)
-    return angles.cos() * start + angles.sin() * end
 
 
 def path(noises: Images, frames: int, *, closed: bool = False) -> Frames:

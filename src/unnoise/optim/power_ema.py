@@ -47,11 +47,6 @@ def gamma_of(sigma_rel: float) -> float:
     return max(0.0, float(np.roots([1.0, 7.0, 16.0 - inverse, 12.0 - inverse]).real.max()))
 
 
-def sigma_rel_of(gamma: float) -> float:
-    """The width of the profile with this exponent: sqrt((g + 1) / ((g + 2)^2 (g + 3))), for gamma > -1."""
-    return float(np.sqrt((gamma + 1) / ((gamma + 2) ** 2 * (gamma + 3))))
-
-
 def decay(step: int, previous_step: int, gamma: float) -> float:
     """Decay of an average between two updates: (previous_step / step)^(gamma + 1).
 

@@ -31,11 +31,6 @@ class Speed(NamedTuple):
     """Peak bytes: of the GPU, or else of this whole process; None if unknown."""
     device: str
 
-    @property
-    def seconds_per_step(self) -> float:
-        """Seconds of a training step, without saving and sampling."""
-        return self.batch_size / self.images_per_second
-
     def images_in(self, seconds: float) -> float:
         """How many images a run of so many seconds trains on."""
         return TRAINING_SHARE * seconds * self.images_per_second
