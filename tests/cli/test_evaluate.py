@@ -107,7 +107,7 @@ def test_without_held_out_pictures_samples_are_compared_with_training_ones(tmp_p
     capsys.readouterr()
     ok("evaluate", "r", *QUICK, "--extractor", extractor)
     shown = " ".join(capsys.readouterr().err.split())
-    assert "compared with the training pictures, because 0 held-out ones are too few" in shown
+    assert "compared with training pictures, because there are only 0 held-out ones" in shown
     assert "The run held out no pictures, so bits/dim are not measured" in shown
     found = json.loads(Path("r/evaluation.json").read_text())
     assert found["quality"]["facts"]["split"] == "training"
@@ -189,7 +189,7 @@ def test_wrong_options_and_damaged_runs_are_refused(trained, extractor, capsys, 
         (("--num-steps", 0), "1 step"),
         (("--eta", 2), "eta"),
         (("--split", "half"), "split"),
-        (("--extractor", "lite0", "--weights", "w.pth"), "leave them out"),
+        (("--extractor", "lite0", "--weights", "w.pth"), "leave it out"),
         (("--device", "toaster"), "--device cpu"),
     ):
         assert sentence in refused(capsys, "evaluate", trained.path, *options), options

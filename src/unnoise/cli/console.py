@@ -101,6 +101,11 @@ class ProgressBar:
         self._progress.update(self._task, completed=completed, note=note)
 
 
+def amount(number: float, units: str) -> str:
+    """`1 minute`, `2.5 minutes`, from the plural."""
+    return f"{number:g} {units.removesuffix('s') if number == 1 else units}"
+
+
 def count(number: int, noun: str) -> str:
     """`1 picture`, `60,000 pictures`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

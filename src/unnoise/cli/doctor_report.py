@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from unnoise.cli.console import count
+from unnoise.cli.console import amount, count
 from unnoise.utils.text import printable
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _cost_facts(checkup: "Checkup") -> dict[str, str]:
         facts["speed"] = (
             f"{speed.images_per_second:,.3g} images/s on {speed.device}, over {count(speed.steps, 'step')}"
         )
-        facts[f"in {budget.amount:g} {budget.unit}"] = (
+        facts[f"in {amount(budget.amount, budget.unit)}"] = (
             f"{rounded(expected.images)} images, so each picture {times_text(expected.epochs)}"
         )
         facts["usable samples"] = f"after {duration_range(*expected.usable)}, a rough guess from other runs"

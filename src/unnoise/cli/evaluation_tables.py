@@ -28,7 +28,7 @@ def print_scores(facts: Mapping[str, object], scores: "Sequence[Score]", warning
 
 def print_memorisation(found: "MemorisationReport") -> None:
     """Prints how many samples are copies of training pictures, and a verdict."""
-    rows = table("memorisation", "copied", "95% interval", "nearer than unseen", "95% interval")
+    rows = table("copies", "copied", "95% interval", "nearer than unseen", "95% interval")
     for name, numbers in (("by features", found.features), ("by pixels", found.pixels)):
         columns = [
             text

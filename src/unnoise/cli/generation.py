@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unnoise.cli.console import ProgressBar, print_message
+from unnoise.cli.console import ProgressBar, print_message, print_result
 from unnoise.cli.output_paths import ANIMATIONS, is_folder
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def save_generated(generator: SeededGenerator, seeds: range, path: Path) -> None
         save_reverse_process(generator, seeds, path)
     else:
         save_images(generator, seeds, path)
+    print_result("generated", path)
 
 
 def save_images(generator: SeededGenerator, seeds: range, path: Path) -> None:

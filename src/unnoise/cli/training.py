@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from unnoise.cli.console import ProgressBar, count, error_console, print_message, print_result, table
+from unnoise.cli.console import ProgressBar, amount, count, error_console, print_message, print_result, table
 from unnoise.cli.loading import load_pictures, load_run_pictures
 from unnoise.cli.stopping import StopSignals
 
@@ -134,7 +134,7 @@ def _announce(images: "ImageSet", run: "Run", device: str) -> None:
     print_message(
         f"{count(len(images), 'picture')} of {images.height} x {images.width}, "
         f"{count(images.channels, 'channel')}{classes}, {config.data.held_out:,} of them held out for tests. "
-        f"Training preset {config.preset} on {device} for {config.budget.amount:g} {config.budget.unit}, "
+        f"Training preset {config.preset} on {device} for {amount(config.budget.amount, config.budget.unit)}, "
         f"into {run.path}."
     )
     if not run.states():  # a resumed run has printed this already

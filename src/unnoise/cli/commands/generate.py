@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 from unnoise.cli import arguments as cli
-from unnoise.cli.console import print_message, print_result
+from unnoise.cli.console import print_message
 from unnoise.cli.editing import EditSession, last_step, save_edited, save_sheet
 from unnoise.cli.generation import BATCH_SIZE, SeededGenerator, chosen_sampling, save_generated
 from unnoise.cli.loading import load_denoiser
@@ -86,25 +86,29 @@ def generate(
         compiled: Compile the network first. That takes a minute or more, and pays off for thousands of
             pictures.
     """
-    from unnoise.runs.checkpoint import Run
-
-    opened, path = Run.open(run), out or run / "generated.png"
+    opened, path = _open(run, labels), out or run / "generated.png"
     original = OriginalPictures(from_images, from_held_out, strength).checked()
-    changes = {"num_steps": num_steps, "eta": eta, "sampler": sampler, "spacing": spacing}
-    changes |= {"variance": variance, "clip": clip}
+    changes: dict[str, object] = {"num_steps": num_steps, "eta": eta, "sampler": sampler}
+    changes |= {"spacing": spacing, "variance": variance, "clip": clip}
     guided = {"scale": guidance, "rescale": guidance_rescale, "interval": guidance_interval}
     sampling = chosen_sampling(opened.config, changes, guided, autoguided=autoguidance is not None)
-    opened.config.classes([], labels)  # refuses unknown names now
     if original:
         _redraw(opened, device, sampling, labels, original, num_images, seed, path)
         return
     seeds = range(seed, seed + _at_least_1(_NUM_IMAGES if num_images is None else num_images))
     check_generated(path)
-    batch = min(len(seeds), BATCH_SIZE) if compiled else None
-    how = sampling.guidance, autoguidance, weak
+    batch, how = min(len(seeds), BATCH_SIZE) if compiled else None, (sampling.guidance, autoguidance, weak)
     denoiser = load_denoiser(opened, device, *how, compile_for=batch, best=best)
     save_generated(SeededGenerator(denoiser, opened.config, sampling, labels), seeds, path)
-    print_result("generated", path)
+
+
+def _open(path: Path, labels: tuple[str, ...]) -> "Run":
+    """The run, once it is known that it has these classes."""
+    from unnoise.runs.checkpoint import Run
+
+    run = Run.open(path)
+    run.config.classes([], labels)
+    return run
 
 
 def _at_least_1(number: int) -> int:

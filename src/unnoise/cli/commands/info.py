@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from unnoise.cli import arguments as cli
-from unnoise.cli.console import count, error_console, print_message, print_output, print_result
+from unnoise.cli.console import amount, count, error_console, print_message, print_output, print_result
 from unnoise.cli.doctor_report import class_names, fact_table, print_checkup
 from unnoise.cli.loading import load_pictures
 from unnoise.cli.output_paths import check_sheet
@@ -121,7 +121,7 @@ def _run_facts(path: Path) -> dict[str, str]:
         "preset": f"{config.preset} (predicts the {config.recipe.objective.predicts}, "
         f"{type(config.recipe.schedule).__name__} schedule)",
         "network": f"{parameters:,} parameters, widths {' '.join(map(str, config.recipe.network.widths))}",
-        "budget": f"{config.budget.amount:g} {config.budget.unit}",
+        "budget": amount(config.budget.amount, config.budget.unit),
     }
     if data.classes:
         facts["classes"] = class_names(data.classes)
