@@ -64,7 +64,7 @@ def test_all_scores_are_printed_and_written_with_their_facts(trained, extractor,
     )
     flat = " ".join(shown.out.split())
     assert all(fact in flat for fact in facts)
-    assert "24 samples are fewer than the usual 50,000" in " ".join(shown.err.split())
+    assert "Of 24 samples, fewer than the usual 50,000" in " ".join(shown.err.split())
     for row in ("KID-torchscript:tiny", "FD-torchscript:tiny", "precision", "coverage", "by pixels", "grey"):
         assert re.search(rf"^{row} +-?\d", shown.out, re.MULTILINE), row
     assert "bits/dim" in shown.out
@@ -156,7 +156,7 @@ def test_other_pictures_than_the_runs_are_not_searched_for_copies(trained, extra
     found = written(trained)
     assert "memorisation" not in found
     assert found["quality"]["facts"]["references"] == 60
-    assert "--split training compares" in refused(
+    assert "--split training needs" in refused(
         capsys, "evaluate", trained.path, "other.npy", *QUICK, "--extractor", extractor, "--split", "training"
     )
 

@@ -6,7 +6,7 @@ from torch import nn
 from unnoise.data.cache_building import fingerprint_of
 from unnoise.data.image_set import ImageSet
 from unnoise.evaluation.features import NetworkExtractor
-from unnoise.evaluation.features.preparing import to_colour
+from unnoise.evaluation.features.preprocessing import to_colour
 
 
 def images_of(pixels: np.ndarray) -> ImageSet:

@@ -1,4 +1,4 @@
-"""What every extractor is shown, and that nothing but the pictures changes what it says."""
+"""Preprocessing, network extractors, digests, and the lite0 extractor."""
 
 import numpy as np
 import pytest
@@ -9,12 +9,17 @@ from torch import nn
 from helpers.feature_pictures import means_extractor, random_images
 from unnoise.evaluation.features import Extractor, features_of
 from unnoise.evaluation.features.extractor import digest_of
-from unnoise.evaluation.features.lite0 import lite0
-from unnoise.evaluation.features.preparing import imagenet, resized, square, to_colour
+from unnoise.evaluation.features.lite0 import lite0_extractor
+from unnoise.evaluation.features.preprocessing import (
+    imagenet_preparation,
+    resized,
+    square_preparation,
+    to_colour,
+)
 from unnoise.utils.errors import UnnoiseError
 
 
-def test_grey_is_repeated_and_alpha_lies_on_white():
+def test_grey_is_repeated_and_transparent_pictures_are_put_on_white():
     grey = torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1)
     assert torch.equal(to_colour(grey), grey.float().repeat(1, 3, 1, 1))
     opaque, half, clear = 255, 51, 0  # 51 / 255 is a fifth
@@ -24,18 +29,18 @@ def test_grey_is_repeated_and_alpha_lies_on_white():
     assert shown[:, 0, 0, 0].tolist() == pytest.approx([100, 0.2 * 100 + 0.8 * 255, 255])
     in_colour = to_colour(torch.cat((hundred, grey, 2 * hundred, alpha), 1))
     assert in_colour[1, :, 0, 0].tolist() == pytest.approx([224, 0.2 * 51 + 0.8 * 255, 244])
-    with pytest.raises(UnnoiseError, match="1 to 4 channels, but these have 5"):
+    with pytest.raises(UnnoiseError, match=r"1 to 4 channels .* but these have 5"):
         to_colour(torch.zeros(1, 5, 2, 2, dtype=torch.uint8))
 
 
-def test_shrinking_averages_and_does_not_alias():
+def test_shrinking_does_not_alias():
     board = torch.zeros(1, 1, 64, 64)
     board[..., ::2, ::2] = board[..., 1::2, 1::2] = 255  # no picture of 16 x 16 but grey holds its frequencies
     assert (resized(board, 16, 16)[..., 1:-1, 1:-1] - 127.5).abs().max() < 3
     assert torch.equal(resized(board, 64, 64), board)
 
 
-def test_resizing_is_pillows():
+def test_resizing_equals_pillows_bilinear():
     values = np.random.default_rng(0).integers(0, 256, (40, 24), dtype=np.uint8)
     for size in ((16, 16), (64, 64), (9, 50)):
         expected = np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BILINEAR), np.float32)
@@ -43,16 +48,16 @@ def test_resizing_is_pillows():
         assert np.abs(got - expected).max() <= 1  # Pillow rounds after either direction
 
 
-def test_scales_are_those_of_the_papers():
+def test_lite0_and_imagenet_scales_equal_the_published_ones():
     pictures = torch.tensor([0, 127, 255], dtype=torch.uint8).view(3, 1, 1, 1)
-    lite = square(1, (127.0,) * 3, (128.0,) * 3, "")(pictures)
+    lite = square_preparation(1, (127.0,) * 3, (128.0,) * 3, "")(pictures)
     assert torch.equal(lite[:, 2].flatten(), torch.tensor([-127 / 128, 0.0, 1.0]))
-    imagenet_values = imagenet(1)(pictures)[2].flatten()
+    imagenet_values = imagenet_preparation(1)(pictures)[2].flatten()
     expected = [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]
     assert imagenet_values.tolist() == pytest.approx(expected, rel=1e-6)
-    assert imagenet(96).words.startswith("bilinear, antialiased, to 96 x 96")
+    assert imagenet_preparation(96).words.startswith("bilinear, antialiased, to 96 x 96")
     with pytest.raises(UnnoiseError, match="from 1 to 4096 pixels, but got 0"):
-        imagenet(0)
+        imagenet_preparation(0)
 
 
 class Normed(nn.Module):
@@ -68,7 +73,7 @@ class Normed(nn.Module):
         return self.norm(images).mean((2, 3), keepdim=True)
 
 
-def test_a_network_left_in_training_mode_is_put_right():
+def test_a_network_in_training_mode_is_set_to_eval_mode():
     network = Normed().train()
     extractor = means_extractor(backbone=network)
     pictures = random_images(6).take(range(6))
@@ -84,10 +89,10 @@ def test_a_network_left_in_training_mode_is_put_right():
 
 
 @pytest.mark.parametrize("wrong", ["map", "dictionary", "joined"])
-def test_only_vectors_are_features(wrong):
+def test_outputs_that_are_not_one_vector_per_picture_are_refused(wrong):
     answers = {"map": lambda x: x, "dictionary": lambda x: {"x": x}, "joined": lambda x: x.mean((2, 3))[:1]}
     extractor = means_extractor(backbone=answers[wrong])
-    with pytest.raises(UnnoiseError, match=r"one vector for each picture.*means gives"):
+    with pytest.raises(UnnoiseError, match=r"one vector per picture.*means returns"):
         extractor(random_images(4).take(range(4)))
 
 
@@ -101,7 +106,7 @@ def test_features_do_not_depend_on_the_batch_size():
         features_of(means_extractor(), images, np.array([], np.int64))
 
 
-def test_digests_tell_weights_settings_and_files(tmp_path):
+def test_digest_depends_on_weights_settings_and_files(tmp_path):
     torch.manual_seed(0)
     network = nn.Linear(2, 2)
     first = digest_of("a", network, 64)
@@ -120,10 +125,10 @@ def test_digests_tell_weights_settings_and_files(tmp_path):
 
 @pytest.fixture(scope="module")
 def small_lite0():
-    return lite0(side=64)
+    return lite0_extractor(side=64)
 
 
-def test_lite0_has_its_weights(small_lite0):
+def test_lite0_tells_squares_from_stripes(small_lite0):
     """1,280 features of ImageNet's weights, which random weights do not imitate: a square is no stripes."""
     assert isinstance(small_lite0, Extractor)
     assert (small_lite0.name, small_lite0.side, small_lite0.comparable) == ("lite0", 64, True)
@@ -140,16 +145,17 @@ def test_lite0_has_its_weights(small_lite0):
     assert min(torch.dist(features[i], features[j]) for i in (0, 1) for j in (2, 3)) > 2 * max(squares, stripes)
 
 
-def test_lite0_is_what_its_package_says(small_lite0):
+def test_lite0_features_equal_the_input_of_its_classifier(small_lite0):
     """The same through the package's own classifier: pooling, then its last layer."""
     classifier = small_lite0.backbone.classifier
+    (last_layer,) = (module for module in classifier.modules() if isinstance(module, nn.Linear))
     pictures = random_images(2, 64, 64).take(range(2))
     with torch.no_grad():
         expected = classifier((pictures.float() - 127) / 128)
-        ours = classifier._fc(small_lite0(pictures))
+        ours = last_layer(small_lite0(pictures))
     assert torch.allclose(ours, expected, atol=1e-4)
 
 
-def test_lite0s_digest_tells_its_side(small_lite0):
-    assert lite0(side=64).digest == small_lite0.digest
-    assert lite0(side=112).digest != small_lite0.digest
+def test_digest_of_lite0_depends_on_its_side(small_lite0):
+    assert lite0_extractor(side=64).digest == small_lite0.digest
+    assert lite0_extractor(side=112).digest != small_lite0.digest

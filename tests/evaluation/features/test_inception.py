@@ -1,4 +1,4 @@
-"""Inception's weights are the standard ones or said not to be; they are fetched once, and never unpickled."""
+"""Inception extractor: published weights are recognised, downloaded once and never unpickled."""
 
 import hashlib
 import sys
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from helpers.feature_pictures import random_images
-from unnoise.evaluation.features import choose, inception
+from unnoise.evaluation.features import choose_extractor, inception
 from unnoise.evaluation.features.inception import SHA256_PREFIX, URL
 from unnoise.utils.errors import UnnoiseError
 
@@ -81,8 +81,8 @@ def server(monkeypatch, weights):
     return asked
 
 
-def test_the_features_are_those_of_the_named_weights(weights, capsys):
-    extractor = inception.inception(weights=weights)
+def test_features_use_the_given_weights_in_eval_mode(weights, capsys):
+    extractor = inception.inception_extractor(weights=weights)
     images = random_images(4, 6, 5, 1)
     linear = nn.Linear(3, 4)
     linear.load_state_dict({name.removeprefix("linear."): v for name, v in torch.load(weights).items()})
@@ -96,41 +96,41 @@ def test_the_features_are_those_of_the_named_weights(weights, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_the_standard_weights_are_told_by_their_hash(weights, monkeypatch):
+def test_the_published_weights_are_recognised_by_their_hash(weights, monkeypatch):
     monkeypatch.setattr(inception, "SHA256_PREFIX", hashlib.sha256(weights.read_bytes()).hexdigest()[:8])
-    assert inception.inception(weights=weights).comparable
+    assert inception.inception_extractor(weights=weights).comparable
 
 
 def test_a_download_with_another_checksum_is_refused_and_not_kept(server, tmp_path):
-    with pytest.raises(UnnoiseError, match=r"gave no usable file \(invalid hash value.*--weights FILE"):
-        inception.inception(cache=tmp_path / "cache")
+    with pytest.raises(UnnoiseError, match=r"Cannot download .* invalid hash value.*--weights FILE"):
+        inception.inception_extractor(cache=tmp_path / "cache")
     assert server == [URL]
     assert list((tmp_path / "cache" / "extractors").iterdir()) == []
 
 
-def test_the_right_file_is_kept_and_fetched_once(server, weights, tmp_path, monkeypatch):
+def test_weights_are_downloaded_once(server, weights, tmp_path, monkeypatch):
     monkeypatch.setattr(inception, "SHA256_PREFIX", hashlib.sha256(weights.read_bytes()).hexdigest()[:8])
-    first = inception.inception(cache=tmp_path / "cache")
-    again = choose("inception", random_images(2), np.arange(2), cache=tmp_path / "cache")
-    assert first.digest == again.digest == inception.inception(weights=weights).digest
+    first = inception.inception_extractor(cache=tmp_path / "cache")
+    again = choose_extractor("inception", random_images(2), np.arange(2), cache=tmp_path / "cache")
+    assert first.digest == again.digest == inception.inception_extractor(weights=weights).digest
     assert server == [URL]
     assert [path.name for path in (tmp_path / "cache" / "extractors").iterdir()] == [URL.rpartition("/")[2]]
 
 
-def test_without_a_network_there_is_a_remedy(tmp_path):
+def test_a_failed_download_is_reported_with_a_remedy(tmp_path):
     def refuse(url, path, prefix):
         assert (url, prefix) == (URL, SHA256_PREFIX)
         raise OSError("no route to host")
 
-    with pytest.raises(UnnoiseError, match=r"no route to host\): name one with --weights FILE"):
-        inception.inception(cache=tmp_path, download=refuse)
+    with pytest.raises(UnnoiseError, match=r"no route to host. Name a file of them with --weights FILE"):
+        inception.inception_extractor(cache=tmp_path, download=refuse)
 
 
-def test_without_torch_fidelity_there_is_a_remedy(weights, monkeypatch):
+def test_without_torch_fidelity_the_message_names_the_package(weights, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
     monkeypatch.delattr(sys.modules["torch_fidelity"], "feature_extractor_inceptionv3")
     with pytest.raises(UnnoiseError, match=r"needs torch-fidelity and a torchvision.*unnoise\[fid\]"):
-        inception.inception(weights=weights)
+        inception.inception_extractor(weights=weights)
 
 
 class Trap:
@@ -140,17 +140,17 @@ class Trap:
         return (pytest.fail, ("it was unpickled",))
 
 
-def test_weights_that_are_more_than_tensors_are_refused(tmp_path):
+def test_weights_that_hold_more_than_tensors_are_refused(tmp_path):
     torch.save({"linear.weight": Trap()}, tmp_path / "trap.pth")
     (tmp_path / "empty.pth").write_bytes(b"")
     for name in ("trap.pth", "empty.pth"):
-        with pytest.raises(UnnoiseError, match="a file of tensors and nothing else"):
-            inception.inception(weights=tmp_path / name)
-    with pytest.raises(UnnoiseError, match="there is none at"):
-        inception.inception(weights=tmp_path / "missing.pth")
+        with pytest.raises(UnnoiseError, match="is damaged, or holds more than the weights"):
+            inception.inception_extractor(weights=tmp_path / name)
+    with pytest.raises(UnnoiseError, match="There is no file"):
+        inception.inception_extractor(weights=tmp_path / "missing.pth")
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
     torch.save({"other": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(UnnoiseError, match="do not fit"):
-        inception.inception(weights=tmp_path / "other.pth")
+        inception.inception_extractor(weights=tmp_path / "other.pth")

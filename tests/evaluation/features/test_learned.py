@@ -1,4 +1,4 @@
-"""The network that learns from the pictures at hand measures what people would call a change."""
+"""Learned extractor: distances rise with changes of the pictures, and its parts equal their formulas."""
 
 import functools
 import math
@@ -9,17 +9,16 @@ import torch
 from torch.nn import functional
 
 from helpers.feature_pictures import images_of, random_images
-from unnoise.evaluation.features import LearnedConfig, features_of, learn, learned
-from unnoise.evaluation.features.feature_network import FeatureNetwork
-from unnoise.evaluation.features.learned import preparation, seen_size
-from unnoise.evaluation.features.views import Views, contrastive_loss
+from unnoise.evaluation.features import LearnedConfig, features_of, learned_extractor, train_feature_network
+from unnoise.evaluation.features.contrastive import Views, contrastive_loss
+from unnoise.evaluation.features.learned import FeatureNetwork, input_size, preparation
 from unnoise.evaluation.metrics import kernel_distance
 from unnoise.utils.errors import UnnoiseError
 
 
 def trained(images, indices, seed=0, **settings):
-    *_, last = learn(images, indices, LearnedConfig(**settings), seed=seed)
-    return learned(last.network, preparation(images, indices))
+    *_, last = train_feature_network(images, indices, LearnedConfig(**settings), seed=seed)
+    return learned_extractor(last.network, preparation(images, indices))
 
 
 @functools.cache
@@ -55,7 +54,7 @@ def distances(changes):
     return [float(kernel_distance(features(0), changed(change))) for change in changes]
 
 
-def test_two_halves_of_the_same_digits_are_alike():
+def test_distance_of_two_halves_of_the_digits_is_small():
     within, among = float(kernel_distance(features(0), features(1))), kernel_distance(features(0), features(0))
     assert abs(within) < 0.02
     assert float(among) < 0  # the same pictures: below what independent draws would give
@@ -81,14 +80,14 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_the_distance_rises_with_the_change(name):
+def test_distance_rises_with_blur_noise_and_loss_of_contrast(name):
     found = distances([lambda x: x, *CHANGES[name]])
     assert found == sorted(found)
     assert found[1] > found[0] + 0.01
     assert found[-1] > 10 * found[1] or name == "blur"
 
 
-def test_the_distance_rises_with_each_class_that_is_missing():
+def test_distance_rises_with_each_missing_class():
     _, classes, _, second = digits()
     left = [features(1)[torch.from_numpy(classes[second] >= first)] for first in (0, 1, 2, 4)]
     found = [float(kernel_distance(features(0), some)) for some in left]
@@ -96,21 +95,21 @@ def test_the_distance_rises_with_each_class_that_is_missing():
     assert found[1] > found[0] + 0.01
 
 
-def test_the_nearest_picture_is_of_the_same_class():
+def test_nearest_neighbours_have_the_same_class():
     """Though no class was ever told: 0.1 would be chance."""
     _, classes, first, second = digits()
     nearest = torch.cdist(features(1), features(0)).argmin(1).numpy()
     assert (classes[first][nearest] == classes[second]).mean() > 0.95
 
 
-def test_training_pictures_have_features_of_mean_0_and_deviation_1():
+def test_features_of_training_pictures_are_standardised():
     assert torch.allclose(features(0).mean(0), torch.zeros(96), atol=1e-3)
     assert torch.allclose(features(0).std(0), torch.ones(96), atol=1e-3)
     assert not digit_extractor().comparable
     assert digit_extractor().resize.startswith("to 8 x 8 (bilinear, antialiased), from -1 to 1; not comparable")
 
 
-def test_a_seed_is_a_network():
+def test_the_same_seed_trains_the_same_network():
     images, indices = random_images(20), np.arange(20)
     before = torch.get_rng_state()
     one, again = (trained(images, indices, num_steps=3) for _ in range(2))
@@ -133,20 +132,20 @@ def test_a_seed_is_a_network():
         (6, 96, 72, 3),
     ],
 )
-def test_any_pictures_will_do(count, height, width, channels):
+def test_any_size_number_and_channels_of_pictures_can_be_learned(count, height, width, channels):
     images = random_images(count, height, width, channels)
-    states = list(learn(images, np.arange(count), LearnedConfig(num_steps=2)))
+    states = list(train_feature_network(images, np.arange(count), LearnedConfig(num_steps=2)))
     assert [state.step for state in states] == [1, 2]
     assert all(math.isfinite(state.loss) for state in states)
-    extractor = learned(states[-1].network, preparation(images, np.arange(count)))
+    extractor = learned_extractor(states[-1].network, preparation(images, np.arange(count)))
     vectors = extractor(images.take(range(count)))
     assert vectors.shape == (count, 96)
     assert torch.allclose(vectors.mean(0), torch.zeros(96), atol=1e-3)
     assert extractor.side == min(64, max(height, width))
 
 
-def test_large_pictures_are_shrunk_and_keep_their_shape():
-    assert [seen_size(*size) for size in ((8, 8), (24, 40), (64, 64), (128, 96), (10, 1000))] == [
+def test_large_pictures_are_shrunk_with_their_aspect_ratio():
+    assert [input_size(*size) for size in ((8, 8), (24, 40), (64, 64), (128, 96), (10, 1000))] == [
         (8, 8),
         (24, 40),
         (64, 64),
@@ -155,24 +154,24 @@ def test_large_pictures_are_shrunk_and_keep_their_shape():
     ]
 
 
-def test_pictures_that_are_all_the_same_have_features_all_the_same():
+def test_features_of_equal_pictures_are_0():
     images = images_of(np.full((8, 8, 8, 1), 77, np.uint8))
     vectors = trained(images, np.arange(8), num_steps=2)(images.take(range(8)))
     assert torch.allclose(vectors, torch.zeros(8, 96), atol=1e-3)
 
 
-def test_one_picture_cannot_be_told_apart():
-    with pytest.raises(UnnoiseError, match=r"needs 2 to train on.*but got 1"):
-        next(learn(random_images(1), np.arange(1)))
+def test_a_single_picture_is_refused():
+    with pytest.raises(UnnoiseError, match=r"needs at least 2 pictures to train on.*but got 1"):
+        next(train_feature_network(random_images(1), np.arange(1)))
 
 
 @pytest.mark.parametrize("settings", [{"num_steps": 0}, {"widths": ()}, {"learning_rate": -1.0}])
-def test_settings_check_themselves(settings):
+def test_settings_of_0_or_less_are_refused(settings):
     with pytest.raises(UnnoiseError, match="above 0, but got"):
         LearnedConfig(**settings)
 
 
-def test_the_loss_is_a_choice_among_all_other_views():
+def test_contrastive_loss_equals_its_formula():
     """By the formula, one view at a time."""
     generator = torch.Generator().manual_seed(0)
     left, right = (torch.randn(5, 3, generator=generator) for _ in range(2))
@@ -184,7 +183,7 @@ def test_the_loss_is_a_choice_among_all_other_views():
     assert float(contrastive_loss(left, right)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_view_that_changes_nothing_is_the_picture():
+def test_views_without_changes_equal_the_pictures():
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(4, 3, 6, 10, generator=generator) * 2 - 1
     still = Views(shift=0, zoom=0, degrees=0, brightness=0, contrast=0, noise=0)
@@ -196,7 +195,7 @@ def test_a_view_that_changes_nothing_is_the_picture():
     assert not torch.allclose(one, other, atol=0.1)
 
 
-def test_a_turn_keeps_its_angle_where_the_sides_differ():
+def test_rotation_preserves_lengths_of_pictures_that_are_not_square():
     """A line through the middle, 40 x 20, turned by up to 30 degrees: its length stays, in pixels."""
     images = torch.full((200, 1, 20, 40), -1.0)
     images[..., 9:11, 14:26] = 1
@@ -208,7 +207,7 @@ def test_a_turn_keeps_its_angle_where_the_sides_differ():
     assert float((spread / still - 1).abs().max()) < 0.1
 
 
-def test_small_pictures_are_halved_once_and_large_ones_more():
+def test_strides_depend_on_the_size_of_pictures():
     def strides(side):
         return [stage.stride[0] for stage in FeatureNetwork((4, 4, 4, 4), side).stages[::3]]
 

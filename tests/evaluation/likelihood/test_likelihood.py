@@ -1,4 +1,4 @@
-"""Bounds and likelihoods meet closed forms, with the exact denoiser in the network's place."""
+"""Variational bounds and likelihoods against closed forms, with the exact denoiser."""
 
 import math
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ from unnoise.evaluation.likelihood import (
     continuous_bound,
     dequantize,
     flow_log_likelihood,
+    flow_states,
     grey_level_volume,
-    noise_ladder,
-    probability_flow,
+    noise_chain,
     step_kl,
     variational_bound,
 )
-from unnoise.evaluation.likelihood.continuous import ends, log_snr_slope
+from unnoise.evaluation.likelihood.continuous import integration_ends, log_snr_slope
 from unnoise.utils.errors import UnnoiseError
 
 BITS = math.log(2)
@@ -53,8 +53,8 @@ def entropy(images, mean, std):
     return -torch.distributions.Normal(mean, std).log_prob(images).mean().item() / BITS
 
 
-def rows(ladder, place):
-    return RatePair(*(rates[place : place + 1] for rates in ladder.rates))
+def rows(chain, place):
+    return RatePair(*(rates[place : place + 1] for rates in chain.rates))
 
 
 # --- the discrete chain --------------------------------------------------------------------------------------
@@ -63,11 +63,11 @@ def rows(ladder, place):
 @pytest.mark.row("Q14")
 @pytest.mark.parametrize("variance", ["small", "large"])
 @pytest.mark.parametrize("num_steps", [200])
-def test_each_kl_is_the_weighted_error_of_the_noise(num_steps, variance):
+def test_kl_of_a_ddpm_step_equals_the_weighted_error_of_the_noise(num_steps, variance):
     """beta^2 / (2 sigma^2 alpha (1 - alpha_bar)) |eps - eps_hat|^2, plus what the variances differ by."""
     table = LinearBeta(num_steps)
     betas, bars = table.betas, table.alphas_cumprod
-    ladder = noise_ladder(table, num_steps)
+    chain = noise_chain(table, num_steps)
     images, noises, wrong = torch.randn(3, 1, 2, 3, 3, dtype=torch.float64)
 
     def denoise(noisy_images, noise_rates, signal_rates):
@@ -79,22 +79,22 @@ def test_each_kl_is_the_weighted_error_of_the_noise(num_steps, variance):
         chosen = small if variance == "small" else betas[i]
         weight = betas[i] ** 2 / (2 * chosen * (1 - betas[i]) * (1 - bars[i]))
         constant = wrong.numel() * (small / chosen - 1 - (small / chosen).log()) / 2
-        found = step_kl(denoise, images, noises, rows(ladder, i), rows(ladder, i - 1), variance)
+        found = step_kl(denoise, images, noises, rows(chain, i), rows(chain, i - 1), variance)
         torch.testing.assert_close(
             found, (weight * wrong.square().sum() + constant).view(1), rtol=1e-7, atol=1e-9
         )
 
 
 @pytest.mark.row("Q14")
-def test_a_step_of_any_schedule_costs_the_drop_of_its_snr():
-    ladder = noise_ladder(OffsetCosine(), [0.3, 0.6])
+def test_kl_of_a_step_equals_the_difference_of_snrs_times_the_error():
+    chain = noise_chain(OffsetCosine(), [0.3, 0.6])
     images, noises = torch.randn(2, 1, 2, 3, 3, dtype=torch.float64)
-    far, near = (math.exp(log_snr(*rows(ladder, place))) for place in (1, 0))
+    far, near = (math.exp(log_snr(*rows(chain, place))) for place in (1, 0))
 
     def denoise(noisy_images, noise_rates, signal_rates):
         return Prediction(noises, images + 0.1)
 
-    found = step_kl(denoise, images, noises, rows(ladder, 1), rows(ladder, 0), "small")
+    found = step_kl(denoise, images, noises, rows(chain, 1), rows(chain, 0), "small")
     assert found.item() == pytest.approx((near - far) * 0.01 * images.numel() / 2, rel=1e-9)
 
 
@@ -106,7 +106,7 @@ def test_a_step_of_any_schedule_costs_the_drop_of_its_snr():
         (OffsetCosine(0.002, 0.9999), -0.5, 1.5),
     ],
 )
-def test_with_the_exact_denoiser_the_bound_is_the_entropy(schedule, mean, std):
+def test_bound_of_the_exact_denoiser_equals_the_entropy(schedule, mean, std):
     images = gaussian_images(mean, std)
     bound = variational_bound(Gaussian(mean, std), images, schedule, 1000, decoder=DensityDecoder())
     assert bound.total.mean().item() == pytest.approx(entropy(images, mean, std), abs=1e-2)
@@ -131,7 +131,7 @@ class Levels:
 
 
 @pytest.mark.row("Q14")
-def test_of_bytes_the_bound_is_the_entropy_too():
+def test_bound_of_the_exact_denoiser_of_bytes_equals_their_entropy():
     normalizer = Normalizer((0.5,), (2 / 255,))  # a spread of 2 grey levels
     values = (torch.arange(120, 136, dtype=torch.float64) - 127.5) / 2
     logs = (-values.square() / 2).log_softmax(0)
@@ -144,7 +144,7 @@ def test_of_bytes_the_bound_is_the_entropy_too():
     assert bound.decoder.mean().item() < 1e-3  # at this noise the byte is certain
 
 
-def test_data_of_variance_one_cost_the_same_in_any_number_of_steps():
+def test_bound_with_the_large_variance_is_tight_for_data_of_variance_1():
     """The large variance is the posterior's for N(0, 1): the bound is tight in 3 steps; the small one's not."""
     images = gaussian_images(0, 1, (16, 1, 64, 64))
     for variance, excess in (("large", 0.0), ("small", 1.0)):
@@ -155,7 +155,7 @@ def test_data_of_variance_one_cost_the_same_in_any_number_of_steps():
         assert gap == pytest.approx(0, abs=0.02) if not excess else gap > excess
 
 
-def test_a_learned_variance_has_its_place():
+def test_bound_with_the_exact_variance_is_tight_in_4_steps():
     """The exact variance of each step, for data of any spread: tight in few steps, unlike the named ones."""
     std, images = 0.5, gaussian_images(0, 0.5, (16, 1, 64, 64))
 
@@ -177,7 +177,7 @@ def test_a_learned_variance_has_its_place():
     assert min(gaps["small"], gaps["large"]) > 0.05
 
 
-def test_the_terms_are_prior_steps_and_decoder():
+def test_terms_are_prior_steps_and_decoder():
     images = gaussian_images(0, 1, (2, 1, 4, 4)).float()
     terms = list(bound_terms(Gaussian(), images, LinearBeta(30), 30, decoder=DensityDecoder()))
     assert [term.kind for term in terms] == ["prior", *["steps"] * 29, "decoder"]
@@ -192,7 +192,7 @@ def test_the_terms_are_prior_steps_and_decoder():
     torch.testing.assert_close(bound.prior, expected)
 
 
-def test_a_few_terms_estimate_all_without_bias():
+def test_estimate_from_few_terms_is_unbiased():
     images, schedule = gaussian_images(0, 0.5, (1, 1, 2, 2)).expand(300, 1, 2, 2).float(), LinearBeta(50)
     arguments = (Gaussian(0, 0.5), images, schedule, 50)
     every = variational_bound(*arguments, decoder=DensityDecoder()).steps
@@ -205,7 +205,7 @@ def test_a_few_terms_estimate_all_without_bias():
     assert len(list(terms)) == 51
 
 
-def test_single_precision_is_enough():
+def test_single_precision_equals_double_precision():
     """Also at the ends of the chain, where the means of two steps agree in most of their digits."""
     images = gaussian_images(0.2, 0.6, (2, 1, 8, 8))
     noises = [torch.randn(2, 1, 8, 8, dtype=torch.float64) for _ in range(200)]
@@ -223,19 +223,19 @@ def test_single_precision_is_enough():
     torch.testing.assert_close(rounded.total, exact.total, rtol=1e-3, atol=1e-3)
 
 
-def test_the_ladder_leaves_out_what_is_no_level():
-    assert len(noise_ladder(LinearBeta(50), 50).times) == 50
-    assert len(noise_ladder(LinearBeta(50), 170).times) == 50  # each level of a table once
-    assert len(noise_ladder(OffsetCosine(), 10).times) == 11
-    assert noise_ladder(Cosine(), [1, 0.25, 0]).times.flatten().tolist() == [0.25, 1]
+def test_the_chain_has_distinct_levels_with_noise():
+    assert len(noise_chain(LinearBeta(50), 50).times) == 50
+    assert len(noise_chain(LinearBeta(50), 170).times) == 50  # each level of a table once
+    assert len(noise_chain(OffsetCosine(), 10).times) == 11
+    assert noise_chain(Cosine(), [1, 0.25, 0]).times.flatten().tolist() == [0.25, 1]
     for times in (0, [], [0.5, 1.2], [-0.1, 1]):
         with pytest.raises(UnnoiseError, match="times from 0 to 1"):
-            noise_ladder(Cosine(), times)
+            noise_chain(Cosine(), times)
     with pytest.raises(UnnoiseError, match="a time with noise"):
-        noise_ladder(Cosine(), [0])
+        noise_chain(Cosine(), [0])
 
 
-def test_a_chain_that_ends_without_signal_has_no_prior_cost():
+def test_prior_of_a_chain_that_ends_without_signal_is_0():
     images = gaussian_images(0, 1, (2, 1, 32, 32))
     bound = variational_bound(Gaussian(), images, Cosine(), 50, decoder=DensityDecoder())
     assert bound.prior.abs().max() < 1e-12
@@ -245,7 +245,7 @@ def test_a_chain_that_ends_without_signal_has_no_prior_cost():
 # --- decoders and units --------------------------------------------------------------------------------------
 
 
-def test_all_bytes_share_one():
+def test_probabilities_of_all_bytes_add_up_to_1():
     normalizer = Normalizer((0.4, 0.5), (0.25, 0.1))
     decoder = PixelDecoder(normalizer)
     assert isinstance(decoder, Decoder)
@@ -286,27 +286,27 @@ def test_bits_do_not_depend_on_the_normalizer():
 @pytest.mark.row("Q14")
 @pytest.mark.parametrize("over", ["log_snr", "time"])
 @pytest.mark.parametrize("schedule", [OffsetCosine(0.002, 0.9999), LogSNRLinear(9, -9)])
-def test_in_continuous_time_the_bound_is_the_entropy(schedule, over):
+def test_continuous_bound_of_the_exact_denoiser_equals_the_entropy(schedule, over):
     images = gaussian_images(0.2, 0.6, (1024, 1, 4, 4))
     bound = continuous_bound(Gaussian(0.2, 0.6), images, schedule, 50, decoder=DensityDecoder(), over=over)
     assert bound.total.mean().item() == pytest.approx(entropy(images, 0.2, 0.6), abs=3e-2)
 
 
-def test_the_slope_is_the_difference_quotient():
+def test_log_snr_slope_equals_the_difference_quotient():
     times = column(0.1, 0.5, 0.9, dtype=torch.float64)
     for schedule in (OffsetCosine(), Linear(), LogSNRLinear()):
         quotient = (log_snr(*schedule(times + 1e-6)) - log_snr(*schedule(times - 1e-6))) / 2e-6
         torch.testing.assert_close(log_snr_slope(schedule, times), quotient, rtol=1e-6, atol=1e-6)
-    with pytest.raises(UnnoiseError, match="has no slope"):
+    with pytest.raises(UnnoiseError, match="has no derivative"):
         log_snr_slope(LinearBeta(50), times)
 
 
-def test_a_table_integrates_over_its_log_snr():
+def test_continuous_bound_of_a_discrete_schedule_equals_the_entropy():
     images = gaussian_images(0.2, 0.6, (1024, 1, 4, 4))
     bound = continuous_bound(Gaussian(0.2, 0.6), images, LinearBeta(1000), 100, decoder=DensityDecoder())
     assert bound.total.mean().item() == pytest.approx(entropy(images, 0.2, 0.6), abs=3e-2)
-    with pytest.raises(UnnoiseError, match="something to integrate"):
-        ends(Cosine(), [0, 1])
+    with pytest.raises(UnnoiseError, match="two levels with both noise and signal"):
+        integration_ends(Cosine(), [0, 1])
 
 
 # --- the probability flow ------------------------------------------------------------------------------------
@@ -321,14 +321,14 @@ def test_a_table_integrates_over_its_log_snr():
         (LinearBeta(1000), 0.2, 0.6),
     ],
 )
-def test_the_flow_has_the_density_of_the_data(schedule, mean, std):
+def test_flow_likelihood_of_the_exact_denoiser_equals_the_density(schedule, mean, std):
     images = mean + std * torch.randn(8, 1, 4, 4, dtype=torch.float64)
     exact = torch.distributions.Normal(mean, std).log_prob(images).flatten(1).sum(1)
     found = flow_log_likelihood(Gaussian(mean, std), images, schedule, 50)
     assert bits_per_dim(found - exact, 16).abs().max() < 1e-3
 
 
-def test_the_flow_converges_at_fourth_order_to_the_density_with_its_noise():
+def test_flow_likelihood_converges_at_fourth_order():
     schedule = OffsetCosine(1e-5, 0.95)  # so little signal at its end that N(0, 1) is exact
     images = 0.5 * torch.randn(4, 1, 2, 2, dtype=torch.float64)
     noise, signal = (rate.item() for rate in schedule(column(0.0, dtype=torch.float64)))
@@ -357,7 +357,7 @@ class Mixing:
         return Prediction((noise * solved[..., 0]).view(shape), images.view(shape))
 
 
-def test_exact_trace_and_its_estimate():
+def test_estimate_of_the_trace_is_unbiased():
     root = torch.randn(4, 4, dtype=torch.float64)
     covariance = root @ root.T / 4 + 0.1 * torch.eye(4)
     data = torch.distributions.MultivariateNormal(torch.zeros(4).double(), covariance)
@@ -374,9 +374,9 @@ def test_exact_trace_and_its_estimate():
     assert more.std().item() == pytest.approx(estimates.std().item() / 2, rel=0.25)
 
 
-def test_the_flow_is_an_iterator_that_ends_in_noise():
+def test_flow_states_end_in_noise():
     images = 0.3 + 0.5 * torch.randn(500, 1, 2, 2)
-    states = list(probability_flow(Gaussian(0.3, 0.5), images, OffsetCosine(0.002, 0.9999), 12))
+    states = list(flow_states(Gaussian(0.3, 0.5), images, OffsetCosine(0.002, 0.9999), 12))
     assert len(states) == 12
     assert states[-1].noisy_images.std().item() == pytest.approx(1, abs=0.05)
     assert not states[-1].noisy_images.requires_grad
@@ -386,11 +386,11 @@ def test_the_flow_is_an_iterator_that_ends_in_noise():
             flow_log_likelihood(Gaussian(), images, OffsetCosine(), **arguments)
 
 
-def test_the_weights_of_the_chain_reach_its_ends():
+def test_posterior_weights_of_a_chain_multiply_to_the_ratio_of_its_snrs():
     """From the noise alone down to the least noise the forgotten parts multiply to the whole ratio of SNRs."""
-    ladder = noise_ladder(OffsetCosine(), 40)
-    now, before = (RatePair(*(rates[part] for rates in ladder.rates)) for part in (slice(1, None), slice(-1)))
+    chain = noise_chain(OffsetCosine(), 40)
+    now, before = (RatePair(*(rates[part] for rates in chain.rates)) for part in (slice(1, None), slice(-1)))
     weights = posterior_weights(now, before)
     ratios = 1 - weights.large_variance / now.noise_rates.square()
-    clarity = log_snr(*ladder.rates).flatten()
+    clarity = log_snr(*chain.rates).flatten()
     torch.testing.assert_close(ratios.log().sum(), clarity[-1] - clarity[0])

@@ -1,4 +1,4 @@
-"""The kernel distance has its closed form, and is right on average from two vectors on; what is drawn again."""
+"""Kernel distance and its interval against closed forms, sums over pairs and torchmetrics."""
 
 import itertools
 import warnings
@@ -15,14 +15,14 @@ RIGHT = torch.tensor([[1.0, 1.0], [0.0, 0.0], [2.0, 0.0]])
 
 
 @pytest.mark.row("K1")
-def test_the_studys_numbers():
+def test_kernel_distance_of_two_small_sets_equals_values_computed_by_hand():
     assert kernel_distance(LEFT, RIGHT).item() == pytest.approx(-65 / 36, abs=1e-12)  # -1.8055556
     assert kernel_distance(LEFT, LEFT).item() == pytest.approx(-14 / 9, abs=1e-12)  # -1.5555556
     assert kernel_distance(LEFT, RIGHT).dtype == torch.float64
 
 
 @pytest.mark.row("K1")
-def test_it_is_the_double_sum():
+def test_kernel_distance_equals_the_sum_over_pairs():
     left, right = torch.randn(5, 7), 0.5 + torch.randn(4, 7)
 
     def kernel(x, y):
@@ -43,7 +43,7 @@ def test_it_is_the_double_sum():
     ("values", "others", "exact"),
     [((0.0, 1.0), (0.0, 2.0), 3 * 0.5**2 + 3 * 1.5**2 + 3.5**2), ((0.0, 1.0), (0.0, 1.0), 0.0)],
 )
-def test_the_mean_over_all_samples_is_the_distance_of_the_distributions(values, others, exact):
+def test_kernel_distance_is_unbiased(values, others, exact):
     """In one dimension k = 1 + 3 xy + 3 (xy)^2 + (xy)^3: MMD^2 weighs the gaps of three moments by 3, 3, 1."""
     found = [
         kernel_distance(torch.tensor(x).view(2, 1), torch.tensor(y).view(2, 1)).item()
@@ -54,13 +54,13 @@ def test_the_mean_over_all_samples_is_the_distance_of_the_distributions(values, 
     assert min(found) < 0
 
 
-def test_a_set_of_one_has_no_pairs():
-    with pytest.raises(UnnoiseError, match="needs 2, but got 3 and 1"):
+def test_a_set_of_one_picture_is_refused():
+    with pytest.raises(UnnoiseError, match="at least 2 pictures in each set, but got 3 and 1"):
         kernel_distance(LEFT, RIGHT[:1])
 
 
 @pytest.mark.row("K1")
-def test_it_is_torchmetrics_and_numpys():
+def test_kernel_distance_equals_torchmetrics_and_numpy():
     features, others = 2 * torch.rand(60, 9).double(), torch.rand(60, 9).double() + 0.3
     found = kernel_distance(features, others).item()
 
@@ -79,7 +79,7 @@ def test_it_is_torchmetrics_and_numpys():
     assert found == pytest.approx(left[off].mean() + right[off].mean() - 2 * across.mean(), rel=1e-10)
 
 
-def test_many_vectors_are_summed_in_parts():
+def test_kernel_distance_of_many_vectors_equals_the_sum_over_pairs():
     left, right = torch.randn(2100, 3), torch.randn(2050, 3) + 0.2
     x, y = left.double(), right.double()
     own, others, across = ((a @ b.T / 3 + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
@@ -91,7 +91,7 @@ def test_many_vectors_are_summed_in_parts():
     torch.testing.assert_close(kernel_distance(left, right), expected, rtol=1e-9, atol=1e-12)
 
 
-def test_a_drawn_distance_pairs_no_picture_with_itself():
+def test_interval_is_between_quantiles_of_resampled_distances():
     """With few pictures each draw can be written out: its vectors, in all pairs of different pictures."""
     left, right = torch.randn(5, 3).double(), torch.randn(4, 3).double()
     found = kernel_interval(left, right, resamples=100, seed=3)
@@ -111,7 +111,7 @@ def test_a_drawn_distance_pairs_no_picture_with_itself():
     assert tuple(found) == pytest.approx((value, min(low, value), max(high, value)), rel=1e-9)
 
 
-def test_the_interval_is_the_seeds_and_the_order_of_sets_turns_nothing_round():
+def test_interval_depends_on_the_seed_but_not_on_the_order_of_the_sets():
     left, right = torch.randn(80, 6), torch.randn(70, 6) + 0.4
     first = kernel_interval(left, right)
     assert first == kernel_interval(left, right)
@@ -125,11 +125,11 @@ def test_the_interval_is_the_seeds_and_the_order_of_sets_turns_nothing_round():
     ("left", "right", "settings", "message"),
     [
         (LEFT, RIGHT[:, :1], {}, "features of one length, but got 2 and 1"),
-        (LEFT, RIGHT / 0, {}, "finite features, but those of 3 pictures"),
-        (LEFT, RIGHT[:1], {}, "needs 2, but got 3 and 1"),
+        (LEFT, RIGHT / 0, {}, "finite features, but 3 pictures"),
+        (LEFT, RIGHT[:1], {}, "at least 2 pictures in each set, but got 3 and 1"),
         (LEFT, RIGHT, {"resamples": 10}, "at least 100 resamples, but got 10"),
     ],
 )
-def test_what_cannot_be_compared(left, right, settings, message):
+def test_kernel_interval_refuses_invalid_sets_and_too_few_resamples(left, right, settings, message):
     with pytest.raises(UnnoiseError, match=message):
         kernel_interval(left, right, **settings)

@@ -1,4 +1,4 @@
-"""On the same features our distances are torch-fidelity's, wherever it is installed."""
+"""Fréchet and kernel distance against torch-fidelity, where it is installed."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def drawn(count, dimensions, shift, scale):
 
 @pytest.mark.row("L9")
 @pytest.mark.parametrize("case", SETS)
-def test_fid_is_torch_fidelitys(case):
+def test_frechet_distance_equals_torch_fidelitys_fid(case):
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
     x, y = drawn(*case)
@@ -30,7 +30,7 @@ def test_fid_is_torch_fidelitys(case):
 
 @pytest.mark.row("K1")
 @pytest.mark.parametrize("case", SETS)
-def test_kid_is_torch_fidelitys(case):
+def test_kernel_distance_equals_torch_fidelitys_kid(case):
     from torch_fidelity.metric_kid import kid_features_to_metric, mmd2
 
     x, y = drawn(*case)

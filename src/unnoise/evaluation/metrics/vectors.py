@@ -18,7 +18,7 @@ AnyVectors: TypeAlias = Float[Tensor, "_ _"]
 PerPicture: TypeAlias = Float[Tensor, " pictures"]
 Table: TypeAlias = Float[Tensor, "pictures others"]
 
-_CELLS = 4_000_000
+MAX_ENTRIES = 4_000_000
 """Entries of a table of distances that are computed at once: 32 MB."""
 
 
@@ -54,9 +54,9 @@ def checked(what: str, *sets: AnyVectors, least: int = 2) -> list[Vectors]:
     return [in_float64(vectors) for vectors in sets]
 
 
-def rows_at_once(rows: int, columns: int, cells: int = _CELLS) -> Iterator[slice]:
-    """Slices of the rows, each for a table of at most `cells` entries (of one row, if that has more)."""
-    step = max(cells // max(columns, 1), 1)
+def rows_at_once(rows: int, columns: int, entries: int = MAX_ENTRIES) -> Iterator[slice]:
+    """Slices of the rows, each for a table of at most `entries` entries (of one row, if that has more)."""
+    step = max(entries // max(columns, 1), 1)
     return (slice(first, first + step) for first in range(0, rows, step))
 
 

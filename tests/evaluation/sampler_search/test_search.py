@@ -1,4 +1,4 @@
-"""Samplers are compared at one price, by a walk that is exact enough, and the cheapest good one is chosen."""
+"""Sampler search on a mixture with an exact denoiser: candidates, order of trials, recommendation."""
 
 import json
 from dataclasses import replace
@@ -9,10 +9,10 @@ import torch
 from helpers.oracles import Mixture, column, last
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import LinearBeta, OffsetCosine
-from unnoise.evaluation import sampler_search as solving
-from unnoise.evaluation.metrics import Interval
+from unnoise.evaluation import sampler_search
+from unnoise.evaluation.metrics import ConfidenceInterval
 from unnoise.evaluation.sampler_search.candidates import first_calls, promising_first
-from unnoise.evaluation.sampler_search.trials import ranked
+from unnoise.evaluation.sampler_search.search import remaining_candidates
 from unnoise.utils.errors import UnnoiseError
 
 SCHEDULE = OffsetCosine(0.02, 0.9999)
@@ -21,16 +21,18 @@ BASE = Sampling(num_steps=20, eta=1.0, clip="static")
 
 def trial(sampler="ddim", calls=8, value=1.0, high=None, role="tried", spacing="uniform", error=None):
     sampling = Sampling(sampler=sampler, spacing=spacing, num_steps=calls)
-    interval = Interval(value, value - 0.1, value + 0.1 if high is None else high)
+    interval = ConfidenceInterval(value, value - 0.1, value + 0.1 if high is None else high)
     shown = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    return solving.Trial(role, solving.Candidate(sampling, calls), calls, error, interval, 1.0, shown)
+    return sampler_search.Trial(
+        role, sampler_search.Candidate(sampling, calls), calls, error, interval, 1.0, shown
+    )
 
 
 def noises(count=192, dtype=torch.float64):
     return torch.randn(count, 1, 3, 3, generator=torch.Generator().manual_seed(1), dtype=dtype)
 
 
-def bench(walked=None):
+def runner(walked=None):
     """Draws from the mixture, whose exact denoiser is known; features are the pixels."""
     mixture = Mixture()
 
@@ -47,36 +49,38 @@ def bench(walked=None):
     start = torch.randn(400, 1, 3, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     ends = [column(value, dtype=torch.float64) for value in (1.0, 0.0)]
     real = mixture.flow(start, (ends[0], ends[1]), (ends[1], ends[0]))
-    return solving.Bench(draw, lambda images: images.flatten(1).float(), real.flatten(1).float(), SCHEDULE)
+    return sampler_search.TrialRunner(
+        draw, lambda images: images.flatten(1).float(), real.flatten(1).float(), SCHEDULE
+    )
 
 
-@pytest.mark.parametrize("sampler", solving.all_samplers())
-@pytest.mark.parametrize("spacing", solving.SPACINGS)
-def test_a_sampler_gets_the_most_steps_that_its_calls_pay_for(sampler, spacing):
+@pytest.mark.parametrize("sampler", sampler_search.SAMPLERS)
+@pytest.mark.parametrize("spacing", sampler_search.SPACINGS)
+def test_candidates_have_the_most_steps_for_their_calls(sampler, spacing):
     for calls in (2, 7, 8, 20):
-        sampling = solving.candidate(BASE, sampler, spacing, calls, SCHEDULE).sampling
+        sampling = sampler_search.best_candidate(BASE, sampler, spacing, calls, SCHEDULE).sampling
         assert sampling.calls(SCHEDULE) <= calls
         assert replace(sampling, num_steps=sampling.num_steps + 1).calls(SCHEDULE) > calls
         assert (sampling.eta, sampling.clip) == (0.0, "static")
 
 
-def test_heun_gets_half_the_steps():
-    assert solving.candidate(BASE, "heun", "uniform", 8, SCHEDULE).sampling.num_steps == 4
+def test_heun_has_half_as_many_steps():
+    assert sampler_search.best_candidate(BASE, "heun", "uniform", 8, SCHEDULE).sampling.num_steps == 4
 
 
-def test_a_chain_is_walked_in_no_more_steps_than_it_has():
+def test_candidates_of_a_discrete_schedule_have_at_most_its_steps():
     chain = LinearBeta(30)
-    found = solving.candidates(BASE, chain, ["ddim", "heun"], ["uniform", "log_snr"], [8, 50])
-    steps = {(*one.way, one.calls): one.sampling.num_steps for one in found}
+    found = sampler_search.candidates(BASE, chain, ["ddim", "heun"], ["uniform", "log_snr"], [8, 50])
+    steps = {(*one.sampler_and_spacing, one.calls): one.sampling.num_steps for one in found}
     assert steps["ddim", "uniform", 8] == steps["ddim", "log_snr", 8] == 8
     assert steps["ddim", "uniform", 50] == 30
     assert steps["heun", "uniform", 50] == 25  # 24 with a look ahead, and one to no noise at all
-    assert solving.long_walk(BASE, chain).sampling.num_steps == 30
+    assert sampler_search.reference_candidate(BASE, chain).sampling.num_steps == 30
 
 
-def test_the_long_walk_ends_where_the_exact_flow_does():
+def test_the_reference_equals_the_exact_probability_flow():
     """To 1e-3 of the mixture, whose flow is found by bisection."""
-    sampling = solving.long_walk(replace(BASE, clip="none"), SCHEDULE).sampling
+    sampling = sampler_search.reference_candidate(replace(BASE, clip="none"), SCHEDULE).sampling
     start = noises(64)
     grid = sampling.grid(SCHEDULE)
     walked = last(sampling.reverse_diffusion(Mixture(), start, SCHEDULE)).images
@@ -86,14 +90,14 @@ def test_the_long_walk_ends_where_the_exact_flow_does():
     assert float((walked - seen).square().mean().sqrt()) < 2e-3
 
 
-def test_errors_and_distances_fall_with_calls_on_the_mixture():
+def test_error_and_distance_fall_with_the_number_of_calls():
     base = Sampling(sampler="ancestral", num_steps=60)
-    asked = solving.Asked(["ddim", "dpmpp_2m"], ["log_snr"], [4, 8, 16, 32])
-    trials = list(solving.solve(bench(), base, asked))
+    space = sampler_search.SearchSpace(["ddim", "dpmpp_2m"], ["log_snr"], [4, 8, 16, 32])
+    trials = list(sampler_search.search_samplers(runner(), base, space))
     assert [one.role for one in trials[:2]] == ["long", "own"]
     assert trials[0].error is None
     assert trials[1].error is None  # which draws fresh noise
-    for sampler in asked.samplers:
+    for sampler in space.samplers:
         mine = sorted((one for one in trials[2:] if one.sampling.sampler == sampler), key=lambda one: one.taken)
         errors, distances = ([getattr(one, name) for one in mine] for name in ("error", "distance"))
         assert errors == sorted(errors, reverse=True)
@@ -103,26 +107,26 @@ def test_errors_and_distances_fall_with_calls_on_the_mixture():
     assert at_8["dpmpp_2m"] < at_8["ddim"] / 2
 
 
-def test_all_are_looked_at_with_8_calls_before_the_best_get_others():
+def test_all_samplers_are_tried_at_8_calls_before_others():
     walked = []
-    asked = solving.Asked(["ddim", "dpmpp_2m"], ["uniform", "log_snr"], [4, 8])
-    trials = list(solving.solve(bench(walked), Sampling(num_steps=5), asked))
+    space = sampler_search.SearchSpace(["ddim", "dpmpp_2m"], ["uniform", "log_snr"], [4, 8])
+    trials = list(sampler_search.search_samplers(runner(walked), Sampling(num_steps=5), space))
     assert len(walked) == len(trials) == 10
     assert [one.taken for one in trials[2:]] == [8] * 4 + [4] * 4
     assert trials[2].sampling.sampler == "dpmpp_2m"
-    looks = sorted(trials[2:6], key=lambda one: one.distance.value)
-    assert trials[6].candidate.way == looks[0].candidate.way
+    first_trials = sorted(trials[2:6], key=lambda one: one.distance.value)
+    assert trials[6].candidate.sampler_and_spacing == first_trials[0].candidate.sampler_and_spacing
 
 
-def test_no_trial_begins_that_does_not_fit():
+def test_trials_that_do_not_fit_in_the_time_are_skipped():
     left = iter([True, True, False])
-    asked = solving.Asked(["ddim", "dpmpp_2m"], ["uniform", "log_snr"], [8])
-    trials = list(solving.solve(bench(), Sampling(num_steps=5), asked, lambda _: next(left)))
+    space = sampler_search.SearchSpace(["ddim", "dpmpp_2m"], ["uniform", "log_snr"], [8])
+    trials = list(sampler_search.search_samplers(runner(), Sampling(num_steps=5), space, lambda _: next(left)))
     assert [one.role for one in trials] == ["long", "own", "tried", "tried"]
 
 
-def test_best_grids_of_the_best_samplers_come_next():
-    looks = [
+def test_best_spacings_of_the_best_samplers_are_tried_next():
+    first_trials = [
         trial("ddim", value=3.0),
         trial("ddim", value=2.5, spacing="karras"),
         trial("heun", value=2.0),
@@ -134,7 +138,7 @@ def test_best_grids_of_the_best_samplers_come_next():
         for sampler in ("ddim", "heun")
         for spacing in ("uniform", "karras")
     ]
-    order = [(*one.way, one.calls) for one in ranked(everything, looks)]
+    order = [(*one.sampler_and_spacing, one.calls) for one in remaining_candidates(everything, first_trials)]
     assert order == [
         ("heun", "uniform", 4),
         ("heun", "uniform", 6),
@@ -147,28 +151,30 @@ def test_best_grids_of_the_best_samplers_come_next():
     ]
 
 
-def test_the_cheapest_that_reaches_the_better_reference_is_recommended():
+def test_the_sampler_of_fewest_calls_that_matches_the_better_reference_is_recommended():
     long, own = (
         trial(calls=150, value=1.0, high=1.4, role="long"),
         trial(calls=60, value=0.8, high=1.2, role="own"),
     )
     cheap = trial("heun", 6, 1.21)
     good, better, dear = trial("ipndm", 8, 1.2), trial("dpmpp_2m", 8, 1.1), trial("ddim", 20, 0.5)
-    choice = solving.recommend([long, own, dear, cheap, good, better])
+    choice = sampler_search.recommend([long, own, dear, cheap, good, better])
     assert (choice.trial, choice.target, choice.reached) == (better, own, True)
-    choice = solving.recommend([long, own, cheap, trial("ddim", 50, 1.3)])
+    choice = sampler_search.recommend([long, own, cheap, trial("ddim", 50, 1.3)])
     assert (choice.trial, choice.reached) == (cheap, False)
     with pytest.raises(UnnoiseError, match="allow more --minutes"):
-        solving.recommend([long, own])
+        sampler_search.recommend([long, own])
 
 
-def test_as_many_pictures_as_half_of_the_time_allows():
-    assert solving.affordable(0.01, 300, 150) == 96  # 150 s / (0.01 s * 150), down to whole eights
-    assert solving.affordable(1.0, 60, 150) == 24
-    assert solving.affordable(1e-7, 300, 150) == 512
+def test_number_of_samples_takes_half_of_the_time():
+    assert (
+        sampler_search.affordable_samples(0.01, 300, 150) == 96
+    )  # 150 s / (0.01 s * 150), down to whole eights
+    assert sampler_search.affordable_samples(1.0, 60, 150) == 24
+    assert sampler_search.affordable_samples(1e-7, 300, 150) == 512
 
 
-def test_what_needs_few_calls_is_tried_first():
+def test_promising_samplers_and_8_calls_are_tried_first():
     assert promising_first(["consistency", "ddim", "heun", "dpmpp_2m"]) == [
         "dpmpp_2m",
         "heun",
@@ -183,46 +189,46 @@ def test_what_needs_few_calls_is_tried_first():
     ("changes", "sentence"),
     [
         ({"calls": [4, 0]}, "at least 1 call .* got 0"),
-        ({"calls": []}, "At least one of the calls"),
-        ({"samplers": []}, "At least one of the samplers"),
+        ({"calls": []}, "--calls needs at least one value"),
+        ({"samplers": []}, "--samplers needs at least one value"),
     ],
 )
-def test_what_can_not_be_compared_is_refused(changes, sentence):
+def test_empty_search_spaces_and_calls_below_1_are_refused(changes, sentence):
     with pytest.raises(UnnoiseError, match=sentence):
-        solving.Asked(**({"samplers": ["ddim"], "spacings": ["uniform"], "calls": [8]} | changes))
+        sampler_search.SearchSpace(**({"samplers": ["ddim"], "spacings": ["uniform"], "calls": [8]} | changes))
 
 
-def test_pictures_show_every_row_and_lines_of_each_sampler():
+def test_charts_and_sample_sheet_show_every_sampler():
     ways = [
         trial(name, calls, value=value / calls, error=0.5 / calls)
         for name, value in (("ddim", 9.0), ("heun", 5.0), ("dpmpp_2m", 4.0))
         for calls in (4, 8, 20)
     ]
     trials = [trial(calls=150, value=0.1, role="long"), trial(calls=60, value=0.12, role="own"), *ways]
-    best = solving.drawings.best_ways(trials)
+    best = sampler_search.charts.best_trials(trials)
     assert list(best) == ["dpmpp_2m", "heun", "ddim"]
     assert [one.taken for one in best["heun"]] == [4, 8, 20]
-    sheet = solving.side_by_side(trials, "KID")
+    sheet = sampler_search.sample_sheet(trials, "KID")
     assert sheet.height > 5 * 8 * (sheet.width - 220) / (2 * 8) * 0.9  # 5 rows of 2 square tiles
-    assert solving.errors(trials, "KID").size == (1425, 630)
+    assert sampler_search.comparison_charts(trials, "KID").size == (1425, 630)
 
 
-def test_numbers_are_written_as_json(tmp_path):
+def test_results_are_written_and_the_sampler_is_kept_and_restored(tmp_path):
     from helpers.runs import start
 
     run = start(tmp_path / "run")
     before = run.config.recipe.sampling
     trials = [trial(calls=150, role="long"), trial("heun", 8, value=0.5, error=0.25)]
-    solving.write(run, {"samples": 24}, trials, solving.recommend(trials))
+    sampler_search.write_result(run, {"samples": 24}, trials, sampler_search.recommend(trials))
     found = json.loads((run.path / "solve.json").read_text())
     assert found["trials"][1]["error"] == 0.25
     assert found["chosen"]["sampling"]["sampler"] == "heun"
-    kept = solving.keep(run, trials[1].sampling)
+    kept = sampler_search.keep_sampling(run, trials[1].sampling)
     assert type(run).open(run.path).config.recipe.sampling == trials[1].sampling
-    assert solving.restore(kept).config.recipe.sampling == before
+    assert sampler_search.restore_sampling(kept).config.recipe.sampling == before
     (run.path / "solve.json").write_text("{}")
-    with pytest.raises(UnnoiseError, match="does not say what was before"):
-        solving.restore(run)
+    with pytest.raises(UnnoiseError, match="lacks the sampler to restore"):
+        sampler_search.restore_sampling(run)
     (run.path / "solve.json").write_text("{")
     with pytest.raises(UnnoiseError, match="damaged"):
-        solving.restore(run)
+        sampler_search.restore_sampling(run)

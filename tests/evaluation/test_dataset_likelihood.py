@@ -1,4 +1,4 @@
-"""A run is measured on pictures that it has not seen, the same in any batch."""
+"""Bits per dimension of pictures that a run was not trained on."""
 
 import json
 import math
@@ -12,14 +12,15 @@ from helpers.oracles import Gaussian, last
 from helpers.runs import digits, start
 from unnoise.cli import run as command
 from unnoise.data import ImageSet, load
+from unnoise.diffusion.schedules import LinearBeta
 from unnoise.diffusion.seeds import SeededNoises
 from unnoise.evaluation import (
     Estimate,
+    dataset_likelihood,
     default_steps,
-    judges,
-    likelihoods,
     measure_bound,
     measure_flow,
+    unseen_pictures,
     write_evaluation,
 )
 from unnoise.training.loop import train
@@ -55,24 +56,24 @@ def refused(capsys, *arguments: object) -> str:
     return capsys.readouterr().err.splitlines()[-1]
 
 
-def test_only_what_was_held_out_judges(trained):
+def test_unseen_pictures_are_the_held_out_ones(trained):
     images, config = digits(), trained.config
-    chosen = judges(config, images, 1000, 0)
+    chosen = unseen_pictures(config, images, 1000, 0)
     assert len(chosen) == config.data.held_out == 89
-    few = judges(config, images, 7, 0)
+    few = unseen_pictures(config, images, 7, 0)
     assert len(few) == 7
     assert set(few) < set(chosen)
-    assert set(judges(config, images, 7, 1)) != set(few)
-    with pytest.raises(UnnoiseError, match="held none out"):
-        judges(replace(config, data=replace(config.data, held_out=0)), images, 7, 0)
+    assert set(unseen_pictures(config, images, 7, 1)) != set(few)
+    with pytest.raises(UnnoiseError, match="held out no pictures"):
+        unseen_pictures(replace(config, data=replace(config.data, held_out=0)), images, 7, 0)
     with pytest.raises(UnnoiseError, match="at least 1 picture"):
-        judges(config, images, 0, 0)
+        unseen_pictures(config, images, 0, 0)
     np.save("other.npy", images.pixels[:5])
-    assert len(judges(config, load("other.npy"), 100, 0)) == 5
+    assert len(unseen_pictures(config, load("other.npy"), 100, 0)) == 5
 
 
-def test_a_picture_costs_the_same_in_any_batch(trained):
-    diffusion, indices = trained.load(), judges(trained.config, digits(), 5, 0)
+def test_bits_of_a_picture_do_not_depend_on_the_batch_size(trained):
+    diffusion, indices = trained.load(), unseen_pictures(trained.config, digits(), 5, 0)
     costs = []
     for batch_size in (5, 2):
         steps = list(
@@ -89,7 +90,7 @@ def test_a_picture_costs_the_same_in_any_batch(trained):
     assert torch.isfinite(every).all()
 
 
-def test_the_flow_of_a_gaussian_picture(trained, monkeypatch):
+def test_bound_and_flow_of_the_exact_denoiser_of_a_gaussian_equal_its_entropy(trained, monkeypatch):
     """With the exact denoiser of N(0, 1) in the network's place the bits are those of N(0, 1)."""
     diffusion = trained.load()
     monkeypatch.setattr(type(diffusion), "denoise", lambda self, *arguments: Gaussian()(*arguments))
@@ -106,14 +107,14 @@ def test_the_flow_of_a_gaussian_picture(trained, monkeypatch):
     assert bound.mean().item() == pytest.approx(exact.mean().item(), abs=0.2)
 
 
-def test_estimates():
+def test_standard_error_equals_numpys():
     values = torch.tensor([1.0, 2.0, 3.0, 6.0], dtype=torch.float64)
     mean, error = Estimate.of(values)
     assert (mean, error) == (3.0, pytest.approx(np.std([1, 2, 3, 6], ddof=1) / 2))
     assert Estimate.of(values[:1]) == (1.0, math.inf)
 
 
-def test_uniform_numbers_of_a_picture_are_its_own():
+def test_uniform_numbers_of_a_seed_do_not_depend_on_the_batch():
     together, alone = SeededNoises([3, 7], (1, 2, 2)), SeededNoises([7], (1, 2, 2))
     for _ in range(3):
         pair, one = together.uniforms(), alone.uniforms()
@@ -122,8 +123,8 @@ def test_uniform_numbers_of_a_picture_are_its_own():
         assert (pair >= 0).all() and (pair < 1).all()  # noqa: PT018
 
 
-def test_the_command(trained, capsys, monkeypatch):
-    monkeypatch.setattr(likelihoods, "FLOW_STEPS", 2)
+def test_evaluate_prints_bits_and_keeps_other_results_in_evaluation_json(trained, capsys, monkeypatch):
+    monkeypatch.setattr(dataset_likelihood, "FLOW_STEPS", 2)
     write_evaluation(trained, {"other": 1})
     options = ("--num-images", 6, "--num-steps", 20, "--num-terms", 2, "--device", "cpu")
     ok("evaluate", trained.path, "--bits-per-dim", *options, "--batch-size", 4)
@@ -149,11 +150,11 @@ def test_the_command(trained, capsys, monkeypatch):
     assert written["bits_per_dim"] == facts
 
 
-def test_other_pictures_and_slips(trained, capsys, tmp_path):
+def test_evaluate_takes_other_pictures_and_refuses_wrong_options(trained, capsys, tmp_path):
     np.save("other.npy", np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8))
     options = ("--bits-per-dim", "--num-steps", 3, "--device", "cpu")
     ok("evaluate", trained.path, "other.npy", *options)
-    assert "all of them count as not seen" in capsys.readouterr().err
+    assert "all of them count as unseen" in capsys.readouterr().err
     assert json.loads((trained.path / "evaluation.json").read_text())["bits_per_dim"]["num_images"] == 3
     assert "no run" in refused(capsys, "evaluate", "nowhere", "--bits-per-dim")
     for option, sentence in (
@@ -167,18 +168,18 @@ def test_other_pictures_and_slips(trained, capsys, tmp_path):
     (trained.path / "evaluation.json").unlink()
 
 
-def test_pictures_that_changed_since_are_not_taken_for_held_out(trained, capsys):
+def test_evaluate_refuses_pictures_that_changed_since_training(trained, capsys):
     config = trained.config
     trained.with_config(replace(config, data=replace(config.data, fingerprint="another")))
     try:
         options = ("--bits-per-dim", "--num-steps", 1, "--device", "cpu")
-        assert "no longer holds the pictures" in refused(capsys, "evaluate", trained.path, *options)
+        assert "has changed since this run was trained" in refused(capsys, "evaluate", trained.path, *options)
     finally:
         trained.with_config(config)
 
 
-def test_the_chain_is_as_long_as_the_table(trained):
+def test_default_chain_has_the_length_of_the_discrete_schedule(trained):
     diffusion = trained.load()
     assert default_steps(diffusion) == 1000
-    diffusion.schedule = type("Table", (), {"num_timesteps": 300})()
+    diffusion.schedule = LinearBeta(300)
     assert default_steps(diffusion) == 300

@@ -1,4 +1,4 @@
-"""Intervals contain the truth as often as they say, in simulations where the truth is known."""
+"""Coverage of confidence intervals in simulations where the truth is known."""
 
 import math
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from unnoise.evaluation.metrics import copying, frechet_interval, kernel_interval, manifold
-from unnoise.evaluation.metrics.intervals import normal_interval, share_interval
+from unnoise.evaluation.metrics import detect_copies, frechet_interval, kernel_interval, manifold_metrics
+from unnoise.evaluation.metrics.confidence_intervals import normal_interval, share_interval
 
 RUNS = 200
 
@@ -39,7 +39,7 @@ def cubic_distance(dimensions, shift):
     ("dimensions", "shift", "least", "most"),
     [(16, 0.3, 0.91, 0.99), (64, 0.4, 0.91, 0.99), (16, 0.0, 0.95, 1.0)],
 )
-def test_of_the_kernel_distance(dimensions, shift, least, most):
+def test_intervals_of_the_kernel_distance_contain_the_truth(dimensions, shift, least, most):
     """95 % where the distributions differ, and no fewer where they do not."""
     intervals = [
         kernel_interval(torch.randn(60, dimensions), torch.randn(50, dimensions) + shift, resamples=300, seed=k)
@@ -51,7 +51,7 @@ def test_of_the_kernel_distance(dimensions, shift, least, most):
     assert values.mean().item() == pytest.approx(truth, abs=3.5 * values.std().item() / math.sqrt(RUNS))
 
 
-def test_of_the_frechet_distance():
+def test_intervals_of_the_frechet_distance_contain_the_truth():
     """With many more pictures than dimensions."""
     dimensions, shift, scale = 3, 0.4, 1.5
     intervals = [
@@ -62,23 +62,23 @@ def test_of_the_frechet_distance():
     assert 0.91 <= rate(intervals, truth) <= 0.985
 
 
-def test_of_the_manifold():
+def test_intervals_of_precision_recall_density_and_coverage_contain_the_truth():
     """Around the mean over all runs, what these numbers are for so many pictures; too often, if anything."""
-    runs = [manifold(torch.randn(100, 8), 0.9 * torch.randn(100, 8) + 0.3) for _ in range(RUNS)]
+    runs = [manifold_metrics(torch.randn(100, 8), 0.9 * torch.randn(100, 8) + 0.3) for _ in range(RUNS)]
     for name in ("precision", "recall", "density", "coverage"):
         intervals = [getattr(run, name) for run in runs]
         truth = sum(interval.value for interval in intervals) / RUNS
         assert rate(intervals, truth) >= 0.92
 
 
-def test_of_the_share_of_copies_and_the_index():
+def test_intervals_of_the_share_of_copies_and_the_index_contain_the_truth():
     """A third of the samples are copies; all training pictures are the same in all runs, as in a real run."""
     training = torch.randn(200, 10)
     truth, shares, indices = 0.3, [], []
     for _ in range(RUNS):
         copies = int((torch.rand(80) < truth).sum())
         copied = training[torch.randint(200, (copies,))] + 0.01 * torch.randn(copies, 10)
-        found = copying(torch.cat([copied, torch.randn(80 - copies, 10)]), training, torch.randn(60, 10))
+        found = detect_copies(torch.cat([copied, torch.randn(80 - copies, 10)]), training, torch.randn(60, 10))
         shares.append(found.copied)
         indices.append(found.index)
     assert 0.92 <= rate(shares, truth) <= 0.985
@@ -86,7 +86,7 @@ def test_of_the_share_of_copies_and_the_index():
 
 
 @pytest.mark.parametrize(("met", "count"), [(0, 12), (3, 40), (40, 40), (500, 900)])
-def test_shares_have_wilsons_interval(met, count):
+def test_share_interval_equals_scipys_wilson_interval(met, count):
     found = share_interval(met / count, count)
     expected = binomtest(met, count).proportion_ci(0.95, "wilson")
     assert tuple(found) == pytest.approx((met / count, expected.low, expected.high), abs=1e-12)
@@ -97,5 +97,5 @@ def test_shares_have_wilsons_interval(met, count):
     assert wide == (share_interval(share, count / 4) if 0 < met < count else found)
 
 
-def test_a_normal_one_reaches_196_standard_deviations():
+def test_normal_interval_is_196_standard_deviations_to_either_side():
     assert tuple(normal_interval(3.0, 4.0)) == pytest.approx((3, 3 - 3.92, 3 + 3.92), abs=1e-3)

@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage are their definitions, written out, and what theory expects."""
+"""Precision, recall, density and coverage against their definitions and expectations."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from unnoise.evaluation.metrics import manifold, vectors
+from unnoise.evaluation.metrics import manifold_metrics, vectors
 from unnoise.evaluation.metrics.vectors import nearest
 from unnoise.utils.errors import UnnoiseError
 
@@ -25,53 +25,53 @@ def written_out(x, y, k):
 
 
 @pytest.mark.parametrize(("k", "dimensions"), [(1, 2), (5, 3), (3, 20)])
-def test_they_are_their_definitions(k, dimensions, monkeypatch):
-    monkeypatch.setattr(vectors, "_CELLS", 100)  # a few rows at a time
+def test_metrics_equal_their_definitions_pair_by_pair(k, dimensions, monkeypatch):
+    monkeypatch.setattr(vectors, "MAX_ENTRIES", 100)  # a few rows at a time
     x, y = torch.randn(40, dimensions).double(), 0.8 * torch.randn(30, dimensions).double() + 0.3
-    found = manifold(x, y, k)
+    found = manifold_metrics(x, y, k)
     expected = written_out(x.tolist(), y.tolist(), k)
     assert [part.value for part in found] == pytest.approx(expected, abs=1e-12)
     for part in found:
         assert 0 <= part.low <= part.value <= part.high
 
 
-def test_equal_sets_meet_each_other_wholly():
+def test_precision_recall_and_coverage_of_equal_sets_are_1():
     x = torch.randn(50, 6)
-    found = manifold(x, x, k=5)
+    found = manifold_metrics(x, x, k=5)
     assert (found.precision.value, found.recall.value, found.coverage.value) == (1, 1, 1)
     assert found.density.value == pytest.approx(6 / 5)  # the 5 balls of the neighbours' ranks, and its own
     assert found.precision.low == pytest.approx(1 / (1 + 1.96**2 / 50), rel=1e-3)
 
 
-def test_sets_apart_do_not_meet():
-    found = manifold(torch.randn(60, 4), torch.randn(60, 4) + 100)
+def test_metrics_of_distant_sets_are_0():
+    found = manifold_metrics(torch.randn(60, 4), torch.randn(60, 4) + 100)
     assert [part.value for part in found] == [0, 0, 0, 0]
     assert found.recall.high == pytest.approx(1.96**2 / (60 + 1.96**2), rel=1e-3)
 
 
-def test_what_is_lost_and_what_is_invented():
+def test_a_missing_cluster_lowers_recall_and_an_invented_one_precision():
     """Two clusters, of which the generator knows one; and one that it makes up."""
     here, there, nowhere = (torch.randn(100, 3) + shift for shift in (0, 50, -50))
-    dropped = manifold(torch.cat([here, there]), torch.randn(100, 3))
+    dropped = manifold_metrics(torch.cat([here, there]), torch.randn(100, 3))
     assert dropped.precision.value > 0.85
     assert 0.4 < dropped.recall.value <= 0.5
     assert 0.4 < dropped.coverage.value <= 0.5
-    invented = manifold(here, torch.cat([torch.randn(100, 3), nowhere]))
+    invented = manifold_metrics(here, torch.cat([torch.randn(100, 3), nowhere]))
     assert 0.4 < invented.precision.value <= 0.5
     assert invented.coverage.value > 0.85
 
 
 @pytest.mark.parametrize(("count", "other", "k"), [(40, 40, 3), (60, 30, 5)])
-def test_what_equal_distributions_give(count, other, k):
+def test_density_and_coverage_of_equal_distributions_have_their_expectation(count, other, k):
     """Density 1, and the coverage of 2002.09797, section 3.3, whatever the distribution and its dimensions."""
-    runs = [manifold(torch.randn(count, 3), torch.randn(other, 3), k) for _ in range(150)]
+    runs = [manifold_metrics(torch.randn(count, 3), torch.randn(other, 3), k) for _ in range(150)]
     coverage = 1 - math.prod((count - i) / (count + other - i) for i in range(1, k + 1))
     for name, expected in (("coverage", coverage), ("density", 1.0)):
         values = np.array([getattr(run, name).value for run in runs])
         assert values.mean() == pytest.approx(expected, abs=3.5 * values.std() / math.sqrt(len(runs)))
 
 
-def test_distances_of_near_vectors_are_exact():
+def test_distances_of_nearest_neighbours_are_exact():
     pool = 1e4 + torch.randn(300, 20).double()
     points = pool[:7] + 1e-9
     found = nearest(points, pool, 3)
@@ -84,11 +84,11 @@ def test_distances_of_near_vectors_are_exact():
 @pytest.mark.parametrize(
     ("real", "generated", "k", "message"),
     [
-        (torch.zeros(6, 2), torch.zeros(9, 2), 5, "each needs 7, but got 6 and 9"),
+        (torch.zeros(6, 2), torch.zeros(9, 2), 5, "at least 7 pictures in each set, but got 6 and 9"),
         (torch.zeros(9, 2), torch.zeros(9, 3), 5, "one length, but got 2 and 3"),
-        (torch.zeros(9, 2), torch.zeros(9, 2), 0, "k of 1 or more, but got 0"),
+        (torch.zeros(9, 2), torch.zeros(9, 2), 0, "k >= 1 nearest neighbours, but got k = 0"),
     ],
 )
-def test_what_has_no_manifold(real, generated, k, message):
+def test_metrics_refuse_too_few_pictures_other_lengths_and_k_below_1(real, generated, k, message):
     with pytest.raises(UnnoiseError, match=message):
-        manifold(real, generated, k)
+        manifold_metrics(real, generated, k)

@@ -1,4 +1,4 @@
-"""A network in a file gives the same features as the network, and nothing in it is unpickled."""
+"""TorchScript and ONNX extractors against the same network in PyTorch."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from helpers.feature_pictures import random_images
-from unnoise.evaluation.features import choose
-from unnoise.evaluation.features.given import given
-from unnoise.evaluation.features.preparing import imagenet
+from unnoise.evaluation.features import choose_extractor
+from unnoise.evaluation.features.network_file import extractor_from_file
+from unnoise.evaluation.features.preprocessing import imagenet_preparation
 from unnoise.utils.errors import UnnoiseError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
@@ -65,10 +65,10 @@ def onnx_file(network, path, *, batch="batch", side=None, channels=3, pool=True)
     return path
 
 
-def test_torchscript_gives_the_networks_features(network, pictures, tmp_path):
-    extractor = given(torchscript(network, tmp_path / "small.pt"), side=32)
+def test_torchscript_features_equal_those_of_the_network(network, pictures, tmp_path):
+    extractor = extractor_from_file(torchscript(network, tmp_path / "small.pt"), side=32)
     with torch.no_grad():
-        expected = network(imagenet(32)(pictures)).flatten(1)
+        expected = network(imagenet_preparation(32)(pictures)).flatten(1)
     assert torch.allclose(extractor(pictures), expected, atol=1e-6)
     assert (extractor.name, extractor.side) == ("torchscript:small", 32)
     assert "to 32 x 32" in extractor.resize
@@ -76,31 +76,31 @@ def test_torchscript_gives_the_networks_features(network, pictures, tmp_path):
 
 
 @pytest.mark.parametrize(("batch", "side"), [("batch", None), (1, None), (2, 32), ("batch", 32)])
-def test_onnx_gives_the_networks_features(network, pictures, tmp_path, batch, side):
+def test_onnx_features_equal_those_of_the_network(network, pictures, tmp_path, batch, side):
     path = onnx_file(network, tmp_path / "small.onnx", batch=batch, side=side)
-    extractor = given(path, side=None if side else 32)
+    extractor = extractor_from_file(path, side=None if side else 32)
     with torch.no_grad():
-        expected = network(imagenet(32)(pictures)).flatten(1)
+        expected = network(imagenet_preparation(32)(pictures)).flatten(1)
     assert torch.allclose(extractor(pictures), expected, atol=1e-5)
     assert (extractor.name, extractor.side) == ("onnx:small", 32)
 
 
-def test_the_side_is_the_files_or_224(network, tmp_path):
-    assert given(torchscript(network, tmp_path / "a.ts")).side == 224
+def test_default_side_is_the_fixed_one_of_the_network_or_224(network, tmp_path):
+    assert extractor_from_file(torchscript(network, tmp_path / "a.ts")).side == 224
     fixed = onnx_file(network, tmp_path / "a.onnx", side=16)
-    assert given(fixed).side == given(fixed, side=16).side == 16
-    with pytest.raises(UnnoiseError, match=r"takes pictures of 16 x 16 only.*side of 20 was asked for"):
-        given(fixed, side=20)
+    assert extractor_from_file(fixed).side == extractor_from_file(fixed, side=16).side == 16
+    with pytest.raises(UnnoiseError, match=r"is fixed to 16 x 16, but must be 20 x 20"):
+        extractor_from_file(fixed, side=20)
 
 
-def test_a_side_or_another_file_is_another_digest(network, tmp_path):
+def test_digest_depends_on_side_and_weights(network, tmp_path):
     path = torchscript(network, tmp_path / "a.pt")
-    first = given(path, side=32).digest
-    assert given(path, side=32).digest == first
-    assert given(path, side=33).digest != first
+    first = extractor_from_file(path, side=32).digest
+    assert extractor_from_file(path, side=32).digest == first
+    assert extractor_from_file(path, side=33).digest != first
     with torch.no_grad():
         network.convolution.bias[0] += 1
-    assert given(torchscript(network, tmp_path / "a.pt"), side=32).digest != first
+    assert extractor_from_file(torchscript(network, tmp_path / "a.pt"), side=32).digest != first
 
 
 class Trap:
@@ -112,45 +112,45 @@ class Trap:
 
 @pytest.mark.parametrize("new", [True, False])
 @pytest.mark.parametrize("value", [Trap(), {"a": torch.zeros(1)}])
-def test_a_pickle_is_refused_and_not_opened(tmp_path, value, new):
+def test_pickles_are_refused_without_being_opened(tmp_path, value, new):
     path = tmp_path / "trap.pt"
     torch.save(value, path, _use_new_zipfile_serialization=new)
-    with pytest.raises(UnnoiseError, match=r"must be TorchScript.*torch.jit.save.*not opened"):
-        given(path)
+    with pytest.raises(UnnoiseError, match=r"is not TorchScript.*torch.jit.save.*not opened"):
+        extractor_from_file(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello"])
 @pytest.mark.parametrize("name", ["a.pt", "a.onnx"])
-def test_what_is_no_network_is_one_sentence(tmp_path, name, content):
+def test_damaged_network_files_are_refused(tmp_path, name, content):
     pytest.importorskip("onnxruntime")
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(UnnoiseError, match=r"must be (TorchScript|a whole network), but"):
-        given(path)
+    with pytest.raises(UnnoiseError, match=r"is (not TorchScript|damaged or not ONNX)"):
+        extractor_from_file(path)
 
 
-def test_inputs_and_outputs_are_checked(network, pictures, tmp_path):
-    with pytest.raises(UnnoiseError, match=r"takes one input, float \(B, 3, side, side\), but .* takes"):
-        given(onnx_file(network, tmp_path / "grey.onnx", channels=1))
-    unpooled = given(onnx_file(network, tmp_path / "map.onnx", pool=False), side=8)
-    with pytest.raises(UnnoiseError, match=r"gives \(5, 5, 4, 4\) for B = 5: pool"):
+def test_wrong_inputs_and_unpooled_outputs_are_refused(network, pictures, tmp_path):
+    with pytest.raises(UnnoiseError, match=r"one float tensor \(B, 3, side, side\), but that of .*grey.onnx"):
+        extractor_from_file(onnx_file(network, tmp_path / "grey.onnx", channels=1))
+    unpooled = extractor_from_file(onnx_file(network, tmp_path / "map.onnx", pool=False), side=8)
+    with pytest.raises(UnnoiseError, match=r"returns \(5, 5, 4, 4\) for B = 5: pool"):
         unpooled(pictures)
-    unpooled = given(torchscript(Small(pool=False).eval(), tmp_path / "map.pt"), side=8)
+    unpooled = extractor_from_file(torchscript(Small(pool=False).eval(), tmp_path / "map.pt"), side=8)
     with pytest.raises(UnnoiseError, match="pool its last layer"):
         unpooled(pictures)
     with pytest.raises(UnnoiseError, match=r"is TorchScript \(.pt, .ts\) or ONNX \(.onnx\), but got"):
-        given(tmp_path / "net.bin")
+        extractor_from_file(tmp_path / "net.bin")
 
 
-def test_a_file_is_chosen_by_its_name(network, tmp_path):
+def test_choose_extractor_opens_network_files(network, tmp_path):
     path = torchscript(network, tmp_path / "small.pt")
-    assert choose(str(path), random_images(3), np.arange(3), side=16).name == "torchscript:small"
-    with pytest.raises(UnnoiseError, match="Weights are named for"):
-        choose(str(path), random_images(3), np.arange(3), weights=path)
+    assert choose_extractor(str(path), random_images(3), np.arange(3), side=16).name == "torchscript:small"
+    with pytest.raises(UnnoiseError, match="--weights has an effect with"):
+        choose_extractor(str(path), random_images(3), np.arange(3), weights=path)
 
 
-def test_without_onnxruntime_there_is_a_remedy(network, tmp_path, monkeypatch):
+def test_without_onnxruntime_the_message_names_the_package(network, tmp_path, monkeypatch):
     path = onnx_file(network, tmp_path / "small.onnx")
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(UnnoiseError, match=r"needs onnxruntime.*unnoise\[onnx\]"):
-        given(path)
+        extractor_from_file(path)
