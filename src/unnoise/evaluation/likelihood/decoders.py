@@ -37,8 +37,7 @@ class PixelDecoder:
 
     The bin of byte b is from (b - 1/2) / 255 to (b + 1/2) / 255, of width 1 / (255 std) in normalised values;
     the bins of 0 and 255 extend to infinity. The standard deviation is the noise rate of the smallest level, as
-    in
-    DDPM: that of the posterior for data of variance 1.
+    in DDPM: that of the posterior for data of variance 1.
     """
 
     normalizer: Normalizer

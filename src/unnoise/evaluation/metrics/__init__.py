@@ -1,4 +1,4 @@
-"""Metrics of sample quality on feature vectors or pixels, each with a 95 % confidence interval.
+"""Metrics of sample quality on feature vectors or pixels, most with a 95 % confidence interval.
 
 `kernel` and `frechet` compare two distributions, `precision_recall` tells realism from diversity,
 `copy_detection` finds copies of training pictures, `histograms` compares brightness and contrast. No metric
