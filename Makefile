@@ -13,14 +13,16 @@ PEERS ?= .venv-peers
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: $(VENV)/.installed-digits ## learn to draw digits in about two minutes, into demo/
+demo: $(VENV)/.installed-digits ## learn to draw digits in about three minutes, into demo/
 	$(BIN)/unnoise demo --out demo
 
 test: check ## style, types, layers, and all tests with their coverage
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=90
 
+# Mathematics, networks, files: what needs no trained run. Under 90 seconds on two cores, with the check.
+FAST := $(addprefix tests/,diffusion networks optim utils pictures data)
 test-fast: check ## style, types, layers, and the quick tests: for each save
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" $(FAST)
 
 fuzz: $(VENV)/.installed-test ## read damaged files of every kind, for SECONDS (60) each, by libFuzzer
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(or $(SECONDS),60)

@@ -16,9 +16,9 @@ ROWS, PAGE = DOCS / "inventory.toml", DOCS / "inventory.md"
 HEAD = """\
 # The inventory
 
-What the studies behind unnoise say and do, what unnoise does about it, and the tests that prove it. The rows
-stand in [inventory.toml](inventory.toml), the proofs in the tests' own markers. `make pages`
-draws this page; a test fails where it is stale, or where a row has neither a test nor a reason.
+This page is for those who want to know what is proved: what the studies behind unnoise claim and do, and the
+tests that prove it here. The rows are in [inventory.toml](inventory.toml), the proofs in the tests' own markers.
+`make pages` writes this page; a test fails where it is stale, or where a row has neither a test nor a reason.
 """
 
 

@@ -34,19 +34,18 @@ MODULES = tuple(f"helpers.bad_{name}" for name in ("days", "sources", "pictures"
 HEAD = """\
 # What goes wrong, and what unnoise says
 
-Every row is something that was tried on unnoise and what it answered, word for word. A slip is answered in one
-sentence on standard error, which says what the rule is, what was found instead, and what to do; the exit code
-is 2, there is no traceback, and nothing is left behind. A picture that can't be read costs only itself: it is
-named, with the reason, and the others are read.
+This page is for those who ask what happens on a bad day: each row was tried on unnoise, with the answer
+word for word. Wrong input gets a short message on standard error: the rule or the fact, the value that was
+found, the remedy. The exit code is 2, there is no traceback, and nothing is left behind. A picture that
+cannot be read costs only itself: it is named, with the reason, and the others are read.
 
-The tests try each row and compare it with this page; `make pages` writes it
-anew. Beside them, `tests/house/test_fuzz.py` tries files that were damaged at random, and `make fuzz` does so
-for as long as one likes.
+The tests try each row and compare it with this page; `make pages` writes it. `tests/house/test_fuzz.py`
+tries files that were damaged at random, and `make fuzz` does so for as long as one likes.
 
 `tests/training/test_kills.py` kills runs (kill -9) at random moments and in the midst of writing files, and
-resumes each: its weights, its optimiser and its averages must be those of a run that was never killed, to the
-last bit. It printed: {kills}. `tests/runs/test_checkpoint.py` cuts a state off at 200 random
-places, and flips a bit at 200 others: each damage was found, and none was loaded.
+resumes each: its weights, its optimiser and its averages must be those of a run that was never killed, to
+the last bit. It printed: {kills}. `tests/runs/test_checkpoint.py` cuts a state off at 200 random places,
+and flips a bit at 200 others: each damage was found, and none was loaded.
 """
 KILLS = "60 kills, 26 of them aimed at files, 0 differences"
 HEAD = HEAD.replace("{kills}", KILLS)
@@ -156,7 +155,7 @@ def place(trained: Path) -> Iterator[Place]:
         made = Place(folder, trained)
         made.patches.setenv("UNNOISE_CACHE", str(folder.parent / "cache"))
         made.patches.setattr(
-            limits, "memory", lambda: 16_000_000_000
+            limits, "total_memory", lambda: 16_000_000_000
         )  # as the page has to say the same anywhere
         try:
             yield made

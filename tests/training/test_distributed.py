@@ -204,6 +204,7 @@ def test_a_launcher_that_starts_only_one_of_two_processes_is_warned_of(tmp_path)
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "Only one process trains: `accelerate launch --cpu` ignores --num_processes" in " ".join(done.stderr.split())
+    told = " ".join(done.stderr.split())
+    assert "Only one process trains: `accelerate launch --cpu` ignores --num_processes" in told
     assert "torchrun --nproc_per_node 2 -m unnoise train" in done.stderr
     assert done.stdout.count("run: ") == 1

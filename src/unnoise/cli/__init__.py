@@ -16,7 +16,7 @@ from unnoise.utils.errors import UnnoiseError
 HELP = """\
 Train diffusion models from scratch on your own pictures, and draw new ones.
 
-  unnoise demo                             learns to draw digits in two minutes
+  unnoise demo                             learns to draw digits in three minutes
   unnoise train PICTURES --minutes 30      trains on your pictures; writes a run
   unnoise generate RUN --out grid.png      draws: .png, .gif, .mp4, .npz, a folder
   unnoise morph RUN --seeds 1 2 3          turns one picture into the next

@@ -160,11 +160,8 @@ def _train_until_fault(
     if guards is None:
         yield from iterator
         return coordinator.stay()
-    draw = partial(coordinator.pictures, len(SAMPLE_SEEDS))
-    with (
-        coordinator,
-        Recorder(run, diffusion, _held_out(batches, parts), progress, monitor, guards, draw) as recorder,
-    ):
+    draw, held_out = partial(coordinator.pictures, len(SAMPLE_SEEDS)), _held_out(batches, parts)
+    with coordinator, Recorder(run, diffusion, held_out, progress, monitor, guards, draw) as recorder:
         try:
             yield from recorder.record(watch(iterator))
         except Fault as fault:

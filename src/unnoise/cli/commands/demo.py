@@ -22,7 +22,7 @@ def demo(
     seed: cli.Integer = 0,
     device: cli.Device = "auto",
 ) -> None:
-    """Train on 1,797 handwritten digits for about two minutes, and draw new ones.
+    """Train on 1,797 handwritten digits, and draw new ones: about three minutes in all.
 
     Writes a sheet of digits, an animation of noise turning into digits, and one of digits that turn into one
     another.

@@ -125,7 +125,8 @@ def count_findings(count: int, *, flip: bool) -> list[Finding]:
         text = f"are few, and a long run copies them: use --until-converged to stop before{mirror}."
         return [Finding("few", f"{picture_count(count)} {text}")]
     if count < COPIED:
-        text = f"may be copied by a run of hours: use --until-converged, or run unnoise evaluate{mirror}."
+        advice = f"use --until-converged, or run unnoise evaluate{mirror}"
+        text = f"may be memorised by a run of several hours: {advice}."
         return [Finding("copying", f"{picture_count(count)} {text}")]
     return []
 
@@ -161,8 +162,8 @@ def machine_findings(forecast: Forecast | None, needed: int, free: int, minutes:
     if forecast is not None and minutes is not None and forecast.usable[0] > 60 * minutes:
         longer = -(-forecast.usable[0] // 600) * 10
         text = (
-            f"{minutes:g} minutes are too short on this machine: try --minutes {longer:,.0f} or more, "
-            f"a smaller --size, or a GPU."
+            f"A budget of {minutes:g} min is too short on this machine: try --minutes {longer:,.0f} or more, "
+            "a smaller --size, or a GPU."
         )
         findings.append(Finding("slow", text))
     if needed > free:
