@@ -15,7 +15,7 @@ from unnoise.data import ImageSet, load
 from unnoise.diffusion.schedules import LinearBeta
 from unnoise.diffusion.seeds import SeededNoises
 from unnoise.evaluation import (
-    Estimate,
+    MeanEstimate,
     dataset_likelihood,
     default_steps,
     measure_bound,
@@ -109,9 +109,9 @@ def test_bound_and_flow_of_the_exact_denoiser_of_a_gaussian_equal_its_entropy(tr
 
 def test_standard_error_equals_numpys():
     values = torch.tensor([1.0, 2.0, 3.0, 6.0], dtype=torch.float64)
-    mean, error = Estimate.of(values)
+    mean, error = MeanEstimate.of(values)
     assert (mean, error) == (3.0, pytest.approx(np.std([1, 2, 3, 6], ddof=1) / 2))
-    assert Estimate.of(values[:1]) == (1.0, math.inf)
+    assert MeanEstimate.of(values[:1]) == (1.0, math.inf)
 
 
 def test_uniform_numbers_of_a_seed_do_not_depend_on_the_batch():

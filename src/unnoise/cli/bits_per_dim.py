@@ -98,11 +98,11 @@ def _measure(
     measured: "Iterator[LikelihoodProgress]", task: str, name: str, spent: Callable[[], float]
 ) -> "dict[str, Tensor]":
     """Runs a measurement with a progress bar that shows the result so far; returns the bits of each picture."""
-    from unnoise.evaluation import Estimate
+    from unnoise.evaluation import MeanEstimate
 
     with ProgressBar(task, 1.0) as bar:
         for step in measured:
-            so_far = "{:.3f} ± {:.3f} bits/dim".format(*Estimate.of(step.bits[name])) if step.bits else ""
+            so_far = "{:.3f} ± {:.3f} bits/dim".format(*MeanEstimate.of(step.bits[name])) if step.bits else ""
             bar.update(max(step.done, min(1.0, spent()) if step.bits else 0.0), so_far)
             if step.bits and spent() >= 1:
                 break
@@ -111,13 +111,13 @@ def _measure(
 
 def _write(run: "Run", measure: str, bits: "dict[str, Tensor]", facts: dict[str, object]) -> None:
     """Prints a table of bits/dim with standard errors, and writes it to RUN/evaluation.json."""
-    from unnoise.evaluation import Estimate, write_evaluation
+    from unnoise.evaluation import MeanEstimate, write_evaluation
 
     rows = table("", "bits/dim", "±")
     number = len(next(iter(bits.values())))
     written: dict[str, object] = {**facts, "num_images": number}
     for name, values in bits.items():
-        mean, error = Estimate.of(values)
+        mean, error = MeanEstimate.of(values)
         # A single picture has no standard error, and JSON no infinity.
         written[name] = {"mean": mean, "standard_error": error if len(values) > 1 else None}
         rows.add_row(name, f"{mean:.4f}", f"{error:.4f}")

@@ -2,8 +2,8 @@
 
 from unnoise.evaluation.colours import ColourReport, check_colours, reference_pixels
 from unnoise.evaluation.dataset_likelihood import (
-    Estimate,
     LikelihoodProgress,
+    MeanEstimate,
     default_steps,
     measure_bound,
     measure_flow,
@@ -32,10 +32,10 @@ from unnoise.evaluation.time_budget import TimeBudget, affordable_pictures
 __all__ = [
     "MIN_PICTURES",
     "ColourReport",
-    "Estimate",
     "EvaluatedWeights",
     "FeatureSets",
     "LikelihoodProgress",
+    "MeanEstimate",
     "MemorisationReport",
     "ReferencePictures",
     "ReferenceSplit",

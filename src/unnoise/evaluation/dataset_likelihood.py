@@ -28,14 +28,14 @@ FLOW_STEPS = 50
 """Steps of the probability flow, each with 4 calls of the network and their gradients."""
 
 
-class Estimate(NamedTuple):
+class MeanEstimate(NamedTuple):
     """Mean over pictures with its standard error: standard deviation / sqrt(number)."""
 
     mean: float
     standard_error: float
 
     @classmethod
-    def of(cls, values: Nats) -> "Estimate":
+    def of(cls, values: Nats) -> "MeanEstimate":
         """The estimate from one value for each picture, (N,); with a single picture the error is infinite."""
         spread = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.inf
         return cls(float(values.mean()), spread)

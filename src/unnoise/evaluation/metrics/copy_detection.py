@@ -123,7 +123,7 @@ def _unseen_distances(
 
 
 def _relative_distance(found: Float[Tensor, "pictures nearest"], usual: Tensor) -> PerPicture:
-    """D / min(m, l), as above."""
+    """The ratio d / min(m, l), as above."""
     return found[:, 0] / found[:, 1:].median(1).values.minimum(usual)
 
 
