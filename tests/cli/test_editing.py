@@ -303,9 +303,7 @@ def test_wrong_options_of_single_edits_are_refused(trained, capsys):
     assert "a .png, an .npz or a folder" in sentence
     assert "At least 1 image" in refused(capsys, "generate", trained, "--from", picture, "--num-images", 0)
     assert "3 does not divide 8x8: take 2" in refused(capsys, "restore", trained, picture, "--factor", 3)
-    assert "above 0 pixels" in refused(
-        capsys, "restore", trained, picture, "--task", "deblur", "--sigma", 0
-    )
+    assert "above 0 pixels" in refused(capsys, "restore", trained, picture, "--task", "deblur", "--sigma", 0)
     assert "needs a run on colour pictures" in refused(
         capsys, "restore", trained, picture, "--task", "colourise"
     )

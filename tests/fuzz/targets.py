@@ -19,8 +19,8 @@ from unnoise.data.decoding.pillow_guard import quiet_pillow
 from unnoise.data.labels import labels_from_csv, labels_from_idx
 from unnoise.data.sources import find_source
 from unnoise.runs.config import RunConfig
-from unnoise.runs.presets import recipe
 from unnoise.runs.history import read_history
+from unnoise.runs.presets import recipe
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.tensor_files import read_tensors
 
