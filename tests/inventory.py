@@ -17,7 +17,7 @@ HEAD = """\
 # The inventory
 
 This page is for those who want to know what is proved: what the studies behind unnoise claim and do, and the
-tests that prove it here. The rows are in [inventory.toml](inventory.toml), the proofs in the tests' own markers.
+tests that prove it here. The rows are in [inventory.toml](inventory.toml), the proofs in the tests' markers.
 `make pages` writes this page; a test fails where it is stale, or where a row has neither a test nor a reason.
 """
 
