@@ -1,5 +1,6 @@
 """Safetensors files with metadata and a checksum of everything in them."""
 
+import json
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -23,6 +24,8 @@ _CHECKSUM = "checksum"
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
     """Writes tensors and `facts` (metadata) as a safetensors file, whole or not at all.
 
+    The same tensors and facts give the same bytes.
+
     Raises:
         UnnoiseError: the operating system refuses, for example because the disk is full; an older file stays.
     """
@@ -34,7 +37,22 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
             save_file(whole, file, metadata={**facts, _CHECKSUM: checksum(whole, facts)})
         except SafetensorError as error:  # a full disk, for example
             raise OSError(str(error)) from error
+        _sort_header(file)
         file.chmod(mode)  # safetensors makes files that only their owner may read
+
+
+def _sort_header(path: Path) -> None:
+    """Sorts the names in the header of a safetensors file, which safetensors writes in random order.
+
+    The header is JSON after its length, 8 bytes, and ends in spaces. Sorted, it is as long as before.
+    """
+    with path.open("rb+") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        text = json.dumps(header, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+        if len(text) <= length:
+            file.seek(8)
+            file.write(text.ljust(length))
 
 
 def read_tensors(path: Path) -> tuple[Tensors, Facts]:
