@@ -1,5 +1,7 @@
 """`atomic_write`, `check_writable` and `require_suffix`."""
 
+from pathlib import Path
+
 import pytest
 
 from unnoise.utils.errors import UnnoiseError
@@ -63,3 +65,39 @@ def test_a_suffix_is_returned_in_lower_case_or_refused_with_a_name_that_fits():
         UnnoiseError, match=r"'a\.webp' is not a name that ends in \.gif or \.mp4\. Call it 'a\.gif'"
     ):
         require_suffix("a.webp", ".gif", ".mp4")
+
+
+@pytest.mark.parametrize("kind", ["file", "missing file", "folder", "missing folder", "link to a link"])
+def test_a_link_stays_and_what_it_points_to_is_written(tmp_path, kind):
+    """Of whatever kind: the result lies behind the link, which still points there."""
+    real, link = tmp_path / "real" / "a.csv", tmp_path / "link.csv"
+    if "folder" in kind:
+        link = tmp_path / "link"
+        link.symlink_to("real")
+    else:
+        link.symlink_to(Path("real") / "a.csv")
+    if "missing" not in kind:
+        real.parent.mkdir()
+        real.write_text("older")
+    if kind == "link to a link":
+        (tmp_path / "second.csv").symlink_to("link.csv")
+        link = tmp_path / "second.csv"
+    target = link / "a.csv" if "folder" in kind else link
+    before = {path.name for path in tmp_path.iterdir()}
+    check_writable(target)
+    assert {path.name for path in tmp_path.iterdir()} == before
+    with atomic_write(target) as temporary:
+        temporary.write_text("newer")
+    assert link.is_symlink()
+    assert real.read_text() == "newer"
+    assert list(real.parent.iterdir()) == [real]
+
+
+def test_a_link_to_itself_cannot_be_written(tmp_path):
+    path = tmp_path / "a.csv"
+    path.symlink_to("a.csv")
+    with pytest.raises(WriteError, match="Cannot write .*a.csv: too many levels of symbolic links"):
+        check_writable(path)
+    with pytest.raises(WriteError, match="Cannot write"), atomic_write(path):
+        pass
+    assert path.is_symlink()

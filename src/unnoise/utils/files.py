@@ -1,5 +1,6 @@
 """Atomic writing of files: a file appears whole or not at all."""
 
+import errno
 import os
 import re
 import secrets
@@ -23,16 +24,17 @@ class WriteError(UnnoiseError):
 def atomic_write(path: PathLike) -> Iterator[Path]:
     """Context manager that yields a temporary path beside `path`; at the end of the block it becomes `path`.
 
-    The temporary file has the suffix of `path`; missing parent folders are created. An exception inside the
-    block removes the temporary file and leaves an older `path` as it was.
+    The temporary file has the suffix of `path`; missing parent folders are created. Links are followed: a link
+    stays, and what it points to is written. An exception inside the block removes the temporary file and leaves
+    an older `path` as it was.
 
     Raises:
         WriteError: the operating system refuses to write there.
     """
-    target = Path(path)
-    # Not tempfile.mkstemp: only the owner may read its files, and so it would be with the finished one.
-    temporary = target.parent / f".{secrets.token_hex(6)}{target.suffix}"
     try:
+        target = _behind_links(path)
+        # Not tempfile.mkstemp: only the owner may read its files, and so it would be with the finished one.
+        temporary = target.parent / f".{secrets.token_hex(6)}{Path(path).suffix}"
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -43,7 +45,15 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise _refused(target, error) from error
+        raise _refused(Path(path), error) from error
+
+
+def _behind_links(path: PathLike) -> Path:
+    """The path that is left when all links are followed, whether it exists or not; OSError for a loop."""
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return target
 
 
 def remove_temporary_files(folder: Path) -> None:
@@ -76,10 +86,10 @@ def check_writable(path: PathLike) -> None:
     Raises:
         WriteError: the operating system refuses to write there.
     """
-    target = Path(path)
-    made = [folder for folder in target.parents if not folder.exists()]
-    probe = target.parent / f".{secrets.token_hex(6)}"
     try:
+        target = _behind_links(path)
+        made = [folder for folder in target.parents if not folder.exists()]
+        probe = target.parent / f".{secrets.token_hex(6)}"
         target.parent.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
@@ -88,7 +98,7 @@ def check_writable(path: PathLike) -> None:
         for folder in made:
             folder.rmdir()
     except OSError as error:
-        raise _refused(target, error) from error
+        raise _refused(Path(path), error) from error
 
 
 def require_suffix(path: PathLike, *suffixes: str) -> str:
