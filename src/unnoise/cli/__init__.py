@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 
 from unnoise import __version__
-from unnoise.cli.console import print_error, print_warning
+from unnoise.cli.console import prepare_terminal, print_error, print_warning
 from unnoise.utils.errors import UnnoiseError
 
 HELP = """\
@@ -55,8 +55,12 @@ COMMANDS = (
 def run(arguments: Sequence[str]) -> int:
     """Runs one command; returns the exit code: 0, or 2 after an error, printed as one sentence."""
     warnings.showwarning = print_warning  # type: ignore[assignment]
+    prepare_terminal()
     try:
-        _dispatch(list(arguments))
+        try:
+            _dispatch(list(arguments))
+        finally:
+            sys.stdout.flush()  # here, where a closed pipe is known for what it is
     except UnnoiseError as error:
         return print_error(str(error))
     except KeyboardInterrupt:

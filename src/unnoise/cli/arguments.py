@@ -1,9 +1,12 @@
 """Command-line arguments: the options that commands share, and parsing by a command's signature."""
 
+import ast
 import contextlib
 import functools
 import inspect
 import io
+import itertools
+import os
 import re
 import shutil
 import textwrap
@@ -99,7 +102,8 @@ def parse_arguments(command: Callable[..., None], name: str, arguments: Sequence
         UnnoiseError: when the arguments don't fit, in one sentence.
     """
     # One line for each option: tyro would keep a line break before a word such as --out.
-    inspect.unwrap(command).__doc__ = re.sub(r"\n {8,}", " ", inspect.getdoc(command) or "")
+    inspect.unwrap(command).__doc__ = re.sub(r"\n {8,}", " ", _docstring(inspect.unwrap(command)))
+    arguments = [_without_tilde(argument) for argument in arguments]
 
     @functools.wraps(command)
     def bind(*positional: object, **options: object) -> Callable[[], None]:
@@ -115,8 +119,37 @@ def parse_arguments(command: Callable[..., None], name: str, arguments: Sequence
     except SystemExit as leaving:
         if not leaving.code:
             raise
+        _refuse_many_sources(name, arguments, complaint.getvalue())
         raise UnnoiseError(f"{_sentence(complaint.getvalue())}. See {name} --help.") from None
     return bound
+
+
+def _docstring(command: Callable[..., None]) -> str:
+    """The docstring; from the source file where `python -OO` left it out."""
+    text = inspect.getdoc(command)
+    if text is None:
+        tree = ast.parse(Path(command.__code__.co_filename).read_text(encoding="utf-8"))
+        named = (one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef))
+        text = next((ast.get_docstring(one) for one in named if one.name == command.__name__), None)
+    return text or ""
+
+
+def _without_tilde(argument: str) -> str:
+    """~/x and --out=~/x with the home folder in place of ~, which only some shells put there."""
+    name, equals, value = argument.partition("=")
+    if argument.startswith("--") and equals:
+        return name + equals + os.path.expanduser(value)  # noqa: PTH111 - a Path would drop ./ and end slashes
+    return os.path.expanduser(argument)  # noqa: PTH111
+
+
+def _refuse_many_sources(name: str, arguments: Sequence[str], complaint: str) -> None:
+    """Explains what goes wrong with `unnoise train pictures/*.png`, for which shells list all files."""
+    given = [Path(one) for one in itertools.takewhile(lambda one: not one.startswith("-"), arguments)]
+    if "Unrecognized options" in complaint and len(given) > 1 and all(path.exists() for path in given):
+        raise UnnoiseError(
+            f"{name} takes one folder of pictures, but got {len(given):,} paths, from {str(given[0])!r} to "
+            f"{str(given[-1])!r}. Name the folder that holds them: {str(given[0].parent)!r}."
+        )
 
 
 def _description(command: Callable[..., None]) -> str:

@@ -1,15 +1,31 @@
 """Printing: results on standard output for scripts; progress, notes and errors on standard error for people."""
 
+import io
+import os
 import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unnoise.utils.text import printable
+from unnoise.utils.text import SPELL_OUT, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+
+_NARROWEST = 20
+"""Columns of a window below which COLUMNS is not believed."""
+
+
+def prepare_terminal() -> None:
+    """Lets standard output and error print any text, whatever their encoding; ignores an unusable COLUMNS."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=SPELL_OUT)
+    columns = os.environ.get("COLUMNS", "")
+    if columns and not (columns.isascii() and columns.isdigit() and int(columns) >= _NARROWEST):
+        del os.environ["COLUMNS"]
 
 
 def print_error(sentence: str, code: int = 2) -> int:
@@ -28,6 +44,19 @@ def error_console() -> "Console":
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
+
+
+def output_console() -> "Console":
+    """The console of standard output. Rich itself would end the process where the reader has left."""
+    from rich.console import Console
+
+    class OutputConsole(Console):
+        """A console that raises BrokenPipeError, which `unnoise.cli.run` expects."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return OutputConsole(highlight=False)
 
 
 def print_message(text: str) -> None:
@@ -54,9 +83,7 @@ def table(*titles: str, left: Collection[str] = ()) -> "Table":
 
 def print_output(*parts: "Table | str") -> None:
     """Prints tables and lines of text on standard output."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = output_console()
     for part in parts:
         text = isinstance(part, str)
         console.print(printable(part) if isinstance(part, str) else part, markup=False, soft_wrap=text)

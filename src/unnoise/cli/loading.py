@@ -33,9 +33,15 @@ def load_pictures(source: str, settings: "TrainOptions") -> "ImageSet":
 
 def load_run_pictures(config: "RunConfig", source: str | None = None, *, labels: bool = False) -> "ImageSet":
     """A run's pictures, or those of another source, in the shape of the run's; with its labels if wanted."""
-    from unnoise.data import load
+    from unnoise.data import absolute_source, load
 
     data = config.data
+    place = absolute_source(data.source)
+    if source is None and place != data.source and not Path(place).exists():  # a run of an older unnoise
+        raise UnnoiseError(
+            f"This run was trained on {data.source!r}, a path below the folder where it was started; there is "
+            "no such path here. Start the command in that folder, or name the pictures where they are taken."
+        )
     return load(
         source or data.source,
         size=(data.height, data.width),

@@ -1,6 +1,7 @@
 """Training with messages and a progress bar, as `unnoise train` and `unnoise demo` run it."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from unnoise.data import ImageSet
     from unnoise.runs.checkpoint import Run
+    from unnoise.runs.config import RunConfig
     from unnoise.runs.plan import TrainOptions
     from unnoise.training.profiling import StepProfile, StepProfiler
 
@@ -72,9 +74,19 @@ def _print_config(source: str, path: Path, options: "TrainOptions", device: str)
 
     Run.refuse_existing(path)
     images, kind = load_pictures(source, options), device.partition(":")[0]
-    config = plan(images, options, kind)
+    config = _with_source(plan(images, options, kind), source)
     _announce_preset(images, options, kind)
     print(config.to_json(), end="")
+
+
+def _with_source(config: "RunConfig", source: str) -> "RunConfig":
+    """The configuration with the paths of pictures and labels as they are right in every folder."""
+    from unnoise.data import absolute_source
+
+    labels = config.data.labels
+    if labels not in {None, "auto"}:
+        labels = absolute_source(labels)
+    return replace(config, data=replace(config.data, source=absolute_source(source), labels=labels))
 
 
 def _create(source: str, path: Path, options: "TrainOptions", device: str) -> "tuple[Run, ImageSet]":
@@ -85,7 +97,7 @@ def _create(source: str, path: Path, options: "TrainOptions", device: str) -> "t
     Run.refuse_existing(path)
     check_writable(path / "config.json")
     images, kind = load_pictures(source, options), device.partition(":")[0]
-    run = Run.create(path, plan(images, options, kind))
+    run = Run.create(path, _with_source(plan(images, options, kind), source))
     _announce_preset(images, options, kind)
     return run, images
 
@@ -98,7 +110,7 @@ def _reopen(source: str, path: Path, options: "TrainOptions", _device: str) -> "
     config = resume_config(run.config, options)
     images = load_run_pictures(config, source, labels=True)
     require_same_pictures(config, images)
-    return run.with_config(config), images
+    return run.with_config(_with_source(config, source)), images
 
 
 def _open_as_is(source: str, path: Path, _options: "TrainOptions", _device: str) -> "tuple[Run, ImageSet]":

@@ -17,7 +17,7 @@ from unnoise.data.decoding.pillow_guard import quiet_pillow
 from unnoise.data.image_set import ImageSet, Skipped
 from unnoise.data.labels import labels_from_file
 from unnoise.data.single_pictures import picture_size, read_mask, read_pictures
-from unnoise.data.sources import Source, find_source
+from unnoise.data.sources import Source, absolute_source, find_source
 from unnoise.data.sources.source import Summary
 from unnoise.utils.errors import require
 
@@ -27,6 +27,7 @@ __all__ = [
     "ImageSet",
     "Skipped",
     "Summary",
+    "absolute_source",
     "load",
     "picture_size",
     "read_mask",

@@ -1,5 +1,6 @@
-"""Printable text: escapes control characters in names and texts from files."""
+"""Printable text: escapes control characters, and spells what a terminal's encoding lacks in ASCII."""
 
+import codecs
 import re
 
 # Control characters, surrogates, and characters that break lines or change the direction of text.
@@ -21,3 +22,45 @@ def printable(text: str, *, lines: bool = False) -> str:
 
 def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")
+
+
+_IN_ASCII = {
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "±": "+-",
+    "×": "x",
+    "·": "*",
+    "•": "*",
+    "…": "...",
+    "→": "->",
+    "°": " deg",
+    "‘": "'",
+    "’": "'",
+    "“": '"',
+    "”": '"',
+    "≥": ">=",
+    "≤": "<=",
+    "≈": "~",
+    "σ": "sigma",
+    "µ": "u",
+    "²": "2",
+}
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """Error handler of encodings: what they lack in ASCII, and escapes for other scripts."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_spelled, error.object[error.start : error.end])), error.end
+
+
+def _spelled(character: str) -> str:
+    if "\u2500" <= character <= "\u28ff":  # lines, blocks and dots of bars and tables
+        return "-" if character <= "\u257f" else "*"
+    return _IN_ASCII.get(character) or character.encode("ascii", "backslashreplace").decode("ascii")
+
+
+SPELL_OUT = "unnoise.spell_out"
+"""Name of the error handler for streams: `stream.reconfigure(errors=SPELL_OUT)`."""
+codecs.register_error(SPELL_OUT, _in_ascii)

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from unnoise.cli import arguments as cli
-from unnoise.cli.console import amount, count, error_console, print_message, print_output, print_result
+from unnoise.cli.console import (
+    amount,
+    count,
+    error_console,
+    output_console,
+    print_message,
+    print_output,
+    print_result,
+)
 from unnoise.cli.doctor_report import class_names, fact_table, print_checkup
 from unnoise.cli.loading import load_pictures
 from unnoise.cli.output_paths import check_sheet
@@ -94,9 +102,7 @@ def _examine(source: str, options: "TrainOptions", device: str, *, measure: bool
 
 
 def _show(checkup: "Checkup", sheet: Path | None) -> None:
-    from rich.console import Console
-
-    print_checkup(checkup, Console(highlight=False))
+    print_checkup(checkup, output_console())
     if sheet is not None:
         from unnoise.pictures import save_png
         from unnoise.reports.doctor import checkup_sheet

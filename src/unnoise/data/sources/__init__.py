@@ -10,7 +10,7 @@ from unnoise.data.sources.source import Source
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.pickles import PICKLE_SUFFIXES, PICKLES_REFUSED, pickle_kind
 
-__all__ = ["Source", "find_source"]
+__all__ = ["Source", "absolute_source", "find_source"]
 
 _IDX_MARK = "-images-idx3-ubyte"
 _ARRAY_SUFFIXES = frozenset({".npy", ".npz", ".idx", ".gz"})
@@ -30,8 +30,13 @@ def find_source(source: str | Path, cache: Path, *, progress: bool = False) -> S
     if path.is_dir():
         return _folder(str(source), path)
     if not path.exists():
-        raise _not_a_source(str(source), "there is no such file or folder", "Check the spelling")
+        raise _not_a_source(str(source), "there is no such file or folder", _missing_remedy(path))
     return _file(str(source), path)
+
+
+def absolute_source(source: str) -> str:
+    """The source as it is found from every folder: an absolute path, or the name of a known data set."""
+    return source if source in {DIGITS, FASHION} else str(Path(source).expanduser().absolute())
 
 
 def _folder(source: str, path: Path) -> Source:
@@ -59,6 +64,12 @@ def _file(source: str, path: Path) -> Source:
         raise _not_a_source(source, PICKLES_REFUSED, "Save pictures as .png, or an array as .npy")
     kinds = f"a folder or .zip of pictures, a .npy, .npz or IDX file, '{DIGITS}' or '{FASHION}'"
     raise _not_a_source(source, "it is a file of another kind", f"Name {kinds}")
+
+
+def _missing_remedy(path: Path) -> str:
+    if set(path.name) & set("*?["):
+        return f"Name the folder that holds the pictures: {str(path.parent)!r}"
+    return "Check the spelling"
 
 
 def _not_a_source(source: str, reason: str, remedy: str) -> UnnoiseError:
