@@ -50,7 +50,7 @@ def test_a_run_finds_its_pictures_and_labels_from_every_folder(pictures, tmp_pat
     assert (data.source, data.labels) == (str(tmp_path / "pictures"), str(tmp_path / "classes.csv"))
     monkeypatch.chdir("/")
     run = tmp_path / "run"
-    ok("evaluate", run, "--num-samples", 8, "--num-images", 2, "--num-terms", 2, "--device", "cpu")
+    ok("evaluate", run, "--num-samples", 12, "--num-images", 2, "--num-terms", 2, "--device", "cpu")
     ok("vary", run, "--held-out", 1, "--num-steps", 2)
     ok("train", data.source, "--out", run, "--steps", 2, "--resume")
 
@@ -60,7 +60,7 @@ def test_resuming_with_moved_pictures_keeps_their_new_place(pictures, tmp_path):
     pictures.rename("moved")
     ok("train", "moved", "--out", "run", "--steps", 2, "--resume")
     assert Run.open(Path("run")).config.data.source == str(tmp_path / "moved")
-    ok("evaluate", "run", "--num-samples", 8, "--num-images", 2, "--num-terms", 2, "--device", "cpu")
+    ok("evaluate", "run", "--num-samples", 12, "--num-images", 2, "--num-terms", 2, "--device", "cpu")
 
 
 def test_a_relative_source_of_an_older_run_is_told_from_a_wrong_spelling(

@@ -1,5 +1,6 @@
 """Class labels from folders, arrays, IDX files and CSV files; skipped files shift none of them."""
 
+import unicodedata
 import zipfile
 
 import numpy as np
@@ -271,6 +272,9 @@ def flat(tmp_path):
     return shades(tmp_path / "flat", ["a.png", "b.png", "sub/c.png"])
 
 
+ODD_NAMES = ("é, 1.png", "ü; 2.png", "plain.png", "Ångström, ñ; 3.png")
+
+
 def csv(tmp_path, text: str, encoding="utf-8"):
     path = tmp_path / "labels.csv"
     path.write_bytes(text.encode(encoding))
@@ -355,3 +359,33 @@ def test_files_take_labels_from_a_csv_and_arrays_from_an_idx_file(tmp_path, flat
         load(flat, labels=tmp_path / "nothing.csv")
     with pytest.raises(UnnoiseError, match="is of another kind"):
         load(flat, labels=tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    "top", ["sep={m}\n", '"sep={m}"\n', "\nfile{m}class\n", "file{m}class\n", "class{m}file\n", ""]
+)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_csv_of_any_separator_and_form_of_accents_is_read(tmp_path, mark, top, form):
+    """Names that hold the other separators, in composed (NFC) or decomposed (NFD) letters."""
+    names = [unicodedata.normalize("NFD" if form == "NFC" else "NFC", name) for name in ODD_NAMES]
+    folder = save_many(tmp_path / "odd", {name: (place, 0, 0) for place, name in enumerate(names)})
+    classes = [f"kind {place % 2}" for place in range(len(names))]
+    lines = [top.format(m=mark)]
+    for name, kind in zip(ODD_NAMES, classes, strict=True):
+        cell = unicodedata.normalize(form, name)
+        cells = [f'"{cell}"' if mark in cell else cell, kind]
+        lines.append(mark.join(cells[::-1] if top.startswith("class") else cells) + "\n")
+    images = load(folder, labels=csv(tmp_path, "".join(lines)))
+    names = sorted(zip(names, classes, strict=True))
+    assert [images.class_names[label] for label in images.labels] == [kind for _, kind in names]
+
+
+def test_names_that_differ_only_in_the_form_of_accents_stay_apart(tmp_path):
+    both = [unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD")]
+    folder = save_many(tmp_path / "both", {name: (place, 0, 0) for place, name in enumerate(both)})
+    if len(list(folder.iterdir())) < 2:
+        pytest.skip("this file system keeps one form")
+    images = load(folder, labels=csv(tmp_path, f"{both[0]},composed\n{both[1]},decomposed\n"))
+    found = dict(zip(sorted(both), (images.class_names[label] for label in images.labels), strict=True))
+    assert found == dict(zip(both, ("composed", "decomposed"), strict=True))

@@ -1,10 +1,13 @@
 """Class labels: from folder names, label arrays, IDX files and CSV files."""
 
 import csv
+import itertools
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +18,8 @@ from unnoise.utils.text import printable
 
 _FILE_COLUMNS = ("file", "filename", "file_name", "path", "name", "image")
 _CLASS_COLUMNS = ("class", "label")
+_SEPARATORS = (",", ";", "\t")
+_LINES_COMPARED = 50
 LARGEST_CSV = 256 * 2**20
 """In bytes; enough for more than a million long names."""
 _IDX_SUFFIXES = frozenset({".idx", ".gz"})
@@ -166,7 +171,9 @@ def labels_from_csv(path: Path, names: Sequence[str], known: Collection[str], so
         UnnoiseError: for a name that is missing or unknown, or two classes for one file.
     """
     classes: dict[str, str] = {}
-    for number, (name, kind) in enumerate(_pairs(path, known), 1):
+    spelled = _spellings(known)
+    for number, (listed, kind) in enumerate(_pairs(path, known), 1):
+        name = listed if listed in known else spelled.get(unicodedata.normalize("NFC", listed), listed)
         if not kind:
             raise _bad_csv(path, f"entry {number} ({name!r}) has no class", "Fill it in")
         if classes.setdefault(name, kind) != kind:
@@ -182,9 +189,16 @@ def labels_from_csv(path: Path, names: Sequence[str], known: Collection[str], so
     return labels_from_names([classes[name] for name in names])
 
 
+def _spellings(known: Collection[str]) -> dict[str, str]:
+    """Each name by its composed form (NFC), if no other shares it: macOS may write é as e and an accent."""
+    forms = [(unicodedata.normalize("NFC", name), name) for name in known]
+    counts = Counter(form for form, _ in forms)
+    return {form: name for form, name in forms if counts[form] == 1}
+
+
 def _pairs(path: Path, known: Collection[str]) -> Iterator[tuple[str, str]]:
     """Each file's name and its class."""
-    rows = _rows(path)
+    rows = _rows(path, known)
     first, file, kind = _columns(rows[0], known, path)
     for number, row in enumerate(rows[first:], 1):
         if len(row) <= max(file, kind):
@@ -211,17 +225,18 @@ def _columns(row: list[str], known: Collection[str], path: Path) -> tuple[int, i
     return 1, files[0], classes[0]
 
 
-def _rows(path: Path) -> list[list[str]]:
-    """All lines that are not empty, cut at commas, semicolons or tabs, whichever the first line has."""
+def _rows(path: Path, known: Collection[str]) -> list[list[str]]:
+    """All lines that are not empty, cut into cells."""
     if path.stat().st_size > LARGEST_CSV:
         raise _bad_csv(
             path, f"it has more than {LARGEST_CSV // 2**20} MB", "Leave out all but files and classes"
         )
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
+            start, mark = _separator(file, known)
             file.seek(0)
-            mark = next((mark for mark in ",;\t" if mark in first), ",")
+            for _ in range(start):
+                file.readline()
             rows = [[cell.strip() for cell in row] for row in csv.reader(file, delimiter=mark)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _bad_csv(path, f"it cannot be read ({error})", "Save it as CSV in UTF-8") from error
@@ -229,6 +244,32 @@ def _rows(path: Path) -> list[list[str]]:
     if not rows:
         raise _bad_csv(path, "it is empty", "Write a line such as cats/001.png,cat for each picture")
     return rows
+
+
+def _separator(file: TextIO, known: Collection[str]) -> tuple[int, str]:
+    """How many lines to leave out at the top, and the mark between cells.
+
+    A first line sep=; names the mark, as Excel writes it. Else it is the mark that makes a header of the first
+    line, names of pictures of the cells, or equally many cells of the first lines: names may hold the others.
+    """
+    lines = list(itertools.islice((line for line in file if line.strip()), _LINES_COMPARED))
+    first = lines[0] if lines else ""
+    named = re.fullmatch(r'"?sep=(.)"?\s*', first, re.IGNORECASE)
+    if named:
+        return 1, named[1]
+
+    def fitness(mark: str) -> tuple[bool, int, bool, bool]:
+        rows = [row for row in csv.reader(lines, delimiter=mark) if len(row) > 1]
+        found = sum(any(cell.strip() in known for cell in row) for row in rows)
+        even = len(rows) == len(lines) > 0 and len({len(row) for row in rows}) == 1
+        return any(map(_is_header, rows[:1])), found, even, mark in first
+
+    return 0, max(_SEPARATORS, key=fitness)
+
+
+def _is_header(row: list[str]) -> bool:
+    cells = {cell.strip().lower() for cell in row}
+    return bool(cells & set(_FILE_COLUMNS) and cells & set(_CLASS_COLUMNS))
 
 
 def _bad_csv(path: Path, reason: str, remedy: str) -> UnnoiseError:

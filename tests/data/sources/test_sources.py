@@ -273,3 +273,58 @@ def test_importing_data_does_not_import_scikit_learn():
     code = "import sys, unnoise.data; sys.exit('sklearn' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0
+
+
+ARCHIVES = ("a.tar", "a.tar.gz", "a.TGZ", "a.tar.bz2", "a.tar.xz", "a.7z", "a.rar", "a.tar.zst")
+TABLES = ("a.parquet", "a.arrow", "a.tfrecord", "a.h5", "a.mat")
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (ARCHIVES, "it is an archive of another kind than .zip. Unpack it"),
+        (TABLES, "Save its pictures as files in a folder, or as an array with np.save"),
+        (("a.mp4", "a.MOV"), "it is a video. Save its frames as files first"),
+        (("a.csv", "a.jsonl", "a.txt"), "it is a list. Name the folder of the pictures that it lists."),
+        (("a.pdf", "a.svg"), "it is a document. Save its pictures as PNG into a folder."),
+    ],
+)
+def test_files_that_hold_pictures_otherwise_are_refused_with_what_to_do(tmp_path, names, sentence):
+    for name in names:
+        (tmp_path / name).write_bytes(b"some bytes")
+        with pytest.raises(UnnoiseError) as caught:
+            load(tmp_path / name)
+        assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "source", ["https://a.org/b.zip", "http://a.org", "s3://a/b", "hf://datasets/a", "FTP://x"]
+)
+def test_addresses_are_refused_with_the_advice_to_download(source):
+    for given in (source, Path(source)):
+        with pytest.raises(UnnoiseError, match=r"it is an address on the web\. Download it first"):
+            load(given)
+
+
+def test_files_and_folders_without_permission_are_told_from_damaged_ones(tmp_path, monkeypatch):
+    folder = save_many(tmp_path / "pictures", {"a.png": (1, 2, 3), "closed.png": (4, 5, 6)})
+    refuse_to_open(monkeypatch, "closed.png")
+    images = load(folder)
+    assert len(images) == 1
+    assert images.skipped == (Skipped("closed.png", "permission denied: change its permissions to use it"),)
+    np.save(tmp_path / "closed.npy", np.zeros((2, 4, 4), np.uint8))
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != "closed.npy")
+    with pytest.raises(UnnoiseError, match=r"permission denied\. Change its permissions"):
+        load(tmp_path / "closed.npy")
+
+
+def refuse_to_open(monkeypatch, name):
+    """Lets no file of this name be opened, as permissions would: root, who may run tests, may read all."""
+    real = Path.open
+
+    def opened(path, *arguments, **options):
+        if path.name == name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", opened)

@@ -120,5 +120,7 @@ class FileSource:
 
 
 def _skip(entry: Entry, error: Exception) -> Skipped:
+    if isinstance(error, PermissionError):
+        return Skipped(printable(entry.name), "permission denied: change its permissions to use it")
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return Skipped(printable(entry.name), reason or type(error).__name__)
