@@ -87,3 +87,20 @@ def test_all_files_that_a_shell_found_are_refused_with_the_name_of_their_folder(
 def test_names_of_known_data_sets_stay_names():
     assert [absolute_source(name) for name in ("digits", "fashion-mnist")] == ["digits", "fashion-mnist"]
     assert absolute_source("./digits") == str(Path.cwd() / "digits")
+
+
+@pytest.mark.parametrize("out", [".", "../pictures", "{whole}"])
+def test_a_run_is_not_written_among_its_pictures(out, pictures, capsys, monkeypatch):
+    monkeypatch.chdir(pictures)
+    before = sorted(Path().iterdir())
+    sentence = refused(capsys, "train", ".", "--out", out.format(whole=Path.cwd()), "--steps", 1, *TINY)
+    assert "The run would be written among the pictures" in sentence
+    assert sorted(Path().iterdir()) == before
+    ok("train", ".", "--out", "run", "--steps", 1, "--size", 4, *TINY)
+    ok("train", ".", "--out", "run", "--steps", 2, "--resume")
+
+
+def test_info_takes_a_folder_with_the_config_of_another_program_for_pictures(pictures, capsys):
+    (pictures / "config.json").write_text('{"model_type": "vit"}')
+    ok("info", "pictures", "--no-measure")
+    assert "Findings" in capsys.readouterr().out

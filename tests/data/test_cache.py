@@ -259,7 +259,9 @@ def test_a_file_that_could_not_be_read_is_tried_again(folder, store, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(files, "read_bytes", denied)
-        assert [one.reason for one in load(folder, cache=store).skipped] == ["Permission denied"]
+        assert [one.reason for one in load(folder, cache=store).skipped] == [
+            "permission denied: change its permissions to use it"
+        ]
     assert len(load(folder, cache=store)) == 2
 
 

@@ -92,9 +92,15 @@ def _with_source(config: "RunConfig", source: str) -> "RunConfig":
 def _create(source: str, path: Path, options: "TrainOptions", device: str) -> "tuple[Run, ImageSet]":
     from unnoise.runs.checkpoint import Run
     from unnoise.runs.plan import plan
+    from unnoise.utils.errors import require
     from unnoise.utils.files import check_writable
 
     Run.refuse_existing(path)
+    require(
+        Path(source).expanduser().resolve() != path.resolve() or source in {"digits", "fashion-mnist"},
+        f"The run would be written among the pictures, into {path}: choose another folder with --out, such as "
+        f"{path / 'run'}.",
+    )
     check_writable(path / "config.json")
     images, kind = load_pictures(source, options), device.partition(":")[0]
     run = Run.create(path, _with_source(plan(images, options, kind), source))

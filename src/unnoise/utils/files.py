@@ -1,6 +1,7 @@
 """Atomic writing of files: a file appears whole or not at all."""
 
 import errno
+import json
 import os
 import re
 import secrets
@@ -54,6 +55,21 @@ def _behind_links(path: PathLike) -> Path:
     if target.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     return target
+
+
+def is_run_folder(folder: Path) -> bool:
+    """Whether a folder is a run of unnoise, not just one with a config.json of some other program."""
+    file = folder / "config.json"
+    try:
+        config = json.loads(file.read_bytes()) if file.is_file() else None
+    except (OSError, ValueError, RecursionError):  # damaged: judge by what lies beside it
+        return (folder / "model.safetensors").exists() or any((folder / "training").glob("*.safetensors"))
+    return isinstance(config, dict) and not {"recipe", "format"}.isdisjoint(config)
+
+
+def stamp(status: os.stat_result) -> str:
+    """What changes when a file is replaced, even by one of the same size and time."""
+    return f"{status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
 
 def remove_temporary_files(folder: Path) -> None:

@@ -328,3 +328,67 @@ def refuse_to_open(monkeypatch, name):
         return real(path, *arguments, **options)
 
     monkeypatch.setattr(Path, "open", opened)
+
+
+CONFIGS = ('{"model_type": "vit"}', "{}", "[1]", "no JSON", '"recipe"')
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("place", ["", "nested/"])
+def test_pictures_beside_the_config_of_another_program_are_read(tmp_path, config, place):
+    """As data sets from a hub have it: a config.json, and a folder `training` of pictures."""
+    names = [f"{place}training/{n}.png" for n in range(3)] + [f"{place}0.png", "1.png"]
+    folder = save_many(tmp_path / "set", {name: (place, 0, 0) for place, name in enumerate(names)})
+    (folder / place / "config.json").write_text(config)
+    images = load(folder)
+    assert len(images) == len(names)
+    assert images.skipped == ()
+
+
+def test_the_sheets_of_a_run_are_not_read_even_where_its_config_is_damaged(tmp_path):
+    folder = save_many(tmp_path / "set", {"a.png": (1, 2, 3), "run/samples/1.png": (4, 5, 6)})
+    config = folder / "run" / "config.json"
+    config.write_text('{"format": 1, "recipe": {}}')
+    assert len(load(folder)) == 1
+    config.write_text('{"format": 1, "reci')
+    (folder / "run" / "model.safetensors").touch()
+    assert len(load(folder)) == 1
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "npy"])
+def test_pictures_replaced_with_the_same_size_and_time_are_read_anew(tmp_path, kind):
+    def made(value, path):
+        if kind == "npy":
+            np.save(path, np.full((2, 4, 4, 3), value, np.float32) / 255)
+        elif kind == "zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("a.bmp", file_bytes(plain((value, 0, 0)), "BMP"))
+        else:
+            plain((value, 0, 0)).save(path, "BMP")
+        os.utime(path, ns=(10**18, 10**18))
+        return path
+
+    folder = tmp_path / "set"
+    folder.mkdir()
+    path = folder / {"npy": "a.npy", "zip": "a.zip", "folder": "a.bmp"}[kind]
+    source = folder if kind == "folder" else path
+    made(10, path)
+    assert load(source).pixels[0, 0, 0, 0] == 10
+    made(20, tmp_path / path.name).replace(path)
+    assert load(source).pixels[0, 0, 0, 0] == 20
+    made(30, path)  # in place, so the inode stays
+    assert load(source).pixels[0, 0, 0, 0] == 30
+
+
+def test_members_of_a_zip_with_one_name_are_told(tmp_path):
+    path = tmp_path / "a.zip"
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(path, "w") as archive:
+        for value in (1, 2, 3):
+            archive.writestr("a.png", file_bytes(plain((value, 0, 0))))
+        archive.writestr("b.png", file_bytes(plain()))
+    with pytest.warns(
+        UserWarning, match=r"2 pictures in .* have the name of a later one and are left out"
+    ) as told:
+        images = load(path)
+    assert "such as 'a.png'. Rename them" in str(told[0].message)
+    assert images.pixels[:, 0, 0, 0].tolist() == [3, 10]

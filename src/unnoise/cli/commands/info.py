@@ -81,10 +81,11 @@ def info(
 
 def _is_run(path: Path) -> bool:
     """Also true for a file of a run, or a pickle, so that one place says what is wrong with it."""
+    from unnoise.utils.files import is_run_folder
     from unnoise.utils.pickles import PICKLE_SUFFIXES, pickle_kind
 
     inside = path.name in {"config.json", "model.safetensors"} or path.suffix.lower() in PICKLE_SUFFIXES
-    return (path / "config.json").exists() or (path.is_file() and (inside or pickle_kind(path) is not None))
+    return is_run_folder(path) or (path.is_file() and (inside or pickle_kind(path) is not None))
 
 
 def _examine(source: str, options: "TrainOptions", device: str, *, measure: bool) -> "Checkup":

@@ -20,6 +20,7 @@ from unnoise.data.labels import Labels, count_classes, labels_beside
 from unnoise.data.parallel import map_in_order
 from unnoise.data.sources.source import DecodedBatch, Summary, natural_size
 from unnoise.utils.errors import require
+from unnoise.utils.files import stamp
 
 _AT_ONCE = 256
 _MOST_BYTES = 64 * 2**20
@@ -129,7 +130,7 @@ def array_file_source(name: str, path: Path, labels: Callable[[bool], Labels] | 
 
     def identify(dated: bool) -> bytes:
         status = path.stat()
-        dates = f"\0{status.st_mtime_ns}\0".encode() + os.fsencode(path.resolve()) if dated else b""
+        dates = f"\0{stamp(status)}\0".encode() + os.fsencode(path.resolve()) if dated else b""
         return f"array\0{status.st_size}".encode() + dates
 
     suffix = path.suffix.lower()

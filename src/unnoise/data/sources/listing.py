@@ -2,6 +2,7 @@
 
 import os
 import stat
+import warnings
 import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,17 +14,19 @@ from typing import NamedTuple, TypeAlias
 
 from unnoise.data.limits import LARGE_PICTURE, LARGEST_FILE, require_plausible_member
 from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.files import is_run_folder, stamp
+from unnoise.utils.text import printable
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 _MISSING = -1
 
 
 class Entry(NamedTuple):
-    """A picture file: its name below the folder with forward slashes, its bytes, its time of change in ns."""
+    """A picture file: its name below the folder with forward slashes, its bytes, and what changes with it."""
 
     name: str
     size: int
-    changed: int
+    changed: str
 
 
 def suffix_of(name: str) -> str:
@@ -87,8 +90,8 @@ class FolderListing:
         seen.add((status.st_dev, status.st_ino))
         with os.scandir(path) as entries:
             items = list(entries)
-            if {"config.json", "training"} <= {item.name for item in items}:
-                return  # a run: its sample sheets are no training data
+            if any(item.name == "config.json" for item in items) and is_run_folder(Path(path)):
+                return  # its sample sheets are no training data
             for item in items:
                 if _hidden(item.name):
                     continue
@@ -132,10 +135,10 @@ def _entry(name: str, item: "os.DirEntry[str]") -> Entry:
     try:
         status = item.stat()
     except OSError:
-        return Entry(name, _MISSING, 0)
+        return Entry(name, _MISSING, "")
     if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-        return Entry(name, _MISSING, 0)
-    return Entry(name, status.st_size, status.st_mtime_ns)
+        return Entry(name, _MISSING, "")
+    return Entry(name, status.st_size, stamp(status))
 
 
 class ZipListing:
@@ -158,27 +161,34 @@ class ZipListing:
 
     @cached_property
     def _members(self) -> dict[str, zipfile.ZipInfo]:
-        members = {}
+        members, repeated = {}, list[str]()
         for member in self._archive.infolist():
             name = member.filename.replace("\\", "/")
             if not name or name.endswith("/") or any(_hidden(part) for part in name.split("/")):
                 continue
             if suffix_of(name) in SUFFIXES:
+                repeated += [name] if name in members else []
                 members[name] = member
             else:
                 self.ignored[suffix_of(name)] += 1
+        if repeated:
+            warnings.warn(
+                f"{len(repeated):,} pictures in {str(self.path)!r} have the name of a later one and are left "
+                f"out, such as {printable(repeated[0])!r}. Rename them to use them.",
+                stacklevel=2,
+            )
         return members
 
     @cached_property
     def entries(self) -> list[Entry]:
         """Every member with the suffix of a picture, sorted by name."""
-        return [Entry(name, member.file_size, 0) for name, member in sorted(self._members.items())]
+        return [Entry(name, member.file_size, "") for name, member in sorted(self._members.items())]
 
     def identity(self, *, dated: bool) -> bytes:
         """A hash of the members' names, sizes and checksums; dated: of the zip's path, size and time."""
         if dated:
             status = self.path.stat()
-            return _digest(["zip", str(self.path.resolve()), f"{status.st_size}\0{status.st_mtime_ns}"])
+            return _digest(["zip", str(self.path.resolve()), f"{status.st_size}\0{stamp(status)}"])
         members = sorted(self._members.items())
         return _digest(["zip", *(f"{name}\0{member.file_size}\0{member.CRC}" for name, member in members)])
 
