@@ -60,6 +60,19 @@ def folder(**files: bytes) -> str:
     return "pictures"
 
 
+def two_pictures() -> str:
+    return folder(a__png=file_bytes(plain()), b__png=file_bytes(plain()))
+
+
+def all_files(_: Place) -> list[object]:
+    two_pictures()
+    return ["train", "pictures/a.png", "pictures/b.png", "--steps", 1, "--out", "new"]
+
+
+def into_the_pictures(_: Place) -> list[object]:
+    return ["train", two_pictures(), "--steps", 1, "--out", "pictures"]
+
+
 def linked_in_a_circle(_: Place) -> str:
     Path("pictures/a/b").mkdir(parents=True)
     Path("pictures/a/b/up").symlink_to(Path("pictures").absolute(), target_is_directory=True)
@@ -145,6 +158,13 @@ CASES = [
     source("a folder of texts", lambda _: folder(notes__txt=b"text", README=b"text")),
     source("a single picture", lambda _: written("one.png", file_bytes(plain()))),
     source("a document", lambda _: written("letter.docx", b"Dear Sir or Madam")),
+    source("an address on the web", lambda _: "https://example.org/pictures.zip"),
+    source("an archive of another kind", lambda _: written("pictures.tar.gz", b"archive")),
+    source("a table of records", lambda _: written("pictures.parquet", b"table")),
+    source("a video", lambda _: written("film.mp4", b"video")),
+    source("a pattern that no shell has resolved", lambda _: f"{folder(a__png=file_bytes(plain()))}/*.png"),
+    refused("Sources", "all files that a shell found", all_files),
+    refused("Sources", "the folder of the pictures as --out", into_the_pictures),
     source("a text called .zip", lambda _: written("pictures.zip", b"no zip")),
     source("a truncated zip", lambda _: written("pictures.zip", zipped("a.png")[:-9])),
     source("an empty zip", lambda _: written("pictures.zip", zipped())),
