@@ -60,11 +60,16 @@ def _behind_links(path: PathLike) -> Path:
 def is_run_folder(folder: Path) -> bool:
     """Whether a folder is a run of unnoise, not just one with a config.json of some other program."""
     file = folder / "config.json"
+    if not file.is_file():
+        return False
     try:
-        config = json.loads(file.read_bytes()) if file.is_file() else None
-    except (OSError, ValueError, RecursionError):  # damaged: judge by what lies beside it
-        return (folder / "model.safetensors").exists() or any((folder / "training").glob("*.safetensors"))
-    return isinstance(config, dict) and not {"recipe", "format"}.isdisjoint(config)
+        config = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        config = None
+    if isinstance(config, dict):
+        return not {"recipe", "format"}.isdisjoint(config)
+    # Damaged: judge by what lies beside it.
+    return (folder / "model.safetensors").exists() or any((folder / "training").glob("*.safetensors"))
 
 
 def stamp(status: os.stat_result) -> str:
