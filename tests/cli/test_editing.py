@@ -137,6 +137,33 @@ def test_inpaint_keeps_every_byte_that_the_mask_shows(trained, size):
     assert (saved("again.npz") == saved("r.npz")).all()
 
 
+def test_a_mask_that_keeps_or_redraws_everything_is_told(trained, capsys):
+    picture = digit()
+    Image.new("L", (8, 8), 255).save("white.png")
+    Image.new("L", (8, 8), 0).save("black.png")
+    common = ("inpaint", trained, picture, "--repeats", 1, "--num-steps", 1)
+    ok(*common, "--mask", "white.png")
+    assert "white.png is white everywhere: nothing is drawn anew." in capsys.readouterr().err
+    ok(*common, "--mask", "black.png")
+    assert "black.png is white nowhere: everything is drawn anew." in capsys.readouterr().err
+
+
+def test_a_deep_picture_is_edited_by_the_range_of_the_run(tmp_path):
+    random = np.random.default_rng(0)
+    Path("deep").mkdir()
+    for number in range(20):
+        pixels = random.integers(0, 4096, (8, 8), dtype=np.uint16)
+        Image.fromarray(pixels).save(f"deep/{number}.png")
+    small = ("--batch-size", 4, "--set", "network.widths=[8,16]", "sampling.num_steps=2")
+    ok("train", "deep", "--out", "run", "--steps", 1, *small)
+    ok("train", "deep", "--out", "run", "--steps", 2, "--resume", *small)
+    assert [one.high for one in Run.open(Path("run")).config.data.ranges] == [4095]
+    Image.fromarray(np.full((8, 8), 819, np.uint16)).save("dark.png")
+    ok("inpaint", "run", "dark.png", "--repeats", 1, "--save", "r.npz")
+    with np.load("r.npz") as saved:
+        assert saved["images"][0, 0, 0, 0] == 51
+
+
 def test_inpaint_without_a_mask_draws_the_middle(trained):
     ok("inpaint", trained, "--held-out", 2, "--save", "r.npz")
     ok("inpaint", trained, "--held-out", 2, "--save", "other.npz", "--seed", 0, "--repeats", 1)

@@ -1,5 +1,6 @@
 """`unnoise info` names every odd picture and what training would take; `unnoise train` the main points."""
 
+import json
 import re
 import shlex
 import shutil
@@ -86,6 +87,35 @@ def test_the_suggested_command_trains_with_the_same_config(odd, capsys, monkeypa
     _, found, _ = command(capsys, *said[1:], "--dry-run")
     assert found == wanted
     assert "as asked" in shown
+
+
+@pytest.mark.parametrize("options", [[], ["--range", "-5", "4000"], ["--range", "percentiles"]])
+def test_the_suggested_command_keeps_the_range_and_the_layout(tmp_path, capsys, monkeypatch, options):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
+    np.save("x.npy", np.random.default_rng(0).integers(0, 3000, (8, 9, 3, 30), dtype=np.uint16))
+    options = [*options, "--layout", "HWCN"]
+    code, shown, said = command(capsys, "info", "x.npy", *options, "--no-measure")
+    assert code == 0
+    assert "is read as 30 pictures of 8 x 9 with 3 channels (layout HWCN)." in said
+    assert "Values are read from black to white:" in said
+    suggested = shlex.split(shown.strip().splitlines()[-1])
+    _, wanted, _ = command(capsys, "train", "x.npy", *options, "--minutes", "10", "--dry-run")
+    _, found, _ = command(capsys, *suggested[1:], "--dry-run")
+    assert found == wanted
+    (one,) = json.loads(wanted)["data"]["ranges"]
+    assert one["kind"] == "uint16"
+
+
+def test_unclear_axes_and_a_range_without_effect_are_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
+    np.save("x.npy", np.full((64, 64, 3), 200, np.uint8))
+    assert "--layout" in command(capsys, "info", "x.npy", "--no-measure")[2]
+    np.save("y.npy", np.random.default_rng(0).integers(0, 256, (30, 8, 8), dtype=np.uint8))
+    _, _, said = command(capsys, "train", "y.npy", "--range", "0", "9", "--dry-run")
+    assert "--range has no effect" in said
+    assert "two numbers" in command(capsys, "train", "y.npy", "--range", "low", "--dry-run")[2]
 
 
 def test_a_second_of_training_gives_speed_memory_and_time(capsys):

@@ -209,7 +209,7 @@ def test_a_full_disk_warns_and_leaves_no_file(folder, store, monkeypatch):
 
 
 def test_an_interruption_leaves_no_file_and_no_thread(folder, store, monkeypatch):
-    def interrupt(data, settings):
+    def interrupt(data, settings, notes):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(files, "decode", interrupt)

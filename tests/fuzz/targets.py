@@ -5,6 +5,7 @@ import io
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -12,10 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from fuzz import seeds
+from unnoise.data.cache_building import with_ranges
 from unnoise.data.decoding.array_files import read_array, read_npz_labels
 from unnoise.data.decoding.conversion import DecodeSettings
-from unnoise.data.decoding.decode import UnreadableError, decode, read_header
+from unnoise.data.decoding.decode import UnreadableError, decode, measure, read_header
 from unnoise.data.decoding.pillow_guard import quiet_pillow
+from unnoise.data.decoding.value_range import merged, with_found
 from unnoise.data.labels import labels_from_csv, labels_from_idx
 from unnoise.data.sources import find_source
 from unnoise.runs.config import RunConfig
@@ -49,6 +52,7 @@ def read_picture(data: bytes) -> None:
     """Reads the header and the pixels of one image."""
     settings = DecodeSettings((3, 5), 1 + len(data) % 4, ("crop", "pad")[len(data) % 3 == 0])
     with quiet_pillow:
+        settings = replace(settings, ranges=with_found(None, merged([measure(data)])))
         try:
             size = read_header(io.BytesIO(data)).size
             assert min(size) >= 1
@@ -66,7 +70,7 @@ def read_zip(data: bytes) -> None:
         with (
             quiet_pillow,
             closing(find_source(path, _folder())) as source,
-            closing(source.batches(SETTINGS)) as batches,
+            closing(source.batches(with_ranges(source, SETTINGS, progress=False))) as batches,
         ):
             for batch in batches:
                 assert (batch.pixels is None) != (batch.skipped is None)
@@ -87,9 +91,9 @@ def _reading(name: str, read: Callable[[Path], object]) -> Callable[[bytes], obj
 
 
 def _pictures_of(path: Path) -> None:
-    array = read_array(path)
+    array = read_array(path).pixels
     assert array.ndim == 4
-    assert array.dtype in (np.uint8, np.bool_) or np.issubdtype(array.dtype, np.floating)
+    assert array.dtype.kind in "buif"
     if path.suffix == ".npz":
         read_npz_labels(path)
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from unnoise.data.decoding.conversion import DecodeSettings
 from unnoise.data.decoding.decode import decode
+from unnoise.data.decoding.value_range import ValueRange
 
 
 def file_bytes(picture: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -26,6 +27,10 @@ def plain(colour=(10, 20, 30), size=(4, 4), mode="RGB") -> Image.Image:
 
 def decoded(data: bytes, size=(2, 2), channels=3, **options) -> np.ndarray:
     return decode(data, DecodeSettings(size, channels, **options))
+
+
+def full_range(kind: str, high: float, low: float = 0) -> tuple[ValueRange, ...]:
+    return (ValueRange(kind, low, high),)
 
 
 def save_many(folder: Path, colours: dict[str, tuple[int, int, int]], size=(4, 4)) -> Path:

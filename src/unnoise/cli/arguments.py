@@ -12,13 +12,16 @@ import shutil
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import tyro
 from tyro.conf import Positional, arg
 
 from unnoise.diffusion import sampler_names
 from unnoise.utils.errors import UnnoiseError, require
+
+if TYPE_CHECKING:
+    from unnoise.data.decoding.value_range import RangeChoice
 
 
 def option(metavar: str | None = None, default: str = "", explanation: str | None = None) -> Any:  # noqa: ANN401
@@ -57,6 +60,17 @@ Preset: TypeAlias = Annotated[str | None, option("NAME", "what suits device, siz
 _SHAPES = "For pictures of another shape: crop to the middle, or pad with --background."
 Fit: TypeAlias = Annotated[Literal["crop", "pad"] | None, option(None, "crop", _SHAPES)]
 _BEHIND = "Colour behind transparent pictures and around padded ones: a name or #rrggbb."
+_FULL = "0 to the first of 1, 255, 1023, ... that holds them"
+_VALUES = """Values that are black and white, of pictures with more than 8 bits and of arrays of numbers: two
+numbers, or percentiles for the 0.1st and 99.9th of all values."""
+Range: TypeAlias = Annotated[
+    tuple[str, ...],
+    option(
+        "LOW HIGH|percentiles", "0 to the first of 1, 255, 1023, ... that holds them", " ".join(_VALUES.split())
+    ),
+]
+_AXES = "Axes of an array: N pictures, H rows, W columns, C channels."
+Layout: TypeAlias = Annotated[str | None, option("NHWC", "found from the shape", _AXES)]
 Background: TypeAlias = Annotated[str | None, option("COLOUR", "white", _BEHIND)]
 _MIRROR = "Mirror each picture left to right half of the time. For pictures that may be mirrored."
 Flip: TypeAlias = Annotated[bool, option(None, "off", _MIRROR)]
@@ -210,6 +224,19 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     height, width = int(found[1]), int(found[2] or found[1])
     require(min(height, width) >= 1, f"A size is at least 1 pixel each way, but got {text!r}: try 32.")
     return height, width
+
+
+def parse_range(words: tuple[str, ...]) -> "RangeChoice":
+    """`0 4095` -> the range from 0 to 4095; `percentiles` -> the same word; nothing -> None.
+
+    Raises:
+        UnnoiseError: for anything else.
+    """
+    if not words:
+        return None
+    from unnoise.data.decoding.value_range import parse_range
+
+    return parse_range(words)
 
 
 def parse_colour(text: str | None) -> tuple[int, int, int] | None:

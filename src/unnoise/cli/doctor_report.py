@@ -134,6 +134,7 @@ def _cost_facts(checkup: "Checkup") -> dict[str, str]:
 
 def _train_command(checkup: "Checkup") -> str:
     """The command that trains as it was examined."""
+    from unnoise.reports.settings import value_options
     from unnoise.runs.presets import recipe
 
     config, data = checkup.config, checkup.config.data
@@ -149,6 +150,7 @@ def _train_command(checkup: "Checkup") -> str:
         "--minutes": f"{config.budget.amount:g}" if config.budget.amount != 10 else None,
     }
     given = [word for name, value in options.items() if value is not None for word in (name, value)]
+    given += [word for option in value_options(data) for word in option]
     return shlex.join(["unnoise", "train", checkup.summary.source, *given, *(["--flip"] if data.flip else [])])
 
 

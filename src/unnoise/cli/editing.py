@@ -86,7 +86,8 @@ class EditSession:
         from unnoise.data import DecodeSettings
 
         data = self.run.config.data
-        return DecodeSettings((data.height, data.width), data.channels, data.fit, data.background)
+        size = (data.height, data.width)
+        return DecodeSettings(size, data.channels, data.fit, data.background, data.ranges or None)
 
     def denoise(self, classes: "Classes | None") -> "Denoise":
         """The averaged network, without self-conditioning: equal noisy images give equal predictions."""

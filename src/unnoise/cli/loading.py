@@ -20,15 +20,30 @@ def load_pictures(source: str, settings: "TrainOptions") -> "ImageSet":
     """The pictures of a source, in the shape that was asked for, with labels if they were."""
     from unnoise.data import load
 
-    return load(
+    images = load(
         source,
         size=settings.size,
         channels=settings.channels,
         fit=settings.fit or "crop",
         background=settings.background or (255, 255, 255),
+        ranges=settings.ranges,
+        layout=settings.layout,
         labels=_labels(settings.labels),
         progress=True,
     )
+    _announce_reading(images, settings)
+    return images
+
+
+def _announce_reading(images: "ImageSet", settings: "TrainOptions") -> None:
+    """Prints how arrays, deep values and broken colour profiles were read."""
+    from unnoise.data import ranges_text
+
+    for sentence in (*images.notes, ranges_text(images.ranges)):
+        if sentence:
+            print_message(sentence)
+    if settings.ranges is not None and not images.ranges:
+        print_message("--range has no effect: all of these pictures have 8 bits.")
 
 
 def load_run_pictures(config: "RunConfig", source: str | None = None, *, labels: bool = False) -> "ImageSet":
@@ -48,6 +63,8 @@ def load_run_pictures(config: "RunConfig", source: str | None = None, *, labels:
         channels=data.channels,
         fit=data.fit,
         background=data.background,
+        ranges=data.ranges or None,
+        layout=data.layout if source is None or source == data.source else None,
         labels=_labels(data.labels) if labels else False,
         progress=True,
     )

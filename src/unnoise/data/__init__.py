@@ -14,6 +14,7 @@ from pathlib import Path
 from unnoise.data.cache import default_cache, open_cached
 from unnoise.data.decoding.conversion import Colour, DecodeSettings, Fit, Size
 from unnoise.data.decoding.pillow_guard import quiet_pillow
+from unnoise.data.decoding.value_range import RangeChoice, ValueRange, known_ranges, ranges_text
 from unnoise.data.image_set import ImageSet, Skipped
 from unnoise.data.labels import labels_from_file
 from unnoise.data.single_pictures import picture_size, read_mask, read_pictures
@@ -27,9 +28,11 @@ __all__ = [
     "ImageSet",
     "Skipped",
     "Summary",
+    "ValueRange",
     "absolute_source",
     "load",
     "picture_size",
+    "ranges_text",
     "read_mask",
     "read_pictures",
     "summarize",
@@ -43,6 +46,8 @@ def load(
     channels: int | None = None,
     fit: Fit = "crop",
     background: Colour = (255, 255, 255),
+    ranges: RangeChoice | tuple[float, float] = None,
+    layout: str | None = None,
     labels: bool | Path = False,
     cache: Path | None = None,
     progress: bool = False,
@@ -59,6 +64,11 @@ def load(
         channels: 1 to 4; None is 1 if every picture is grey, else 3.
         fit: crops to the middle, or pads with `background`.
         background: also lies behind transparent pictures, unless alpha is kept (channels 2 or 4).
+        ranges: (black, white) of pictures with more than 8 bits, and of arrays of numbers other than bytes;
+            `percentiles` takes the 0.1st and 99.9th of all values. None finds one range for the whole source:
+            the first of 0 to 1, 255, 1023, 4095, ... that holds its values. `ImageSet.ranges` tells it.
+        layout: a letter for each axis of an array (N pictures, H rows, W columns, C channels), such as NCHW;
+            None finds it from the shape.
         labels: True for the classes of the source itself (folders, the IDX file beside that of the pictures,
             `labels` in a .npz), a path for those of an IDX file or of a .csv of files and classes.
         cache: a folder; None follows UNNOISE_CACHE, then XDG_CACHE_HOME.
@@ -67,19 +77,23 @@ def load(
     Raises:
         UnnoiseError: if nothing can be read, or a label that was asked for is missing.
     """
-    settings = DecodeSettings(size, channels, fit, background)
+    chosen = ranges if isinstance(ranges, str) or ranges is None else known_ranges(ranges)
+    settings = DecodeSettings(size, channels, fit, background, chosen)
     folder = cache or default_cache()
-    with quiet_pillow, closing(find_source(source, folder, progress=progress)) as found:
+    with quiet_pillow, closing(find_source(source, folder, layout=layout, progress=progress)) as found:
         images = open_cached(found, settings, folder, progress=progress)
         return images if labels is False else _with_labels(images, found, labels)
 
 
-def summarize(source: str | Path, *, cache: Path | None = None, progress: bool = False) -> Summary:
+def summarize(
+    source: str | Path, *, layout: str | None = None, cache: Path | None = None, progress: bool = False
+) -> Summary:
     """Summarises `source` from headers alone: how many pictures, of which kinds and sizes.
 
     Raises UnnoiseError if no picture can be read. `cache` is where `fashion-mnist` may be kept.
     """
-    with quiet_pillow, closing(find_source(source, cache or default_cache(), progress=progress)) as found:
+    folder = cache or default_cache()
+    with quiet_pillow, closing(find_source(source, folder, layout=layout, progress=progress)) as found:
         return found.summarize(progress=progress)
 
 

@@ -6,7 +6,7 @@ import re
 import secrets
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -20,13 +20,18 @@ from unnoise.data.cache_building import (
     decode_into_memory,
     fingerprint_of,
     settle,
+    summarized,
+    with_ranges,
 )
 from unnoise.data.decoding.conversion import DecodeSettings
+from unnoise.data.decoding.value_range import Ranges, UnknownRangeError, ValueRange
 from unnoise.data.image_set import ImageSet, Moments, Skipped
 from unnoise.data.sources import Source
 from unnoise.utils.files import atomic_write
 
 _VERSION = 1
+_READER = 2
+"""Raised when some pictures are read otherwise than before. Records of the one before are checked once."""
 _DAY_SECONDS = 24 * 60 * 60
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError)
 
@@ -50,36 +55,63 @@ def open_cached(source: Source, settings: DecodeSettings, root: Path, *, progres
     cache = Cache(root)
     ready = source.unconverted(settings)
     if ready is not None:
-        return ImageSet(ready, source.name, cache.fingerprint(source, settings, ready))
+        fingerprint = cache.fingerprint(source, settings, ready)
+        return ImageSet(ready, source.name, fingerprint, notes=_sentences(source))
     found = cache.find(source, settings, progress=progress)
     if found is not None:
-        return found
+        return _with_reading(found, source)
     settled = settle(source, settings, progress=progress)
     try:
-        return cache.build(source, settings, settled, progress=progress)
+        images = _decoded(cache, source, settings, settled, progress=progress)
+    except UnknownRangeError:
+        settled = with_ranges(source, settled, progress=progress)
+        images = _decoded(cache, source, settings, settled, progress=progress)
+    return _with_reading(images, source)
+
+
+def _decoded(
+    cache: "Cache", source: Source, asked: DecodeSettings, settled: DecodeSettings, *, progress: bool
+) -> ImageSet:
+    """The pictures in a new entry of the cache, or in memory if it cannot be written."""
+    try:
+        return cache.build(source, asked, settled, progress=progress)
     except OSError as error:
         warnings.warn(
-            f"Cannot write the cache {str(root)!r}: {error.strerror or error}. The pictures stay in memory and "
-            f"are decoded again next time. Free some space, or set UNNOISE_CACHE to another folder.",
+            f"Cannot write the cache {str(cache.root)!r}: {error.strerror or error}. The pictures stay in "
+            f"memory and are decoded again next time. Free some space, or set UNNOISE_CACHE to another folder.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return decode_into_memory(source, settled, progress=progress)
 
 
+def _with_reading(images: ImageSet, source: Source) -> ImageSet:
+    sentences = _sentences(source)
+    return replace(images, notes=sentences + images.notes) if sentences else images
+
+
+def _sentences(source: Source) -> tuple[str, ...]:
+    reading = source.reading()
+    return (reading,) if reading else ()
+
+
 @dataclass(frozen=True)
 class _Record:
-    """An entry of `lists`: the content that a source had, and its skipped files."""
+    """An entry of `lists`: the content that a source had, its skipped files, and how its values were read."""
 
     files: str
     content: str
     skipped: tuple[Skipped, ...]
+    ranges: Ranges = ()
+    notes: tuple[str, ...] = ()
+    reader: int = _READER
 
 
 class Cache:
     """The cache folder. Many processes may use it at once: files appear complete, under their final names."""
 
     def __init__(self, root: Path) -> None:
+        self.root = root
         self._lists = root / "lists"
         self._images = root / "images"
 
@@ -87,16 +119,21 @@ class Cache:
         """Looks `source` up by names and times, else by names and the bytes of every file; None if unknown."""
         record = self._recall(_key(source, settings, dated=True))
         found = self._open(source, record)
-        if found is not None:
+        if found is not None and record is not None:
+            if record.reader == _READER:
+                return found
+            if not source.is_plain():
+                return None
+            self._try_remember(_key(source, settings, dated=True), replace(record, reader=_READER))
             return found
         record = self._recall(_key(source, settings, dated=False))
         found = self._open(source, record)
-        if found is None or record is None:
+        if found is None or record is None or (record.reader != _READER and not source.is_plain()):
             return None
         tally = decode_all(source, None, lambda _: None, progress=progress)
         if tally.files != record.files:
             return None
-        self._try_remember(_key(source, settings, dated=True), record)
+        self._try_remember(_key(source, settings, dated=True), replace(record, reader=_READER))
         return found
 
     def build(
@@ -108,7 +145,13 @@ class Cache:
         temporary = self._images / _temporary_name()
         try:
             tally = decode_into_file(temporary, source, settled, progress=progress)
-            record = _Record(tally.files, tally.fingerprint.text(), tuple(tally.skipped))
+            record = _Record(
+                tally.files,
+                tally.fingerprint.text(),
+                tuple(tally.skipped),
+                settled.known_ranges(),
+                summarized(tally.notes),
+            )
             if self._open(source, record) is None:
                 self._publish(temporary, record.content, tally.moments)
         finally:
@@ -141,7 +184,17 @@ class Cache:
             complete &= sums.dtype == np.int64 and sums.shape == (len(pixels), 2, pixels.shape[-1])
         except _DAMAGED:
             return None
-        return ImageSet(pixels, source.name, record.content, record.skipped, sums) if complete else None
+        if not complete:
+            return None
+        return ImageSet(
+            pixels,
+            source.name,
+            record.content,
+            record.skipped,
+            sums,
+            ranges=record.ranges,
+            notes=record.notes,
+        )
 
     def _publish(self, temporary: Path, content: str, sums: Moments) -> None:
         entry = self._images / content
@@ -175,7 +228,17 @@ class Cache:
         try:
             known = json.loads(self._path(key).read_text("utf-8"))
             skipped = tuple(Skipped(str(name), str(reason)) for name, reason in known["skipped"])
-            record = _Record(str(known["files"]), str(known["content"]), skipped)
+            record = _Record(
+                str(known["files"]),
+                str(known["content"]),
+                skipped,
+                tuple(
+                    ValueRange(str(kind), float(low), float(high))
+                    for kind, low, high in known.get("ranges", ())
+                ),
+                tuple(map(str, known.get("notes", ()))),
+                int(known.get("reader", 1)),
+            )
         except _DAMAGED:
             return None
         # It becomes part of a path, so it must be a hash.
@@ -191,13 +254,19 @@ def _key(source: Source, settings: DecodeSettings, *, dated: bool) -> str:
         f"Settings(size={settings.size!r}, channels={settings.channels!r}, fit={settings.fit!r}, "
         f"background={settings.background!r})"
     )
+    if settings.ranges:  # left out of the key otherwise, as it was before there were ranges
+        given = settings.ranges if isinstance(settings.ranges, tuple) else ()
+        listed = ", ".join(f"{one.kind} {one.low!r} {one.high!r}" for one in given)
+        wanted += f" ranges={listed or settings.ranges}"
     choices = f"{_VERSION} {dated} {wanted}".encode()
     return blake2b(source.identity(dated=dated) + choices, digest_size=16).hexdigest()
 
 
 def _write_record(path: Path, record: _Record) -> None:
     skipped = [[one.name, one.reason] for one in record.skipped]
-    _write_json(path, {"files": record.files, "content": record.content, "skipped": skipped})
+    ranges = [[one.kind, one.low, one.high] for one in record.ranges]
+    fields = {"reader": record.reader, "ranges": ranges, "notes": list(record.notes)}
+    _write_json(path, {"files": record.files, "content": record.content, "skipped": skipped, **fields})
 
 
 def _write_json(path: Path, value: dict[str, object]) -> None:

@@ -1,7 +1,7 @@
 """Decoding of a whole source into a file or into memory, with its fingerprint and moments."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from hashlib import blake2b
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unnoise.data.decoding.conversion import DecodeSettings
+from unnoise.data.decoding.value_range import with_found
 from unnoise.data.image_set import ImageSet, Moments, Skipped, chunks, moments
 from unnoise.data.parallel import progress_bar
 from unnoise.data.sources import Source
@@ -19,6 +20,7 @@ from unnoise.data.sources.source import DecodedBatch, nothing_readable
 
 _HASH_BYTES = 16
 _HASHED_AT_ONCE = 1024
+_NOTES_SHOWN = 3
 
 
 class Fingerprint:
@@ -49,6 +51,7 @@ class Tally:
         self.skipped: list[Skipped] = []
         self.every_file_read = True
         self.fingerprint = Fingerprint()
+        self.notes: list[str] = []
         self._moments: list[Moments] = []
         self._files = blake2b(digest_size=_HASH_BYTES)
 
@@ -65,6 +68,7 @@ class Tally:
         self.every_file_read &= batch.digest != b""
         if batch.skipped is not None:
             self.skipped.append(batch.skipped)
+        self.notes.extend(batch.notes)
         if batch.pixels is not None:
             self.count += len(batch.pixels)
             self.fingerprint.add(batch.pixels)
@@ -86,6 +90,11 @@ def settle(source: Source, settings: DecodeSettings, *, progress: bool) -> Decod
         size=settings.size or summary.proposed_size,
         channels=settings.channels or summary.proposed_channels,
     )
+
+
+def with_ranges(source: Source, settings: DecodeSettings, *, progress: bool) -> DecodeSettings:
+    """The settings with a range for every kind of number in the source, found from all of its pictures."""
+    return replace(settings, ranges=with_found(settings.ranges, source.statistics(progress=progress)))
 
 
 def decode_all(
@@ -115,7 +124,20 @@ def decode_into_memory(source: Source, settings: DecodeSettings, *, progress: bo
     """Decodes all pictures into memory, where no file can be written."""
     kept: list[NDArray[np.uint8]] = []
     tally = decode_all(source, settings, kept.append, progress=progress)
-    return ImageSet(np.concatenate(kept), source.name, tally.fingerprint.text(), tuple(tally.skipped))
+    return ImageSet(
+        np.concatenate(kept),
+        source.name,
+        tally.fingerprint.text(),
+        tuple(tally.skipped),
+        ranges=settings.known_ranges(),
+        notes=summarized(tally.notes),
+    )
+
+
+def summarized(notes: Sequence[str]) -> tuple[str, ...]:
+    """The first few notes, and how many more there are."""
+    more = len(notes) - _NOTES_SHOWN
+    return (*notes[:_NOTES_SHOWN], *((f"... and {more:,} more pictures alike",) if more > 0 else ()))
 
 
 def decode_into_file(path: Path, source: Source, settings: DecodeSettings, *, progress: bool) -> Tally:

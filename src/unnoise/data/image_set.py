@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unnoise.data.decoding.value_range import Ranges
 from unnoise.diffusion.tensors import Pixels
 
 Moments = NDArray[np.int64]
@@ -43,6 +44,9 @@ class ImageSet:
     a data set may be larger than the memory. `source` is what the caller named. `fingerprint` is a hash of the
     pixels, by which a resumed run recognises its data.
 
+    `ranges` are the values that were read as black and white, for pictures of more than 8 bits; `notes` are
+    sentences on how pictures were read that nobody would guess.
+
     `labels`, (N,), are indices into `class_names`; None unless labels were asked for.
     """
 
@@ -53,6 +57,8 @@ class ImageSet:
     kept_moments: Moments | None = None
     labels: NDArray[np.int64] | None = None
     class_names: tuple[str, ...] = ()
+    ranges: Ranges = ()
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def _pages(self) -> "MappedPages":

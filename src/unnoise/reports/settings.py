@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from unnoise.runs.config import RunConfig
+from unnoise.runs.config import DataConfig, RunConfig
 from unnoise.runs.conversion import plain
 from unnoise.runs.presets import recipe
 from unnoise.utils.errors import UnnoiseError
@@ -31,6 +31,7 @@ def train_command(config: RunConfig) -> str:
         options.append(["--fit", data.fit])
     if data.background != (255, 255, 255):
         options.append(["--background", "#{:02x}{:02x}{:02x}".format(*data.background)])
+    options += value_options(data)
     if data.flip:
         options.append(["--flip"])
     if config.precision != "float32":
@@ -41,6 +42,14 @@ def train_command(config: RunConfig) -> str:
     if changes:
         options += [["--set", changes[0]], *([change] for change in changes[1:])]
     return _wrapped([["unnoise", "train", data.source], *options])
+
+
+def value_options(data: DataConfig) -> list[list[str]]:
+    """The options --range and --layout of these pictures, as far as they need any."""
+    ends = {(one.low, one.high) for one in data.ranges}
+    # Several ranges are found again from the pictures, and cannot be named in one option.
+    ranges = [["--range", *(f"{end:.12g}" for end in ends.pop())]] if len(ends) == 1 else []
+    return [*ranges, *([["--layout", data.layout]] if data.layout is not None else [])]
 
 
 def _wrapped(groups: Sequence[Sequence[str]]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from unnoise.data import ImageSet
+from unnoise.data import ImageSet, ValueRange
 from unnoise.data.batches import Split, split
 from unnoise.data.limits import LARGEST_SIDE
 from unnoise.diffusion.conditioning import Condition
@@ -94,7 +94,9 @@ class Recipe:
 class DataConfig:
     """Pictures of a run: their source, size and classes.
 
-    `labels` is "auto" or a file, for a run with classes; `classes` are their names in order.
+    `labels` is "auto" or a file, for a run with classes; `classes` are their names in order. `ranges` are the
+    values that are black and white, by kind of number, for pictures of more than 8 bits. `layout` has a letter
+    for each axis of an array, if it was given.
     """
 
     source: str
@@ -103,6 +105,8 @@ class DataConfig:
     channels: int
     fit: Literal["crop", "pad"] = "crop"
     background: tuple[int, int, int] = (255, 255, 255)
+    ranges: tuple[ValueRange, ...] = ()
+    layout: str | None = None
     flip: bool = False
     held_out: int = 0
     fingerprint: str = ""

@@ -7,6 +7,7 @@ import numpy as np
 
 from unnoise.data import ImageSet
 from unnoise.data.batches import held_out_count, split
+from unnoise.data.decoding.value_range import RangeChoice, Ranges
 from unnoise.diffusion.denoiser import Precision
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.seeds import require_seeds
@@ -32,6 +33,10 @@ class TrainOptions:
     """Number of pieces that each batch is cut into, to need less memory."""
     fit: Literal["crop", "pad"] | None = None
     background: tuple[int, int, int] | None = None
+    ranges: RangeChoice = None
+    """Values that are black and white in pictures of more than 8 bits."""
+    layout: str | None = None
+    """A letter for each axis of an array: N pictures, H rows, W columns, C channels."""
     flip: bool | None = None
     held_out: int | None = None
     labels: str | None = None
@@ -79,22 +84,29 @@ def plan(images: ImageSet, options: TrainOptions, device_type: str = "cpu") -> R
         accumulate=1 if options.accumulate is None else options.accumulate,
         budget=_budget(options),
         until_converged=bool(options.until_converged),
-        data=DataConfig(
-            source=images.source,
-            height=images.height,
-            width=images.width,
-            channels=images.channels,
-            fit=options.fit or "crop",
-            background=options.background or (255, 255, 255),
-            flip=bool(options.flip),
-            held_out=held_out,
-            fingerprint=images.fingerprint,
-            labels=options.labels,
-            classes=images.class_names if options.labels else (),
-            label_fingerprint=images.label_fingerprint if options.labels else "",
-        ),
+        data=_data(images, options, held_out),
         normalizer=_normalizer(chosen, images, training),
         recipe=chosen,
+    )
+
+
+def _data(images: ImageSet, options: TrainOptions, held_out: int) -> DataConfig:
+    """The pictures of a run, and how they were read."""
+    return DataConfig(
+        source=images.source,
+        height=images.height,
+        width=images.width,
+        channels=images.channels,
+        fit=options.fit or "crop",
+        background=options.background or (255, 255, 255),
+        ranges=images.ranges,
+        layout=options.layout,
+        flip=bool(options.flip),
+        held_out=held_out,
+        fingerprint=images.fingerprint,
+        labels=options.labels,
+        classes=images.class_names if options.labels else (),
+        label_fingerprint=images.label_fingerprint if options.labels else "",
     )
 
 
@@ -158,6 +170,7 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
         accumulate=config.accumulate,
         fit=data.fit,
         background=data.background,
+        layout=data.layout,
         flip=data.flip,
         held_out=data.held_out,
         labels=data.labels,
@@ -169,7 +182,8 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
         "--set out, or start a new run with --out.",
     )
     # The same labels may lie elsewhere by now: `require_same_pictures` compares their content.
-    free = {"budget", "changes", "accumulate"} | (set() if data.labels is None else {"labels"})
+    _require_same_range(data.ranges, options.ranges)
+    free = {"budget", "changes", "accumulate", "ranges"} | (set() if data.labels is None else {"labels"})
     if options.preset == DEFAULT:
         options = replace(options, preset=None)
     for field in fields(TrainOptions):
@@ -183,6 +197,17 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
     data = replace(data, labels=options.labels or data.labels)
     accumulate = config.accumulate if options.accumulate is None else options.accumulate
     return replace(config, budget=options.budget or config.budget, accumulate=accumulate, data=data)
+
+
+def _require_same_range(known: Ranges, choice: RangeChoice) -> None:
+    """Raises UnnoiseError for two numbers that are not the range of the run."""
+    chosen = choice if isinstance(choice, tuple) else ()
+    require(
+        all((now.low, now.high) == (then.low, then.high) for now in chosen for then in known),
+        f"This run was started with the range {', '.join(one.text() for one in known)}, but got "
+        f"{', '.join(f'{one.low:g} to {one.high:g}' for one in chosen)}. Leave the option out, or start a new "
+        "run with --out.",
+    )
 
 
 def require_same_pictures(config: RunConfig, images: ImageSet) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
-from helpers.data_files import decoded, file_bytes, plain, png_with_key
+from helpers.data_files import decoded, file_bytes, full_range, plain, png_with_key
 from unnoise.data.decoding import decode as decode_module
 from unnoise.data.decoding.conversion import to_mode
 from unnoise.data.decoding.decode import UnreadableError, read_header
@@ -36,11 +36,6 @@ from unnoise.data.parallel import map_in_order
         ("RGBA", (0, 0, 0, 128), "PNG", (127, 127, 127)),
         ("CMYK", (255, 0, 0, 0), "TIFF", (0, 255, 255)),
         ("CMYK", (0, 0, 0, 0), "TIFF", (255, 255, 255)),
-        ("I", 32768, "TIFF", (128, 128, 128)),
-        ("I", 70000, "TIFF", (255, 255, 255)),
-        ("F", 0.5, "TIFF", (128, 128, 128)),
-        ("F", 100.0, "TIFF", (100, 100, 100)),
-        ("F", float("nan"), "TIFF", (0, 0, 0)),
     ],
 )
 def test_a_plain_picture_keeps_its_colour(mode, colour, kind, expected):
@@ -48,11 +43,27 @@ def test_a_plain_picture_keeps_its_colour(mode, colour, kind, expected):
     assert decoded(data).reshape(-1, 3).tolist() == [list(expected)] * 4
 
 
+@pytest.mark.parametrize(
+    ("mode", "value", "ranges", "expected"),
+    [
+        ("I", 32768, full_range("int32", 65535), 128),
+        ("I", 70000, full_range("int32", 65535), 255),
+        ("F", 0.5, full_range("float", 1), 128),
+        ("F", 100.0, full_range("float", 255), 100),
+        ("F", float("nan"), full_range("float", 1), 0),
+    ],
+)
+def test_a_deep_grey_is_scaled_by_its_range(mode, value, ranges, expected):
+    data = file_bytes(plain(value, (2, 2), mode), "TIFF")
+    assert (decoded(data, ranges=ranges) == expected).all()
+
+
 @pytest.mark.parametrize(("value", "expected"), [(0, 0), (128, 0), (129, 1), (32768, 128), (65535, 255)])
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_sixteen_bits_are_scaled_and_not_clipped(value, expected, kind):
     picture = Image.fromarray(np.full((2, 2), value, np.uint16))
-    assert (decoded(file_bytes(picture, kind), channels=1) == expected).all()
+    ranges = full_range("uint16", 65535)
+    assert (decoded(file_bytes(picture, kind), channels=1, ranges=ranges) == expected).all()
 
 
 def test_ycbcr_and_premultiplied_alpha_are_converted():
@@ -84,9 +95,9 @@ def test_a_palette_with_transparency_lies_on_the_background():
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_a_transparent_grey_lies_on_the_background(kind):
-    data = png_with_key(np.array([[7, 0]], kind), key=7)
-    assert decoded(data, (1, 2), channels=1)[..., 0].tolist() == [[255, 0]]
-    assert decoded(data, (1, 2), channels=2)[0, :, 1].tolist() == [0, 255]
+    data, ranges = png_with_key(np.array([[7, 0]], kind), key=7), full_range("uint16", 65535)
+    assert decoded(data, (1, 2), channels=1, ranges=ranges)[..., 0].tolist() == [[255, 0]]
+    assert decoded(data, (1, 2), channels=2, ranges=ranges)[0, :, 1].tolist() == [0, 255]
 
 
 def test_a_transparent_colour_lies_on_the_background():

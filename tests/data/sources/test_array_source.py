@@ -55,9 +55,9 @@ def test_floats_and_booleans_become_bytes(saved):
     assert (load(saved(truths)).pixels[..., 0] == truths * 255).all()
 
 
-@pytest.mark.parametrize("bad", [-0.1, 1.5, float("nan")])
-def test_floats_out_of_range_are_refused(saved, bad):
-    with pytest.raises(UnnoiseError, match=r"\[0, 1\]"):
+@pytest.mark.parametrize("bad", [float("inf"), float("nan")])
+def test_floats_that_are_not_finite_are_refused(saved, bad):
+    with pytest.raises(UnnoiseError, match="not finite"):
         load(saved(np.full((2, 4, 4), bad)))
 
 
@@ -66,7 +66,7 @@ def test_floats_out_of_range_are_refused(saved, bad):
     [
         (np.zeros((4, 4), np.uint8), "shape"),
         (np.zeros((0, 4, 4), np.uint8), "shape"),
-        (np.zeros((2, 4, 4), np.int64), "int64"),
+        (np.zeros((2, 4, 4), np.complex64), "complex64"),
         (np.array([{"a": 1}], dtype=object), "object"),
     ],
 )
@@ -194,7 +194,7 @@ def test_an_array_needs_no_cache(tmp_path):
 
 def test_an_error_while_building_leaves_no_temporary_file(tmp_path):
     store = tmp_path / "store"
-    np.save(tmp_path / "x.npy", np.full((2, 4, 4), 2.0))
-    with pytest.raises(UnnoiseError, match=r"\[0, 1\]"):
+    np.save(tmp_path / "x.npy", np.full((2, 4, 4), np.nan))
+    with pytest.raises(UnnoiseError, match="not finite"):
         load(tmp_path / "x.npy", cache=store)
     assert not list(store.rglob("tmp-*"))

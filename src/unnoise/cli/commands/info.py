@@ -36,6 +36,8 @@ def info(
     device: cli.Device = "auto",
     fit: cli.Fit = None,
     background: cli.Background = None,
+    range: cli.Range = (),  # noqa: A002 (that is its name)
+    layout: cli.Layout = None,
     flip: cli.Flip = False,
     labels: cli.Labels = None,
     no_measure: cli.Flag = False,
@@ -65,17 +67,11 @@ def info(
 
     if out is not None:
         check_sheet(out)
-    options = TrainOptions(
-        preset=preset,
-        size=cli.parse_size(size),
-        channels=channels,
-        batch_size=batch_size,
-        fit=fit,
-        background=cli.parse_colour(background),
-        flip=flip or None,
-        labels=labels,
-        budget=Budget(unit="minutes", amount=minutes),
-    )
+    shape = {"size": cli.parse_size(size), "channels": channels, "fit": fit, "layout": layout, "labels": labels}
+    values = {"background": cli.parse_colour(background), "ranges": cli.parse_range(range)}
+    budget = Budget(unit="minutes", amount=minutes)
+    kept = {"preset": preset, "batch_size": batch_size, "flip": flip or None}
+    options = TrainOptions(**shape, **values, **kept, budget=budget)  # type: ignore[arg-type]
     _show(_examine(what, options, device, measure=not no_measure), out)
 
 
@@ -92,7 +88,7 @@ def _examine(source: str, options: "TrainOptions", device: str, *, measure: bool
     from unnoise.data import summarize
     from unnoise.reports.doctor import examine
 
-    summary = summarize(source, progress=True)
+    summary = summarize(source, layout=options.layout, progress=True)
     images = load_pictures(source, options)  # as `unnoise train` will, which then finds them in the cache
     with error_console().status("Examining the pictures") as status:
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from unnoise.cli import arguments as cli
+from unnoise.cli.console import print_message
 from unnoise.cli.editing import BACKGROUND_GREY, EditSession, last_step, save_edited, save_sheet
 from unnoise.cli.output_paths import check_edited
 
@@ -37,7 +38,8 @@ def inpaint(
       unnoise inpaint runs/photos --held-out 4 --seed 2
 
     Args:
-        mask: A picture of the same size: white is kept, black is drawn anew.
+        mask: A picture of the same size: white is kept, black is drawn anew. Where it is transparent it counts
+            as the opposite of the rest.
         repeats: How often each step is taken. More fits the rest better, and takes longer.
         jump_length: How many steps are taken together before they are repeated.
         seed: Seed of the first picture; another seed draws something else.
@@ -48,6 +50,7 @@ def inpaint(
     sheet = check_edited(out or run / "inpainted.png", save)
     names, pixels = session.pictures(images, held_out, seed)
     known = _known_pixels(session, mask, images)
+    _announce_mask(known, mask)
     draw = session.noises(seed, len(names))
     steps = editing.inpaint(
         session.denoise_label(label),
@@ -67,6 +70,14 @@ def inpaint(
     columns = {"before": before, "mask": before.where(known, BACKGROUND_GREY), "after": after}
     save_sheet("inpainted", columns, sheet)
     save_edited(save, names, after)
+
+
+def _announce_mask(known: "Masks", path: "Path | None") -> None:
+    """Says so if a mask keeps or redraws everything."""
+    if known.all():
+        print_message(f"{path} is white everywhere: nothing is drawn anew. Paint black what should change.")
+    elif not known.any():
+        print_message(f"{path} is white nowhere: everything is drawn anew. Paint white what should stay.")
 
 
 def _known_pixels(session: EditSession, path: Path | None, images: "Sequence[Path]") -> "Masks":

@@ -29,6 +29,8 @@ def train(
     resume: cli.Flag = False,
     fit: cli.Fit = None,
     background: cli.Background = None,
+    range: cli.Range = (),  # noqa: A002 (that is its name)
+    layout: cli.Layout = None,
     flip: cli.Flip = False,
     held_out: Annotated[int | None, cli.option("N", "one in 20, at most 1,000")] = None,
     precision: Annotated[Literal["float32", "bfloat16"] | None, cli.option(None, "float32")] = None,
@@ -70,15 +72,16 @@ def train(
         compile: Compile the network first. Steps are then faster, but compiling takes minutes the first time.
     """
     silence_profiler()
-    shape = {"size": cli.parse_size(size), "channels": channels, "fit": fit, "labels": labels}
+    shape = {"size": cli.parse_size(size), "channels": channels, "fit": fit, "labels": labels, "layout": layout}
     cost = {"batch_size": batch_size, "precision": precision, "accumulate": accumulate, "seed": seed}
     data = {"flip": flip or None, "held_out": held_out, "background": cli.parse_colour(background)}
     with StopSignals(graceful=False) as stop:  # before anything slow, such as importing PyTorch
         what = {"preset": preset, "changes": set or None, "until_converged": until_converged or None}
+        values = {"ranges": cli.parse_range(range)}
         from unnoise.runs.plan import TrainOptions
 
         budget = _budget(minutes, steps, images)
-        options = TrainOptions(**shape, **cost, **data, **what, budget=budget)  # type: ignore[arg-type]
+        options = TrainOptions(**shape, **cost, **data, **values, **what, budget=budget)  # type: ignore[arg-type]
         run_training(source, out, options, stop, Invocation(device, resume, dry_run, profile, compile))
 
 

@@ -6,12 +6,14 @@ import struct
 import zlib
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unnoise.data.decoding.layouts import channels_last
 from unnoise.data.decoding.numpy_files import map_npy, open_npz
+from unnoise.data.decoding.value_range import RangeChoice, to_8_bits
 from unnoise.data.limits import LARGE_ARRAY, LARGEST_PIXELS, require_plausible_size
 from unnoise.utils.errors import UnnoiseError, require
 
@@ -20,13 +22,23 @@ _IDX_LABELS = {0x00000801: 1}
 _BROKEN_IDX = (OSError, EOFError, zlib.error, ValueError)
 _NPZ_LABELS = ("labels", "y", "arr_1")
 _BLOCK = 2**20
-_PICTURE_CHANNELS = range(1, 5)
 
 
-def read_array(path: Path) -> NDArray[Any]:
-    """Reads the pictures of a .npy (memory-mapped), .npz or IDX file (plain or .gz), as (N, H, W, C).
+class StoredArray(NamedTuple):
+    """An array of pictures, (N, H, W, C), and the shape under which its file has it."""
 
-    The dtype is that of the file: uint8, bool, or floats. Raises UnnoiseError for anything else.
+    pixels: NDArray[Any]
+    stored: tuple[int, ...]
+
+
+def read_array(path: Path, layout: str | None = None) -> StoredArray:
+    """Reads the pictures of a .npy (memory-mapped), .npz or IDX file (plain or .gz).
+
+    The dtype is that of the file: bool, integers or floats. Raises UnnoiseError for anything else.
+
+    Args:
+        path: the file.
+        layout: a letter for each axis, such as NCHW; None finds it from the shape.
     """
     if path.suffix.lower() == ".npy":
         array = map_npy(path)
@@ -34,22 +46,26 @@ def read_array(path: Path) -> NDArray[Any]:
         array = _read_npz(path)
     else:
         array = read_idx(path)
-    return _channels_last(array, path)
+    _require_pictures(array, path)
+    return StoredArray(channels_last(array, str(path), layout), array.shape)
 
 
-def to_bytes(array: NDArray[Any], source: str) -> NDArray[np.uint8]:
-    """Converts uint8, bool or floats in [0, 1] to uint8; raises UnnoiseError for floats outside."""
-    if array.dtype == np.uint8:
-        return array
+def to_bytes(array: NDArray[Any], source: str, ranges: RangeChoice) -> NDArray[np.uint8]:
+    """Converts an array of any numbers to uint8: true is 255, and other numbers are scaled by their range.
+
+    Raises:
+        UnnoiseError: for values that are not finite.
+        UnknownRangeError: if the range of these numbers is not known.
+    """
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
-    low, high = float(array.min()), float(array.max())
-    require(
-        low >= 0 and high <= 1,  # false for NaN as well
-        f"Floats in an array of pictures lie in [0, 1], but {source!r} has values from {low:g} to {high:g}. "
-        f"Rescale it, or save it as uint8.",
-    )
-    return np.rint(array.astype(np.float64) * 255).astype(np.uint8)
+    if array.dtype.kind == "f":
+        require(
+            bool(np.isfinite(array).all()),
+            f"{source!r} has values that are not finite numbers (NaN or infinity). Replace them, with "
+            f"numpy.nan_to_num for one.",
+        )
+    return to_8_bits(array, ranges)
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -132,8 +148,8 @@ def read_npz_labels(path: Path) -> NDArray[Any] | None:
         return None if found is None else archive.read(found)
 
 
-def _channels_last(array: NDArray[Any], path: Path) -> NDArray[Any]:
-    """Views (N, H, W) and (N, C, H, W) as (N, H, W, C); raises UnnoiseError for other shapes and dtypes."""
+def _require_pictures(array: NDArray[Any], path: Path) -> None:
+    """Raises UnnoiseError for shapes and dtypes that no pictures have."""
     require(
         array.ndim in {3, 4} and 0 not in array.shape,
         f"An array of pictures has the shape (N, H, W), (N, H, W, C) or (N, C, H, W), but that of "
@@ -145,12 +161,7 @@ def _channels_last(array: NDArray[Any], path: Path) -> NDArray[Any]:
         f"{4 * LARGEST_PIXELS:,} numbers. Reshape the array.",
     )
     require(
-        array.dtype in (np.uint8, np.bool_) or np.issubdtype(array.dtype, np.floating),
-        f"An array of pictures holds uint8 from 0 to 255 or floats from 0 to 1, but that of {str(path)!r} "
-        f"holds {array.dtype}. Convert it with .astype(numpy.uint8).",
+        array.dtype.kind in "buif",
+        f"An array of pictures holds numbers, but that of {str(path)!r} holds {array.dtype}. Save it as uint8, "
+        f"uint16 or float32.",
     )
-    if array.ndim == 3:
-        return array[..., None]
-    if array.shape[1] in _PICTURE_CHANNELS and array.shape[3] not in _PICTURE_CHANNELS:
-        return array.transpose(0, 2, 3, 1)
-    return array

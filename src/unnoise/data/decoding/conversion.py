@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from unnoise.data.decoding.value_range import ANY, RangeChoice, Ranges, to_8_bits
 from unnoise.data.limits import LARGEST_SIDE
 from unnoise.utils.errors import require
 
@@ -30,12 +31,16 @@ _REDUCING_GAP = 3.0
 
 @dataclass(frozen=True)
 class DecodeSettings:
-    """Size, channels, fit and background to decode to; `None` leaves a choice to the pictures themselves."""
+    """Size, channels, fit and background to decode to; `None` leaves a choice to the pictures themselves.
+
+    `ranges` are the values that are black and white in pictures of more than 8 bits.
+    """
 
     size: Size | None = None
     channels: int | None = None
     fit: Fit = "crop"
     background: Colour = (255, 255, 255)
+    ranges: RangeChoice = None
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -60,6 +65,11 @@ class DecodeSettings:
         assert self.size is not None, "the size is settled before anything is decoded"
         return self.size
 
+    def known_ranges(self) -> Ranges:
+        """The ranges that have been found."""
+        ranges = self.ranges if isinstance(self.ranges, tuple) else ()
+        return tuple(one for one in ranges if one.kind != ANY)
+
     def known_channels(self) -> int:
         """The number of channels, once it is settled."""
         assert self.channels is not None, "the channels are settled before anything is decoded"
@@ -67,13 +77,12 @@ class DecodeSettings:
 
 
 def to_mode(picture: Image.Image, channels: int, background: Colour) -> Image.Image:
-    """Converts a picture of any mode to L, LA, RGB or RGBA, for 1 to 4 channels.
+    """Converts an 8-bit picture of any mode to L, LA, RGB or RGBA, for 1 to 4 channels.
 
     Unless alpha is kept (2 or 4 channels), transparent pictures are composited onto `background`.
     """
     mode = MODES[channels]
     grey = picture.mode in GREY_MODES
-    picture = _to_8_bits(picture)
     if not picture.has_transparency_data:
         return _as(_as(picture, "L" if grey else "RGB"), mode)
     if picture.mode == "La":
@@ -90,22 +99,25 @@ def _as(picture: Image.Image, mode: str) -> Image.Image:
     return picture if picture.mode == mode else picture.convert(mode)
 
 
-def _to_8_bits(picture: Image.Image) -> Image.Image:
-    """Scales 16-bit, 32-bit and float greys to 8 bits, where `convert("L")` would clip them to white."""
-    if picture.mode not in {"I", "F"} and not picture.mode.startswith("I;16"):
+def is_deep(picture: Image.Image) -> bool:
+    """Whether Pillow holds more than 8 bits of a grey: 16-bit and 32-bit integers, or floats."""
+    return picture.mode in {"I", "F"} or picture.mode.startswith("I;16")
+
+
+def to_8_bit_picture(picture: Image.Image, ranges: RangeChoice) -> Image.Image:
+    """Scales deep greys to 8 bits, where `convert("L")` would clip them; others stay as they are.
+
+    Raises:
+        UnknownRangeError: if the range of its values is not known.
+    """
+    if not is_deep(picture):
         return picture
     values = np.asarray(picture)
-    if picture.mode == "F":
-        finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-        full = 1.0 if finite.max() <= 1 else 255.0
-        grey = np.rint(np.clip(finite / full, 0, 1) * 255).astype(np.uint8)
-    else:
-        # Mode I holds 16-bit values as a rule, and 65535 = 255 * 257.
-        grey = ((np.clip(values, 0, 65535).astype(np.int32) + 128) // 257).astype(np.uint8)
-    narrow = Image.fromarray(grey)
+    narrow = Image.fromarray(to_8_bits(values, ranges))
     key = picture.info.get("transparency")
     if isinstance(key, int):
         narrow.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
+    narrow.info = {name: value for name, value in picture.info.items() if name != "transparency"}
     return narrow
 
 

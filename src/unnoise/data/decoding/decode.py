@@ -8,8 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from unnoise.data.decoding.conversion import DecodeSettings, Size, fit_picture, to_array, to_mode
+from unnoise.data.decoding import tiff
+from unnoise.data.decoding.colour import BrokenProfileError, needs_conversion, to_srgb
+from unnoise.data.decoding.conversion import (
+    GREY_MODES,
+    DecodeSettings,
+    Size,
+    fit_picture,
+    is_deep,
+    to_8_bit_picture,
+    to_array,
+    to_mode,
+)
 from unnoise.data.decoding.pillow_guard import GuardedFile, exif_orientation
+from unnoise.data.decoding.value_range import RangeChoice, UnknownRangeError, ValueStatistics, measured
 from unnoise.data.limits import LARGEST_PIXELS, Quota
 
 # Named one by one: left to itself, Pillow would also try formats that start other programs (EPS).
@@ -44,29 +56,55 @@ class Header(NamedTuple):
     """Whether more pictures follow the first one, which alone is decoded."""
     turned: bool = False
     """Whether EXIF says that it is stored mirrored or turned."""
+    special: bool = False
+    """Whether its values need a range, or its colours or transparency a conversion, which old caches lack."""
 
 
 def read_header(file: BytesIO | BufferedReader) -> Header:
     """Reads format, mode and size of a picture without decoding it; raises UnreadableError."""
+    deep = tiff.read_deep_header(file)
+    if deep is not None:
+        _require_pixels(deep.width * deep.height)
+        size = (deep.width, deep.height) if deep.orientation >= 5 else (deep.height, deep.width)
+        turned = deep.orientation in _UPRIGHT
+        return Header("TIFF", deep.mode, size, alpha=bool(deep.alpha), turned=turned, special=True)
     picture = _open(file)
     height, width, orientation = picture.height, picture.width, exif_orientation(picture)
     # From 5 on the picture is stored on its side. Pillow itself turns the size of a TIFF.
     if picture.format != "TIFF" and orientation >= 5:
         height, width = width, height
+    alpha = picture.has_transparency_data
     return Header(
         picture.format or "",
         picture.mode,
         (height, width),
-        alpha=picture.has_transparency_data,
+        alpha=alpha,
         animated=_animated(picture),
         turned=orientation in _UPRIGHT,
+        special=is_deep(picture) or needs_conversion(picture) or (alpha and picture.mode in {"1", "L", "RGBA"}),
     )
 
 
-def decode(data: bytes, settings: DecodeSettings) -> NDArray[np.uint8]:
-    """Decodes the bytes of one file to uint8 (H, W, C), as `settings` say; raises UnreadableError."""
+def decode(data: bytes, settings: DecodeSettings, notes: list[str] | None = None) -> NDArray[np.uint8]:
+    """Decodes the bytes of one file to uint8 (H, W, C), as `settings` say.
+
+    Colours become those of sRGB. A CMYK JPEG without Adobe's marker is read like one with it, inverted, as
+    browsers do.
+
+    Args:
+        data, settings: the file, and how to read it.
+        notes: takes sentences on what is wrong with a picture that is read nevertheless.
+
+    Raises:
+        UnreadableError: with the reason.
+        UnknownRangeError: if its values are of a kind that `settings.ranges` has no range for.
+    """
     if not data:
         raise UnreadableError("the file is empty")
+    notes = [] if notes is None else notes
+    deep = tiff.read_deep_header(BytesIO(data))
+    if deep is not None:
+        return _decode_deep(data, deep, settings, notes)
     picture = _open(BytesIO(data))
     # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size. Twice the target leaves the filter enough to do.
     side = 2 * max(settings.known_size())
@@ -74,10 +112,88 @@ def decode(data: bytes, settings: DecodeSettings) -> NDArray[np.uint8]:
     with PIXEL_QUOTA.reserve(picture.width * picture.height):
         try:
             picture.load()
-            flat = to_mode(_upright(picture), settings.known_channels(), settings.background)
-            return to_array(fit_picture(flat, settings))
+            _mend_transparency(picture, data)
+            return _finished(picture, _upright(picture), settings, notes)
+        except UnknownRangeError:
+            raise
         except Exception as error:
             raise UnreadableError(_reason(error)) from error
+
+
+def measure(data: bytes) -> ValueStatistics | None:
+    """The values of a picture that need a range; None for bytes, and for a picture that cannot be read."""
+    try:
+        deep = tiff.read_deep_header(BytesIO(data))
+        if deep is not None:
+            _require_pixels(deep.width * deep.height)
+            if deep.bits == 8:
+                return None
+            with PIXEL_QUOTA.reserve(deep.width * deep.height):
+                return measured(tiff.colour_values(tiff.read_colours(data, deep), deep))
+        picture = _open(BytesIO(data))
+        if not is_deep(picture):
+            return None
+        with PIXEL_QUOTA.reserve(picture.width * picture.height):
+            return measured(np.asarray(picture))
+    except Exception:  # noqa: BLE001 - decoding tells what is wrong with it
+        return None
+
+
+def _decode_deep(
+    data: bytes, header: tiff.TiffHeader, settings: DecodeSettings, notes: list[str]
+) -> NDArray[np.uint8]:
+    _require_pixels(header.width * header.height)
+    with PIXEL_QUOTA.reserve(header.width * header.height):
+        try:
+            picture = tiff.to_picture(tiff.read_colours(data, header), header, settings.ranges)
+            upright = (
+                picture.transpose(_UPRIGHT[header.orientation]) if header.orientation in _UPRIGHT else picture
+            )
+            if header.profile and header.photometric != tiff.CMYK:
+                upright.info["icc_profile"] = header.profile
+            return _finished(upright, upright, settings, notes)
+        except UnknownRangeError:
+            raise
+        except Exception as error:
+            raise UnreadableError(_reason(error)) from error
+
+
+def _finished(
+    stored: Image.Image, upright: Image.Image, settings: DecodeSettings, notes: list[str]
+) -> NDArray[np.uint8]:
+    """The pixels of a loaded picture in sRGB, with the channels and size of `settings`."""
+    if needs_conversion(stored):
+        upright = _in_srgb(stored, upright, settings.ranges, notes)
+    else:
+        upright = to_8_bit_picture(upright, settings.ranges)
+    flat = to_mode(upright, settings.known_channels(), settings.background)
+    return to_array(fit_picture(flat, settings))
+
+
+def _in_srgb(stored: Image.Image, upright: Image.Image, ranges: RangeChoice, notes: list[str]) -> Image.Image:
+    picture = to_8_bit_picture(upright, ranges)
+    transparency = picture.info.get("transparency")
+    picture.info = (
+        {**stored.info, "transparency": transparency}
+        if transparency is not None
+        else {name: value for name, value in stored.info.items() if name != "transparency"}
+    )
+    try:
+        return to_srgb(picture, stored.mode in GREY_MODES, is_png=stored.format == "PNG")
+    except BrokenProfileError as error:
+        notes.append(f"its colour profile was ignored ({_reason(error)})")
+        return picture
+
+
+def _mend_transparency(picture: Image.Image, data: bytes) -> None:
+    """Mends what Pillow leaves of a transparent level in greys below 8 bits, and of an unused alpha in BMP."""
+    if picture.format == "PNG" and picture.mode == "L" and isinstance(picture.info.get("transparency"), int):
+        depth = data[24]  # of IHDR, which comes first
+        if depth < 8:
+            # Pillow widens the levels to 0 to 255, but not the one that is transparent.
+            picture.info["transparency"] *= 255 // (2**depth - 1)
+    elif picture.format == "BMP" and picture.mode == "RGBA" and picture.getchannel("A").getextrema() == (0, 0):
+        picture.putalpha(255)  # a file that leaves its fourth byte 0 is opaque everywhere
 
 
 def _open(file: BytesIO | BufferedReader) -> Image.Image:
@@ -92,10 +208,14 @@ def _open(file: BytesIO | BufferedReader) -> Image.Image:
     except Exception as error:
         # A damaged file can make Pillow raise almost anything, and must not end the whole run.
         raise UnreadableError(_reason(error)) from error
-    if picture.width * picture.height > LARGEST_PIXELS:
-        raise _too_large(picture.width * picture.height)
+    _require_pixels(picture.width * picture.height)
     guarded.opening = False
     return picture
+
+
+def _require_pixels(pixels: int) -> None:
+    if pixels > LARGEST_PIXELS:
+        raise _too_large(pixels)
 
 
 def _too_large(pixels: int) -> UnreadableError:

@@ -39,11 +39,14 @@ _OTHER_KINDS = (
 """Suffixes that people try, what they are, and what to do."""
 
 
-def find_source(source: str | Path, cache: Path, *, progress: bool = False) -> Source:
+def find_source(
+    source: str | Path, cache: Path, *, layout: str | None = None, progress: bool = False
+) -> Source:
     """Opens a folder, .zip, array file or data set known by name; raises UnnoiseError for anything else.
 
     The strings `digits` and `fashion-mnist` win over folders of that name, which `./digits` reaches; a
     `Path` is always a path. `cache` is the folder that `fashion-mnist` may be downloaded into.
+    `layout` has a letter for each axis of an array, such as NCHW, and means nothing to other sources.
     """
     if source == DIGITS:
         return digits()
@@ -56,7 +59,7 @@ def find_source(source: str | Path, cache: Path, *, progress: bool = False) -> S
         raise _not_a_source(str(source), "it is an address on the web", "Download it first, and name the file")
     if not _exists(str(source), path):
         raise _not_a_source(str(source), "there is no such file or folder", _missing_remedy(path))
-    return _file(str(source), path)
+    return _file(str(source), path, layout)
 
 
 def absolute_source(source: str) -> str:
@@ -73,7 +76,7 @@ def _folder(source: str, path: Path) -> Source:
     return array_file_source(source, path / (training or idx)[0])
 
 
-def _file(source: str, path: Path) -> Source:
+def _file(source: str, path: Path, layout: str | None) -> Source:
     if not path.is_file():
         # Reading a pipe may never end.
         raise _not_a_source(source, "it is a pipe or a device", "Save the pictures to a file first")
@@ -85,7 +88,7 @@ def _file(source: str, path: Path) -> Source:
     if suffix == ".zip":
         return FileSource(source, ZipListing(path))
     if suffix in _ARRAY_SUFFIXES or "ubyte" in path.name:
-        return array_file_source(source, path)
+        return array_file_source(source, path, layout=layout)
     if suffix in SUFFIXES:
         remedy = "Put it into a folder together with others, and name the folder"
         raise _not_a_source(source, "it is a single picture", remedy)

@@ -3,7 +3,7 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from hashlib import blake2b
@@ -14,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unnoise.data.decoding.array_files import read_array, to_bytes
+from unnoise.data.decoding.array_files import StoredArray, read_array, to_bytes
 from unnoise.data.decoding.conversion import MODES, DecodeSettings, Size, fit_picture, to_array, to_mode
+from unnoise.data.decoding.layouts import layout_text
+from unnoise.data.decoding.value_range import UnknownRangeError, ValueStatistics, has_range, measured, merged
+from unnoise.data.image_set import chunks
 from unnoise.data.labels import Labels, count_classes, labels_beside
-from unnoise.data.parallel import map_in_order
+from unnoise.data.parallel import map_in_order, progress_bar
 from unnoise.data.sources.source import DecodedBatch, Summary, natural_size
 from unnoise.utils.errors import require
 from unnoise.utils.files import stamp
@@ -33,18 +36,36 @@ class ArraySource:
 
     name: str
     format: str
-    read: Callable[[], NDArray[Any]]
+    read: Callable[[], StoredArray]
     identify: Callable[[bool], bytes]
     """The identity, dated or not."""
     labels: Callable[[bool], Labels]
     """Reads the labels; true: may download them. Raises UnnoiseError if there are none."""
     mapped: bool = False
     """Whether the array is mapped from its file, so that it may be used without a copy in the cache."""
+    layout: str | None = None
+    """A letter for each axis of the file's array, such as NCHW; None is found from its shape."""
 
     @cached_property
-    def array(self) -> NDArray[Any]:
-        """The array of the file: uint8, bool or floats."""
+    def _stored(self) -> StoredArray:
         return self.read()
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """The array of the file: bool, integers or floats."""
+        return self._stored.pixels
+
+    @cached_property
+    def is_mask(self) -> bool:
+        """Whether it has bytes of nothing but 0 and 1, so that 1 must be white."""
+        if self.array.dtype != np.uint8:
+            return False
+        most = 0
+        for some in chunks(self.array, self._at_once):
+            most = max(most, int(some.max()))
+            if most > 1:  # at the first pictures, as a rule
+                return False
+        return most == 1
 
     def identity(self, *, dated: bool) -> bytes:
         """A hash that names the file."""
@@ -74,8 +95,8 @@ class ArraySource:
         )
 
     def unconverted(self, settings: DecodeSettings) -> NDArray[np.uint8] | None:
-        """The array itself, if it is uint8 and has the size and channels asked for."""
-        if not self.mapped or self.array.dtype != np.uint8:
+        """The array itself, if it is uint8 (no mask) of the size and channels asked for."""
+        if not self.mapped or self.array.dtype != np.uint8 or self.is_mask:
             return None
         height, width, channels = self.array.shape[1:]
         same_size = (settings.size or natural_size((height, width))) == (height, width)
@@ -90,6 +111,31 @@ class ArraySource:
             f"channels: both numbers must be from 1 to 4. Leave the channels out.",
         )
         return map_in_order(partial(self._batch, settings), range(0, len(self.array), self._at_once))
+
+    def statistics(self, *, progress: bool = False) -> dict[str, ValueStatistics]:
+        """The values of the whole array, unless they are truths or bytes above 1."""
+        if self.array.dtype == np.bool_ or (self.array.dtype == np.uint8 and not self.is_mask):
+            return {}
+        shown, advance = progress_bar("Finding the range", len(self.array), show=progress)
+        with shown:
+
+            def counted() -> Iterator[ValueStatistics]:
+                for start in range(0, len(self.array), self._at_once):
+                    some = np.asarray(self.array[start : start + self._at_once])
+                    yield measured(some)
+                    advance(len(some))
+
+            return merged(counted())
+
+    def is_plain(self) -> bool:
+        """Whether its values are truths, bytes above 1, or floats from 0 to 1, which always were read alike."""
+        return self.array.dtype.kind in "bf" or (self.array.dtype == np.uint8 and not self.is_mask)
+
+    def reading(self) -> str:
+        """A sentence on how the axes are read, for arrays of numpy."""
+        if self.format not in {".npy", ".npz"}:
+            return ""
+        return layout_text(self._stored.stored, self.array, self.layout)
 
     def picture_names(self) -> list[str]:
         """Empty: the pictures of an array have no names."""
@@ -114,7 +160,9 @@ class ArraySource:
         digest = blake2b(raw.data, key=kind[:64], digest_size=16).digest()
         if settings is None:
             return DecodedBatch(None, digest, len(raw))
-        pixels = to_bytes(raw, self.name)
+        if self.is_mask and not has_range("uint8", settings.ranges):
+            raise UnknownRangeError("uint8")
+        pixels = to_bytes(raw, self.name, settings.ranges)
         if settings.known_channels() != raw.shape[3]:
             return DecodedBatch(np.stack([_converted(one, settings) for one in pixels]), digest, len(raw))
         if settings.known_size() != raw.shape[1:3]:
@@ -122,16 +170,20 @@ class ArraySource:
         return DecodedBatch(pixels, digest, len(raw))
 
 
-def array_file_source(name: str, path: Path, labels: Callable[[bool], Labels] | None = None) -> ArraySource:
+def array_file_source(
+    name: str, path: Path, labels: Callable[[bool], Labels] | None = None, layout: str | None = None
+) -> ArraySource:
     """The source of one .npy, .npz or IDX file, whose identity is its path, size and time of change.
 
-    Its labels are those in the file or beside it, unless `labels` reads them.
+    `layout` has a letter for each axis of a numpy array, such as NCHW. Its labels are those in the file or
+    beside it, unless `labels` reads them.
     """
 
     def identify(dated: bool) -> bytes:
         status = path.stat()
         dates = f"\0{stamp(status)}\0".encode() + os.fsencode(path.resolve()) if dated else b""
-        return f"array\0{status.st_size}".encode() + dates
+        axes = f"\0{layout.upper()}" if layout else ""
+        return f"array\0{status.st_size}{axes}".encode() + dates
 
     suffix = path.suffix.lower()
     kind = suffix if suffix in {".npy", ".npz"} else "IDX"
@@ -139,10 +191,11 @@ def array_file_source(name: str, path: Path, labels: Callable[[bool], Labels] | 
     return ArraySource(
         name,
         kind,
-        partial(read_array, path),
+        partial(read_array, path, layout),
         identify,
         labels or (lambda _: labels_beside(path, name)),
         mapped=kind == ".npy",
+        layout=layout,
     )
 
 

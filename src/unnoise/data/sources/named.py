@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unnoise.data.decoding.array_files import StoredArray
 from unnoise.data.labels import Labels, labels_from_idx, labels_from_values
 from unnoise.data.parallel import progress_bar
 from unnoise.data.sources.array_source import ArraySource, array_file_source
@@ -100,10 +101,10 @@ def _fetch(file: str, md5: str, folder: Path, *, progress: bool) -> Path:
         ) from error
 
 
-def _read_digits() -> NDArray[np.uint8]:
+def _read_digits() -> StoredArray:
     sixteenths = _bundled_digits().images
     pixels: NDArray[np.uint8] = np.rint(sixteenths * (255 / 16)).astype(np.uint8)
-    return pixels[..., None]
+    return StoredArray(pixels[..., None], pixels.shape)
 
 
 def _bundled_digits() -> Any:  # noqa: ANN401 - scikit-learn's own type, which need not be installed

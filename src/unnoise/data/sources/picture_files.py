@@ -1,6 +1,6 @@
 """File source: the picture files of a folder or zip; damaged ones are skipped."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unnoise.data.decoding.conversion import MODES, DecodeSettings
-from unnoise.data.decoding.decode import Header, UnreadableError, decode, read_header
+from unnoise.data.decoding.decode import Header, UnreadableError, decode, measure, read_header
+from unnoise.data.decoding.value_range import ValueStatistics, merged
 from unnoise.data.image_set import Skipped
 from unnoise.data.labels import Labels, count_classes, labels_from_folders
 from unnoise.data.limits import LARGEST_FILE, Quota
@@ -82,6 +83,27 @@ class FileSource:
         )
         return map_in_order(partial(self._batch, settings), self.listing.entries)
 
+    def statistics(self, *, progress: bool = False) -> dict[str, ValueStatistics]:
+        """The values of all pictures of more than 8 bits, by kind of number."""
+        shown, advance = progress_bar("Finding the range", self.total(), show=progress)
+        with shown, closing(map_in_order(self._measure, self.listing.entries)) as found:
+
+            def counted() -> Iterator[ValueStatistics | None]:
+                for one in found:
+                    advance(1)
+                    yield one
+
+            return merged(counted())
+
+    def is_plain(self) -> bool:
+        """Whether no picture needs a range or a conversion of its colours; reads every header."""
+        with closing(map_in_order(self._header, self.listing.entries)) as found:
+            return not any(isinstance(header, Skipped) or header.special for header in found)
+
+    def reading(self) -> str:
+        """Empty: files have no axes to tell apart."""
+        return ""
+
     def picture_names(self) -> list[str]:
         """Names below the folder or in the zip, with forward slashes."""
         return [printable(entry.name) for entry in self.listing.entries]
@@ -101,6 +123,13 @@ class FileSource:
         except (UnreadableError, *_READ_ERRORS) as error:
             return _skip(entry, error)
 
+    def _measure(self, entry: Entry) -> ValueStatistics | None:
+        try:
+            with _BYTE_QUOTA.reserve(entry.size):
+                return measure(read_bytes(self.listing, entry))
+        except _READ_ERRORS:
+            return None
+
     def _batch(self, settings: DecodeSettings | None, entry: Entry) -> DecodedBatch:
         with _BYTE_QUOTA.reserve(entry.size):
             return self._read(settings, entry)
@@ -113,8 +142,11 @@ class FileSource:
         digest = blake2b(data, digest_size=16).digest()
         if settings is None:
             return DecodedBatch(None, digest, 1)
+        notes: list[str] = []
         try:
-            return DecodedBatch(decode(data, settings)[None], digest, 1)
+            pixels = decode(data, settings, notes)[None]
+            named = tuple(f"{printable(entry.name)}: {note}" for note in notes)
+            return DecodedBatch(pixels, digest, 1, notes=named)
         except UnreadableError as error:
             return DecodedBatch(None, digest, 1, _skip(entry, error))
 

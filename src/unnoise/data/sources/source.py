@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from unnoise.data.decoding.conversion import GREY_MODES, DecodeSettings, Size
 from unnoise.data.decoding.decode import Header
+from unnoise.data.decoding.value_range import ValueStatistics
 from unnoise.data.image_set import Skipped
 from unnoise.data.labels import Labels
 from unnoise.utils.errors import UnnoiseError
@@ -55,6 +56,8 @@ class DecodedBatch(NamedTuple):
     seen: int
     """How many pictures were looked at."""
     skipped: Skipped | None = None
+    notes: tuple[str, ...] = ()
+    """What is wrong with a picture that was decoded nevertheless, with its name."""
 
 
 @runtime_checkable
@@ -79,6 +82,15 @@ class Source(Protocol):
 
     def batches(self, settings: DecodeSettings | None) -> Generator[DecodedBatch, None, None]:
         """Reads everything in order; with None nothing is decoded, only the digests are computed."""
+
+    def statistics(self, *, progress: bool = False) -> dict[str, ValueStatistics]:
+        """Reads everything for the values that need a range, by kind of number."""
+
+    def is_plain(self) -> bool:
+        """Whether caches written before ranges and colour profiles were read hold the right pixels."""
+
+    def reading(self) -> str:
+        """A sentence on how the axes of an array are read; empty for files."""
 
     def picture_names(self) -> Sequence[str]:
         """A name for each picture to look at, as in `Skipped`; the pictures of an array have none."""
