@@ -186,7 +186,7 @@ def test_an_error_in_a_preview_loses_no_weights(tmp_path, images, monkeypatch):
 
 def test_pictures_of_six_channels_train(tmp_path):
     np.save(tmp_path / "six.npy", np.random.default_rng(0).integers(0, 256, (12, 6, 6, 6), dtype=np.uint8))
-    six = load(str(tmp_path / "six.npy"))
+    six = load(str(tmp_path / "six.npy"), layout="NCHW")
     assert six.channels == 6
     config = plan(six, TrainOptions(batch_size=4, budget=Budget(unit="steps", amount=1.0)))
     run = Run.create(tmp_path / "run", config)

@@ -46,8 +46,7 @@ def inpaint(
     """
     from unnoise.diffusion import editing
 
-    session = EditSession.open(run, num_steps, device)
-    sheet = check_edited(out or run / "inpainted.png", save)
+    session, sheet = EditSession.open(run, num_steps, device), check_edited(out or run / "inpainted.png", save)
     names, pixels = session.pictures(images, held_out, seed)
     known = _known_pixels(session, mask, images)
     _announce_mask(known, mask)
