@@ -100,7 +100,8 @@ def shell(line, **environment):
 @pytest.mark.parametrize("rest", ["--help", "--version", "presets", "train --help", 'info "$RUN"'])
 def test_a_reader_that_leaves_early_ends_the_command_quietly(rest, run_folder):
     ended = shell(f"$unnoise {rest} | true", RUN=str(run_folder))
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.returncode in {0, 141}  # 141 where it was still writing, as a program that SIGPIPE ended
+    assert ended.stderr == ""
 
 
 @pytest.mark.parametrize("columns", ["0", "1", "-5", "wide", "", "80"])

@@ -5,13 +5,14 @@ import io
 import itertools
 import os
 import shlex
+import shutil
 import signal
 import warnings
 from collections.abc import Callable
 
 import torch
 
-from helpers.reliability import Case, Outcome, Place
+from helpers.reliability import Case, Outcome, Place, refused
 from unnoise.cli import run
 from unnoise.data import load
 from unnoise.diffusion.diffusion import Diffusion
@@ -140,6 +141,16 @@ def stopped_by(number: signal.Signals) -> Callable[[Place], None]:
     return spoil
 
 
+def without_states(place: Place) -> tuple[str, ...]:
+    shutil.rmtree(place.run() / "training")
+    return GO_ON
+
+
+def other_network(place: Place) -> tuple[str, ...]:
+    place.run()
+    return ("train", "digits", "--out", "new", "--init", "run", "--preset", "small", "--steps", "1")
+
+
 CASES = [
     fault("a bit of the newest state flipped", flipped),
     fault("the newest state cut off", truncated),
@@ -149,5 +160,8 @@ CASES = [
     fault("a full disk for a while", full_disk),
     fault("Ctrl-C", stopped_by(signal.SIGINT), reached=5, tells=("Finishing", "Stopped")),
     fault("SIGTERM", stopped_by(signal.SIGTERM), reached=5, tells=("Finishing", "Stopped")),
+    fault("SIGHUP, as the terminal ends", stopped_by(signal.SIGHUP), reached=5, tells=("Finishing", "Stopped")),
+    refused("What happens to a run", "its states deleted", without_states),
+    refused("What happens to a run", "the weights of another network to start from", other_network),
     fault("SIGUSR1", stopped_by(signal.SIGUSR1), reached=5, tells=("Finishing", "Stopped")),
 ]

@@ -95,5 +95,12 @@ CASES = [
     place("a page in another format", with_run("report", "run", "--out", "x.pdf")),
     place("a comparison below a file", with_run("compare", "run", "run", "--out", "run/config.json/x.html")),
     place("a sheet in another format", with_run("vary", "run", "--held-out", 1, "--out", "x.jpg")),
+    place(
+        "seeds that cross 2^63",
+        with_run("generate", "run", "--seed", 2**63 - 8, "--num-images", 100, "--out", "new"),
+    ),
+    place("10^20 pictures", with_run("generate", "run", "--num-images", 10**20, "--out", "new")),
+    place("10^12 pictures on a sheet", with_run("generate", "run", "--num-images", 10**12, "--out", "x.png")),
+    place("10^12 frames", with_run("morph", "run", "--frames", 10**12, "--out", "x.gif")),
     place("results in another format", with_run("invert", "run", "--held-out", 1, "--save", "x.gif")),
 ]

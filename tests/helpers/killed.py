@@ -10,9 +10,12 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+from unnoise.utils.tensor_files import read_tensors
 
 SOURCE = "pictures.npy"
 STEPS = 6
@@ -22,6 +25,7 @@ _IMPORTED = (
     "unnoise.data",
     "unnoise.runs.plan",
     "unnoise.cli.commands.train",
+    "unnoise.reports.doctor",
     "torch._dynamo",
 )
 
@@ -39,6 +43,17 @@ class Aim(NamedTuple):
     """What a `call` is answered with."""
 
 
+Log = Literal["file", "closed", "full"]
+"""Where a child prints to: a file, a pipe that nobody reads, or a full disk."""
+
+
+class Pause(NamedTuple):
+    """A wait before the n-th step of a session, until the other end of a pipe answers."""
+
+    step: int
+    end: Connection
+
+
 def server() -> ForkServerContext:
     """Where children come from.
 
@@ -50,15 +65,80 @@ def server() -> ForkServerContext:
 
 
 def begin(
-    context: ForkServerContext, folder: Path, aim: Aim | None = None, quota: int = 0
+    context: ForkServerContext,
+    folder: Path,
+    aim: Aim | None = None,
+    quota: int = 0,
+    log: Log = "file",
+    pause: Pause | None = None,
 ) -> ForkServerProcess:
     """Starts a child that trains the run in `folder`, from wherever it is."""
-    child = context.Process(target=_train, args=(str(folder), aim, quota))
+    child = context.Process(target=_train, args=(str(folder), aim, quota, log, pause))
     child.start()
+    if pause is not None:
+        pause.end.close()
     return child
 
 
-def _train(folder: str, aim: Aim | None, quota: int) -> None:
+def files_of(run: Path) -> dict[str, tuple[bytes, dict[str, str]]]:
+    """What must be the same: the last state, the averaged weights, and the averages that were stored."""
+    (*_, state) = sorted((run / "training").glob("[0-9]*.safetensors"))
+    assert state.stem == f"{STEPS:010d}"
+    return {path.name: content(path) for path in (state, run / "model.safetensors", *(run / "ema").iterdir())}
+
+
+def content(path: Path) -> tuple[bytes, dict[str, str]]:
+    """All tensors, and the facts but for what can't be the same: the time that it took."""
+    data, (_, facts) = path.read_bytes(), read_tensors(path)
+    facts.pop("seconds", None)
+    return data[8 + int.from_bytes(data[:8], "little") :], facts
+
+
+def weights(files: dict[str, tuple[bytes, dict[str, str]]]) -> list[tuple[bytes, dict[str, str]]]:
+    """But for averages on the way: for those there may have been no room."""
+    return [files[name] for name in (f"{STEPS:010d}.safetensors", "model.safetensors")]
+
+
+def finished(context: ForkServerContext, run: Path) -> dict[str, tuple[bytes, dict[str, str]]]:
+    """Trains the run to its end, and returns its files."""
+    child = begin(context, run)
+    child.join()
+    assert child.exitcode == 0, run.with_suffix(".err").read_text()
+    return files_of(run)
+
+
+def _open_log(folder: str, log: Log) -> None:
+    """Sends standard output and error to a file and nowhere, or both to where nothing can be written."""
+    if log == "file":
+        os.dup2(os.open(f"{folder}.err", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return
+    if log == "closed":
+        reading, writing = os.pipe()
+        os.close(reading)
+    else:
+        writing = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(writing, 1)
+    os.dup2(writing, 2)
+
+
+def _wait(pause: Pause) -> None:
+    """At the given step, says so to the test and waits until it answers."""
+    from unnoise.diffusion import diffusion
+
+    step, left = diffusion.Diffusion.train_step, [pause.step]
+
+    def waiting(*arguments: object, **options: object) -> object:
+        left[0] -= 1
+        if left[0] == 0:
+            pause.end.send("here")
+            pause.end.recv()
+        return step(*arguments, **options)
+
+    diffusion.Diffusion.train_step = waiting
+
+
+def _train(folder: str, aim: Aim | None, quota: int, log: Log, pause: Pause | None) -> None:
     import torch
 
     from unnoise import pictures
@@ -68,8 +148,7 @@ def _train(folder: str, aim: Aim | None, quota: int) -> None:
     from unnoise.utils.timers import BudgetTimer
 
     torch.set_num_threads(1)
-    os.dup2(os.open(f"{folder}.err", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    _open_log(folder, log)
     faulthandler.dump_traceback_later(120, repeat=True)  # fails nothing: shows where a child hangs
     BudgetTimer.due = lambda *_: True  # saves after every step
     # Pictures take longer than all else, and have a test of their own.
@@ -82,6 +161,8 @@ def _train(folder: str, aim: Aim | None, quota: int) -> None:
         _die(aim)
     if quota:
         _fill_up(quota)
+    if pause is not None:
+        _wait(pause)
     resume = ["--resume"] if (Path(folder) / "config.json").is_file() else []
     os.chdir(Path(folder).parent)
     changes = ["network.widths=[8,16]", 'network.attention=["none","full"]', "network.block_depth=1"]

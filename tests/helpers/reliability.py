@@ -44,8 +44,10 @@ tries files that were damaged at random, and `make fuzz` does so for as long as 
 
 `tests/training/test_kills.py` kills runs (kill -9) at random moments and in the midst of writing files, and
 resumes each: its weights, its optimiser and its averages must be those of a run that was never killed, to
-the last bit. It printed: {kills}. `tests/runs/test_checkpoint.py` cuts a state off at 200 random places,
-and flips a bit at 200 others: each damage was found, and none was loaded.
+the last bit. It printed: {kills}. `tests/training/test_interleavings.py` tries 200 random interleavings of
+starts, kills, signals, second starts, full disks and logs that cannot be written: nothing trained was lost.
+`tests/runs/test_checkpoint.py` cuts a state off at 200 random places, and flips a bit at 200 others: each
+damage was found, and none was loaded.
 """
 KILLS = "60 kills, 26 of them aimed at files, 0 differences"
 HEAD = HEAD.replace("{kills}", KILLS)

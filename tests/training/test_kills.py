@@ -5,15 +5,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 from helpers import reliability
-from helpers.killed import SOURCE, STEPS, Aim, begin, calls_file, server
-from unnoise.utils.tensor_files import read_tensors
+from helpers.killed import SOURCE, Aim, begin, calls_file, files_of, finished, server, weights
 
 KILLS = 60
 AIMED = [
@@ -44,25 +42,6 @@ def children():
     return server()
 
 
-def files_of(run: Path) -> dict[str, tuple[bytes, dict[str, str]]]:
-    """What must be the same: the last state, the averaged weights, and the averages that were stored."""
-    (*_, state) = sorted((run / "training").glob("[0-9]*.safetensors"))
-    assert state.stem == f"{STEPS:010d}"
-    return {path.name: content(path) for path in (state, run / "model.safetensors", *(run / "ema").iterdir())}
-
-
-def content(path: Path) -> tuple[bytes, dict[str, str]]:
-    """All tensors, and the facts but for what can't be the same: the time that it took."""
-    data, (_, facts) = path.read_bytes(), read_tensors(path)
-    facts.pop("seconds", None)
-    return data[8 + int.from_bytes(data[:8], "little") :], facts
-
-
-def weights(files: dict[str, tuple[bytes, dict[str, str]]]) -> list[tuple[bytes, dict[str, str]]]:
-    """But for averages on the way: for those there may have been no room."""
-    return [files[name] for name in (f"{STEPS:010d}.safetensors", "model.safetensors")]
-
-
 @pytest.fixture(scope="module")
 def unharmed(place, children):
     """The run that was never killed, and how many functions it called."""
@@ -73,13 +52,6 @@ def unharmed(place, children):
     files = files_of(run)
     assert len(files) > 2
     return files, int(calls_file(run).read_text())
-
-
-def finished(children, run: Path) -> dict[str, tuple[bytes, dict[str, str]]]:
-    child = begin(children, run)
-    child.join()
-    assert child.exitcode == 0, run.with_suffix(".err").read_text()
-    return files_of(run)
 
 
 @pytest.mark.slow
@@ -111,7 +83,7 @@ def test_killed_at_sixty_moments(place, children, unharmed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP])
 def test_signals_save_and_exit_with_0(place, children, unharmed, number):
     """At random calls of functions, from the first after the handlers are set."""
     expected, calls = unharmed

@@ -4,13 +4,13 @@ PyTorch is imported only by a command that works, so that `unnoise --help` answe
 """
 
 import importlib
-import os
 import sys
 import warnings
 from collections.abc import Sequence
 
 from unnoise import __version__
 from unnoise.cli.console import prepare_terminal, print_error, print_warning
+from unnoise.cli.streams import ReaderGone, guarded_output
 from unnoise.utils.errors import UnnoiseError
 
 HELP = """\
@@ -52,21 +52,28 @@ COMMANDS = (
 )
 
 
+_BROKEN_PIPE = 128 + 13
+"""What a shell reports of a program that SIGPIPE ended, as it ends others."""
+
+
 def run(arguments: Sequence[str]) -> int:
     """Runs one command; returns the exit code: 0, or 2 after an error, printed as one sentence."""
     warnings.showwarning = print_warning  # type: ignore[assignment]
     prepare_terminal()
+    with guarded_output():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
-        try:
-            _dispatch(list(arguments))
-        finally:
-            sys.stdout.flush()  # here, where a closed pipe is known for what it is
+        _dispatch(list(arguments))
+        sys.stdout.flush()
     except UnnoiseError as error:
         return print_error(str(error))
     except KeyboardInterrupt:
         return print_error("Stopped.", code=130)
-    except BrokenPipeError:  # the reader, such as `head`, needs no more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, ReaderGone):
+        return _BROKEN_PIPE
     except OSError as error:
         where = f"Cannot use {error.filename}" if error.filename else "The operating system reports an error"
         return print_error(f"{where}: {error.strerror or error}.")

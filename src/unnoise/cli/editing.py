@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from unnoise.cli.amounts import check_memory, check_seeds
 from unnoise.cli.console import ProgressBar, count, print_result
 from unnoise.cli.generation import save_array, save_each
 from unnoise.cli.loading import load_run_pictures
@@ -109,6 +110,8 @@ class EditSession:
         """The noises of `number` pictures with the seeds from `seed` on."""
         from unnoise.diffusion.seeds import SeededNoises
 
+        check_seeds(seed, number)
+        check_memory(self.run.config, number)
         seeds = range(seed, seed + number)
         return SeededNoises(seeds, shape or self.denoiser.image_shape, self.denoiser.device)
 

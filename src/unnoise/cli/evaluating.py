@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from unnoise.cli.amounts import check_memory, check_seeds
 from unnoise.cli.bits_per_dim import BitsOptions, measure_bits, run_pictures
 from unnoise.cli.console import ProgressBar, count, print_message, print_result
 from unnoise.cli.evaluation_tables import print_colours, print_memorisation, print_scores
@@ -62,12 +63,15 @@ class Samples(NamedTuple):
 def evaluate_all(path: Path, source: str | None, options: EvaluationOptions, device: str) -> None:
     """Measures scores, copies, colours and bits/dim of a run; what was measured is kept when it is stopped."""
     from unnoise import evaluation
+    from unnoise.evaluation.reference_pictures import MAX_PICTURES
     from unnoise.runs.checkpoint import Run
     from unnoise.training.loop import choose_device
     from unnoise.utils.files import check_writable
 
     run = Run.open(path)
     sampling = chosen_sampling(run.config, options.sampling, options.guidance)
+    check_seeds(options.seed, options.num_samples or MAX_PICTURES)
+    check_memory(run.config, options.num_samples or 1)
     budget = evaluation.TimeBudget(options.minutes)
     check_writable(path / "evaluation.json")
     evaluation.read_evaluation(run)  # refuses a damaged one now

@@ -6,8 +6,9 @@ from types import FrameType
 
 from unnoise.cli.console import error_console, print_message
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
-"""Ctrl-C, a plain kill, and what SLURM sends before it (sbatch --signal=USR1@60)."""
+_NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
+SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+"""Ctrl-C, a plain kill, what SLURM sends before it (sbatch --signal=USR1@60), and the end of the terminal."""
 
 
 class StopSignals:
@@ -25,8 +26,8 @@ class StopSignals:
         self.graceful = graceful
 
     def __enter__(self) -> "StopSignals":
-        self._before = {number: signal.getsignal(number) for number in SIGNALS}
-        for number in SIGNALS:
+        self._before = {number: signal.getsignal(number) for number in SIGNALS if not _ignored_by_nohup(number)}
+        for number in self._before:
             signal.signal(number, self._handle)
         return self
 
@@ -50,6 +51,10 @@ class StopSignals:
         self.received = True
         again = "; press Ctrl-C again to stop at once" if number == signal.SIGINT else ""
         print_message(f"{self.message}{again}.")
+
+
+def _ignored_by_nohup(number: int) -> bool:
+    return number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) is signal.SIG_IGN
 
 
 def _interrupted(error: BaseException | None) -> bool:

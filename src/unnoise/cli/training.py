@@ -1,6 +1,7 @@
 """Training with messages and a progress bar, as `unnoise train` and `unnoise demo` run it."""
 
 import os
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -8,9 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from unnoise.cli.console import ProgressBar, amount, count, error_console, print_message, print_result, table
 from unnoise.cli.loading import load_pictures, load_run_pictures
 from unnoise.cli.stopping import StopSignals
+from unnoise.cli.streams import guarded_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from accelerate import PartialState
 
     from unnoise.data import ImageSet
     from unnoise.runs.checkpoint import Run
@@ -43,6 +47,7 @@ def run_training(
     """Loads the pictures, creates or reopens the run, and trains it; returns None for a dry run."""
     from accelerate import PartialState
 
+    from unnoise.runs.lock import lock_run
     from unnoise.training.loop import choose_device
 
     path = out or Path("runs") / Path(source).resolve().stem
@@ -52,8 +57,11 @@ def run_training(
         return None
     processes = PartialState(cpu=device == "cpu")
     leads = processes.is_main_process
-    try:
+    with _ending(processes), guarded_output(needed=False), ExitStack() as held:
         with processes.main_process_first():
+            if leads:
+                _require_startable(path, resume=start.resume)
+                held.enter_context(lock_run(path))
             # The first process has created the run by the time that the others open it.
             begin = _open_as_is if not leads else _reopen if start.resume else _create
             run, images = begin(source, path, options, device)
@@ -63,9 +71,28 @@ def run_training(
         _train(run, images, device, stop, start, leads=leads)
         if leads:
             _print_results(run, stopped=stop.received)
-    finally:  # or the threads between the processes outlive the interpreter, and abort it
-        processes.destroy_process_group()
     return run
+
+
+@contextmanager
+def _ending(processes: "PartialState") -> "Iterator[None]":
+    """Context that ends the threads between the processes, which would outlive the interpreter and abort it."""
+    try:
+        yield
+    finally:
+        processes.destroy_process_group()
+
+
+def _require_startable(path: Path, *, resume: bool) -> None:
+    """Checks that there is a run to go on with, or that a new one can be made here."""
+    from unnoise.runs.checkpoint import Run
+    from unnoise.utils.files import check_writable
+
+    if resume:
+        Run.open(path).require_resumable()
+    else:
+        Run.refuse_existing(path)
+        check_writable(path / "config.json")
 
 
 def _print_config(source: str, path: Path, options: "TrainOptions", device: str) -> None:
@@ -93,15 +120,12 @@ def _create(source: str, path: Path, options: "TrainOptions", device: str) -> "t
     from unnoise.runs.checkpoint import Run
     from unnoise.runs.plan import plan
     from unnoise.utils.errors import require
-    from unnoise.utils.files import check_writable
 
-    Run.refuse_existing(path)
     require(
         Path(source).expanduser().resolve() != path.resolve() or source in {"digits", "fashion-mnist"},
         f"The run would be written among the pictures, into {path}: choose another folder with --out, such as "
         f"{path / 'run'}.",
     )
-    check_writable(path / "config.json")
     images, kind = load_pictures(source, options), device.partition(":")[0]
     run = Run.create(path, _with_source(plan(images, options, kind), source))
     _announce_preset(images, options, kind)
@@ -113,6 +137,7 @@ def _reopen(source: str, path: Path, options: "TrainOptions", _device: str) -> "
     from unnoise.runs.plan import require_same_pictures, resume_config
 
     run = Run.open(path)
+    run.require_resumable()  # again: others may have written there until it was locked
     config = resume_config(run.config, options)
     images = load_run_pictures(config, source, labels=True)
     require_same_pictures(config, images)
@@ -155,6 +180,8 @@ def _announce(images: "ImageSet", run: "Run", device: str) -> None:
         f"Training preset {config.preset} on {device} for {amount(config.budget.amount, config.budget.unit)}, "
         f"into {run.path}."
     )
+    if config.init is not None and not run.states():
+        print_message(f"Starting from the averaged weights of {config.init}.")
     if not run.states():  # a resumed run has printed this already
         from unnoise.reports.doctor import brief_findings
 

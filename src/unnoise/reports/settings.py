@@ -38,6 +38,8 @@ def train_command(config: RunConfig) -> str:
         options.append(["--precision", config.precision])
     if data.labels is not None:
         options.append(["--labels", data.labels])
+    if config.init is not None:
+        options.append(["--init", config.init])
     changes = changed_settings(config)
     if changes:
         options += [["--set", changes[0]], *([change] for change in changes[1:])]

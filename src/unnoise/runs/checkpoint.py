@@ -5,6 +5,7 @@
     training/N.safetensors  state after N steps (weights, average, optimiser), to resume from
     ema/                    further averages at several steps, where the run stores them, for `unnoise ema`
     best.safetensors        averaged weights with the best samples so far, by quality.csv
+    init.safetensors        weights that the run started from, if it was started from those of another
     history.csv             losses; log/ holds the same for TensorBoard
     quality.csv, noise_levels.csv, events.csv    see `history`
     samples/                sample sheets
@@ -17,6 +18,7 @@ the newest one is kept.
 import math
 import shutil
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -27,12 +29,14 @@ from torch import Tensor, nn
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.runs.checks import require_finite_weights, require_run
-from unnoise.runs.config import RunConfig
+from unnoise.runs.config import Recipe, RunConfig
+from unnoise.runs.conversion import plain
 from unnoise.utils import json_text
 from unnoise.utils.errors import UnnoiseError, require
 from unnoise.utils.files import atomic_write
-from unnoise.utils.tensor_files import read_tensors, write_tensors
+from unnoise.utils.tensor_files import read_facts, read_tensors, write_tensors
 
+INIT = "init.safetensors"
 _KEPT_STATES = 2
 
 
@@ -56,19 +60,24 @@ class Run:
         """Makes the folder and writes config.json.
 
         Raises:
-            UnnoiseError: when the folder holds a run already, or cannot be written.
+            UnnoiseError: when the folder holds a run already, or cannot be written; when the weights that
+                config.init names cannot be read or do not fit.
         """
         cls.refuse_existing(path)
+        if config.init is not None:  # before config.json, which says that it is there
+            init = Run.open(Path(config.init))
+            require_fitting_init(init, config.recipe)
+            step = read_facts(init.path / "model.safetensors").get("step", "")
+            write_tensors(path / INIT, init.load().network.state_dict(), {"run": config.init, "step": step})
         return cls(path, config).with_config(config)
 
     @staticmethod
     def refuse_existing(path: Path) -> None:
         """Raises `UnnoiseError` if the folder holds a run; one that never saved anything does not count."""
-        saved = (path / "model.safetensors").exists() or any((path / "training").glob("*.safetensors"))
-        require(
-            not ((path / "config.json").exists() and saved),
-            f"{path} already holds a run. Continue it with --resume, or choose another folder with --out.",
-        )
+        trained = [path / "model.safetensors", path / "best.safetensors"]
+        saved = any(file.exists() for file in trained) or any((path / "training").glob("*.safetensors"))
+        resume = "Continue it with --resume, or choose" if (path / "config.json").exists() else "Choose"
+        require(not saved, f"{path} already holds a run. {resume} another folder with --out.")
 
     @classmethod
     def open(cls, path: Path) -> "Run":
@@ -89,6 +98,26 @@ class Run:
         with atomic_write(self.path / "config.json") as file:
             file.write_text(config.to_json(), encoding="utf-8")
         return Run(self.path, config)
+
+    def require_resumable(self) -> None:
+        """Checks that the run does not have weights without a state, which a resumed run would overwrite.
+
+        A run that never saved anything has neither: it is resumed at its first step.
+
+        Raises:
+            UnnoiseError: when there is nothing to go on from; the message says what is possible instead.
+        """
+        weights = [file for file in (self.path / "model.safetensors", self.best_weights) if file.exists()]
+        if not weights or self.states():
+            return
+        step = read_facts(weights[0]).get("step")
+        at = f", step {int(step):,}" if step else ""
+        why = _missing_states(self.path / "training")
+        raise UnnoiseError(
+            f"{self.path} has weights ({weights[0].name}{at}) but no state to go on from: {why}. Restore that "
+            "folder from a copy, or start a new run from these weights: "
+            f"unnoise train PICTURES --out NEW --init {self.path}."
+        )
 
     @property
     def samples(self) -> Path:
@@ -132,7 +161,8 @@ class Run:
     def save(self, diffusion: Diffusion, progress: Progress) -> None:
         """Writes the averaged weights, then the state to resume from; deletes all but the last two states.
 
-        In this order, so that a run which has its last state has everything.
+        In this order, so that a run which has its last state has everything; but the first state comes before
+        the first weights, as a run with weights and without a state cannot be resumed.
         """
         weights = diffusion.weights
         average = weights.average
@@ -150,15 +180,21 @@ class Run:
         }
         folder = self.path / "training"
         path = folder / f"{progress.step:010d}.safetensors"
-        write_tensors(
-            self.path / "model.safetensors", average.network.state_dict(), {"step": str(progress.step)}
-        )
+        is_first = not self.states()
+        if not is_first:
+            self._save_averages(diffusion, progress.step)
         write_tensors(path, tensors, {name: repr(value) for name, value in facts.items()})
+        if is_first:
+            self._save_averages(diffusion, progress.step)
         for old in self.states()[_KEPT_STATES:]:
             old.unlink(missing_ok=True)
 
+    def _save_averages(self, diffusion: Diffusion, step: int) -> None:
+        network = diffusion.weights.average.network
+        write_tensors(self.path / "model.safetensors", network.state_dict(), {"step": str(step)})
+
     def restore(self, diffusion: Diffusion) -> Progress:
-        """Loads the newest undamaged state into `diffusion`, and returns its progress.
+        """Loads the newest undamaged state, or the weights to start from, and returns the progress.
 
         Raises:
             UnnoiseError: when every saved state is damaged.
@@ -166,17 +202,69 @@ class Run:
         states = self.states()
         for older, path in enumerate(states, start=1):
             try:
-                return _restore(diffusion, path)
+                progress = _restore(diffusion, path)
             except UnnoiseError as error:
                 if older == len(states):
                     raise
                 path.rename(path.with_suffix(".damaged"))
                 warnings.warn(f"{error} Continuing from the state before it.", stacklevel=2)
+            else:
+                if not (self.path / "model.safetensors").exists():  # it was killed after its first state
+                    self._save_averages(diffusion, progress.step)
+                return progress
+        if self.config.init is not None:
+            self._start_from_init(diffusion)
         return Progress()
+
+    def _start_from_init(self, diffusion: Diffusion) -> None:
+        """Loads init.safetensors into the network and all its averages."""
+        path = self.path / INIT
+        tensors, _ = read_tensors(path)
+        require_finite_weights(tensors, path)
+        average, profiles = diffusion.weights.average, diffusion.weights.profiles
+        for network in (average.source, average.network, *profiles.networks):
+            _fill(network, tensors, path)
 
     def remove(self) -> None:
         """Deletes the whole folder."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def require_fitting_init(init: Run, recipe: Recipe) -> None:
+    """Checks that a new run with this recipe can start from the weights of another run.
+
+    Raises:
+        UnnoiseError: when their networks differ, or what these are given or predict.
+    """
+    for name, theirs, ours in _differences(init.config.recipe, recipe):
+        raise UnnoiseError(
+            f"The weights of {init.path} do not fit the new run: its {name} is {theirs}, but that of the new "
+            f"run {ours}. Leave --preset and --set out, and keep its --channels and --labels."
+        )
+
+
+def _differences(left: Recipe, right: Recipe) -> Iterator[tuple[str, object, object]]:
+    """What two recipes must agree on for the weights of one to be of use in the other, where they do not."""
+    networks = [{"kind": type(one.network).__name__, **plain(one.network)} for one in (left, right)]
+    for name in sorted((networks[0].keys() | networks[1].keys()) - {"dropout"}):
+        theirs, ours = (network.get(name) for network in networks)
+        if theirs != ours:
+            yield f"network.{name}", theirs, ours
+    if left.condition != right.condition:
+        yield "condition", left.condition, right.condition
+    if left.objective.predicts != right.objective.predicts:
+        yield "objective.predicts", left.objective.predicts, right.objective.predicts
+
+
+def _missing_states(folder: Path) -> str:
+    """Why there are no states in this folder."""
+    try:
+        found = len(list(folder.iterdir()))
+    except FileNotFoundError:
+        return f"{folder} is missing"
+    except OSError as error:
+        return f"{folder} cannot be read ({(error.strerror or str(error)).lower()})"
+    return f"{folder} holds no .safetensors files" if found else f"{folder} is empty"
 
 
 def _restore(diffusion: Diffusion, path: Path) -> Progress:

@@ -174,6 +174,8 @@ class RunConfig:
     data: DataConfig
     normalizer: Normalizer
     recipe: Recipe
+    init: str | None = None
+    """Run from whose averaged weights this one started; a copy of them is its init.safetensors."""
 
     def __post_init__(self) -> None:
         require_seeds([self.seed])

@@ -1,6 +1,7 @@
 """Plan of a run: from pictures and options to its complete configuration."""
 
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from unnoise.diffusion.denoiser import Precision
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.seeds import require_seeds
 from unnoise.networks import UNetConfig, require_fits_in_memory
+from unnoise.runs.checkpoint import Run, require_fitting_init
 from unnoise.runs.config import Budget, DataConfig, Recipe, RunConfig
 from unnoise.runs.presets import DEFAULT, recipe
 from unnoise.runs.sizing import PresetChoice, choose_preset
@@ -46,6 +48,8 @@ class TrainOptions:
     budget: Budget | None = None
     until_converged: bool | None = None
     """Whether to stop once nothing improves any more; the budget is then an upper limit."""
+    init: str | None = None
+    """Run whose averaged weights the new one starts from; its recipe holds where no preset is named."""
 
 
 _LONGEST = Budget(unit="minutes", amount=480.0)
@@ -74,9 +78,13 @@ def plan(images: ImageSet, options: TrainOptions, device_type: str = "cpu") -> R
     held_out = held_out_count(len(images)) if options.held_out is None else options.held_out
     training = split(len(images), held_out, seed).training
     choice = default_preset(images, options, device_type)
-    preset = choice.name if choice else options.preset or DEFAULT
-    chosen = _recipe(preset, images, options)
+    init = None if options.init is None else Run.open(Path(options.init))
+    named = options.preset not in (None, DEFAULT)
+    preset = init.config.preset if init and not named else choice.name if choice else options.preset or DEFAULT
+    chosen = _recipe(preset, images, options, None if init is None or named else init.config.recipe)
     require_fits_in_memory(chosen.network)
+    if init is not None:
+        require_fitting_init(init, chosen)
     return RunConfig(
         preset=preset,
         seed=seed,
@@ -87,6 +95,7 @@ def plan(images: ImageSet, options: TrainOptions, device_type: str = "cpu") -> R
         data=_data(images, options, held_out),
         normalizer=_normalizer(chosen, images, training),
         recipe=chosen,
+        init=options.init,
     )
 
 
@@ -111,8 +120,8 @@ def _data(images: ImageSet, options: TrainOptions, held_out: int) -> DataConfig:
 
 
 def default_preset(images: ImageSet, options: TrainOptions, device_type: str) -> PresetChoice | None:
-    """The preset that `default` stands for, and the reason; None where the options name another preset."""
-    if options.preset not in (None, DEFAULT):
+    """The preset that `default` stands for, and the reason; None where the options name another or a run."""
+    if options.preset not in (None, DEFAULT) or options.init is not None:
         return None
     budget, size = _budget(options), options.batch_size or 64
     return choose_preset(device_type, images.height, images.width, budget.amount, budget.unit, size)
@@ -122,9 +131,14 @@ def _budget(options: TrainOptions) -> Budget:
     return options.budget or (_LONGEST if options.until_converged else Budget())
 
 
-def _recipe(preset: str, images: ImageSet, options: TrainOptions) -> Recipe:
-    """The recipe of the preset, with the changes that the options make."""
-    chosen = recipe(preset, images.channels, images.height, images.width)
+def _recipe(preset: str, images: ImageSet, options: TrainOptions, base: Recipe | None) -> Recipe:
+    """The recipe of the preset, or the given one, with the changes that the options make."""
+    if base is None:
+        chosen = recipe(preset, images.channels, images.height, images.width)
+    else:
+        chosen = base.changed([f"network.channels={images.channels}"])
+        if not options.labels and isinstance(chosen.network, UNetConfig):
+            chosen = chosen.changed(["network.num_classes=0"])
     if options.batch_size is not None:
         chosen = replace(chosen, batch_size=options.batch_size)
     if options.until_converged:
@@ -175,6 +189,7 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
         held_out=data.held_out,
         labels=data.labels,
         until_converged=config.until_converged,
+        init=config.init,
     )
     require(
         config.recipe.changed(options.changes or ()) == config.recipe,

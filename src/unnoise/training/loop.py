@@ -6,6 +6,7 @@ It runs on Hugging Face Accelerate: `torchrun` or `accelerate launch` start it o
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -20,6 +21,7 @@ from unnoise.runs.checkpoint import Progress, Run
 from unnoise.runs.compiling import compile_training
 from unnoise.runs.config import Budget, RunConfig
 from unnoise.runs.history import read_events
+from unnoise.runs.lock import lock_run
 from unnoise.training.distributed import Coordinator, distribute
 from unnoise.training.guards import Adjustments, Fault, Guards
 from unnoise.training.monitoring import Monitor
@@ -100,7 +102,8 @@ def train(
 ) -> Generator[TrainStep, None, None]:
     """Trains a run from the state in its folder to the end of its budget, and keeps the folder up to date.
 
-    Closing the iterator early saves; a later call continues from there. On a CPU the process keeps freed memory
+    Closing the iterator early saves; a later call continues from there. Until then the run is locked against
+    other processes. On a CPU the process keeps freed memory
     from now on (see `malloc`).
 
     Args:
@@ -115,16 +118,19 @@ def train(
         a `TrainStep` after each step; where a guard goes back (see `guards`), steps come again.
 
     Raises:
-        UnnoiseError: when a fault comes again and again; the last good state stays.
+        UnnoiseError: when a fault comes again and again; the last good state stays. When another process trains
+            this run, or its states are lost (see `Run.require_resumable`).
     """
     accelerator = _accelerator(device)
     if accelerator.device.type == "cpu":
         malloc.keep_freed_memory()
     parts = split(len(pictures), run.config.data.held_out, run.config.seed)
-    guards = Guards(run, pictures, parts.training) if accelerator.is_main_process else None
-    accelerator.wait_for_everyone()  # the first may have removed old events
-    while (yield from _train_until_fault(run, pictures, parts, device, stop, guards, watch, compiled)):
-        pass
+    with lock_run(run.path) if accelerator.is_main_process else nullcontext():
+        run.require_resumable()
+        guards = Guards(run, pictures, parts.training) if accelerator.is_main_process else None
+        accelerator.wait_for_everyone()  # the first may have removed old events
+        while (yield from _train_until_fault(run, pictures, parts, device, stop, guards, watch, compiled)):
+            pass
 
 
 def _train_until_fault(

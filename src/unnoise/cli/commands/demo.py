@@ -38,13 +38,15 @@ def demo(
     from unnoise.cli.training import Invocation, run_training
     from unnoise.runs.checkpoint import Run
     from unnoise.runs.config import Budget
+    from unnoise.runs.lock import lock_run
     from unnoise.runs.plan import TrainOptions
     from unnoise.utils.files import atomic_write
 
     path, marker = out / "run", out / "README.txt"
     if (path / "config.json").exists():
         require(marker.exists(), f"{path} holds a run that no demo made, and stays: choose another --out.")
-        Run.open(path).remove()
+        with lock_run(path):  # another demo may still train it
+            Run.open(path).remove()
     with atomic_write(marker) as file:
         file.write_text(_MARKER)
     # At twice their 8 x 8 pixels the same digits are far easier to read, and patches cost nothing more.

@@ -1,6 +1,7 @@
 """`unnoise ema`: choose the length of the weight average (EMA) after training."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +35,7 @@ def ema(
     """
     from unnoise.optim.power_ema import require_sigma_rel
     from unnoise.runs.checkpoint import Run
+    from unnoise.runs.lock import lock_run
     from unnoise.runs.snapshots import Snapshots
     from unnoise.utils.files import check_writable
     from unnoise.utils.tensor_files import write_tensors
@@ -51,8 +53,9 @@ def ema(
             stacklevel=1,
         )
     facts = {"step": str(made.profile.step), "sigma_rel": repr(sigma_rel)}
-    Run.create(path, opened.config)
-    write_tensors(path / "model.safetensors", made.tensors, facts)
+    with lock_run(path):
+        Run.create(path, replace(opened.config, init=None))
+        write_tensors(path / "model.safetensors", made.tensors, facts)
     print_message(
         f"Average of sigma_rel {sigma_rel:g} at step {made.profile.step:,}, from "
         f"{count(made.sources, 'stored average')} ({made.misfit:.1%} off the exact one)."

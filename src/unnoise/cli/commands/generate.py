@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 from unnoise.cli import arguments as cli
+from unnoise.cli.amounts import check_memory, check_output, check_seeds
 from unnoise.cli.console import print_message
 from unnoise.cli.editing import EditSession, last_step, save_edited, save_sheet
 from unnoise.cli.generation import BATCH_SIZE, SeededGenerator, chosen_sampling, save_generated
 from unnoise.cli.loading import load_denoiser
 from unnoise.cli.output_paths import ANIMATIONS, check_edited, check_generated
-from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.errors import UnnoiseError
 
 if TYPE_CHECKING:
     from unnoise.diffusion.samplers.sampling import Sampling
@@ -95,9 +96,12 @@ def generate(
     if original:
         _redraw(opened, device, sampling, labels, original, num_images, seed, path)
         return
-    seeds = range(seed, seed + _at_least_1(_NUM_IMAGES if num_images is None else num_images))
+    number = _NUM_IMAGES if num_images is None else num_images
+    check_seeds(seed, number)
     check_generated(path)
-    batch, how = min(len(seeds), BATCH_SIZE) if compiled else None, (sampling.guidance, autoguidance, weak)
+    check_output(opened.config, number, path, sampling.num_steps)
+    seeds = range(seed, seed + number)
+    batch, how = min(number, BATCH_SIZE) if compiled else None, (sampling.guidance, autoguidance, weak)
     denoiser = load_denoiser(opened, device, *how, compile_for=batch, best=best)
     save_generated(SeededGenerator(denoiser, opened.config, sampling, labels), seeds, path)
 
@@ -109,11 +113,6 @@ def _open(path: Path, labels: tuple[str, ...]) -> "Run":
     run = Run.open(path)
     run.config.classes([], labels)
     return run
-
-
-def _at_least_1(number: int) -> int:
-    require(number >= 1, f"At least 1 image can be generated, but {number} were asked for.")
-    return number
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,9 @@ def _redraw(
     from unnoise.diffusion import editing
     from unnoise.training.loop import choose_device
 
-    versions = _at_least_1(_NUM_VERSIONS if num_versions is None else num_versions)
+    versions = _NUM_VERSIONS if num_versions is None else num_versions
+    check_seeds(seed, versions)
+    check_memory(run.config, versions)
     sheet, save = _redrawn_paths(run, out)
     sampling.grid(run.config.recipe.schedule)
     session = EditSession(run, run.load(choose_device(device)), sampling)

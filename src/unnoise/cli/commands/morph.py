@@ -7,6 +7,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from unnoise.cli import arguments as cli
+from unnoise.cli.amounts import check_memory
 from unnoise.cli.console import print_message, print_result
 from unnoise.cli.editing import EditSession, InputPictures, save_sheet
 from unnoise.cli.generation import SeededGenerator, batches, save_morph
@@ -46,6 +47,7 @@ def morph(
         held_out: Pass this many of the run's own pictures that it was not trained on, instead of seeds.
         out: A .gif or .mp4.
     """
+    from unnoise.diffusion.seeds import require_seeds
     from unnoise.runs.checkpoint import Run
     from unnoise.training.loop import choose_device
     from unnoise.utils.files import require_suffix
@@ -54,6 +56,8 @@ def morph(
     path = out or run / "morph.gif"
     require_suffix(path, *ANIMATIONS)
     check_generated(path)
+    require_seeds(seeds)
+    check_memory(opened.config, frames)
     if images or held_out:
         session = EditSession.open(run, num_steps, device, inverts=True)
         _save_morph_of_pictures(session, session.pictures(images, held_out, 0), frames, label, path)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 from tyro.conf import arg
 
 from unnoise.cli import arguments as cli
+from unnoise.cli.amounts import check_memory, check_seeds
 from unnoise.cli.console import ProgressBar, count, print_message, print_output, print_result, table
 from unnoise.cli.loading import load_run_pictures
 from unnoise.utils.errors import require
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from unnoise.evaluation.features import Extractor
     from unnoise.evaluation.sampler_search import Recommendation, SearchSpace, Trial
     from unnoise.runs.checkpoint import Run
+
+_MOST_SAMPLES = 512
+"""Drawn of each sampler where --num-samples is left out, at most."""
 
 
 def solve(
@@ -70,6 +74,8 @@ def solve(
     space = _search_space(samplers, spacings, calls)
     require(minutes > 0, f"Samplers are tried for more than 0 minutes, but got {minutes:g}: try 5.")
     require(num_samples is None or num_samples >= 2, f"At least 2 samples are compared, but got {num_samples}.")
+    check_seeds(seed, num_samples or _MOST_SAMPLES)
+    check_memory(opened.config, num_samples or 1)
     check_writable(run / "solve.json")
     limit = TimeLimit(time.monotonic(), 60 * minutes)
     denoiser = opened.load(choose_device(device))

@@ -27,6 +27,7 @@ def train(
     seed: Annotated[int | None, cli.option("N", "0")] = None,
     device: cli.Device = "auto",
     resume: cli.Flag = False,
+    init: Annotated[str | None, cli.option("RUN", "new weights")] = None,
     fit: cli.Fit = None,
     background: cli.Background = None,
     range: cli.Range = (),  # noqa: A002 (that is its name)
@@ -45,7 +46,7 @@ def train(
     """Train a diffusion model on your pictures, from scratch.
 
     Writes a folder, the run, with the weights, sheets of samples, the loss curve and a TensorBoard log. Ctrl-C
-    (or SIGTERM, or SIGUSR1) saves and stops; the same command with --resume goes on where it stopped.
+    (or SIGTERM, SIGUSR1 or SIGHUP) saves and stops; the same command with --resume goes on where it stopped.
 
       unnoise train photos --minutes 30
       unnoise train photos --minutes 60 --resume
@@ -60,6 +61,7 @@ def train(
         images: Train until this many pictures were seen, counting repeats, instead of minutes.
         seed: Seed of the first weights, the order of the pictures and all noise.
         resume: Go on with the run in --out. Repeat the options it was started with, or leave them out.
+        init: Start from the averaged weights of this run (fine-tuning) and, without --preset, with its recipe.
         held_out: How many pictures are not trained on, but kept to test with.
         precision: Precision of the network's arithmetic. bfloat16 is faster on GPUs that support it.
         accumulate: Split each batch into this many parts: the same training in less memory, but slower.
@@ -76,12 +78,13 @@ def train(
     cost = {"batch_size": batch_size, "precision": precision, "accumulate": accumulate, "seed": seed}
     data = {"flip": flip or None, "held_out": held_out, "background": cli.parse_colour(background)}
     with StopSignals(graceful=False) as stop:  # before anything slow, such as importing PyTorch
-        what = {"preset": preset, "changes": set or None, "until_converged": until_converged or None}
+        what = {"preset": preset, "changes": set or None, "init": init}
         values = {"ranges": cli.parse_range(range)}
         from unnoise.runs.plan import TrainOptions
 
         budget = _budget(minutes, steps, images)
-        options = TrainOptions(**shape, **cost, **data, **values, **what, budget=budget)  # type: ignore[arg-type]
+        ending = {"budget": budget, "until_converged": until_converged or None}
+        options = TrainOptions(**shape, **cost, **data, **values, **what, **ending)  # type: ignore[arg-type]
         run_training(source, out, options, stop, Invocation(device, resume, dry_run, profile, compile))
 
 

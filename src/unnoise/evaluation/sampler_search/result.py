@@ -70,7 +70,8 @@ def _record(trial: Trial) -> dict[str, object]:
 
 
 def keep_sampling(run: Run, sampling: Sampling) -> Run:
-    """Makes this sampler the run's own, which `generate` uses without options."""
+    """Makes this sampler the run's own, which `generate` uses without options; all else stays as it now is."""
+    run = Run.open(run.path)  # a training that was resumed in between may have a new budget
     return run.with_config(replace(run.config, recipe=replace(run.config.recipe, sampling=sampling)))
 
 

@@ -111,7 +111,10 @@ class Guards:
 
     def _delete_states_after(self, step: int) -> int:
         """Deletes the states after this step; returns the step of the newest one left, 0 for none."""
-        late = [path for path in self.run.states() if int(path.stem) > step]
+        states = self.run.states()
+        late = [path for path in states if int(path.stem) > step]
+        if late and len(late) == len(states):  # a run with weights and without a state cannot be resumed
+            (self.run.path / "model.safetensors").unlink(missing_ok=True)
         for path in late:
             path.unlink()
         if late:  # model.safetensors belongs to the newest of them

@@ -1,0 +1,161 @@
+"""Lock on a run's folder: one process at a time trains a run or writes its weights.
+
+    .lock        the lock itself, by the library filelock: the system frees it when its process ends, however
+    .lock.json   who holds it: host, process and start, for the message to others
+
+Some network file systems grant a lock twice. There the second file decides: a process on this host that it
+names and that still runs holds the run; one on another host cannot be asked, and is warned of.
+"""
+
+import errno
+import json
+import os
+import socket
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+
+from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.files import WriteError
+
+_LOCK, _HOLDER = ".lock", ".lock.json"
+_UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""What file systems without locks answer."""
+_SAME_START = 2.0
+"""Seconds by which two readings of the start of a process may differ."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a run."""
+
+    host: str
+    pid: int
+    started: float
+    """When the process started, in seconds since 1970: process numbers are given anew."""
+    since: float
+    """When it took the run."""
+    file: int
+    """The inode of its lock: that of a copied folder is another."""
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} since {time.strftime('%d %B %Y %H:%M', _local(self.since))}"
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether it is another process of this host, and still runs."""
+        if self.host != socket.gethostname() or self.pid == os.getpid():
+            return False
+        try:
+            return bool(abs(psutil.Process(self.pid).create_time() - self.started) <= _SAME_START)
+        except psutil.Error:
+            return False
+
+
+_held: dict[Path, int] = {}
+"""The folders that this process holds, and how many times: a lock may be taken again within itself."""
+
+
+@contextmanager
+def lock_run(path: Path) -> Iterator[None]:
+    """Context that holds the run in this folder against other processes; leaves nothing behind.
+
+    A process that holds it already may take it again.
+
+    Raises:
+        UnnoiseError: when another process holds it; the message names it.
+        WriteError: when the folder cannot be written.
+    """
+    folder = path.resolve()
+    if folder in _held:
+        _held[folder] += 1
+        try:
+            yield
+        finally:
+            _held[folder] -= 1
+        return
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    lock = _locked(folder, path)
+    _held[folder] = 1
+    try:
+        _sign(folder, path)
+        yield
+    finally:
+        del _held[folder]
+        for name in (_HOLDER, _LOCK):  # while it is still held: whoever waits for it takes a new one
+            with suppress(OSError):
+                (folder / name).unlink(missing_ok=True)
+        if lock is not None:
+            lock.release()
+        with suppress(OSError):
+            for empty in made:
+                empty.rmdir()
+
+
+def _locked(folder: Path, path: Path) -> FileLock | None:
+    """The lock of this folder; None on a file system that has no locks."""
+    lock = FileLock(folder / _LOCK, timeout=0, thread_local=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise _refused(path, _holder(folder)) from None
+    except NotImplementedError:
+        (folder / _LOCK).touch()
+        return None
+    except OSError as error:
+        if error.errno in _UNSUPPORTED:
+            return None
+        reason = (error.strerror or str(error)).lower()
+        raise WriteError(f"Cannot write {path}: {reason}. Free some space or choose another path.") from error
+    return lock
+
+
+def _sign(folder: Path, path: Path) -> None:
+    """Writes down who holds the lock, unless another process does so in spite of it."""
+    before = _holder(folder)
+    if before is not None and before.file == _inode(folder):
+        if before.runs_here:
+            raise _refused(path, before)
+        if before.host != socket.gethostname():
+            warnings.warn(
+                f"{path} was held by {before}, which did not say that it ended. If it still trains there, stop "
+                "one of the two.",
+                stacklevel=4,
+            )
+    me = os.getpid()
+    now = Holder(socket.gethostname(), me, psutil.Process(me).create_time(), time.time(), _inode(folder))
+    with suppress(OSError):  # then others are told less
+        (folder / _HOLDER).write_text(json.dumps(asdict(now)) + "\n", encoding="utf-8")
+
+
+def _holder(folder: Path) -> Holder | None:
+    """Who wrote down that it holds this folder; None where nobody did, or it cannot be read."""
+    try:
+        return Holder(**json.loads((folder / _HOLDER).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _inode(folder: Path) -> int:
+    try:
+        return (folder / _LOCK).stat().st_ino
+    except OSError:
+        return 0
+
+
+def _refused(path: Path, holder: Holder | None) -> UnnoiseError:
+    return UnnoiseError(
+        f"{path} is being trained or written by {holder or 'another process'}. Wait until it ends, stop it, or "
+        "choose another folder with --out."
+    )
+
+
+def _local(seconds: float) -> time.struct_time:
+    return time.localtime(seconds)
