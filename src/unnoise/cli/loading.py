@@ -115,3 +115,13 @@ def _compiled(denoiser: "Denoiser", num_images: int) -> "Denoiser":
     except UnnoiseError as error:
         print_message(f"{error} Going on without compiling.")
         return denoiser
+
+
+def with_absolute_paths(config: "RunConfig", source: str) -> "RunConfig":
+    """The configuration with the paths of pictures and labels as they are right in every folder."""
+    from unnoise.data import absolute_source
+
+    labels = config.data.labels
+    if labels not in {None, "auto"}:
+        labels = absolute_source(labels)
+    return replace(config, data=replace(config.data, source=absolute_source(source), labels=labels))

@@ -2,12 +2,11 @@
 
 import os
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from unnoise.cli.console import ProgressBar, amount, count, error_console, print_message, print_result, table
-from unnoise.cli.loading import load_pictures, load_run_pictures
+from unnoise.cli.loading import load_pictures, load_run_pictures, with_absolute_paths
 from unnoise.cli.stopping import StopSignals
 from unnoise.cli.streams import guarded_output
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
     from unnoise.data import ImageSet
     from unnoise.runs.checkpoint import Run
-    from unnoise.runs.config import RunConfig
     from unnoise.runs.plan import TrainOptions
     from unnoise.training.profiling import StepProfile, StepProfiler
 
@@ -101,19 +99,9 @@ def _print_config(source: str, path: Path, options: "TrainOptions", device: str)
 
     Run.refuse_existing(path)
     images, kind = load_pictures(source, options), device.partition(":")[0]
-    config = _with_source(plan(images, options, kind), source)
+    config = with_absolute_paths(plan(images, options, kind), source)
     _announce_preset(images, options, kind)
     print(config.to_json(), end="")
-
-
-def _with_source(config: "RunConfig", source: str) -> "RunConfig":
-    """The configuration with the paths of pictures and labels as they are right in every folder."""
-    from unnoise.data import absolute_source
-
-    labels = config.data.labels
-    if labels not in {None, "auto"}:
-        labels = absolute_source(labels)
-    return replace(config, data=replace(config.data, source=absolute_source(source), labels=labels))
 
 
 def _create(source: str, path: Path, options: "TrainOptions", device: str) -> "tuple[Run, ImageSet]":
@@ -127,7 +115,7 @@ def _create(source: str, path: Path, options: "TrainOptions", device: str) -> "t
         f"{path / 'run'}.",
     )
     images, kind = load_pictures(source, options), device.partition(":")[0]
-    run = Run.create(path, _with_source(plan(images, options, kind), source))
+    run = Run.create(path, with_absolute_paths(plan(images, options, kind), source))
     _announce_preset(images, options, kind)
     return run, images
 
@@ -141,7 +129,7 @@ def _reopen(source: str, path: Path, options: "TrainOptions", _device: str) -> "
     config = resume_config(run.config, options)
     images = load_run_pictures(config, source, labels=True)
     require_same_pictures(config, images)
-    return run.with_config(_with_source(config, source)), images
+    return run.with_config(with_absolute_paths(config, source)), images
 
 
 def _open_as_is(source: str, path: Path, _options: "TrainOptions", _device: str) -> "tuple[Run, ImageSet]":

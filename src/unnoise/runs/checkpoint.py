@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
 
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.runs.checks import require_finite_weights, require_run
 from unnoise.runs.config import Recipe, RunConfig
 from unnoise.runs.conversion import plain
+from unnoise.runs.state_tensors import fill_network, fill_optimizer, flat_optimizer, prefixed, under
 from unnoise.utils import json_text
 from unnoise.utils.errors import UnnoiseError, require
 from unnoise.utils.files import atomic_write
@@ -155,7 +155,7 @@ class Run:
         path = weights or file
         tensors, _ = read_tensors(path)
         require_finite_weights(tensors, path)
-        _fill(denoiser.network, tensors, path)
+        fill_network(denoiser.network, tensors, path)
         return denoiser
 
     def save(self, diffusion: Diffusion, progress: Progress) -> None:
@@ -167,11 +167,11 @@ class Run:
         weights = diffusion.weights
         average = weights.average
         tensors = {
-            **_prefixed("network", average.source.state_dict()),
-            **_prefixed("average", average.network.state_dict()),
-            **_prefixed("profiles", weights.profiles.networks.state_dict()),
-            **_prefixed("levels", diffusion.loss_history.state_dict() if diffusion.loss_history else {}),
-            **_prefixed("optimizer", _flat_optimizer(weights.optimizer)),
+            **prefixed("network", average.source.state_dict()),
+            **prefixed("average", average.network.state_dict()),
+            **prefixed("profiles", weights.profiles.networks.state_dict()),
+            **prefixed("levels", diffusion.loss_history.state_dict() if diffusion.loss_history else {}),
+            **prefixed("optimizer", flat_optimizer(weights.optimizer)),
         }
         facts = {
             **progress._asdict(),
@@ -223,7 +223,7 @@ class Run:
         require_finite_weights(tensors, path)
         average, profiles = diffusion.weights.average, diffusion.weights.profiles
         for network in (average.source, average.network, *profiles.networks):
-            _fill(network, tensors, path)
+            fill_network(network, tensors, path)
 
     def remove(self) -> None:
         """Deletes the whole folder."""
@@ -277,63 +277,11 @@ def _restore(diffusion: Diffusion, path: Path) -> Progress:
             raise ValueError("a number is negative or not finite")  # noqa: TRY301
     except (KeyError, ValueError) as error:
         raise UnnoiseError(f"{path} has no valid progress ({error}). Restore it from a copy.") from None
-    _fill(weights.average.source, _under("network", tensors), path)
-    _fill(weights.average.network, _under("average", tensors), path)
-    _fill(weights.profiles.networks, _under("profiles", tensors), path)
+    fill_network(weights.average.source, under("network", tensors), path)
+    fill_network(weights.average.network, under("average", tensors), path)
+    fill_network(weights.profiles.networks, under("profiles", tensors), path)
     if diffusion.loss_history is not None:
-        _fill(diffusion.loss_history, _under("levels", tensors), path)
-    _fill_optimizer(weights.optimizer, _under("optimizer", tensors), path)
+        fill_network(diffusion.loss_history, under("levels", tensors), path)
+    fill_optimizer(weights.optimizer, under("optimizer", tensors), path)
     weights.average.steps = weights.profiles.steps = average_steps
     return progress
-
-
-def _prefixed(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{name}.{key}": tensor for key, tensor in tensors.items()}
-
-
-def _under(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
-
-
-def _flat_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as `<parameter>.<name>` -> tensor; its settings are in config.json."""
-    return {
-        f"{parameter}.{name}": torch.as_tensor(value)
-        for parameter, values in optimizer.state_dict()["state"].items()
-        for name, value in values.items()
-        if value is not None
-    }
-
-
-def _fill_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], path: Path) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for key, tensor in tensors.items():
-        index, _, name = key.partition(".")
-        like = parameters[int(index)] if index.isdecimal() and int(index) < len(parameters) else None
-        if like is None or tensor.shape not in (like.shape, ()):
-            raise UnnoiseError(
-                f"{path} holds the state of another optimiser ({key}). Restore it from a copy of this run."
-            )
-        if tensor.shape == like.shape:
-            # Fused kernels walk through memory, so it must lie there as the parameter does (channels last).
-            tensor = torch.empty_like(like).copy_(tensor)
-        state.setdefault(int(index), {})[name] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    wanted = network.state_dict()
-    unlike = sorted(wanted.keys() ^ tensors.keys())
-    require(
-        not unlike,
-        f"{path} does not fit the network of config.json: {', '.join(unlike[:3])} "
-        f"{'is' if len(unlike) == 1 else 'are'} in only one of them. Restore both from the same run.",
-    )
-    for name, tensor in tensors.items():
-        require(
-            tensor.shape == wanted[name].shape,
-            f"{path} does not fit the network of config.json: {name} is {tuple(tensor.shape)} in the file, "
-            f"but {tuple(wanted[name].shape)} in the network. Restore both from the same run.",
-        )
-    network.load_state_dict(tensors)
