@@ -4,6 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ def prepare_terminal() -> None:
     """Lets standard output and error print any text, whatever their encoding; ignores an unusable COLUMNS."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=SPELL_OUT)
+            with suppress(OSError, ValueError):  # a closed stream, or one that cannot be flushed
+                stream.reconfigure(errors=SPELL_OUT)
     columns = os.environ.get("COLUMNS", "")
     if columns and not (columns.isascii() and columns.isdigit() and int(columns) >= _NARROWEST):
         del os.environ["COLUMNS"]

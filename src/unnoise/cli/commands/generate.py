@@ -88,22 +88,20 @@ def generate(
             pictures.
     """
     opened, path = _open(run, labels), out or run / "generated.png"
-    original = OriginalPictures(from_images, from_held_out, strength).checked()
-    changes: dict[str, object] = {"num_steps": num_steps, "eta": eta, "sampler": sampler}
-    changes |= {"spacing": spacing, "variance": variance, "clip": clip}
+    changes: dict[str, object] = {"num_steps": num_steps, "eta": eta, "sampler": sampler, "spacing": spacing}
+    changes |= {"variance": variance, "clip": clip}
     guided = {"scale": guidance, "rescale": guidance_rescale, "interval": guidance_interval}
     sampling = chosen_sampling(opened.config, changes, guided, autoguided=autoguidance is not None)
-    if original:
+    if original := OriginalPictures(from_images, from_held_out, strength).checked():
         _redraw(opened, device, sampling, labels, original, num_images, seed, path)
         return
     number = _NUM_IMAGES if num_images is None else num_images
     check_seeds(seed, number)
     check_generated(path)
     check_output(opened.config, number, path, sampling.num_steps)
-    seeds = range(seed, seed + number)
     batch, how = min(number, BATCH_SIZE) if compiled else None, (sampling.guidance, autoguidance, weak)
     denoiser = load_denoiser(opened, device, *how, compile_for=batch, best=best)
-    save_generated(SeededGenerator(denoiser, opened.config, sampling, labels), seeds, path)
+    save_generated(SeededGenerator(denoiser, opened.config, sampling, labels), range(seed, seed + number), path)
 
 
 def _open(path: Path, labels: tuple[str, ...]) -> "Run":
