@@ -226,7 +226,7 @@ def _die(aim: Aim) -> None:
 
     def half(tensors: object, path: Path, **options: object) -> None:
         save(tensors, path, **options)
-        if left[0] == 1:  # as if it had come no farther
+        if left[0] == 0:  # the process is killed next, as if it had come no farther
             os.truncate(path, path.stat().st_size // 2)
 
     def impatient(step: Callable[..., object]) -> Callable[..., object]:
