@@ -10,3 +10,11 @@ import torch
 def _few_threads_and_a_seed():
     torch.set_num_threads(min(2, int(os.environ.get("OMP_NUM_THREADS", "2"))))
     torch.manual_seed(0)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Prints what tests recorded as `counted`, for example how often a run was killed and what was lost."""
+    for report in terminalreporter.getreports("passed"):
+        for name, text in report.user_properties:
+            if name == "counted":
+                terminalreporter.write_line(f"{report.nodeid}: {text}")

@@ -108,7 +108,7 @@ def told(run: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
-def test_nothing_trained_is_lost_in_random_interleavings(place, children, unharmed, part):
+def test_nothing_trained_is_lost_in_random_interleavings(place, children, unharmed, part, record_property):
     """States never go back, and the weights at the end are those of the run that nothing happened to."""
     expected, calls = unharmed
     numbers = np.random.default_rng([16, part])
@@ -126,6 +126,8 @@ def test_nothing_trained_is_lost_in_random_interleavings(place, children, unharm
         if weights(finished(children, run)) != weights(expected):
             lost.append(history)
         shutil.rmtree(run)
-    print(f"{EACH} interleavings, {dict(events)}, {len(lost)} lost")  # noqa: T201
+    record_property(
+        "counted", f"{EACH} random interleavings, {dict(events)}, {len(lost)} of them lost something"
+    )
     assert not lost
     assert f"{PARTS * EACH} random interleavings" in reliability.HEAD

@@ -56,7 +56,7 @@ def unharmed(place, children):
 
 @pytest.mark.slow
 @pytest.mark.row("L8")
-def test_killed_at_sixty_moments(place, children, unharmed):
+def test_killed_at_sixty_moments(place, children, unharmed, record_property):
     """At random calls of functions, and while files are written, flushed or renamed."""
     expected, calls = unharmed
     numbers = np.random.default_rng(7)
@@ -77,7 +77,7 @@ def test_killed_at_sixty_moments(place, children, unharmed):
             different.append(aim)
         shutil.rmtree(run)
     told = f"{killed} kills, {len(AIMED)} of them aimed at files, {len(different)} differences"
-    print(told)  # noqa: T201
+    record_property("counted", told)
     assert not different
     assert told == reliability.KILLS  # which is what docs/reliability.md says
 
