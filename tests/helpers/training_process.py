@@ -13,6 +13,7 @@ from accelerate import PartialState
 from helpers.runs import digits
 from unnoise.data.batches import Batches, split
 from unnoise.runs.checkpoint import Run
+from unnoise.training.distributed import end_process_group
 from unnoise.training.loop import train
 
 
@@ -43,7 +44,9 @@ def main(folder: str) -> None:
     )
     pictures = batches[3].numpy()
     np.savez(Path(folder) / f"rank-{rank}.npz", losses=losses, pictures=pictures, **average, **gradients)
-    processes.destroy_process_group()
+    held.clear()  # it holds the group
+    del diffusion, trained
+    end_process_group(processes)
 
 
 if __name__ == "__main__":

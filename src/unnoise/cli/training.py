@@ -75,10 +75,12 @@ def run_training(
 @contextmanager
 def _ending(processes: "PartialState") -> "Iterator[None]":
     """Context that ends the threads between the processes, which would outlive the interpreter and abort it."""
+    from unnoise.training.distributed import end_process_group
+
     try:
         yield
     finally:
-        processes.destroy_process_group()
+        end_process_group(processes)
 
 
 def _require_startable(path: Path, *, resume: bool) -> None:

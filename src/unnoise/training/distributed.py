@@ -1,13 +1,14 @@
 """Distributed training by Accelerate: rank 0 decides and writes, all ranks train and draw samples."""
 
+import gc
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, distributed
 
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.tensors import Images, Scalar
@@ -134,3 +135,16 @@ class Coordinator:
         mine = self._draw(range(rank * share, (rank + 1) * share), bool(fine))
         gathered: Tensor = self._accelerator.gather(mine)
         return gathered[:count]
+
+
+def end_process_group(processes: PartialState) -> None:
+    """Ends the group of processes and its threads; nothing for a single process.
+
+    A thread of the group that lets go of a tensor while the interpreter ends aborts the process. Destroying the
+    group does not wait for its threads while anything else holds it, such as a wrapped network in a reference
+    cycle: that is freed first, then the group, which ends its threads.
+    """
+    last = distributed.group.WORLD if distributed.is_available() and distributed.is_initialized() else None
+    processes.destroy_process_group()
+    gc.collect()
+    del last

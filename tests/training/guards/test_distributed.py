@@ -18,6 +18,7 @@ from accelerate import PartialState
 from helpers.runs import digits, start
 from unnoise.runs.checkpoint import Run
 from unnoise.diffusion.diffusion import Diffusion
+from unnoise.training.distributed import end_process_group
 from unnoise.training.loop import train
 
 state, path = PartialState(cpu=True), Path(sys.argv[1])
@@ -43,7 +44,7 @@ def infinite(diffusion, *some, **more):  # at the very end, and only in the firs
 Diffusion.losses, Diffusion.train_step = no_number, infinite
 steps = [step.progress.step for step in train(run, digits(), "cpu")]
 (path / f"steps-{state.process_index}").write_text(" ".join(map(str, steps)))
-state.destroy_process_group()
+end_process_group(state)
 """
 
 
