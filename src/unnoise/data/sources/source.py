@@ -92,6 +92,9 @@ class Source(Protocol):
     def reading(self) -> str:
         """A sentence on how the axes of an array are read; empty for files."""
 
+    def left_out(self, taken: int, skipped: Sequence[Skipped]) -> str:
+        """A sentence on the files that were not taken, counted by suffix; empty if all were."""
+
     def picture_names(self) -> Sequence[str]:
         """A name for each picture to look at, as in `Skipped`; the pictures of an array have none."""
 
