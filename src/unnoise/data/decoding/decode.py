@@ -1,7 +1,7 @@
 """Decoder of picture files to uint8 (H, W, C)."""
 
 import re
-from io import BufferedReader, BytesIO
+from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ from unnoise.data.decoding.conversion import (
 )
 from unnoise.data.decoding.formats import MissingReaderError, formats_of
 from unnoise.data.decoding.pillow_guard import GuardedFile, exif_orientation
-from unnoise.data.decoding.tiff_pages import full_picture_first
+from unnoise.data.decoding.tiff_pages import File, full_picture_first
 from unnoise.data.decoding.value_range import RangeChoice, UnknownRangeError, ValueStatistics, measured
 from unnoise.data.limits import LARGEST_PIXELS, Quota
 
@@ -64,10 +64,9 @@ class Header(NamedTuple):
     """Whether its values need a range, or its colours or transparency a conversion, which old caches lack."""
 
 
-def read_header(file: BytesIO | BufferedReader) -> Header:
+def read_header(file: File) -> Header:
     """Reads format, mode and size of a picture without decoding it; raises UnreadableError."""
-    stored, file = file, full_picture_first(file)
-    deep = tiff.read_deep_header(file)
+    stored, (file, deep) = file, _beyond_pillow(file)
     if deep is not None:
         _require_pixels(deep.width * deep.height)
         size = (deep.width, deep.height) if deep.orientation >= 5 else (deep.height, deep.width)
@@ -110,10 +109,9 @@ def decode(data: bytes, settings: DecodeSettings, notes: list[str] | None = None
     if not data:
         raise UnreadableError("the file is empty")
     notes = [] if notes is None else notes
-    file, data = _prepared(data)
-    deep = tiff.read_deep_header(file)
+    file, deep = _beyond_pillow(BytesIO(data))
     if deep is not None:
-        return _decode_deep(data, deep, settings, notes)
+        return _decode_deep(file.read(), deep, settings, notes)
     picture = _open(file)
     # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size. Twice the target leaves the filter enough to do.
     side = 2 * max(settings.known_size())
@@ -134,14 +132,13 @@ def decode(data: bytes, settings: DecodeSettings, notes: list[str] | None = None
 def measure(data: bytes) -> ValueStatistics | None:
     """The values of a picture that need a range; None for bytes, and for a picture that cannot be read."""
     try:
-        file, data = _prepared(data)
-        deep = tiff.read_deep_header(file)
+        file, deep = _beyond_pillow(BytesIO(data))
         if deep is not None:
             _require_pixels(deep.width * deep.height)
             if not deep.needs_range:
                 return None
             with PIXEL_QUOTA.reserve(deep.width * deep.height):
-                return measured(tiff.colour_values(tiff.read_colours(data, deep), deep))
+                return measured(tiff.colour_values(tiff.read_colours(file.read(), deep), deep))
         picture = _open(file)
         if not is_deep(picture):
             return None
@@ -151,11 +148,14 @@ def measure(data: bytes) -> ValueStatistics | None:
         return None
 
 
-def _prepared(data: bytes) -> tuple[BytesIO, bytes]:
-    """The file and its bytes; of a TIFF, those in which the full picture comes first."""
-    file = BytesIO(data)
-    chosen = full_picture_first(file)
-    return (file, data) if chosen is file else (BytesIO(changed := chosen.read()), changed)
+def _beyond_pillow(file: File) -> tuple[File, tiff.TiffHeader | None]:
+    """The file, of a TIFF with its full picture first, and the header of a TIFF that Pillow does not read whole."""
+    start = file.read(2)
+    file.seek(0)
+    if start not in {b"II", b"MM"}:  # as almost always
+        return file, None
+    file = full_picture_first(file)
+    return file, tiff.read_deep_header(file)
 
 
 def _decode_deep(
@@ -215,7 +215,7 @@ def _mend_transparency(picture: Image.Image, data: bytes) -> None:
         picture.putalpha(255)  # a file that leaves its fourth byte 0 is opaque everywhere
 
 
-def _open(file: BytesIO | BufferedReader) -> Image.Image:
+def _open(file: File) -> Image.Image:
     guarded = GuardedFile(file)
     try:
         formats = formats_of(file)

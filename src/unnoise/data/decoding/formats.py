@@ -15,6 +15,7 @@ _PILLOW_SUFFIXES = frozenset(
 )
 # Named one by one: left to itself, Pillow would also try formats that start other programs (EPS).
 _BY_SIGNATURE = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "AVIF", "QOI", "PPM", "ICO")
+_USUAL = ((b"\x89PNG\r\n\x1a\n", "PNG"), (b"\xff\xd8\xff", "JPEG"))
 _HEIC_REMEDY = "pip install 'unnoise[heic]'"
 _REMEDIES = (
     (HEIC_SUFFIXES, f"to read them, run {_HEIC_REMEDY}"),
@@ -86,6 +87,9 @@ def formats_of(file: BytesIO | BufferedReader) -> tuple[str, ...]:
     """
     start = file.read(64)
     file.seek(0)
+    known = next((kind for signature, kind in _USUAL if start.startswith(signature)), None)
+    if known is not None:
+        return (known,)
     if start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS:
         length = min(int.from_bytes(start[:4], "big"), len(start))
         brands = {start[place : place + 4] for place in range(16, length - 3, 4)}

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from unnoise.data.decoding.formats import picture_suffixes
 from unnoise.data.limits import LARGE_PICTURE, LARGEST_FILE, require_plausible_member
-from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.errors import UnnoiseError, require_permitted
 from unnoise.utils.files import is_run_folder, stamp
 from unnoise.utils.text import printable
 
@@ -155,6 +155,7 @@ class ZipListing:
         try:
             return zipfile.ZipFile(self.path)
         except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+            require_permitted(self.path, error)
             raise UnnoiseError(
                 f"Cannot read the zip file {str(self.path)!r}: {error}. Copy it again, or zip the pictures "
                 f"again."
