@@ -149,7 +149,7 @@ def measure(data: bytes) -> ValueStatistics | None:
 
 
 def _beyond_pillow(file: File) -> tuple[File, tiff.TiffHeader | None]:
-    """The file, of a TIFF with its full picture first, and the header of a TIFF that Pillow does not read whole."""
+    """The file, a TIFF with its full picture first, and the header of one that Pillow does not read whole."""
     start = file.read(2)
     file.seek(0)
     if start not in {b"II", b"MM"}:  # as almost always

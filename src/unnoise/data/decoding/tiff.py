@@ -113,7 +113,10 @@ def read_deep_header(file: BytesIO | BufferedReader) -> TiffHeader | None:
         found.get(tags.ORIENTATION, (1,))[0],
         bytes(found.get(tags.PROFILE, ())),
     )
-    return header if header.is_beyond_pillow else None
+    start = file.read(4)
+    file.seek(0)
+    # Pillow reads no BigTIFF whose greatest byte comes first.
+    return header if header.is_beyond_pillow or (start == b"MM\0+" and bits == 8) else None
 
 
 def unsupported(file: BytesIO | BufferedReader) -> str | None:

@@ -56,7 +56,7 @@ def unpacked_ycbcr(
 
 
 def lab_bytes(values: "NDArray[Any]", *, icc: bool) -> NDArray[np.uint8]:
-    """L, a and b, (H, W, 3), as bytes: L from 0 to 255 for 0 to 100, a and b plus 128.
+    """L, a and b, (H, W, 3), as bytes: L from 0 to 255 for 0 to 100, a and b signed, as Pillow takes them.
 
     Args:
         values: of 8 or 16 bits; 16 bits have 1/256 of a unit of a and b.
@@ -74,4 +74,5 @@ def lab_bytes(values: "NDArray[Any]", *, icc: bool) -> NDArray[np.uint8]:
     light = lightness.astype(np.float32) * np.float32(255 / white)
     middle = 0 if icc else (0x8000 if deep else 0x80)
     offset = (colours ^ kind.type(middle)).astype(np.float32) / (256 if deep else 1)
-    return np.rint(np.clip(np.concatenate([light, offset], axis=2), 0, 255)).astype(np.uint8)
+    lab = np.rint(np.clip(np.concatenate([light, offset], axis=2), 0, 255)).astype(np.uint8)
+    return lab ^ np.array([0, 0x80, 0x80], np.uint8)
