@@ -18,6 +18,7 @@ from unnoise.data.decoding.decode import UnreadableError, measure, read_header
 LEFT, RIGHT = (204, 51, 0), (0, 204, 255)
 FULL = halves(LEFT, RIGHT, 16).astype(np.uint8)
 SMALL = np.full((4, 4, 3), 99, np.uint8)
+MASK = np.ones((64, 64), bool)
 
 
 def pages(*each: tuple[np.ndarray, dict], **options) -> bytes:
@@ -37,7 +38,7 @@ THUMBNAILS = {
     "marked, then a mask": (
         (SMALL, {"subfiletype": 1}),
         (FULL, {}),
-        (np.ones((64, 64), bool), {"subfiletype": 4}),
+        (MASK, {"subfiletype": 4}),
     ),
     "not marked": ((SMALL, {}), (FULL, {})),
     "three sizes": ((SMALL, {}), (FULL[::2, ::2], {}), (FULL, {})),

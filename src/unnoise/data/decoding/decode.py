@@ -27,6 +27,7 @@ from unnoise.data.decoding.tiff_pages import File, full_picture_first
 from unnoise.data.decoding.value_range import RangeChoice, UnknownRangeError, ValueStatistics, measured
 from unnoise.data.limits import LARGEST_PIXELS, Quota
 
+_TIFF = (b"II", b"MM")
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -109,9 +110,11 @@ def decode(data: bytes, settings: DecodeSettings, notes: list[str] | None = None
     if not data:
         raise UnreadableError("the file is empty")
     notes = [] if notes is None else notes
-    file, deep = _beyond_pillow(BytesIO(data))
-    if deep is not None:
-        return _decode_deep(file.read(), deep, settings, notes)
+    file: File = BytesIO(data)
+    if data.startswith(_TIFF):
+        file, deep = _beyond_pillow(file)
+        if deep is not None:
+            return _decode_deep(file.read(), deep, settings, notes)
     picture = _open(file)
     # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size. Twice the target leaves the filter enough to do.
     side = 2 * max(settings.known_size())
@@ -150,10 +153,6 @@ def measure(data: bytes) -> ValueStatistics | None:
 
 def _beyond_pillow(file: File) -> tuple[File, tiff.TiffHeader | None]:
     """The file, a TIFF with its full picture first, and the header of one that Pillow does not read whole."""
-    start = file.read(2)
-    file.seek(0)
-    if start not in {b"II", b"MM"}:  # as almost always
-        return file, None
     file = full_picture_first(file)
     return file, tiff.read_deep_header(file)
 
@@ -218,7 +217,7 @@ def _mend_transparency(picture: Image.Image, data: bytes) -> None:
 def _open(file: File) -> Image.Image:
     guarded = GuardedFile(file)
     try:
-        formats = formats_of(file)
+        formats = formats_of(guarded.start, file)
         picture = Image.open(guarded, formats=formats)  # type: ignore[arg-type] # it needs no more of a file
     except MissingReaderError as error:
         raise UnsupportedError(str(error)) from error

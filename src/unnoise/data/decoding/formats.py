@@ -15,7 +15,7 @@ _PILLOW_SUFFIXES = frozenset(
 )
 # Named one by one: left to itself, Pillow would also try formats that start other programs (EPS).
 _BY_SIGNATURE = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "AVIF", "QOI", "PPM", "ICO")
-_USUAL = ((b"\x89PNG\r\n\x1a\n", "PNG"), (b"\xff\xd8\xff", "JPEG"))
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _HEIC_REMEDY = "pip install 'unnoise[heic]'"
 _REMEDIES = (
     (HEIC_SUFFIXES, f"to read them, run {_HEIC_REMEDY}"),
@@ -78,18 +78,17 @@ def _remedy(suffix: str) -> str:
     return "" if suffix in picture_suffixes() else found
 
 
-def formats_of(file: BytesIO | BufferedReader) -> tuple[str, ...]:
-    """The readers of Pillow that may know this file, which is left at its beginning.
+def formats_of(start: bytes, file: BytesIO | BufferedReader) -> tuple[str, ...]:
+    """The readers of Pillow that may know a file, by its first 64 bytes; the file is left at its beginning.
 
     Raises:
         MissingReaderError: for HEIC without pillow-heif.
         ValueError: for an icon that is far too large.
     """
-    start = file.read(64)
-    file.seek(0)
-    known = next((kind for signature, kind in _USUAL if start.startswith(signature)), None)
-    if known is not None:
-        return (known,)
+    if start.startswith(_PNG):
+        return ("PNG",)
+    if start.startswith(_JPEG):
+        return ("JPEG",)
     if start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS:
         length = min(int.from_bytes(start[:4], "big"), len(start))
         brands = {start[place : place + 4] for place in range(16, length - 3, 4)}
