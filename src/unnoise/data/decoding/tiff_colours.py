@@ -24,7 +24,8 @@ def rgb_from_ycbcr(values: "NDArray[Any]") -> NDArray[np.uint8]:
     colours = np.stack(
         [luma + _CR_RED * red, luma + _CB_GREEN * blue + _CR_GREEN * red, luma + _CB_BLUE * blue], axis=-1
     )
-    return np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
+    return pixels
 
 
 def unpacked_ycbcr(
@@ -74,5 +75,6 @@ def lab_bytes(values: "NDArray[Any]", *, icc: bool) -> NDArray[np.uint8]:
     light = lightness.astype(np.float32) * np.float32(255 / white)
     middle = 0 if icc else (0x8000 if deep else 0x80)
     offset = (colours ^ kind.type(middle)).astype(np.float32) / (256 if deep else 1)
-    lab = np.rint(np.clip(np.concatenate([light, offset], axis=2), 0, 255)).astype(np.uint8)
-    return lab ^ np.array([0, 0x80, 0x80], np.uint8)
+    lab: NDArray[np.uint8] = np.rint(np.clip(np.concatenate([light, offset], axis=2), 0, 255)).astype(np.uint8)
+    lab[..., 1:] ^= np.uint8(0x80)
+    return lab

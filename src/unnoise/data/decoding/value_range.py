@@ -18,6 +18,7 @@ _BITS = 21
 """Bits of a float32 that a histogram tells apart: the sign, 8 of the exponent and 12 of the fraction."""
 _UNSIGNED_TOPS = (1, 2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1, 2**24 - 1, 2**32 - 1)
 _SIGNED_TOPS = (1, 2**8 - 1, 2**10 - 1, 2**12 - 1, 2**15 - 1, 2**16 - 1, 2**24 - 1, 2**31 - 1)
+_BYTE_TOPS = (1, 2**7 - 1)
 _FLOAT_TOPS = (1, 2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)
 _DEEPEST = 2**16 - 1
 """The greatest value of usual integers: beyond, a range has to be filled to be believed."""
@@ -150,9 +151,8 @@ class ValueStatistics:
 
     def _full_range(self) -> ValueRange | None:
         if self.kind != "float":
-            tops = _UNSIGNED_TOPS if self.kind.startswith("u") else _SIGNED_TOPS
-            if self.kind == "int8":
-                tops = (1, 2**7 - 1)
+            signed = _BYTE_TOPS if self.kind == "int8" else _SIGNED_TOPS
+            tops: tuple[int, ...] = _UNSIGNED_TOPS if self.kind.startswith("u") else signed
             top = next((top for top in tops if self.high <= top), None) if self.low >= 0 else None
             if top is None or (top > _DEEPEST and self.high < top / 8):
                 return None
