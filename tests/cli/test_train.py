@@ -151,7 +151,8 @@ def test_what_is_not_taken_is_counted_by_every_command_on_a_source(tmp_path, cap
     for number in range(50):
         (folder / f"{number}.HEIC").write_bytes(b"no picture")
     (folder / "torn.png").write_bytes(b"no picture")
-    told = "Took 6 pictures; left out 50 .heic (to read them, run pip install 'unnoise[heic]'); could not read 1 .png."
+    remedy = "to read them, run pip install 'unnoise[heic]'"
+    told = f"Took 6 pictures; left out 50 .heic ({remedy}); could not read 1 .png."
     ok("train", folder, "--out", "r", "--steps", 1, "--size", 8, "--batch-size", 4)
     assert told in capsys.readouterr().err
     ok("train", folder, "--out", "r", "--steps", 2, "--resume")
