@@ -15,6 +15,8 @@ from PIL import Image
 
 from helpers.command_line import ok, refused
 from helpers.data_files import random_photos
+from unnoise.cli.loading import load_run_pictures
+from unnoise.runs.checkpoint import Run
 
 
 def test_colour_pictures_with_alpha_are_trained_on_at_12x20(tmp_path, capsys):
@@ -141,6 +143,22 @@ def test_a_corrupt_file_among_good_ones_is_named_and_skipped(tmp_path, capsys):
     assert "Skipped torn.png" in err
     assert Path("r/skipped.txt").read_text().startswith("torn.png: ")
     assert "6 pictures" in err
+
+
+def test_what_is_not_taken_is_counted_by_every_command_on_a_source(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    folder = random_photos(tmp_path / "photos")
+    for number in range(50):
+        (folder / f"{number}.HEIC").write_bytes(b"no picture")
+    (folder / "torn.png").write_bytes(b"no picture")
+    remedy = "to read them, run pip install 'unnoise[heic]'"
+    told = f"Took 6 pictures; left out 50 .heic ({remedy}); could not read 1 .png."
+    ok("train", folder, "--out", "r", "--steps", 1, "--size", 8, "--batch-size", 4)
+    assert told in capsys.readouterr().err
+    ok("train", folder, "--out", "r", "--steps", 2, "--resume")
+    assert told in capsys.readouterr().err
+    load_run_pictures(Run.open(Path("r")).config)  # as evaluate, vary, solve, ... do
+    assert told in capsys.readouterr().err
 
 
 def test_a_decompression_bomb_among_pictures_is_skipped(tmp_path, capsys, monkeypatch):

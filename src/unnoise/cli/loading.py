@@ -36,10 +36,10 @@ def load_pictures(source: str, settings: "TrainOptions") -> "ImageSet":
 
 
 def _announce_reading(images: "ImageSet", settings: "TrainOptions") -> None:
-    """Prints how arrays, deep values and broken colour profiles were read."""
+    """Prints what was left out, and how arrays, deep values and broken colour profiles were read."""
     from unnoise.data import ranges_text
 
-    for sentence in (*images.notes, ranges_text(images.ranges)):
+    for sentence in (images.left_out, *images.notes, ranges_text(images.ranges)):
         if sentence:
             print_message(sentence)
     if settings.ranges is not None and not images.ranges:
@@ -57,7 +57,7 @@ def load_run_pictures(config: "RunConfig", source: str | None = None, *, labels:
             f"This run was trained on {data.source!r}, a path below the folder where it was started; there is "
             "no such path here. Start the command in that folder, or name the pictures where they are taken."
         )
-    return load(
+    images = load(
         source or data.source,
         size=(data.height, data.width),
         channels=data.channels,
@@ -68,6 +68,9 @@ def load_run_pictures(config: "RunConfig", source: str | None = None, *, labels:
         labels=_labels(data.labels) if labels else False,
         progress=True,
     )
+    if images.left_out:
+        print_message(images.left_out)
+    return images
 
 
 def _labels(option: str | None) -> bool | Path:

@@ -56,17 +56,17 @@ def open_cached(source: Source, settings: DecodeSettings, root: Path, *, progres
     ready = source.unconverted(settings)
     if ready is not None:
         fingerprint = cache.fingerprint(source, settings, ready)
-        return ImageSet(ready, source.name, fingerprint, notes=_sentences(source))
+        return _with_sentences(ImageSet(ready, source.name, fingerprint), source)
     found = cache.find(source, settings, progress=progress)
     if found is not None:
-        return _with_reading(found, source)
+        return _with_sentences(found, source)
     settled = settle(source, settings, progress=progress)
     try:
         images = _decoded(cache, source, settings, settled, progress=progress)
     except UnknownRangeError:
         settled = with_ranges(source, settled, progress=progress)
         images = _decoded(cache, source, settings, settled, progress=progress)
-    return _with_reading(images, source)
+    return _with_sentences(images, source)
 
 
 def _decoded(
@@ -85,14 +85,11 @@ def _decoded(
     return decode_into_memory(source, settled, progress=progress)
 
 
-def _with_reading(images: ImageSet, source: Source) -> ImageSet:
-    sentences = _sentences(source)
-    return replace(images, notes=sentences + images.notes) if sentences else images
-
-
-def _sentences(source: Source) -> tuple[str, ...]:
+def _with_sentences(images: ImageSet, source: Source) -> ImageSet:
+    """The same pictures, with what is to be told of their source: how it is read, and what was left out."""
     reading = source.reading()
-    return (reading,) if reading else ()
+    notes = (reading, *images.notes) if reading else images.notes
+    return replace(images, notes=notes, left_out=source.left_out(len(images), images.skipped))
 
 
 @dataclass(frozen=True)

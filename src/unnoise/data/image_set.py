@@ -45,7 +45,8 @@ class ImageSet:
     pixels, by which a resumed run recognises its data.
 
     `ranges` are the values that were read as black and white, for pictures of more than 8 bits; `notes` are
-    sentences on how pictures were read that nobody would guess.
+    sentences on how pictures were read that nobody would guess. `left_out` is a sentence on the files that were
+    not taken, counted by suffix; empty if all were.
 
     `labels`, (N,), are indices into `class_names`; None unless labels were asked for.
     """
@@ -59,6 +60,7 @@ class ImageSet:
     class_names: tuple[str, ...] = ()
     ranges: Ranges = ()
     notes: tuple[str, ...] = ()
+    left_out: str = ""
 
     @cached_property
     def _pages(self) -> "MappedPages":

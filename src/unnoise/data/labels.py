@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unnoise.data.decoding.array_files import read_idx_labels, read_npz_labels
-from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.errors import UnnoiseError, require, require_permitted
 from unnoise.utils.text import printable
 
 _FILE_COLUMNS = ("file", "filename", "file_name", "path", "name", "image")
@@ -239,6 +239,7 @@ def _rows(path: Path, known: Collection[str]) -> list[list[str]]:
                 file.readline()
             rows = [[cell.strip() for cell in row] for row in csv.reader(file, delimiter=mark)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
+        require_permitted(path, error)
         raise _bad_csv(path, f"it cannot be read ({error})", "Save it as CSV in UTF-8") from error
     rows = [row for row in rows if any(row)]
     if not rows:

@@ -17,7 +17,7 @@ from unnoise.data.decoding.value_range import UnknownRangeError, ValueStatistics
 from unnoise.data.limits import LARGEST_FILE
 from unnoise.data.sources.array_source import array_file_source
 from unnoise.diffusion.tensors import Pixels
-from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.errors import UnnoiseError, require, require_permitted
 
 _ARRAYS = frozenset({".npy", ".npz"})
 _WHITE = 250
@@ -145,5 +145,7 @@ def _require_file(path: Path) -> None:
 
 
 def _unreadable(path: Path, error: Exception) -> UnnoiseError:
+    require_permitted(path, error)
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return UnnoiseError(f"Cannot read the picture {path}: {reason}. Save it again as .png.")
+    remedy = "" if ": " in reason else " Save it again as .png."  # a colon comes before a remedy
+    return UnnoiseError(f"Cannot read the picture {path}: {reason}.{remedy}")

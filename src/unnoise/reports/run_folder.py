@@ -10,7 +10,7 @@ from unnoise.networks import build
 from unnoise.reports.records import Evaluation, read_evaluation
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.history import HistoryRow, LevelRow, QualityRow, read_history, read_measurements
-from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.errors import UnnoiseError, require, require_permitted
 from unnoise.utils.text import printable
 
 
@@ -78,4 +78,5 @@ class RunFolder:
                 opened.load()
                 return opened.copy()
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            require_permitted(path, error)
             raise UnnoiseError(f"{path} is damaged ({error}): remove it to go on without it.") from None

@@ -32,7 +32,7 @@ from unnoise.runs.config import Recipe, RunConfig
 from unnoise.runs.conversion import plain
 from unnoise.runs.state_tensors import fill_network, fill_optimizer, flat_optimizer, prefixed, under
 from unnoise.utils import json_text
-from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.errors import NotPermittedError, UnnoiseError, require, require_permitted
 from unnoise.utils.files import atomic_write
 from unnoise.utils.tensor_files import read_facts, read_tensors, write_tensors
 
@@ -90,6 +90,7 @@ class Run:
         try:
             text = json_text.read_text(file)
         except (OSError, ValueError) as error:
+            require_permitted(file, error)
             raise UnnoiseError(f"Cannot read {file}: {error}. Restore it from a copy.") from None
         return cls(path, RunConfig.from_json(text, file))
 
@@ -204,7 +205,7 @@ class Run:
             try:
                 progress = _restore(diffusion, path)
             except UnnoiseError as error:
-                if older == len(states):
+                if older == len(states) or isinstance(error, NotPermittedError):
                     raise
                 path.rename(path.with_suffix(".damaged"))
                 warnings.warn(f"{error} Continuing from the state before it.", stacklevel=2)

@@ -1,5 +1,7 @@
 """Errors that a person can fix: each message states the fact, the value and the remedy."""
 
+from pathlib import Path
+
 
 class UnnoiseError(ValueError):
     """Error that a person can fix: the command line prints its message and exits with code 2.
@@ -12,3 +14,20 @@ def require(condition: bool, message: str) -> None:
     """Raises `UnnoiseError(message)` unless the condition holds."""
     if not condition:
         raise UnnoiseError(message)
+
+
+class NotPermittedError(UnnoiseError):
+    """A file is there, but may not be read."""
+
+
+def require_permitted(path: str | Path, error: BaseException) -> None:
+    """Raises `NotPermittedError` if a file could not be read for lack of permission: it need not be damaged.
+
+    Args:
+        path: of the file.
+        error: what was raised when it was read; safetensors says the reason in its text only.
+    """
+    if isinstance(error, PermissionError) or "Permission denied" in str(error):
+        raise NotPermittedError(
+            f"Cannot read {str(path)!r}: permission denied. Change its permissions, or copy it elsewhere."
+        ) from error

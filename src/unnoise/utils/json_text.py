@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.errors import UnnoiseError, require_permitted
 
 LARGEST_FILE = 64 * 2**20
 """Largest file in bytes: many times what the names of a million classes take."""
@@ -39,6 +39,7 @@ def read(path: Path, remedy: str) -> dict[str, Any]:
     try:
         found = parse(read_text(path))
     except (OSError, ValueError) as error:
+        require_permitted(path, error)
         raise UnnoiseError(f"{path} is damaged ({error}). {remedy}") from None
     if not isinstance(found, dict):
         raise UnnoiseError(f"{path} is damaged (no JSON object). {remedy}")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.errors import UnnoiseError, require_permitted
 from unnoise.utils.files import atomic_write
 
 Row = TypeVar("Row")
@@ -28,6 +28,7 @@ def read_table(path: Path, row: type[Row]) -> list[Row]:
                 for line in csv.DictReader(file)
             ]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        require_permitted(path, error)
         raise UnnoiseError(f"{path} is damaged ({error}). Remove it to go on without it.") from None
 
 

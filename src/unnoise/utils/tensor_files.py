@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.errors import UnnoiseError, require, require_permitted
 from unnoise.utils.files import atomic_write
 from unnoise.utils.pickles import require_no_pickle
 
@@ -68,6 +68,7 @@ def read_tensors(path: Path) -> tuple[Tensors, Facts]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             facts = dict(file.metadata() or {})
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        require_permitted(path, error)
         raise _damaged(path, str(error)) from None
     written = facts.pop(_CHECKSUM, None)
     if written is None:

@@ -261,6 +261,9 @@ def test_unreadable_files_are_named_with_reasons():
     assert skipped_findings(()) == []
     (found,) = skipped_findings((Skipped("a.png", "the file is empty"), Skipped("b", "odd")))
     assert (found.names, found.text[:7]) == (("a.png (the file is empty)", "b (odd)"), "2 files")
+    assert "save them again as PNG or JPEG" in found.text
+    (refused,) = skipped_findings((Skipped("a.png", "permission denied: change its permissions to use it"),))
+    assert refused.text == "1 file cannot be read and will be left out: do what the reason says to use it."
 
 
 # --- pictures ------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from unnoise.data.decoding.layouts import channels_last
 from unnoise.data.decoding.numpy_files import map_npy, open_npz
 from unnoise.data.decoding.value_range import RangeChoice, to_8_bits
 from unnoise.data.limits import LARGE_ARRAY, LARGEST_PIXELS, require_plausible_size
-from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.errors import UnnoiseError, require, require_permitted
 
 _IDX_IMAGES = {0x00000803: 3, 0x00000804: 4}
 _IDX_LABELS = {0x00000801: 1}
@@ -77,6 +77,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     try:
         return _read_idx(path, _IDX_IMAGES)
     except _BROKEN_IDX as error:
+        require_permitted(path, error)
         raise UnnoiseError(
             f"Cannot read the IDX file of pictures {str(path)!r}: {error}. Fetch it again, or name the file "
             f"whose name ends in images-idx3-ubyte."
@@ -88,6 +89,7 @@ def read_idx_labels(path: Path) -> NDArray[np.uint8]:
     try:
         return _read_idx(path, _IDX_LABELS)
     except _BROKEN_IDX as error:
+        require_permitted(path, error)
         raise UnnoiseError(
             f"Cannot read the IDX file of labels {str(path)!r}: {error}. Fetch it again, or name the file "
             f"whose name ends in labels-idx1-ubyte."

@@ -66,6 +66,13 @@ def _srgb() -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
+@lru_cache(maxsize=1)
+def _from_lab() -> ImageCms.ImageCmsTransform:
+    # Optimised, the transform is a coarse table, off by up to 26 levels.
+    lab, flags = ImageCms.createProfile("LAB"), ImageCms.Flags.NOOPTIMIZE
+    return ImageCms.buildTransform(lab, _srgb(), "LAB", "RGB", flags=flags)
+
+
 @lru_cache(maxsize=64)
 def _conversion(profile: bytes) -> _Conversion | str:
     """The conversion from this profile, or the reason why there is none."""
@@ -77,9 +84,8 @@ def _conversion(profile: bytes) -> _Conversion | str:
 
 def needs_conversion(picture: Image.Image) -> bool:
     """Whether `to_srgb` may change this picture, of which the header has been read."""
-    if picture.mode == "LAB":
-        return False  # Pillow itself converts it
-    return "icc_profile" in picture.info or (picture.format == "PNG" and _png_colours(picture) is not None)
+    described = picture.format == "PNG" and _png_colours(picture) is not None
+    return picture.mode == "LAB" or "icc_profile" in picture.info or described
 
 
 def to_srgb(picture: Image.Image, grey: bool, *, is_png: bool = False) -> Image.Image:
@@ -93,6 +99,10 @@ def to_srgb(picture: Image.Image, grey: bool, *, is_png: bool = False) -> Image.
     Raises:
         BrokenProfileError: for a profile that cannot be used.
     """
+    if picture.mode == "LAB":
+        converted = ImageCms.applyTransform(picture, _from_lab())
+        assert converted is not None
+        return converted
     profile = picture.info.get("icc_profile")
     if profile:
         if len(profile) > _LONGEST_PROFILE:

@@ -1,7 +1,7 @@
 """Conversion of a decoded picture to the size, channels, fit and background that were asked for."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +104,12 @@ def is_deep(picture: Image.Image) -> bool:
     return picture.mode in {"I", "F"} or picture.mode.startswith("I;16")
 
 
+def deep_values(picture: Image.Image) -> NDArray[Any]:
+    """The greys of a deep picture; those of a PPM, which Pillow holds as int32, are 16-bit."""
+    values = np.asarray(picture)
+    return values.astype(np.uint16) if picture.format == "PPM" and values.dtype == np.int32 else values
+
+
 def to_8_bit_picture(picture: Image.Image, ranges: RangeChoice) -> Image.Image:
     """Scales deep greys to 8 bits, where `convert("L")` would clip them; others stay as they are.
 
@@ -112,7 +118,7 @@ def to_8_bit_picture(picture: Image.Image, ranges: RangeChoice) -> Image.Image:
     """
     if not is_deep(picture):
         return picture
-    values = np.asarray(picture)
+    values = deep_values(picture)
     narrow = Image.fromarray(to_8_bits(values, ranges))
     key = picture.info.get("transparency")
     if isinstance(key, int):

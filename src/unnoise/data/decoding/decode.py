@@ -1,7 +1,7 @@
-"""Decoder of picture files: PNG, JPEG, BMP, GIF, TIFF and WebP to uint8 (H, W, C)."""
+"""Decoder of picture files to uint8 (H, W, C)."""
 
 import re
-from io import BufferedReader, BytesIO
+from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
@@ -14,19 +14,20 @@ from unnoise.data.decoding.conversion import (
     GREY_MODES,
     DecodeSettings,
     Size,
+    deep_values,
     fit_picture,
     is_deep,
     to_8_bit_picture,
     to_array,
     to_mode,
 )
+from unnoise.data.decoding.formats import MissingReaderError, formats_of
 from unnoise.data.decoding.pillow_guard import GuardedFile, exif_orientation
+from unnoise.data.decoding.tiff_pages import File, full_picture_first
 from unnoise.data.decoding.value_range import RangeChoice, UnknownRangeError, ValueStatistics, measured
 from unnoise.data.limits import LARGEST_PIXELS, Quota
 
-# Named one by one: left to itself, Pillow would also try formats that start other programs (EPS).
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
-
+_TIFF = (b"II", b"MM")
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -42,6 +43,10 @@ PIXEL_QUOTA = Quota(LARGEST_PIXELS)
 
 class UnreadableError(Exception):
     """A picture cannot be read; the text is the reason, without the name of the file."""
+
+
+class UnsupportedError(UnreadableError):
+    """A picture cannot be read until another package is installed, which the text names."""
 
 
 class Header(NamedTuple):
@@ -60,9 +65,9 @@ class Header(NamedTuple):
     """Whether its values need a range, or its colours or transparency a conversion, which old caches lack."""
 
 
-def read_header(file: BytesIO | BufferedReader) -> Header:
+def read_header(file: File) -> Header:
     """Reads format, mode and size of a picture without decoding it; raises UnreadableError."""
-    deep = tiff.read_deep_header(file)
+    stored, (file, deep) = file, _beyond_pillow(file)
     if deep is not None:
         _require_pixels(deep.width * deep.height)
         size = (deep.width, deep.height) if deep.orientation >= 5 else (deep.height, deep.width)
@@ -81,7 +86,10 @@ def read_header(file: BytesIO | BufferedReader) -> Header:
         alpha=alpha,
         animated=_animated(picture),
         turned=orientation in _UPRIGHT,
-        special=is_deep(picture) or needs_conversion(picture) or (alpha and picture.mode in {"1", "L", "RGBA"}),
+        special=file is not stored
+        or is_deep(picture)
+        or needs_conversion(picture)
+        or (alpha and picture.mode in {"1", "L", "RGBA"}),
     )
 
 
@@ -102,16 +110,20 @@ def decode(data: bytes, settings: DecodeSettings, notes: list[str] | None = None
     if not data:
         raise UnreadableError("the file is empty")
     notes = [] if notes is None else notes
-    deep = tiff.read_deep_header(BytesIO(data))
-    if deep is not None:
-        return _decode_deep(data, deep, settings, notes)
-    picture = _open(BytesIO(data))
+    file: File = BytesIO(data)
+    if data.startswith(_TIFF):
+        file, deep = _beyond_pillow(file)
+        if deep is not None:
+            return _decode_deep(file.read(), deep, settings, notes)
+    picture = _open(file)
     # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size. Twice the target leaves the filter enough to do.
     side = 2 * max(settings.known_size())
     picture.draft(None, (side, side))
     with PIXEL_QUOTA.reserve(picture.width * picture.height):
         try:
             picture.load()
+            if picture.format == "JPEG" and picture.mode == "CMYK" and "adobe" not in picture.info:
+                notes.append("a CMYK JPEG without Adobe's marker, which is read inverted, as browsers do")
             _mend_transparency(picture, data)
             return _finished(picture, _upright(picture), settings, notes)
         except UnknownRangeError:
@@ -123,20 +135,26 @@ def decode(data: bytes, settings: DecodeSettings, notes: list[str] | None = None
 def measure(data: bytes) -> ValueStatistics | None:
     """The values of a picture that need a range; None for bytes, and for a picture that cannot be read."""
     try:
-        deep = tiff.read_deep_header(BytesIO(data))
+        file, deep = _beyond_pillow(BytesIO(data))
         if deep is not None:
             _require_pixels(deep.width * deep.height)
-            if deep.bits == 8:
+            if not deep.needs_range:
                 return None
             with PIXEL_QUOTA.reserve(deep.width * deep.height):
-                return measured(tiff.colour_values(tiff.read_colours(data, deep), deep))
-        picture = _open(BytesIO(data))
+                return measured(tiff.colour_values(tiff.read_colours(file.read(), deep), deep))
+        picture = _open(file)
         if not is_deep(picture):
             return None
         with PIXEL_QUOTA.reserve(picture.width * picture.height):
-            return measured(np.asarray(picture))
+            return measured(deep_values(picture))
     except Exception:  # noqa: BLE001 - decoding tells what is wrong with it
         return None
+
+
+def _beyond_pillow(file: File) -> tuple[File, tiff.TiffHeader | None]:
+    """The file, a TIFF with its full picture first, and the header of one that Pillow does not read whole."""
+    file = full_picture_first(file)
+    return file, tiff.read_deep_header(file)
 
 
 def _decode_deep(
@@ -149,7 +167,7 @@ def _decode_deep(
             upright = (
                 picture.transpose(_UPRIGHT[header.orientation]) if header.orientation in _UPRIGHT else picture
             )
-            if header.profile and header.photometric != tiff.CMYK:
+            if header.profile and (header.photometric != tiff.CMYK or not header.alpha):
                 upright.info["icc_profile"] = header.profile
             return _finished(upright, upright, settings, notes)
         except UnknownRangeError:
@@ -196,12 +214,16 @@ def _mend_transparency(picture: Image.Image, data: bytes) -> None:
         picture.putalpha(255)  # a file that leaves its fourth byte 0 is opaque everywhere
 
 
-def _open(file: BytesIO | BufferedReader) -> Image.Image:
+def _open(file: File) -> Image.Image:
     guarded = GuardedFile(file)
     try:
-        picture = Image.open(guarded, formats=FORMATS)  # type: ignore[arg-type] # it needs no more of a file
+        formats = formats_of(guarded.start, file)
+        picture = Image.open(guarded, formats=formats)  # type: ignore[arg-type] # it needs no more of a file
+    except MissingReaderError as error:
+        raise UnsupportedError(str(error)) from error
     except UnidentifiedImageError as error:
-        raise UnreadableError("not a PNG, JPEG, WebP, BMP, GIF or TIFF picture") from error
+        kind = tiff.unsupported(file) or "not a PNG, JPEG or other picture that unnoise reads"
+        raise UnreadableError(kind) from error
     except Image.DecompressionBombError as error:
         number = re.search(r"\d+", str(error))
         raise _too_large(int(number[0]) if number else LARGEST_PIXELS + 1) from error

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unnoise.data.limits import LARGE_ARRAY, require_plausible_member
-from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.errors import UnnoiseError, require_permitted
 from unnoise.utils.pickles import PICKLES_REFUSED, pickle_kind
 
 LONGEST_HEADER = 10_000
@@ -116,6 +116,7 @@ def _errors_explained(path: Path) -> Iterator[None]:
     except UnnoiseError:
         raise
     except Exception as error:
+        require_permitted(path, error)
         # Damaged or hostile bytes make numpy and zipfile raise almost anything.
         reason = str(error).split("\n")[0].strip().rstrip(".") or type(error).__name__
         raise UnnoiseError(

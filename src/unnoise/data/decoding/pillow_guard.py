@@ -33,9 +33,10 @@ class GuardedFile:
         self._file = file
         self._bytes_left = _REREADS * file.seek(0, 2) + _MARGIN
         file.seek(0)
-        start = file.read(3)
+        self.start = file.read(64)
+        """The first bytes of the file, by which its format is known."""
         file.seek(0)
-        self._is_jpeg, self._is_gif = start == b"\xff\xd8\xff", start == b"GIF"
+        self._is_jpeg, self._is_gif = self.start.startswith(b"\xff\xd8\xff"), self.start.startswith(b"GIF")
         self._exif_seen = False
         self._comment_bytes_left = _LONGEST_COMMENTS
         self.opening = True

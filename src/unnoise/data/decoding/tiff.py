@@ -3,7 +3,7 @@
 Pillow reads TIFFs of up to 8 bits. It reads others only in part, and takes 16-bit WhiteIsZero as its negative.
 """
 
-import struct
+import logging
 from io import BufferedReader, BytesIO
 from typing import Any, NamedTuple
 
@@ -11,20 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from unnoise.data.decoding import tiff_pages as tags
+from unnoise.data.decoding.tiff_colours import lab_bytes, rgb_from_ycbcr, unpacked_ycbcr
 from unnoise.data.decoding.value_range import RangeChoice, kind_of, range_for, to_8_bits
 
-_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
-_SIZES = {1: (1, "B"), 3: (2, "H"), 4: (4, "I"), 7: (1, "B")}
-_MOST_TAGS = 4096
-_LONGEST_PROFILE = 8 * 2**20
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 256, 257, 258, 259, 262, 274, 277
-_EXTRA, _FORMAT, _PROFILE = 338, 339, 34675
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, CMYK = 0, 1, 2, 5
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, CMYK, _YCBCR, CIELAB, ICCLAB = 0, 1, 2, 5, 6, 8, 9
 """Photometric interpretations."""
-_COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, CMYK: 4}
+_COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, CMYK: 4, _YCBCR: 3, CIELAB: 3, ICCLAB: 3}
 _ASSOCIATED, _UNASSOCIATED = 1, 2
-_NUMBERS = {1: "u", 2: "i", 3: "f"}
+_NUMBERS = {1: "u", 2: "i", 3: "f", 4: "u"}
 _UNPACKED_BYTES = 2**31
+_SILENT = logging.NullHandler()
+_NOT_PACKED = 1
 
 
 class TiffHeader(NamedTuple):
@@ -37,6 +35,11 @@ class TiffHeader(NamedTuple):
     """Kind of its numbers: u unsigned, i signed, f float."""
     photometric: int
     samples: int
+    compression: int
+    separate: bool
+    """Whether each sample has a plane of its own."""
+    subsampling: tuple[int, ...]
+    """Columns and rows that share a chroma of YCbCr; empty if it is not stated."""
     extra: tuple[int, ...]
     """What the samples beyond the colours are: 1 associated alpha, 2 unassociated alpha, 0 unknown."""
     orientation: int
@@ -44,7 +47,7 @@ class TiffHeader(NamedTuple):
 
     @property
     def colours(self) -> int:
-        """The number of samples that are colours: 1 for grey, 3 for RGB, 4 for CMYK."""
+        """The number of samples that are colours: 1 for grey, 4 for CMYK, else 3."""
         return _COLOURS[self.photometric]
 
     @property
@@ -63,73 +66,71 @@ class TiffHeader(NamedTuple):
             return "LA" if self.alpha else deep
         return "RGBA" if self.alpha else "RGB"
 
+    @property
+    def needs_range(self) -> bool:
+        """Whether black and white are unknown: not those of bytes, YCbCr and Lab."""
+        fixed = self.photometric in {_YCBCR, CIELAB, ICCLAB}
+        return not fixed and (self.bits, self.number) != (8, "u")
+
+    @property
+    def is_beyond_pillow(self) -> bool:
+        """Whether Pillow does not read these values, or not whole."""
+        return (
+            self.bits > 8
+            or self.number != "u"
+            or self.photometric == ICCLAB
+            # Pillow knows no greys with alpha that they are multiplied by, nor with samples of another kind.
+            or (self.colours == 1 and self.samples > 1 and self.extra != (_UNASSOCIATED,))
+            or (self.photometric == CMYK and self.samples > self.colours)
+            or (self.photometric == _YCBCR and (self.compression == _NOT_PACKED or self.separate))
+        )
+
 
 def read_deep_header(file: BytesIO | BufferedReader) -> TiffHeader | None:
     """The header of a TIFF that Pillow does not read whole, mostly for its depth; None for any other file.
 
     The file is left at its beginning.
     """
-    try:
-        tags = _read_tags(file)
-    except (struct.error, ValueError, OSError, OverflowError):
-        tags = None
-    file.seek(0)
-    if not tags or tags.get(_WIDTH, (0,))[0] < 1 or tags.get(_HEIGHT, (0,))[0] < 1:
+    found = tags.first_tags(file)
+    if not found or found.get(tags.WIDTH, (0,))[0] < 1 or found.get(tags.HEIGHT, (0,))[0] < 1:
         return None
-    bits = max(tags.get(_BITS, (1,)))
-    number = _NUMBERS.get(tags.get(_FORMAT, (1,))[0])
-    photometric = tags.get(_PHOTOMETRIC, (_BLACK_IS_ZERO,))[0]
+    bits = max(found.get(tags.BITS, (1,)))
+    number = _NUMBERS.get(found.get(tags.FORMAT, (1,))[0])
+    photometric = found.get(tags.PHOTOMETRIC, (_BLACK_IS_ZERO,))[0]
     if bits not in {8, 10, 12, 14, 16, 24, 32, 64} or number is None or photometric not in _COLOURS:
         return None
     header = TiffHeader(
-        tags[_WIDTH][0],
-        tags[_HEIGHT][0],
+        found[tags.WIDTH][0],
+        found[tags.HEIGHT][0],
         bits,
         number,
         photometric,
-        tags.get(_SAMPLES, (1,))[0],
-        tags.get(_EXTRA, ()),
-        tags.get(_ORIENTATION, (1,))[0],
-        bytes(tags.get(_PROFILE, ())),
+        found.get(tags.SAMPLES, (1,))[0],
+        found.get(tags.COMPRESSION, (_NOT_PACKED,))[0],
+        found.get(tags.PLANES, (1,))[0] == 2,
+        found.get(tags.SUBSAMPLING, ()),
+        found.get(tags.EXTRA, ()),
+        found.get(tags.ORIENTATION, (1,))[0],
+        bytes(found.get(tags.PROFILE, ())),
     )
-    # Of 8 bits, Pillow lacks greys with alpha that they are multiplied by.
-    return header if bits > 8 or (header.colours, header.alpha) == (1, _ASSOCIATED) else None
+    start = file.read(4)
+    file.seek(0)
+    # Pillow reads no BigTIFF whose greatest byte comes first.
+    return header if header.is_beyond_pillow or (start == b"MM\0+" and bits == 8) else None
 
 
-def _read_tags(file: BytesIO | BufferedReader) -> dict[int, tuple[int, ...]] | None:
-    """The tags that matter here, of the first picture; None for a file that is not a TIFF."""
-    head = file.read(8)
-    order = _ORDERS.get(head[:4])
-    if order is None:
+def unsupported(file: BytesIO | BufferedReader) -> str | None:
+    """What a TIFF that cannot be read is, in words; None for a file of another kind."""
+    found = tags.first_tags(file)
+    if found is None:
         return None
-    file.seek(struct.unpack(order + "I", head[4:])[0])
-    (count,) = struct.unpack(order + "H", file.read(2))
-    entries = file.read(12 * min(count, _MOST_TAGS))
-    wanted = {
-        _WIDTH,
-        _HEIGHT,
-        _BITS,
-        _COMPRESSION,
-        _PHOTOMETRIC,
-        _ORIENTATION,
-        _SAMPLES,
-        _EXTRA,
-        _FORMAT,
-        _PROFILE,
-    }
-    tags: dict[int, tuple[int, ...]] = {}
-    for place in range(0, len(entries) - 11, 12):
-        tag, kind, length = struct.unpack_from(order + "HHI", entries, place)
-        longest = _LONGEST_PROFILE if tag == _PROFILE else 16
-        if tag not in wanted or kind not in _SIZES or not 1 <= length <= longest:
-            continue
-        size, code = _SIZES[kind]
-        data = entries[place + 8 : place + 8 + size * length]
-        if size * length > 4:
-            file.seek(struct.unpack_from(order + "I", entries, place + 8)[0])
-            data = file.read(size * length)
-        tags[tag] = tuple(data) if size == 1 else struct.unpack(f"{order}{length}{code}", data)
-    return tags
+    photometric = found.get(tags.PHOTOMETRIC, (_BLACK_IS_ZERO,))[0]
+    bits = " + ".join(map(str, found.get(tags.BITS, (1,))))
+    return (
+        f"a TIFF of a kind that cannot be read ({bits} bits, compression "
+        f"{found.get(tags.COMPRESSION, (_NOT_PACKED,))[0]}, photometric interpretation "
+        f"{tags.PHOTOMETRICS.get(photometric, photometric)}): save it as a plain grey or RGB TIFF, or as PNG"
+    )
 
 
 def read_colours(data: bytes, header: TiffHeader) -> NDArray[Any]:
@@ -159,8 +160,15 @@ def read_colours(data: bytes, header: TiffHeader) -> NDArray[Any]:
 def _by_tifffile(data: bytes, header: TiffHeader) -> NDArray[Any]:
     import tifffile  # here, as it is slow to import and rarely needed
 
+    logging.getLogger("tifffile").addHandler(_SILENT)  # what is wrong is told by the caller
     with tifffile.TiffFile(BytesIO(data)) as file:
         page = file.pages.first
+        if header.photometric == _YCBCR and header.bits == 8 and not (header.separate or page.is_tiled):
+            places = zip(page.dataoffsets, page.databytecounts, strict=True)
+            strips = [data[start : start + size] for start, size in places]
+            whole = 3 * header.height * header.width == sum(map(len, strips))
+            blocks = header.subsampling or ((1, 1) if whole else (2, 2))
+            return unpacked_ycbcr(strips, header.height, header.width, page.rowsperstrip, blocks)
         values = np.asarray(page.asarray(maxworkers=1))
         separate = page.planarconfig == 2 and header.samples > 1
     return np.moveaxis(values, 0, -1) if separate else values.reshape(*values.shape[:2], -1)
@@ -170,7 +178,7 @@ def _by_pillow(data: bytes, header: TiffHeader) -> NDArray[Any]:
     """The values as Pillow reads them: greys whole, colours of 16 bits without their lower half."""
     with Image.open(BytesIO(data), formats=("TIFF",)) as picture:
         # Pillow turns a TIFF upright by itself. Here its orientation is applied later.
-        picture.getexif().pop(_ORIENTATION, None)
+        picture.getexif().pop(tags.ORIENTATION, None)
         values = np.asarray(picture)
     if values.dtype == np.uint8:
         if (header.bits, header.number) != (16, "u"):
@@ -189,10 +197,21 @@ def colour_values(values: NDArray[Any], header: TiffHeader) -> NDArray[Any]:
 
 
 def to_picture(values: NDArray[Any], header: TiffHeader, ranges: RangeChoice) -> Image.Image:
-    """A Pillow picture of 8 bits, L, LA, RGB or RGBA; raises UnknownRangeError if the range is not known."""
+    """A Pillow picture of 8 bits: L, LA, RGB, RGBA, CMYK or LAB.
+
+    Raises:
+        UnknownRangeError: if the range is not known.
+    """
+    if header.photometric in {CIELAB, ICCLAB}:
+        lab = lab_bytes(colour_values(values, header), icc=header.photometric == ICCLAB)
+        return Image.frombytes("LAB", (header.width, header.height), lab.tobytes())
+    if header.photometric == _YCBCR:
+        return _picture(rgb_from_ycbcr(colour_values(values, header)))
     colours = to_8_bits(colour_values(values, header), ranges)
     if header.photometric == _WHITE_IS_ZERO:
         colours = 255 - colours
+    if header.photometric == CMYK and not header.alpha:
+        return Image.frombytes("CMYK", (header.width, header.height), colours.tobytes())
     if header.photometric == CMYK:
         light = 255 - colours.astype(np.uint16)
         colours = ((light[..., :3] * light[..., 3:] + 127) // 255).astype(np.uint8)

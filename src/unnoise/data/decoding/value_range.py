@@ -17,8 +17,11 @@ ANY = "any"
 _BITS = 21
 """Bits of a float32 that a histogram tells apart: the sign, 8 of the exponent and 12 of the fraction."""
 _UNSIGNED_TOPS = (1, 2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1, 2**24 - 1, 2**32 - 1)
-_SIGNED_TOPS = (1, 2**8 - 1, 2**10 - 1, 2**12 - 1, 2**15 - 1, 2**31 - 1)
+_SIGNED_TOPS = (1, 2**8 - 1, 2**10 - 1, 2**12 - 1, 2**15 - 1, 2**16 - 1, 2**24 - 1, 2**31 - 1)
+_BYTE_TOPS = (1, 2**7 - 1)
 _FLOAT_TOPS = (1, 2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)
+_DEEPEST = 2**16 - 1
+"""The greatest value of usual integers: beyond, a range has to be filled to be believed."""
 _OUTLIERS = 0.001
 """The part of all values that may lie below, and above, a range found by percentiles."""
 
@@ -148,9 +151,12 @@ class ValueStatistics:
 
     def _full_range(self) -> ValueRange | None:
         if self.kind != "float":
-            tops = _UNSIGNED_TOPS if self.kind.startswith("u") else _SIGNED_TOPS
-            fitting = [top for top in tops if self.high <= top] if self.low >= 0 else []
-            return ValueRange(self.kind, 0, fitting[0]) if fitting else None
+            signed = _BYTE_TOPS if self.kind == "int8" else _SIGNED_TOPS
+            tops: tuple[int, ...] = _UNSIGNED_TOPS if self.kind.startswith("u") else signed
+            top = next((top for top in tops if self.high <= top), None) if self.low >= 0 else None
+            if top is None or (top > _DEEPEST and self.high < top / 8):
+                return None
+            return ValueRange(self.kind, 0, top)
         least, most = self.quantile(0.01), self.quantile(0.99)
         top = next((top for top in _FLOAT_TOPS if most <= 1.02 * top and self.high <= 2 * top), None)
         if top is None or (top > 1 and self.high < top / 8):

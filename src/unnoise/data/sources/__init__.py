@@ -4,8 +4,9 @@ import os
 import re
 from pathlib import Path
 
+from unnoise.data.decoding.formats import HEIC_SUFFIXES, picture_suffixes
 from unnoise.data.sources.array_source import array_file_source
-from unnoise.data.sources.listing import SUFFIXES, FolderListing, ZipListing
+from unnoise.data.sources.listing import FolderListing, ZipListing
 from unnoise.data.sources.named import DIGITS, FASHION, digits, fashion_mnist
 from unnoise.data.sources.picture_files import FileSource
 from unnoise.data.sources.source import Source
@@ -89,7 +90,7 @@ def _file(source: str, path: Path, layout: str | None) -> Source:
         return FileSource(source, ZipListing(path))
     if suffix in _ARRAY_SUFFIXES or "ubyte" in path.name:
         return array_file_source(source, path, layout=layout)
-    if suffix in SUFFIXES:
+    if suffix in picture_suffixes() | HEIC_SUFFIXES:
         remedy = "Put it into a folder together with others, and name the folder"
         raise _not_a_source(source, "it is a single picture", remedy)
     if suffix in PICKLE_SUFFIXES or pickle_kind(path):

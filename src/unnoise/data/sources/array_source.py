@@ -18,7 +18,7 @@ from unnoise.data.decoding.array_files import StoredArray, read_array, to_bytes
 from unnoise.data.decoding.conversion import MODES, DecodeSettings, Size, fit_picture, to_array, to_mode
 from unnoise.data.decoding.layouts import layout_text
 from unnoise.data.decoding.value_range import UnknownRangeError, ValueStatistics, has_range, measured, merged
-from unnoise.data.image_set import chunks
+from unnoise.data.image_set import Skipped, chunks
 from unnoise.data.labels import Labels, count_classes, labels_beside
 from unnoise.data.parallel import map_in_order, progress_bar
 from unnoise.data.sources.source import DecodedBatch, Summary, natural_size
@@ -136,6 +136,10 @@ class ArraySource:
         if self.format not in {".npy", ".npz"}:
             return ""
         return layout_text(self._stored.stored, self.array, self.layout)
+
+    def left_out(self, taken: int, skipped: Sequence[Skipped]) -> str:
+        """Empty: an array has no other files."""
+        return ""
 
     def picture_names(self) -> list[str]:
         """Empty: the pictures of an array have no names."""

@@ -12,12 +12,12 @@ from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from unnoise.data.decoding.formats import picture_suffixes
 from unnoise.data.limits import LARGE_PICTURE, LARGEST_FILE, require_plausible_member
-from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.errors import UnnoiseError, require_permitted
 from unnoise.utils.files import is_run_folder, stamp
 from unnoise.utils.text import printable
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 _MISSING = -1
 
 
@@ -67,6 +67,7 @@ class FolderListing:
     other_names: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._suffixes = picture_suffixes()
         seen: set[tuple[int, int]] = set()
         folders, links = [""], list[str]()
         while folders or links:
@@ -98,7 +99,7 @@ class FolderListing:
                 name = below + item.name
                 if _is_folder(item):
                     (links if item.is_symlink() else folders).append(name + "/")
-                elif suffix_of(item.name) in SUFFIXES:
+                elif suffix_of(item.name) in self._suffixes:
                     self.entries.append(_entry(name, item))
                 else:
                     self.ignored[suffix_of(item.name)] += 1
@@ -154,6 +155,7 @@ class ZipListing:
         try:
             return zipfile.ZipFile(self.path)
         except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+            require_permitted(self.path, error)
             raise UnnoiseError(
                 f"Cannot read the zip file {str(self.path)!r}: {error}. Copy it again, or zip the pictures "
                 f"again."
@@ -161,12 +163,12 @@ class ZipListing:
 
     @cached_property
     def _members(self) -> dict[str, zipfile.ZipInfo]:
-        members, repeated = {}, list[str]()
+        members, repeated, suffixes = {}, list[str](), picture_suffixes()
         for member in self._archive.infolist():
             name = member.filename.replace("\\", "/")
             if not name or name.endswith("/") or any(_hidden(part) for part in name.split("/")):
                 continue
-            if suffix_of(name) in SUFFIXES:
+            if suffix_of(name) in suffixes:
                 repeated += [name] if name in members else []
                 members[name] = member
             else:

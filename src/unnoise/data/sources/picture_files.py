@@ -1,5 +1,6 @@
 """File source: the picture files of a folder or zip; damaged ones are skipped."""
 
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -12,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unnoise.data.decoding.conversion import MODES, DecodeSettings
-from unnoise.data.decoding.decode import Header, UnreadableError, decode, measure, read_header
+from unnoise.data.decoding.decode import Header, UnreadableError, UnsupportedError, decode, measure, read_header
+from unnoise.data.decoding.formats import left_out_text, suffixes_text
 from unnoise.data.decoding.value_range import ValueStatistics, merged
 from unnoise.data.image_set import Skipped
 from unnoise.data.labels import Labels, count_classes, labels_from_folders
 from unnoise.data.limits import LARGEST_FILE, Quota
 from unnoise.data.parallel import map_in_order, progress_bar
-from unnoise.data.sources.listing import SUFFIXES, Entry, Listing, read_bytes, suffix_of
+from unnoise.data.sources.listing import Entry, Listing, read_bytes, suffix_of
 from unnoise.data.sources.source import DecodedBatch, Summary, summarize_headers
 from unnoise.utils.errors import UnnoiseError, require
 from unnoise.utils.text import printable
@@ -43,11 +45,10 @@ class FileSource:
     def total(self) -> int:
         """The number of files; raises UnnoiseError if there are none."""
         if not self.listing.entries:
-            counts = self.listing.ignored.items()
-            others = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in counts)
+            others = suffixes_text(self.listing.ignored) or "no files"
             raise UnnoiseError(
-                f"There are no pictures in {self.name!r}, which holds {others or 'no files'}. Name a folder or "
-                f"zip that holds files such as {', '.join(sorted(SUFFIXES))}."
+                f"There are no pictures in {self.name!r}, which holds {others}. Name a folder or zip "
+                f"that holds files such as .png, .jpg, .webp, .avif, .tif or .bmp."
             )
         return len(self.listing.entries)
 
@@ -104,6 +105,11 @@ class FileSource:
         """Empty: files have no axes to tell apart."""
         return ""
 
+    def left_out(self, taken: int, skipped: Sequence[Skipped]) -> str:
+        """A sentence on the files that were not taken, counted by suffix."""
+        unreadable = Counter(suffix_of(one.name) for one in skipped)
+        return left_out_text(taken, self.listing.ignored if self.listing.entries else Counter(), unreadable)
+
     def picture_names(self) -> list[str]:
         """Names below the folder or in the zip, with forward slashes."""
         return [printable(entry.name) for entry in self.listing.entries]
@@ -148,7 +154,9 @@ class FileSource:
             named = tuple(f"{printable(entry.name)}: {note}" for note in notes)
             return DecodedBatch(pixels, digest, 1, notes=named)
         except UnreadableError as error:
-            return DecodedBatch(None, digest, 1, _skip(entry, error))
+            # What another package would read is looked at anew next time.
+            known = b"" if isinstance(error, UnsupportedError) else digest
+            return DecodedBatch(None, known, 1, _skip(entry, error))
 
 
 def _skip(entry: Entry, error: Exception) -> Skipped:

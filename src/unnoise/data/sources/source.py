@@ -92,6 +92,9 @@ class Source(Protocol):
     def reading(self) -> str:
         """A sentence on how the axes of an array are read; empty for files."""
 
+    def left_out(self, taken: int, skipped: Sequence[Skipped]) -> str:
+        """A sentence on the files that were not taken, counted by suffix; empty if all were."""
+
     def picture_names(self) -> Sequence[str]:
         """A name for each picture to look at, as in `Skipped`; the pictures of an array have none."""
 
@@ -137,7 +140,6 @@ def nothing_readable(source: str, count: int, skipped: Sequence[Skipped]) -> Unn
     """The error for a source without a single readable picture, of `count` files."""
     first = "; ".join(f"{one.name}: {one.reason}" for one in skipped[:_REASONS_SHOWN])
     files = "the only image file" if count == 1 else f"any of the {count:,} image files"
-    return UnnoiseError(
-        f"Cannot read {files} in {source!r} ({first}). Open one in an image viewer, and save it again as PNG "
-        f"or JPEG."
-    )
+    told = all(": " in one.reason for one in skipped)  # a colon comes before a remedy
+    remedy = "" if told else " Open one in an image viewer, and save it again as PNG or JPEG."
+    return UnnoiseError(f"Cannot read {files} in {source!r} ({first}).{remedy}")

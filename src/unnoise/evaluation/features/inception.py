@@ -20,7 +20,7 @@ from unnoise.diffusion.tensors import Pixels
 from unnoise.evaluation.features.extractor import NetworkExtractor, digest_of, first_line
 from unnoise.evaluation.features.feature_cache import FeatureCache
 from unnoise.evaluation.features.preprocessing import to_colour
-from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.errors import UnnoiseError, require, require_permitted
 
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 SHA256_PREFIX = "6726825d"
@@ -122,6 +122,7 @@ def _check_weights(path: Path) -> None:
     try:
         torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a damaged file can raise any class of error
+        require_permitted(path, error)
         raise UnnoiseError(
             f"{str(path)!r} is damaged, or holds more than the weights of Inception ({first_line(error)}): "
             f"remove it, and download {URL} again."

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from unnoise.evaluation.features.extractor import NetworkExtractor, digest_of, first_line
 from unnoise.evaluation.features.preprocessing import imagenet_preparation
-from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.errors import UnnoiseError, require, require_permitted
 
 SIDE = 224
 TORCHSCRIPT = (".pt", ".ts")
@@ -57,6 +57,7 @@ def _torchscript(path: Path, device: torch.device | str) -> nn.Module:
             warnings.simplefilter("ignore", DeprecationWarning)
             network: nn.Module = torch.jit.load(path, map_location=device)  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError) as error:
+        require_permitted(path, error)
         raise UnnoiseError(
             f"{str(path)!r} is not TorchScript ({first_line(error)}): save the network with torch.jit.save. "
             f"Files of torch.save can run any code, so they are not opened."
@@ -132,6 +133,7 @@ def _session(path: Path) -> Any:  # noqa: ANN401 - an optional package without t
     try:
         return onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no other class
+        require_permitted(path, error)
         raise UnnoiseError(
             f"{str(path)!r} is damaged or not ONNX ({first_line(error)}): export the network again."
         ) from None

@@ -20,7 +20,10 @@ def skipped_findings(skipped: tuple[Skipped, ...]) -> list[Finding]:
     if not skipped:
         return []
     files, them = ("1 file", "it") if len(skipped) == 1 else (f"{len(skipped):,} files", "them")
-    text = f"{files} cannot be read and will be left out: save {them} again as PNG or JPEG to use {them}."
+    remedy = f"save {them} again as PNG or JPEG"
+    if all(": " in one.reason for one in skipped):  # a colon comes before a remedy
+        remedy = "do what the reason says"
+    text = f"{files} cannot be read and will be left out: {remedy} to use {them}."
     return [Finding("unreadable", text, tuple(f"{one.name} ({one.reason})" for one in skipped))]
 
 
