@@ -47,7 +47,9 @@ class ImageSet:
     `ranges` are the values that were read as black and white, for pictures of more than 8 bits; `notes` are
     sentences on how pictures were read that nobody would guess.
 
-    `labels`, (N,), are indices into `class_names`; None unless labels were asked for.
+    `labels`, (N,), are indices into `class_names`, and their number for a picture without a class; None unless
+    labels were asked for. `held_out_ranges` are the indices of the pictures that folders such as test hold out,
+    each range from its first to before its end; empty unless such folders were asked for.
     """
 
     pixels: NDArray[np.uint8]
@@ -59,6 +61,7 @@ class ImageSet:
     class_names: tuple[str, ...] = ()
     ranges: Ranges = ()
     notes: tuple[str, ...] = ()
+    held_out_ranges: tuple[tuple[int, int], ...] = ()
 
     @cached_property
     def _pages(self) -> "MappedPages":
@@ -76,6 +79,18 @@ class ImageSet:
             return ""
         names = json.dumps(self.class_names).encode()
         return blake2b(self.labels.astype("<i8").tobytes() + names, digest_size=16).hexdigest()
+
+    def class_counts(self) -> dict[str, int]:
+        """The number of pictures of each class, in order; empty without labels."""
+        if self.labels is None:
+            return {}
+        numbers = np.bincount(self.labels, minlength=len(self.class_names)).tolist()
+        return dict(zip(self.class_names, numbers, strict=False))  # the last may count those without a class
+
+    @property
+    def without_class(self) -> int:
+        """The number of pictures without a class; 0 without labels."""
+        return 0 if self.labels is None else int((self.labels == len(self.class_names)).sum())
 
     def __len__(self) -> int:
         return len(self.pixels)
