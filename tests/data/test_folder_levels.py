@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.data_files import file_bytes, plain, save_many
-from unnoise.data import load
+from unnoise.data import load, summarize
 from unnoise.utils.errors import UnnoiseError
 
 SPLITS = [
@@ -168,3 +168,4 @@ def test_hidden_pictures_are_counted(tmp_path):
     for zipped in (False, True):
         source = made(tmp_path, ["0.png", ".1.png", "._0.png"], zipped)
         assert len(load(source)) == 1
+        assert summarize(source).ignored == {"hidden .png": 1}  # ._0.png holds attributes, no picture

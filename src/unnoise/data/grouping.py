@@ -41,8 +41,8 @@ def grouped(images: ImageSet, source: Source, wanted: Grouping) -> ImageSet:
     by_folder = wanted.labels is True and bool(known)
     if wanted.labels is not False:
         found = _labels(source, names, wanted, split)
-        _require_usable(found, images)
         notes += _without_class(found, names, images.source, strict=wanted.strict)
+        _require_usable(found, images)
         images = replace(images, labels=found.labels, class_names=found.names)
     level = class_level(names, images.source, wanted.level, split) if by_folder else None
     if level is not None:
