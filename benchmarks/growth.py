@@ -32,7 +32,8 @@ from unnoise.diffusion.normalizer import Normalizer
 from unnoise.networks import UNetConfig
 from unnoise.pictures import save_png
 from unnoise.pictures.charts import painted
-from unnoise.runs.config import DataConfig, Recipe, RunConfig
+from unnoise.runs.config import Recipe, RunConfig
+from unnoise.runs.data_config import DataConfig
 from unnoise.runs.presets import recipe
 from unnoise.training.loop import choose_device
 from unnoise.utils.device_speed import count_flops

@@ -11,7 +11,8 @@ from safetensors.torch import save
 
 from helpers.data_files import file_bytes, idx_bytes, png_with_key
 from unnoise.diffusion.normalizer import Normalizer
-from unnoise.runs.config import DataConfig, RunConfig
+from unnoise.runs.config import RunConfig
+from unnoise.runs.data_config import DataConfig
 from unnoise.runs.presets import PRESETS, recipe
 
 NUMBERS = np.arange(3 * 5 * 4, dtype=np.uint8).reshape(3, 5, 4)

@@ -15,7 +15,8 @@ from unnoise.networks.attention import Attention, LinearAttention
 from unnoise.networks.convnext import ConvNeXtBlock
 from unnoise.networks.embeddings import TimestepEmbedding
 from unnoise.networks.resnet import ResNetBlock
-from unnoise.runs.config import DataConfig, RunConfig
+from unnoise.runs.config import RunConfig
+from unnoise.runs.data_config import DataConfig
 from unnoise.runs.presets import recipe
 from unnoise.utils.errors import UnnoiseError
 

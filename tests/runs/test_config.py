@@ -12,7 +12,8 @@ from unnoise.data.batches import split
 from unnoise.diffusion.noise_levels import UniformPower
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.schedules import LinearBeta, SignalStep
-from unnoise.runs.config import Budget, DataConfig, RunConfig
+from unnoise.runs.config import Budget, RunConfig
+from unnoise.runs.data_config import DataConfig
 from unnoise.runs.plan import TrainOptions, plan
 from unnoise.runs.presets import PRESETS, num_levels, recipe
 from unnoise.utils.errors import UnnoiseError

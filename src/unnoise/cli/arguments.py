@@ -74,8 +74,13 @@ Layout: TypeAlias = Annotated[str | None, option("NHWC", "found from the shape",
 Background: TypeAlias = Annotated[str | None, option("COLOUR", "white", _BEHIND)]
 _MIRROR = "Mirror each picture left to right half of the time. For pictures that may be mirrored."
 Flip: TypeAlias = Annotated[bool, option(None, "off", _MIRROR)]
-_CLASSES = "Learn classes: auto takes them from the source (subfolders, IDX, .npz); or an IDX or .csv file."
-Labels: TypeAlias = Annotated[str | None, option("auto|FILE", "none", _CLASSES)]
+_CLASSES = """Learn classes: auto takes them from the source (subfolders, IDX, .npz), auto:2 from the folders a
+level below; or an IDX or .csv file."""
+Labels: TypeAlias = Annotated[str | None, option("auto|auto:N|FILE", "none", " ".join(_CLASSES.split()))]
+_STRICT = "Refuse pictures without a class; otherwise they are learned from without one."
+StrictLabels: TypeAlias = Annotated[bool, option(None, "off", _STRICT)]
+_FOLDERS = "Learn from the folder train (or training), and hold out test, val and the like."
+SplitFolders: TypeAlias = Annotated[bool, option(None, "off", _FOLDERS)]
 
 # Of sampling.
 _STEPS = "Steps from noise to picture. More is finer and slower; 10 to 50 is usual."

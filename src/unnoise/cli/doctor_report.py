@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from unnoise.data import Summary
-    from unnoise.reports.doctor import Balance, Checkup
+    from unnoise.reports.doctor import Checkup
 
 _NAMED_CLASSES = 10
 _NAMED_PICTURES = 5
@@ -20,7 +19,7 @@ _NAMED_PICTURES = 5
 
 def print_checkup(checkup: "Checkup", out: "Console") -> None:
     """Prints all sections, and the command that would train like this."""
-    _print_section(out, "Pictures", _picture_facts(checkup.summary, checkup.balance))
+    _print_section(out, "Pictures", _picture_facts(checkup))
     _print_findings(out, checkup)
     _print_section(out, "Training would use", _plan_facts(checkup))
     _print_section(out, "Training would take", _cost_facts(checkup))
@@ -53,7 +52,8 @@ def _print_section(out: "Console", title: str, facts: Mapping[str, str]) -> None
     out.print()
 
 
-def _picture_facts(summary: "Summary", balance: "Balance | None") -> dict[str, str]:
+def _picture_facts(checkup: "Checkup") -> dict[str, str]:
+    summary, balance = checkup.summary, checkup.balance
     facts = {"pictures": f"{summary.count:,} in {summary.source}"}
     counted = {"formats": summary.formats, "modes": summary.modes, "ignored": summary.ignored}
     for name, counts in counted.items():
@@ -64,6 +64,8 @@ def _picture_facts(summary: "Summary", balance: "Balance | None") -> dict[str, s
     sizes = [f"{height} x {width}" for height, width in (summary.smallest, summary.median, summary.largest)]
     facts["sizes"] = sizes[0] if len(set(sizes)) == 1 else "{}, median {}, up to {}".format(*sizes)
     facts["sizes"] += " (height x width)"
+    if checkup.images.without_class:
+        facts["no class"] = count(checkup.images.without_class, "picture")
     if balance:
         facts["classes"] = class_names([f"{name} ({number:,})" for name, number in balance.counts.items()])
         facts["balance"] = (
@@ -101,12 +103,13 @@ def _plan_facts(checkup: "Checkup") -> dict[str, str]:
     data = config.data
     parameters = sum(weight.numel() for weight in build(config.recipe.network).parameters())
     kinds = {1: "grey", 2: "grey and alpha", 3: "colour", 4: "colour and alpha"}
+    by_folders = ", as their folders say" if data.held_out_ranges else ""
     kind = f", {kinds[data.channels]}" if data.channels in kinds else ""
     return {
         "size": f"{data.height} x {data.width}: {why['size']}",
         "channels": f"{data.channels}{kind}: {why['channels']}",
         "preset": f"{config.preset}, {parameters:,} parameters: {why['preset']}",
-        "held out": f"{count(data.held_out, 'picture')}, kept for tests",
+        "held out": f"{count(data.held_out, 'picture')}, kept for tests{by_folders}",
     }
 
 
@@ -151,7 +154,9 @@ def _train_command(checkup: "Checkup") -> str:
     }
     given = [word for name, value in options.items() if value is not None for word in (name, value)]
     given += [word for option in value_options(data) for word in option]
-    return shlex.join(["unnoise", "train", checkup.summary.source, *given, *(["--flip"] if data.flip else [])])
+    flags = {"--flip": data.flip, "--split-folders": bool(data.held_out_ranges)}
+    given += [name for name, wanted in flags.items() if wanted]
+    return shlex.join(["unnoise", "train", checkup.summary.source, *given])
 
 
 def _colour(background: tuple[int, int, int]) -> str:

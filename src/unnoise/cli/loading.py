@@ -1,11 +1,12 @@
 """Loading what a command works with: the pictures of a source, and a run's denoiser."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from unnoise.cli.console import print_message
-from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
     from unnoise.data import ImageSet
@@ -28,7 +29,9 @@ def load_pictures(source: str, settings: "TrainOptions") -> "ImageSet":
         background=settings.background or (255, 255, 255),
         ranges=settings.ranges,
         layout=settings.layout,
-        labels=_labels(settings.labels),
+        strict_labels=bool(settings.strict_labels),
+        split_folders=bool(settings.split_folders),
+        **parse_labels(settings.labels),
         progress=True,
     )
     _announce_reading(images, settings)
@@ -46,8 +49,13 @@ def _announce_reading(images: "ImageSet", settings: "TrainOptions") -> None:
         print_message("--range has no effect: all of these pictures have 8 bits.")
 
 
-def load_run_pictures(config: "RunConfig", source: str | None = None, *, labels: bool = False) -> "ImageSet":
-    """A run's pictures, or those of another source, in the shape of the run's; with its labels if wanted."""
+def load_run_pictures(
+    config: "RunConfig", source: str | None = None, *, labels: bool = False, strict: bool = False
+) -> "ImageSet":
+    """The run's pictures, or those of another source, in the shape of the run's; with its labels if wanted.
+
+    `strict` refuses pictures without a class.
+    """
     from unnoise.data import absolute_source, load
 
     data = config.data
@@ -65,7 +73,9 @@ def load_run_pictures(config: "RunConfig", source: str | None = None, *, labels:
         background=data.background,
         ranges=data.ranges or None,
         layout=data.layout if source is None or source == data.source else None,
-        labels=_labels(data.labels) if labels else False,
+        strict_labels=strict,
+        split_folders=labels and bool(data.held_out_ranges),
+        **parse_labels(data.labels if labels else None),
         progress=True,
     )
     if images.left_out:
@@ -73,8 +83,32 @@ def load_run_pictures(config: "RunConfig", source: str | None = None, *, labels:
     return images
 
 
-def _labels(option: str | None) -> bool | Path:
-    return option is not None if option in {None, "auto"} else Path(option)
+class LabelChoice(TypedDict):
+    """The arguments of `load` for labels."""
+
+    labels: bool | Path
+    label_level: int | None
+
+
+_AUTO = re.compile(r"auto(?::(.*))?", re.DOTALL)
+
+
+def parse_labels(option: str | None) -> LabelChoice:
+    """What `load` takes for --labels: nothing, `auto`, `auto:2` (the level of folders) or a file.
+
+    Raises:
+        UnnoiseError: for a level that is no whole number from 1.
+    """
+    auto = _AUTO.fullmatch(option or "")
+    if option is None or auto is None:
+        return {"labels": False if option is None else Path(option), "label_level": None}
+    level = auto[1]
+    require(
+        level is None or re.fullmatch(r"0*[1-9][0-9]{0,5}", level) is not None,
+        f"--labels auto:N takes the level of the folders, 1 for the first in which the pictures differ, 2 for "
+        f"the one below, but got {option!r}. Try auto:2.",
+    )
+    return {"labels": True, "label_level": None if level is None else int(level)}
 
 
 def load_denoiser(
@@ -125,6 +159,6 @@ def with_absolute_paths(config: "RunConfig", source: str) -> "RunConfig":
     from unnoise.data import absolute_source
 
     labels = config.data.labels
-    if labels not in {None, "auto"}:
+    if labels is not None and not _AUTO.fullmatch(labels):
         labels = absolute_source(labels)
     return replace(config, data=replace(config.data, source=absolute_source(source), labels=labels))

@@ -129,7 +129,7 @@ def _reopen(source: str, path: Path, options: "TrainOptions", _device: str) -> "
     run = Run.open(path)
     run.require_resumable()  # again: others may have written there until it was locked
     config = resume_config(run.config, options)
-    images = load_run_pictures(config, source, labels=True)
+    images = load_run_pictures(config, source, labels=True, strict=bool(options.strict_labels))
     require_same_pictures(config, images)
     return run.with_config(with_absolute_paths(config, source)), images
 

@@ -8,19 +8,17 @@ A source is a folder or .zip of pictures, a .npy, .npz or IDX file, or one of th
 """
 
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 from unnoise.data.cache import default_cache, open_cached
 from unnoise.data.decoding.conversion import Colour, DecodeSettings, Fit, Size
 from unnoise.data.decoding.pillow_guard import quiet_pillow
 from unnoise.data.decoding.value_range import RangeChoice, ValueRange, known_ranges, ranges_text
+from unnoise.data.grouping import Grouping, grouped
 from unnoise.data.image_set import ImageSet, Skipped
-from unnoise.data.labels import labels_from_file
 from unnoise.data.single_pictures import picture_size, read_mask, read_pictures
-from unnoise.data.sources import Source, absolute_source, find_source
+from unnoise.data.sources import absolute_source, find_source
 from unnoise.data.sources.source import Summary
-from unnoise.utils.errors import require
 
 __all__ = [
     "DecodeSettings",
@@ -49,6 +47,9 @@ def load(
     ranges: RangeChoice | tuple[float, float] = None,
     layout: str | None = None,
     labels: bool | Path = False,
+    label_level: int | None = None,
+    strict_labels: bool = False,
+    split_folders: bool = False,
     cache: Path | None = None,
     progress: bool = False,
 ) -> ImageSet:
@@ -71,18 +72,23 @@ def load(
             None finds it from the shape.
         labels: True for the classes of the source itself (folders, the IDX file beside that of the pictures,
             `labels` in a .npz), a path for those of an IDX file or of a .csv of files and classes.
+        label_level: level of the folders that name the classes: 1 is the first in which the pictures differ, 2
+            the one below. None is 1, or with `split_folders` the first that is not train and test.
+        strict_labels: refuses pictures without a class, which train as none of the classes otherwise.
+        split_folders: takes the folders train (or training) to learn from, and those of test, val and the like
+            as held out, all together. `ImageSet.held_out_ranges` tells which pictures these are.
         cache: a folder; None follows UNNOISE_CACHE, then XDG_CACHE_HOME.
         progress: shows a progress bar on stderr.
 
     Raises:
-        UnnoiseError: if nothing can be read, or a label that was asked for is missing.
+        UnnoiseError: if nothing can be read, or labels or folders that were asked for are missing.
     """
     chosen = ranges if isinstance(ranges, str) or ranges is None else known_ranges(ranges)
     settings = DecodeSettings(size, channels, fit, background, chosen)
     folder = cache or default_cache()
     with quiet_pillow, closing(find_source(source, folder, layout=layout, progress=progress)) as found:
         images = open_cached(found, settings, folder, progress=progress)
-        return images if labels is False else _with_labels(images, found, labels)
+        return grouped(images, found, Grouping(labels, label_level, strict_labels, split_folders))
 
 
 def summarize(
@@ -95,28 +101,3 @@ def summarize(
     folder = cache or default_cache()
     with quiet_pillow, closing(find_source(source, folder, layout=layout, progress=progress)) as found:
         return found.summarize(progress=progress)
-
-
-def _with_labels(images: ImageSet, source: Source, labels: bool | Path) -> ImageSet:
-    """The same pictures with the source's own labels (True), or with those of a file.
-
-    Labels belong to the pictures that were read: skipped files shift none of them.
-    """
-    known = source.picture_names()
-    skipped = {one.name for one in images.skipped}
-    names = [name for name in known if name not in skipped]
-    if isinstance(labels, Path):
-        found = labels_from_file(labels, names, known, images.source)
-    else:
-        found = source.own_labels(names)
-    require(
-        len(found.labels) == len(images),
-        f"{images.source!r} has {len(images):,} pictures but {len(found.labels):,} labels. Name the labels "
-        f"that belong to these pictures.",
-    )
-    require(
-        len(found.names) > 1,
-        f"Labels need at least two classes, but all pictures of {images.source!r} are "
-        f"{', '.join(map(repr, found.names))}. Leave the labels out, or name pictures of more classes.",
-    )
-    return replace(images, labels=found.labels, class_names=found.names)

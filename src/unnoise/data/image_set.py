@@ -48,7 +48,9 @@ class ImageSet:
     sentences on how pictures were read that nobody would guess. `left_out` is a sentence on the files that were
     not taken, counted by suffix; empty if all were.
 
-    `labels`, (N,), are indices into `class_names`; None unless labels were asked for.
+    `labels`, (N,), are indices into `class_names`, and their number for a picture without a class; None unless
+    labels were asked for. `held_out_ranges` are the indices of the pictures that folders such as test hold out,
+    each range from its first to before its end; empty unless such folders were asked for.
     """
 
     pixels: NDArray[np.uint8]
@@ -61,6 +63,7 @@ class ImageSet:
     ranges: Ranges = ()
     notes: tuple[str, ...] = ()
     left_out: str = ""
+    held_out_ranges: tuple[tuple[int, int], ...] = ()
 
     @cached_property
     def _pages(self) -> "MappedPages":
@@ -78,6 +81,18 @@ class ImageSet:
             return ""
         names = json.dumps(self.class_names).encode()
         return blake2b(self.labels.astype("<i8").tobytes() + names, digest_size=16).hexdigest()
+
+    def class_counts(self) -> dict[str, int]:
+        """The number of pictures of each class, in order; empty without labels."""
+        if self.labels is None:
+            return {}
+        numbers = np.bincount(self.labels, minlength=len(self.class_names)).tolist()
+        return dict(zip(self.class_names, numbers, strict=False))  # the last may count those without a class
+
+    @property
+    def without_class(self) -> int:
+        """The number of pictures without a class; 0 without labels."""
+        return 0 if self.labels is None else int((self.labels == len(self.class_names)).sum())
 
     def __len__(self) -> int:
         return len(self.pixels)

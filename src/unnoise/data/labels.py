@@ -29,39 +29,28 @@ class Labels(NamedTuple):
     """The class of each picture, as an index into the names of the classes."""
 
     labels: NDArray[np.int64]
-    """(N,): the index of each picture's class in `names`."""
+    """(N,): the index of each picture's class in `names`; their number for a picture without a class."""
     names: tuple[str, ...]
     """Names of the classes, in order."""
 
-
-def labels_from_names(classes: Sequence[str]) -> Labels:
-    """Numbers the class names of pictures, one for each, in natural order: class9 comes before class10."""
-    names = tuple(sorted(set(classes), key=_natural))
-    places = {name: place for place, name in enumerate(names)}
-    return Labels(np.fromiter((places[one] for one in classes), np.int64, len(classes)), names)
+    def without_class(self) -> list[int]:
+        """Indices of the pictures without a class."""
+        places: list[int] = np.flatnonzero(self.labels == len(self.names)).tolist()
+        return places
 
 
-def labels_from_folders(names: Sequence[str], source: str) -> Labels:
-    """Labels by folder: the class of `cats/001.png` is cats.
+def labels_from_names(classes: Sequence[str | None]) -> Labels:
+    """Numbers the class names of pictures, one for each, in natural order: class9 comes before class10.
 
-    The class is the first folder in which the pictures differ: a folder around all of them, as zips often have,
-    is looked through. Raises UnnoiseError if a picture lies in no such folder.
+    None and an empty name are no class.
     """
-    parts = [name.split("/") for name in names]
-    depth = 0
-    while len({part[depth] for part in parts}) == 1 and any(len(part) > depth + 2 for part in parts):
-        depth += 1
-    bare = next((name for name, part in zip(names, parts, strict=True) if len(part) < depth + 2), None)
-    if bare is not None:
-        raise UnnoiseError(
-            f"The picture {bare!r} of {source!r} lies in no folder of a class. Put each class into a folder of "
-            f"its own, or name a .csv of files and classes."
-        )
-    return labels_from_names([part[depth] for part in parts])
+    names = tuple(sorted({one for one in classes if one}, key=_natural))
+    places: dict[str | None, int] = {name: place for place, name in enumerate(names)}
+    return Labels(np.fromiter((places.get(one, len(names)) for one in classes), np.int64, len(classes)), names)
 
 
 def labels_from_values(values: NDArray[Any], where: str, names: tuple[str, ...] = ()) -> Labels:
-    """Labels from an array of whole numbers from 0, (N,) or (N, 1), or of text.
+    """Labels from an array of whole numbers from 0, (N,) or (N, 1), or of text; -1 and "" are no class.
 
     Only the numbers that occur become classes, unless the `names` of all are given. Raises UnnoiseError for
     anything else, and calls the array `where`.
@@ -75,17 +64,21 @@ def labels_from_values(values: NDArray[Any], where: str, names: tuple[str, ...] 
         )
     if values.dtype.kind == "U":
         return labels_from_names(values.tolist())
-    wrong = (values < 0) | (values >= len(names)) if names else values < 0
+    wrong = (values < -1) | (values >= len(names)) if names else values < -1
     if wrong.any():
         most = f"to {len(names) - 1}" if names else "upwards"
         raise UnnoiseError(
             f"Labels are whole numbers from 0 {most}, but {where} holds {values[wrong][0]} at index "
-            f"{int(wrong.argmax())}. Number the classes from 0, and leave out pictures without a class."
+            f"{int(wrong.argmax())}. Number the classes from 0; -1 is a picture without a class."
         )
-    if names:
-        return Labels(values.astype(np.int64), names)
-    known, places = np.unique(values, return_inverse=True)
-    return Labels(places.astype(np.int64), tuple(str(one) for one in known.tolist()))
+    given = values >= 0
+    places = values[given]
+    if not names:
+        known, places = np.unique(places, return_inverse=True)
+        names = tuple(str(one) for one in known.tolist())
+    labels = np.full(len(values), len(names), np.int64)
+    labels[given] = places
+    return Labels(labels, names)
 
 
 def labels_from_idx(path: Path, names: tuple[str, ...] = ()) -> Labels:
@@ -163,30 +156,24 @@ def labels_from_csv(path: Path, names: Sequence[str], known: Collection[str], so
 
     Args:
         path: a header is optional; with one the columns may come in any order.
-        names: the pictures that were read; every one must be listed.
+        names: the pictures that were read; those that are not listed, or with an empty cell, have no class.
         known: all files that may be listed.
         source: as the caller named it.
 
     Raises:
-        UnnoiseError: for a name that is missing or unknown, or two classes for one file.
+        UnnoiseError: for an unknown name, or two classes for one file.
     """
     classes: dict[str, str] = {}
     spelled = _spellings(known)
-    for number, (listed, kind) in enumerate(_pairs(path, known), 1):
+    for listed, kind in _pairs(path, known):
         name = listed if listed in known else spelled.get(unicodedata.normalize("NFC", listed), listed)
-        if not kind:
-            raise _bad_csv(path, f"entry {number} ({name!r}) has no class", "Fill it in")
         if classes.setdefault(name, kind) != kind:
             raise _bad_csv(path, f"{name!r} is both {classes[name]!r} and {kind!r}", "Keep one")
     unknown = [name for name in classes if name not in known]
     if unknown:
         reason = f"{len(unknown):,} of its files are not in {source!r}, such as {unknown[0]!r}"
         raise _bad_csv(path, reason, "Name files as they lie below the source; a header, if any, is file,class")
-    missing = [name for name in names if name not in classes]
-    if missing:
-        reason = f"{len(missing):,} of the pictures in {source!r} are not listed, such as {missing[0]!r}"
-        raise _bad_csv(path, reason, "Add a line for each")
-    return labels_from_names([classes[name] for name in names])
+    return labels_from_names([classes.get(name) for name in names])
 
 
 def _spellings(known: Collection[str]) -> dict[str, str]:
@@ -278,13 +265,14 @@ def _bad_csv(path: Path, reason: str, remedy: str) -> UnnoiseError:
 
 
 def count_classes(read: Callable[[], Labels]) -> dict[str, int]:
-    """How many pictures each class has, in order; empty without labels, or with fewer than two classes."""
+    """How many pictures each class has, in order; empty without two classes, or a class for every picture."""
     try:
         found = read()
     except UnnoiseError:
         return {}  # loading with labels tells why there are none; a summary can do without them
     numbers = np.bincount(found.labels, minlength=len(found.names)).tolist()
-    return dict(zip(found.names, numbers, strict=True)) if len(found.names) > 1 else {}
+    whole = len(found.names) > 1 and not found.without_class()
+    return dict(zip(found.names, numbers, strict=True)) if whole else {}
 
 
 def _natural(name: str) -> tuple[list[str | tuple[int, str]], str]:

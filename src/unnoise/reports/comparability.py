@@ -51,7 +51,8 @@ def why_not_compare_losses(folders: Sequence[RunFolder]) -> str:
     if unlike:
         few = [*unlike[:4], f"{len(unlike) - 4} more"] if len(unlike) > 5 else unlike
         return f"The held-out losses can't be compared: the runs differ in {_listed(few)}."
-    if len({folder.run.config.seed for folder in folders}) > 1:
+    by_folders = any(folder.run.config.data.held_out_ranges for folder in folders)
+    if not by_folders and len({folder.run.config.seed for folder in folders}) > 1:
         return "The seeds differ, so each run held out other pictures: ignore small differences of the losses."
     return ""
 

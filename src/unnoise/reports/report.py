@@ -192,7 +192,7 @@ def _training_settings(folder: RunFolder) -> list[Section]:
     recipe, data = config.recipe, config.data
     facts = [
         ("pictures", described(folder)),
-        ("held out", count(data.held_out, "picture")),
+        ("held out", count(data.held_out, "picture") + (" by their folders" if data.held_out_ranges else "")),
         (
             "network",
             f"{type(recipe.network).__name__.removesuffix('Config')}, {folder.parameters:,} parameters",

@@ -6,8 +6,9 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from unnoise.runs.config import DataConfig, RunConfig
+from unnoise.runs.config import RunConfig
 from unnoise.runs.conversion import plain
+from unnoise.runs.data_config import DataConfig
 from unnoise.runs.presets import recipe
 from unnoise.utils.errors import UnnoiseError
 
@@ -25,7 +26,7 @@ def train_command(config: RunConfig) -> str:
         ["--channels", str(data.channels)],
         ["--batch-size", str(config.recipe.batch_size)],
         ["--seed", str(config.seed)],
-        ["--held-out", str(data.held_out)],
+        ["--split-folders"] if data.held_out_ranges else ["--held-out", str(data.held_out)],
     ]
     if data.fit != "crop":
         options.append(["--fit", data.fit])

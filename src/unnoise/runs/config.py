@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from unnoise.data import ImageSet, ValueRange
-from unnoise.data.batches import Split, split
-from unnoise.data.limits import LARGEST_SIDE
+from unnoise.data import ImageSet
+from unnoise.data.batches import Split
 from unnoise.diffusion.conditioning import Condition
 from unnoise.diffusion.denoiser import Denoiser, Precision
 from unnoise.diffusion.diffusion import Diffusion
@@ -27,6 +26,7 @@ from unnoise.networks import NetworkConfig, UNetConfig, build
 from unnoise.optim.ema import EMAConfig
 from unnoise.optim.optimizers import OptimizerConfig
 from unnoise.runs.conversion import plain, structured
+from unnoise.runs.data_config import DataConfig
 from unnoise.utils import json_text
 from unnoise.utils.errors import UnnoiseError, require
 
@@ -88,52 +88,6 @@ class Recipe:
             assert isinstance(place, dict)
             place[last] = _value(text)
         return structured(recipe, Recipe, "The changed recipe")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """Pictures of a run: their source, size and classes.
-
-    `labels` is "auto" or a file, for a run with classes; `classes` are their names in order. `ranges` are the
-    values that are black and white, by kind of number, for pictures of more than 8 bits. `layout` has a letter
-    for each axis of an array, if it was given.
-    """
-
-    source: str
-    height: int
-    width: int
-    channels: int
-    fit: Literal["crop", "pad"] = "crop"
-    background: tuple[int, int, int] = (255, 255, 255)
-    ranges: tuple[ValueRange, ...] = ()
-    layout: str | None = None
-    flip: bool = False
-    held_out: int = 0
-    fingerprint: str = ""
-    labels: str | None = None
-    classes: tuple[str, ...] = ()
-    label_fingerprint: str = ""
-
-    def __post_init__(self) -> None:
-        require(
-            len(set(self.classes)) == len(self.classes),
-            f"Two classes have the same name: {', '.join(self.classes)}. Rename one of them.",
-        )
-        require(
-            min(self.height, self.width, self.channels) >= 1,
-            f"Pictures have at least 1 row, column and channel, but got {self.height} x {self.width} x "
-            f"{self.channels}. Restore config.json from a copy.",
-        )
-        require(
-            max(self.height, self.width, self.channels) <= LARGEST_SIDE,
-            f"Pictures have at most {LARGEST_SIDE:,} rows, columns and channels, but got {self.height} x "
-            f"{self.width} x {self.channels}. Restore config.json from a copy.",
-        )
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        return self.channels, self.height, self.width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +184,7 @@ class RunConfig:
     def split(self, images: ImageSet) -> Split:
         """The training and held-out pictures of this run; of other pictures than its own, all are held out."""
         if images.fingerprint == self.data.fingerprint:
-            return split(len(images), self.data.held_out, self.seed)
+            return self.data.split(len(images), self.seed)
         return Split(np.arange(0), np.arange(len(images)))
 
     def classes(self, places: Sequence[int], wanted: Sequence[str] = ()) -> Classes | None:

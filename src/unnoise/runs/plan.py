@@ -7,14 +7,15 @@ from typing import Literal
 import numpy as np
 
 from unnoise.data import ImageSet
-from unnoise.data.batches import held_out_count, split
+from unnoise.data.batches import held_out_count
 from unnoise.data.decoding.value_range import RangeChoice, Ranges
 from unnoise.diffusion.denoiser import Precision
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.seeds import require_seeds
 from unnoise.networks import UNetConfig, require_fits_in_memory
 from unnoise.runs.checkpoint import Run, require_fitting_init
-from unnoise.runs.config import Budget, DataConfig, Recipe, RunConfig
+from unnoise.runs.config import Budget, Recipe, RunConfig
+from unnoise.runs.data_config import DataConfig
 from unnoise.runs.presets import DEFAULT, recipe
 from unnoise.runs.sizing import PresetChoice, choose_preset
 from unnoise.utils.errors import require
@@ -41,8 +42,13 @@ class TrainOptions:
     """A letter for each axis of an array: N pictures, H rows, W columns, C channels."""
     flip: bool | None = None
     held_out: int | None = None
+    split_folders: bool | None = None
+    """Whether folders such as train and test say which pictures are held out."""
     labels: str | None = None
-    """"auto" takes the classes that the source itself has; anything else is a file of labels."""
+    """"auto" takes the classes that the source itself has, "auto:2" those of the second level of folders;
+    anything else is a file of labels."""
+    strict_labels: bool | None = None
+    """Whether pictures without a class are refused."""
     changes: tuple[str, ...] | None = None
     """Changes of the preset's recipe; see `Recipe.changed`."""
     budget: Budget | None = None
@@ -50,6 +56,13 @@ class TrainOptions:
     """Whether to stop once nothing improves any more; the budget is then an upper limit."""
     init: str | None = None
     """Run whose averaged weights the new one starts from; its recipe holds where no preset is named."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.held_out is None or not self.split_folders,
+            f"--split-folders takes the held-out pictures from their folders, --held-out {self.held_out} takes "
+            "them at random: keep one of them.",
+        )
 
 
 _LONGEST = Budget(unit="minutes", amount=480.0)
@@ -70,13 +83,19 @@ def plan(images: ImageSet, options: TrainOptions, device_type: str = "cpu") -> R
     """
     seed = options.seed or 0
     require_seeds([seed])
+    wanted = bool(options.split_folders)
+    require(
+        wanted == bool(images.held_out_ranges),
+        f"{images.source} was loaded {'without' if wanted else 'with'} the split of its folders. Load it by "
+        f"load(..., split_folders={wanted}).",
+    )
     require(
         options.labels is None or images.labels is not None,
         f"{images.source} was loaded without labels, but options.labels is {options.labels!r}. Load it by "
         "load(..., labels=True).",
     )
-    held_out = held_out_count(len(images)) if options.held_out is None else options.held_out
-    training = split(len(images), held_out, seed).training
+    data = _data(images, options)
+    training = data.split(len(images), seed).training
     choice = default_preset(images, options, device_type)
     init = None if options.init is None else Run.open(Path(options.init))
     named = options.preset not in (None, DEFAULT)
@@ -92,15 +111,17 @@ def plan(images: ImageSet, options: TrainOptions, device_type: str = "cpu") -> R
         accumulate=1 if options.accumulate is None else options.accumulate,
         budget=_budget(options),
         until_converged=bool(options.until_converged),
-        data=_data(images, options, held_out),
+        data=data,
         normalizer=_normalizer(chosen, images, training),
         recipe=chosen,
         init=options.init,
     )
 
 
-def _data(images: ImageSet, options: TrainOptions, held_out: int) -> DataConfig:
+def _data(images: ImageSet, options: TrainOptions) -> DataConfig:
     """The pictures of a run, and how they were read."""
+    ranges = images.held_out_ranges
+    held_out = held_out_count(len(images)) if options.held_out is None else options.held_out
     return DataConfig(
         source=images.source,
         height=images.height,
@@ -111,11 +132,13 @@ def _data(images: ImageSet, options: TrainOptions, held_out: int) -> DataConfig:
         ranges=images.ranges,
         layout=options.layout,
         flip=bool(options.flip),
-        held_out=held_out,
+        held_out=sum(end - first for first, end in ranges) if ranges else held_out,
+        held_out_ranges=ranges,
         fingerprint=images.fingerprint,
         labels=options.labels,
         classes=images.class_names if options.labels else (),
         label_fingerprint=images.label_fingerprint if options.labels else "",
+        without_class=images.without_class if options.labels else 0,
     )
 
 
@@ -186,7 +209,8 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
         background=data.background,
         layout=data.layout,
         flip=data.flip,
-        held_out=data.held_out,
+        held_out=None if data.held_out_ranges else data.held_out,
+        split_folders=bool(data.held_out_ranges),
         labels=data.labels,
         until_converged=config.until_converged,
         init=config.init,
@@ -198,7 +222,9 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
     )
     # The same labels may lie elsewhere by now: `require_same_pictures` compares their content.
     _require_same_range(data.ranges, options.ranges)
-    free = {"budget", "changes", "accumulate", "ranges"} | (set() if data.labels is None else {"labels"})
+    free = {"budget", "changes", "accumulate", "ranges", "strict_labels"} | (
+        set() if data.labels is None else {"labels"}
+    )
     if options.preset == DEFAULT:
         options = replace(options, preset=None)
     for field in fields(TrainOptions):

@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch.profiler import record_function
 
-from unnoise.data.batches import Batches, Prefetcher, Split, split
+from unnoise.data.batches import Batches, Prefetcher, Split
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.evaluation.features import FingerprintedPictures
 from unnoise.runs.checkpoint import Progress, Run
@@ -124,7 +124,7 @@ def train(
     accelerator = _accelerator(device)
     if accelerator.device.type == "cpu":
         malloc.keep_freed_memory()
-    parts = split(len(pictures), run.config.data.held_out, run.config.seed)
+    parts = run.config.data.split(len(pictures), run.config.seed)
     with lock_run(run.path) if accelerator.is_main_process else nullcontext():
         run.require_resumable()
         guards = Guards(run, pictures, parts.training) if accelerator.is_main_process else None

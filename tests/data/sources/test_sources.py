@@ -58,7 +58,7 @@ def test_take_copies_into_a_contiguous_tensor(tmp_path):
         images.take(np.array([2]))
 
 
-def test_links_are_followed_once(tmp_path):
+def test_links_are_followed_but_not_in_circles(tmp_path):
     folder = save_many(tmp_path / "real", {"a.png": RED, "sub/b.png": GREEN})
     (folder / "loop").symlink_to(folder, target_is_directory=True)
     (folder / "again").symlink_to(folder / "sub", target_is_directory=True)
@@ -67,7 +67,7 @@ def test_links_are_followed_once(tmp_path):
     (folder / "broken.png").symlink_to(folder / "nothing.png")
     os.mkfifo(folder / "pipe.png")
     images = load(folder)
-    assert colours(images) == [RED, GREEN, BLUE]
+    assert colours(images) == [RED, GREEN, GREEN, BLUE]  # a, again/b, sub/b, zlink/c
     assert [one.name for one in images.skipped] == ["broken.png", "pipe.png"]
 
 
@@ -374,17 +374,28 @@ def test_pictures_replaced_with_the_same_size_and_time_are_read_anew(tmp_path, k
     assert load(source).pixels[0, 0, 0, 0] == 30
 
 
-def test_members_of_a_zip_with_one_name_are_told(tmp_path):
-    path = tmp_path / "a.zip"
+def zip_with_one_name(path, values, *, more=()):
+    """A zip whose members of these reds are all called a.png, and others of the names in `more`."""
     with zipfile.ZipFile(path, "w") as archive:
-        for value in (1, 2, 3):
+        for value in values:
             archive.writestr(f"{value}.png", file_bytes(plain((value, 0, 0))))
-        archive.writestr("b.png", file_bytes(plain()))
+        for name in more:
+            archive.writestr(name, file_bytes(plain()))
     data = path.read_bytes()
-    for value in (1, 2, 3):
+    for value in values:
         data = data.replace(f"{value}.png".encode(), b"a.png")
     path.write_bytes(data)
-    with pytest.warns(UserWarning, match=r"2 pictures in .* have the name of a later one") as told:
-        images = load(path)
-    assert "such as 'a.png'. Rename them" in str(told[0].message)
-    assert images.pixels[:, 0, 0, 0].tolist() == [3, 10]
+    return path
+
+
+@pytest.mark.parametrize("when", ["first", "from the cache"])
+def test_members_of_a_zip_with_one_name_are_all_taken_and_told(tmp_path, when):
+    path = zip_with_one_name(tmp_path / "a.zip", (1, 2, 3), more=["a (2).png", "b.png"])
+    for _ in range(2 if when == "from the cache" else 1):
+        with pytest.warns(UserWarning, match=r"2 pictures in .* have the name of an earlier one") as told:
+            images = load(path)
+    assert "such as 'a.png'. All are taken" in str(told[0].message)
+    # a (2).png is a name of its own, so the second a.png has the number 3.
+    assert images.pixels[:, 0, 0, 0].tolist() == [10, 2, 3, 1, 10]
+    with pytest.warns(UserWarning, match=r"under names with a number, such as .a \(3\)\.png"):
+        assert summarize(path).count == 5

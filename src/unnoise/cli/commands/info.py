@@ -39,7 +39,9 @@ def info(
     range: cli.Range = (),  # noqa: A002 (that is its name)
     layout: cli.Layout = None,
     flip: cli.Flip = False,
+    split_folders: cli.SplitFolders = False,
     labels: cli.Labels = None,
+    strict_labels: cli.StrictLabels = False,
     no_measure: cli.Flag = False,
 ) -> None:
     """Examine pictures before training on them, or show how far a run has come.
@@ -71,7 +73,8 @@ def info(
     values = {"background": cli.parse_colour(background), "ranges": cli.parse_range(range)}
     budget = Budget(unit="minutes", amount=minutes)
     kept = {"preset": preset, "batch_size": batch_size, "flip": flip or None}
-    options = TrainOptions(**shape, **values, **kept, budget=budget)  # type: ignore[arg-type]
+    groups = {"split_folders": split_folders or None, "strict_labels": strict_labels or None}
+    options = TrainOptions(**shape, **values, **kept, **groups, budget=budget)  # type: ignore[arg-type]
     _show(_examine(what, options, device, measure=not no_measure), out)
 
 
@@ -120,7 +123,7 @@ def _run_facts(path: Path) -> dict[str, str]:
     facts = {
         "run": str(path),
         "pictures": f"{data.source}, {data.height} x {data.width}, {count(data.channels, 'channel')}, "
-        f"{data.held_out:,} held out",
+        f"{data.held_out:,} held out{' by their folders' if data.held_out_ranges else ''}",
         "preset": f"{config.preset} (predicts the {config.recipe.objective.predicts}, "
         f"{type(config.recipe.schedule).__name__} schedule)",
         "network": f"{parameters:,} parameters, widths {' '.join(map(str, config.recipe.network.widths))}",
@@ -130,6 +133,8 @@ def _run_facts(path: Path) -> dict[str, str]:
         facts["started from"] = f"the averaged weights of {config.init}"
     if data.classes:
         facts["classes"] = class_names(data.classes)
+    if data.without_class:
+        facts["no class"] = count(data.without_class, "picture")
     if history:
         last = history[-1]
         held_out = [row.held_out_loss for row in history if row.held_out_loss is not None]

@@ -38,7 +38,8 @@ def presets(
     """
     shape = cli.parse_size(size)
     assert shape is not None
-    from unnoise.runs.config import Budget, DataConfig
+    from unnoise.runs.config import Budget
+    from unnoise.runs.data_config import DataConfig
     from unnoise.runs.sizing import choose_preset, read_preset_costs
     from unnoise.training.loop import choose_device
 

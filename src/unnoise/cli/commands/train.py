@@ -36,7 +36,9 @@ def train(
     held_out: Annotated[int | None, cli.option("N", "one in 20, at most 1,000")] = None,
     precision: Annotated[Literal["float32", "bfloat16"] | None, cli.option(None, "float32")] = None,
     accumulate: Annotated[int | None, cli.option("N", "1")] = None,
+    split_folders: cli.SplitFolders = False,
     labels: cli.Labels = None,
+    strict_labels: cli.StrictLabels = False,
     until_converged: cli.Flag = False,
     set: Annotated[tuple[str, ...], cli.option("PATH=VALUE ...", "no changes")] = (),  # noqa: A002 (that is its name)
     dry_run: cli.Flag = False,
@@ -77,6 +79,7 @@ def train(
     shape = {"size": cli.parse_size(size), "channels": channels, "fit": fit, "labels": labels, "layout": layout}
     cost = {"batch_size": batch_size, "precision": precision, "accumulate": accumulate, "seed": seed}
     data = {"flip": flip or None, "held_out": held_out, "background": cli.parse_colour(background)}
+    groups = {"split_folders": split_folders or None, "strict_labels": strict_labels or None}
     with StopSignals(graceful=False) as stop:  # before anything slow, such as importing PyTorch
         what = {"preset": preset, "changes": set or None, "init": init}
         values = {"ranges": cli.parse_range(range)}
@@ -84,7 +87,7 @@ def train(
 
         budget = _budget(minutes, steps, images)
         ending = {"budget": budget, "until_converged": until_converged or None}
-        options = TrainOptions(**shape, **cost, **data, **values, **what, **ending)  # type: ignore[arg-type]
+        options = TrainOptions(**shape, **cost, **data, **groups, **values, **what, **ending)  # type: ignore[arg-type]
         run_training(source, out, options, stop, Invocation(device, resume, dry_run, profile, compile))
 
 

@@ -18,6 +18,7 @@ from unnoise.data.decoding.array_files import StoredArray, read_array, to_bytes
 from unnoise.data.decoding.conversion import MODES, DecodeSettings, Size, fit_picture, to_array, to_mode
 from unnoise.data.decoding.layouts import layout_text
 from unnoise.data.decoding.value_range import UnknownRangeError, ValueStatistics, has_range, measured, merged
+from unnoise.data.folder_levels import FolderSplit
 from unnoise.data.image_set import Skipped, chunks
 from unnoise.data.labels import Labels, count_classes, labels_beside
 from unnoise.data.parallel import map_in_order, progress_bar
@@ -145,8 +146,19 @@ class ArraySource:
         """Empty: the pictures of an array have no names."""
         return []
 
-    def own_labels(self, names: Sequence[str]) -> Labels:
-        """Labels of all pictures."""
+    def empty_folders(self) -> list[str]:
+        """Empty: an array has no folders."""
+        return []
+
+    def own_labels(
+        self, names: Sequence[str], level: int | None = None, split: FolderSplit | None = None
+    ) -> Labels:
+        """Labels of all pictures; raises UnnoiseError for a level of folders."""
+        require(
+            level is None or level == 1,
+            f"--labels auto:{level} counts levels of folders, but {self.name!r} is an array. Write --labels "
+            f"auto for its own labels.",
+        )
         return self.labels(True)
 
     @property

@@ -1,10 +1,12 @@
 """Listings of picture files: sorted names in a folder or zip, and the bytes behind them."""
 
+import itertools
 import os
 import stat
 import warnings
 import zipfile
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -14,11 +16,13 @@ from typing import NamedTuple, TypeAlias
 
 from unnoise.data.decoding.formats import picture_suffixes
 from unnoise.data.limits import LARGE_PICTURE, LARGEST_FILE, require_plausible_member
-from unnoise.utils.errors import UnnoiseError, require_permitted
+from unnoise.utils.errors import UnnoiseError, require, require_permitted
 from unnoise.utils.files import is_run_folder, stamp
 from unnoise.utils.text import printable
 
 _MISSING = -1
+_MOST_AGAIN, _MOST_TIMES_AGAIN = 10_000, 20
+"""Files and folders that may be listed again under another name: so many, and so many times all there are."""
 
 
 class Entry(NamedTuple):
@@ -52,58 +56,95 @@ def _hidden(part: str) -> bool:
     return part.startswith(".") or part == "__MACOSX"
 
 
+def _count_hidden(name: str, ignored: Counter[str]) -> None:
+    """Counts a hidden picture; macOS keeps the attributes of x.png in ._x.png, which is none."""
+    if suffix_of(name) in picture_suffixes() and not name.startswith("._"):
+        ignored[f"hidden {suffix_of(name)}"] += 1
+
+
+def _free_name(name: str, taken: Container[str]) -> str:
+    """`a (2).png` for a second a.png, or the next number that is free."""
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122
+    return next(one for number in itertools.count(2) if (one := f"{stem} ({number}){suffix}") not in taken)
+
+
 def _digest(lines: list[str]) -> bytes:
     text = "\n".join(lines).encode("utf-8", "surrogateescape")
     return blake2b(text, digest_size=16).digest()
 
 
+class _Place(NamedTuple):
+    """A folder to list: its name below the source, and the folders above it, by device and inode."""
+
+    below: str
+    above: frozenset[tuple[int, int]]
+
+
 @dataclass
 class FolderListing:
-    """The pictures below a folder at any depth; each folder is visited once, whatever links lead to it."""
+    """The pictures below a folder at any depth.
+
+    Links are followed: a folder to which several lead is listed under each name. One that leads to a folder
+    above itself ends there.
+    """
 
     folder: Path
     entries: list[Entry] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
     other_names: list[str] = field(default_factory=list)
+    empty_folders: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._suffixes = picture_suffixes()
-        seen: set[tuple[int, int]] = set()
-        folders, links = [""], list[str]()
-        while folders or links:
-            # Links come last and sorted, so that a folder is listed under its own name if it has one.
-            links.sort(reverse=True)
-            below = folders.pop() if folders else links.pop()
+        places, seen = [_Place("", frozenset())], set[tuple[int, int]]()
+        new = again = 0
+        while places:
+            place = places.pop()
             try:
-                self._visit(below, seen, folders, links)
+                status = (self.folder / place.below).stat()
+                found = status.st_dev, status.st_ino
+                if found in place.above:
+                    continue
+                before = len(self.entries)
+                listed = self._visit(place.below)
             except OSError as error:
                 raise UnnoiseError(
-                    f"Cannot read the folder {str(self.folder / below)!r}: {error.strerror}. Change its "
+                    f"Cannot read the folder {str(self.folder / place.below)!r}: {error.strerror}. Change its "
                     f"permissions, or move it elsewhere."
                 ) from error
+            number = 1 + len(self.entries) - before
+            new, again = (new, again + number) if found in seen else (new + number, again)
+            seen.add(found)
+            require(
+                again <= _MOST_AGAIN + _MOST_TIMES_AGAIN * new,
+                f"Links in {str(self.folder)!r} lead to the same folders again and again, such as "
+                f"{place.below!r}. Remove those that lead in circles.",
+            )
+            places += (_Place(name, place.above | {found}) for name in listed)
         self.entries.sort()
 
-    def _visit(self, below: str, seen: set[tuple[int, int]], folders: list[str], links: list[str]) -> None:
+    def _visit(self, below: str) -> list[str]:
+        """Lists one folder, and returns the names of the folders in it."""
         path = os.path.join(self.folder, below)  # noqa: PTH118 - scandir names are strings
-        status = os.stat(path)  # noqa: PTH116
-        if (status.st_dev, status.st_ino) in seen:
-            return
-        seen.add((status.st_dev, status.st_ino))
         with os.scandir(path) as entries:
             items = list(entries)
-            if any(item.name == "config.json" for item in items) and is_run_folder(Path(path)):
-                return  # its sample sheets are no training data
-            for item in items:
-                if _hidden(item.name):
-                    continue
-                name = below + item.name
-                if _is_folder(item):
-                    (links if item.is_symlink() else folders).append(name + "/")
-                elif suffix_of(item.name) in self._suffixes:
-                    self.entries.append(_entry(name, item))
-                else:
-                    self.ignored[suffix_of(item.name)] += 1
-                    self.other_names.append(name)
+        if any(item.name == "config.json" for item in items) and is_run_folder(Path(path)):
+            return []  # its sample sheets are no training data
+        folders, before = [], len(self.entries)
+        for item in items:
+            name, suffix = below + item.name, suffix_of(item.name)
+            if _hidden(item.name):
+                _count_hidden(item.name, self.ignored)
+            elif _is_folder(item):
+                folders.append(name + "/")
+            elif suffix in self._suffixes or (not suffix and _leads_nowhere(item)):  # it may have been a folder
+                self.entries.append(_entry(name, item))
+            else:
+                self.ignored[suffix] += 1
+                self.other_names.append(name)
+        if not folders and len(self.entries) == before:
+            self.empty_folders.append(below)
+        return folders
 
     def identity(self, *, dated: bool) -> bytes:
         """A hash of the relative names and sizes; dated: also of the folder's path and the times of change."""
@@ -132,6 +173,10 @@ def _is_folder(item: "os.DirEntry[str]") -> bool:
         return False
 
 
+def _leads_nowhere(item: "os.DirEntry[str]") -> bool:
+    return item.is_symlink() and not os.path.exists(item.path)  # noqa: PTH110
+
+
 def _entry(name: str, item: "os.DirEntry[str]") -> Entry:
     try:
         status = item.stat()
@@ -140,6 +185,12 @@ def _entry(name: str, item: "os.DirEntry[str]") -> Entry:
     if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
         return Entry(name, _MISSING, "")
     return Entry(name, status.st_size, stamp(status))
+
+
+def _with_parents(folder: str) -> list[str]:
+    """a/b/c, a/b and a; nothing for a hidden folder, or one in it."""
+    parts = [part for part in folder.split("/") if part]
+    return [] if any(map(_hidden, parts)) else ["/".join(parts[:end]) for end in range(len(parts), 0, -1)]
 
 
 class ZipListing:
@@ -163,23 +214,42 @@ class ZipListing:
 
     @cached_property
     def _members(self) -> dict[str, zipfile.ZipInfo]:
-        members, repeated, suffixes = {}, list[str](), picture_suffixes()
+        members, repeated = dict[str, zipfile.ZipInfo](), list[tuple[str, zipfile.ZipInfo]]()
+        suffixes = picture_suffixes()
         for member in self._archive.infolist():
             name = member.filename.replace("\\", "/")
-            if not name or name.endswith("/") or any(_hidden(part) for part in name.split("/")):
+            folder, _, last = name.rpartition("/")
+            if any(_hidden(part) for part in folder.split("/")) or not last:
                 continue
-            if suffix_of(name) in suffixes:
-                repeated += [name] if name in members else []
-                members[name] = member
-            else:
+            if _hidden(last):
+                _count_hidden(last, self.ignored)
+            elif suffix_of(name) not in suffixes:
                 self.ignored[suffix_of(name)] += 1
+            elif name in members:
+                repeated.append((name, member))
+            else:
+                members[name] = member
+        renamed = []
+        for name, member in repeated:
+            renamed.append(_free_name(name, members))
+            members[renamed[-1]] = member
         if repeated:
             warnings.warn(
-                f"{len(repeated):,} pictures in {str(self.path)!r} have the name of a later one and are left "
-                f"out, such as {printable(repeated[0])!r}. Rename them to use them.",
+                f"{len(repeated):,} pictures in {str(self.path)!r} have the name of an earlier one, such as "
+                f"{printable(repeated[0][0])!r}. All are taken, those under names with a number, such as "
+                f"{printable(renamed[0])!r}.",
                 stacklevel=2,
             )
         return members
+
+    @property
+    def empty_folders(self) -> list[str]:
+        """Folders without a picture or a folder in them, with a slash at the end."""
+        names = (one.filename.replace("\\", "/").rpartition("/")[0] for one in self._archive.infolist())
+        folders = {parent for name in names for parent in _with_parents(name)}
+        full = {name.rpartition("/")[0] for name in self._members}
+        full |= {folder.rpartition("/")[0] for folder in folders}
+        return sorted(f"{folder}/" for folder in folders - full)
 
     @cached_property
     def entries(self) -> list[Entry]:
@@ -190,7 +260,8 @@ class ZipListing:
         """A hash of the members' names, sizes and checksums; dated: of the zip's path, size and time."""
         if dated:
             status = self.path.stat()
-            return _digest(["zip", str(self.path.resolve()), f"{status.st_size}\0{stamp(status)}"])
+            # "names": a record from before members of one name were all taken is compared once.
+            return _digest(["zip names", str(self.path.resolve()), f"{status.st_size}\0{stamp(status)}"])
         members = sorted(self._members.items())
         return _digest(["zip", *(f"{name}\0{member.file_size}\0{member.CRC}" for name, member in members)])
 

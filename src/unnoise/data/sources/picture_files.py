@@ -16,8 +16,9 @@ from unnoise.data.decoding.conversion import MODES, DecodeSettings
 from unnoise.data.decoding.decode import Header, UnreadableError, UnsupportedError, decode, measure, read_header
 from unnoise.data.decoding.formats import left_out_text, suffixes_text
 from unnoise.data.decoding.value_range import ValueStatistics, merged
+from unnoise.data.folder_levels import FolderSplit, labels_from_folders
 from unnoise.data.image_set import Skipped
-from unnoise.data.labels import Labels, count_classes, labels_from_folders
+from unnoise.data.labels import Labels, count_classes
 from unnoise.data.limits import LARGEST_FILE, Quota
 from unnoise.data.parallel import map_in_order, progress_bar
 from unnoise.data.sources.listing import Entry, Listing, read_bytes, suffix_of
@@ -114,9 +115,15 @@ class FileSource:
         """Names below the folder or in the zip, with forward slashes."""
         return [printable(entry.name) for entry in self.listing.entries]
 
-    def own_labels(self, names: Sequence[str]) -> Labels:
-        """Labels by folder; raises UnnoiseError if a picture lies in none."""
-        return labels_from_folders(names, self.name)
+    def empty_folders(self) -> list[str]:
+        """Folders without a picture or a folder in them, with a slash at the end."""
+        return [printable(name) for name in self.listing.empty_folders]
+
+    def own_labels(
+        self, names: Sequence[str], level: int | None = None, split: FolderSplit | None = None
+    ) -> Labels:
+        """Labels by folder; raises UnnoiseError if there are no folders of that level."""
+        return labels_from_folders(names, self.name, level, split)
 
     def close(self) -> None:
         """Closes the listing."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from unnoise.data.decoding.conversion import GREY_MODES, DecodeSettings, Size
 from unnoise.data.decoding.decode import Header
 from unnoise.data.decoding.value_range import ValueStatistics
+from unnoise.data.folder_levels import FolderSplit
 from unnoise.data.image_set import Skipped
 from unnoise.data.labels import Labels
 from unnoise.utils.errors import UnnoiseError
@@ -98,10 +99,16 @@ class Source(Protocol):
     def picture_names(self) -> Sequence[str]:
         """A name for each picture to look at, as in `Skipped`; the pictures of an array have none."""
 
-    def own_labels(self, names: Sequence[str]) -> Labels:
+    def empty_folders(self) -> Sequence[str]:
+        """Folders without a picture or a folder in them, with a slash at the end."""
+
+    def own_labels(
+        self, names: Sequence[str], level: int | None = None, split: FolderSplit | None = None
+    ) -> Labels:
         """Labels that the source itself has, for the pictures with these names, or for a whole array.
 
-        Raises UnnoiseError if it has none.
+        `level` and `split` choose the folders of the classes; see `class_level`. Raises UnnoiseError if there
+        are none.
         """
 
     def close(self) -> None:

@@ -109,7 +109,7 @@ def brief_findings(images: ImageSet, config: RunConfig) -> list[str]:
             find_copies(images.pixels), images, config, tuple("" for _ in range(len(images)))
         )
     findings += count_findings(len(images), flip=config.data.flip)
-    counts = _counted(images)
+    counts = images.class_counts()
     return [finding.text for finding in findings + (class_findings(Balance(counts)) if counts else [])]
 
 
@@ -151,16 +151,8 @@ def _names(summary: Summary, images: ImageSet) -> tuple[str, ...]:
     return named if len(named) == len(images) else tuple(f"#{place}" for place in range(len(images)))
 
 
-def _counted(images: ImageSet) -> dict[str, int]:
-    """The number of pictures of each class; empty unless labels were asked for."""
-    if images.labels is None:
-        return {}
-    numbers = np.bincount(images.labels, minlength=len(images.class_names)).tolist()
-    return dict(zip(images.class_names, numbers, strict=True))
-
-
 def _balance(summary: Summary, images: ImageSet) -> Balance | None:
-    counts = _counted(images) or summary.classes
+    counts = images.class_counts() or summary.classes
     return Balance(counts) if counts else None
 
 
