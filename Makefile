@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 PEERS ?= .venv-peers
 
-.PHONY: help demo test test-fast check pages fuzz bench format clean
+.PHONY: help demo test test-fast check pages fuzz bench gpu format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -34,6 +34,9 @@ pages: $(VENV)/.installed-test ## write the pages of docs/ that are made from th
 
 bench: $(PEERS)/.installed ## measure PARTS (default: all) beside other libraries, in an environment of several GB
 	$(PEERS)/bin/python -m benchmarks $(PARTS)
+
+gpu: $(VENV)/.installed-test ## measure everything that needs a CUDA device, for docs/gpu.md; REHEARSE=1 tries it without
+	$(BIN)/python -W ignore -m benchmarks.gpu $(if $(REHEARSE),--rehearse)
 
 check: $(VENV)/.installed-test ## style, types and layers only
 	$(BIN)/ruff check .
