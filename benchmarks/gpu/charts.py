@@ -54,10 +54,9 @@ def draw_growth(found: Speeds, figure: "Figure") -> None:
     axes.set(xscale="log", yscale="log", title="Growth with the size of pictures", ylabel="images/s")
     axes.set_xticks(sides, [f"{side} px" for side in sides])
     axes.minorticks_off()
-    _legend(axes, dict(zip(_presets(found), COLOURS, strict=False)))
     for kind, style in _LINES.items():
         axes.plot([], [], style, color="black", label=kind)
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _legend(axes, dict(zip(_presets(found), COLOURS, strict=False)))
 
 
 def _presets(found: Speeds) -> list[str]:
@@ -67,4 +66,4 @@ def _presets(found: Speeds) -> list[str]:
 def _legend(axes: "Axes", colours: Mapping[str, str]) -> None:
     for name, colour in colours.items():
         axes.plot([], [], color=colour, label=name)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -17,7 +17,8 @@ from benchmarks.turns import timed
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.runs.compiling import compile_training
-from unnoise.runs.config import DataConfig, RunConfig
+from unnoise.runs.config import RunConfig
+from unnoise.runs.data_config import DataConfig
 from unnoise.runs.presets import OWN_PRESETS, recipe
 from unnoise.utils.device_speed import count_flops, peak_gflops, synchronize
 
@@ -136,7 +137,7 @@ def _ours(case: Case, batch: int, device: torch.device) -> Step:
         data=data, normalizer=Normalizer.symmetric(CHANNELS), recipe=chosen, precision=precision(device)
     )
     diffusion: Diffusion = config.build(device)
-    network, images = diffusion.network, _images(case, batch, device)
+    network, images = diffusion.network, _pixels(case, batch, device)
     work = count_flops(lambda: diffusion.train_step(images))  # a compiled network hides its operators
     if case.kind == "compiled":
         with warnings.catch_warnings():
@@ -153,7 +154,7 @@ def _theirs(case: Case, batch: int, device: torch.device) -> Step:
     unet: Any = of_equal_size(case).to(device)
     optimizer = torch.optim.AdamW(unet.parameters(), 1e-4, (0.95, 0.999), weight_decay=1e-6, eps=1e-8)
     average = EMAModel(unet.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
-    scheduler, clean = DDPMScheduler(1000), _images(case, batch, device) * 2 - 1
+    scheduler, clean = DDPMScheduler(1000), _pixels(case, batch, device) / 127.5 - 1
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision(device) == "bfloat16")
 
     def step() -> None:
@@ -209,8 +210,8 @@ def _size(network: nn.Module) -> int:
     return sum(weight.numel() for weight in network.parameters())
 
 
-def _images(case: Case, batch: int, device: torch.device) -> Tensor:
-    return torch.rand(batch, CHANNELS, case.side, case.side, device=device)
+def _pixels(case: Case, batch: int, device: torch.device) -> Tensor:
+    return torch.randint(0, 256, (batch, CHANNELS, case.side, case.side), dtype=torch.uint8, device=device)
 
 
 def _free(device: torch.device) -> None:
