@@ -189,8 +189,8 @@ CASES = [
     ),
     shown("Formats", "a TIFF whose first page is a thumbnail", behind_a_thumbnail, *COLOURS),
     refused("Formats", "a TIFF of the values of a camera's sensor", unsupported),
-    shown("Arrays", "an array of 12 bits in 16", array(greys(4095, np.uint16)), *GREY),
-    shown("Arrays", "an array of floats up to 255", array(greys(255, np.float32)), *GREY),
-    shown("Arrays", "a mask of bytes 0 and 1", array(np.ones((2, 8, 8), np.uint8)), WHITE, WHITE),
-    refused("Arrays", "axes that are unclear", unclear),
+    shown("Arrays and their values", "an array of 12 bits in 16", array(greys(4095, np.uint16)), *GREY),
+    shown("Arrays and their values", "an array of floats up to 255", array(greys(255, np.float32)), *GREY),
+    shown("Arrays and their values", "a mask of bytes 0 and 1", array(np.ones((2, 8, 8), np.uint8)), WHITE, WHITE),
+    refused("Arrays and their values", "axes that are unclear", unclear),
 ]

@@ -196,25 +196,7 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
     Raises:
         UnnoiseError: when an option contradicts the configuration of the run.
     """
-    data = config.data
-    before = TrainOptions(
-        preset=config.preset,
-        size=(data.height, data.width),
-        channels=data.channels,
-        batch_size=config.recipe.batch_size,
-        seed=config.seed,
-        precision=config.precision,
-        accumulate=config.accumulate,
-        fit=data.fit,
-        background=data.background,
-        layout=data.layout,
-        flip=data.flip,
-        held_out=None if data.held_out_ranges else data.held_out,
-        split_folders=bool(data.held_out_ranges),
-        labels=data.labels,
-        until_converged=config.until_converged,
-        init=config.init,
-    )
+    data, before = config.data, _options_of(config)
     require(
         config.recipe.changed(options.changes or ()) == config.recipe,
         f"This run was started with another recipe than that of --set {' '.join(options.changes or ())}. Leave "
@@ -238,6 +220,29 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
     data = replace(data, labels=options.labels or data.labels)
     accumulate = config.accumulate if options.accumulate is None else options.accumulate
     return replace(config, budget=options.budget or config.budget, accumulate=accumulate, data=data)
+
+
+def _options_of(config: RunConfig) -> TrainOptions:
+    """The options that a run was started with, as far as its configuration tells."""
+    data = config.data
+    return TrainOptions(
+        preset=config.preset,
+        size=(data.height, data.width),
+        channels=data.channels,
+        batch_size=config.recipe.batch_size,
+        seed=config.seed,
+        precision=config.precision,
+        accumulate=config.accumulate,
+        fit=data.fit,
+        background=data.background,
+        layout=data.layout,
+        flip=data.flip,
+        held_out=None if data.held_out_ranges else data.held_out,
+        split_folders=bool(data.held_out_ranges),
+        labels=data.labels,
+        until_converged=config.until_converged,
+        init=config.init,
+    )
 
 
 def _require_same_range(known: Ranges, choice: RangeChoice) -> None:
