@@ -63,8 +63,10 @@ def _fuzz(name: str, seconds: int, runs: int | None) -> int:
     corpus.mkdir()
     for number, data in enumerate(target.seeds()):
         (corpus / f"{number:02d}").write_bytes(data)
+    # With a number of inputs none has a time limit, however busy the machine is (0 would mean one second).
     timed = [f"-max_total_time={seconds}", f"-timeout={MAX_SECONDS_PER_INPUT}"]
-    limits = f"-rss_limit_mb={MAX_MEGABYTES}", *(timed if runs is None else [f"-runs={runs}", "-timeout=0"])
+    amount = timed if runs is None else [f"-runs={runs}", "-timeout=1000000"]
+    limits = [f"-rss_limit_mb={MAX_MEGABYTES}", *amount]
     options = "-seed=1", "-max_len=4096", "-print_final_stats=1", "-verbosity=0"
     atheris.Setup([sys.argv[0], *limits, *options, f"-artifact_prefix={folder}/", str(corpus)], target.read)
     atheris.Fuzz()

@@ -78,3 +78,10 @@ def random_photos(folder: Path, count: int = 6, size: tuple[int, int] = (20, 14)
         pixels = random.integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.PNG")
     return folder
+
+
+def cmyk_without_marker() -> bytes:
+    """A CMYK JPEG without Adobe's marker, which Pillow writes into each."""
+    data = file_bytes(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100)
+    start = data.index(b"\xff\xee")
+    return data[:start] + data[start + 2 + int.from_bytes(data[start + 2 : start + 4], "big") :]

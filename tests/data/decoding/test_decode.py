@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
-from helpers.data_files import decoded, file_bytes, full_range, plain, png_with_key
+from helpers.data_files import cmyk_without_marker, decoded, file_bytes, full_range, plain, png_with_key
 from unnoise.data.decoding import decode as decode_module
 from unnoise.data.decoding.conversion import to_mode
 from unnoise.data.decoding.decode import UnreadableError, read_header
@@ -79,6 +79,11 @@ def test_jpeg_and_webp_decode_to_within_3_grey_levels():
 def test_a_cmyk_jpeg_is_not_inverted():
     data = file_bytes(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100)
     assert np.abs(decoded(data).astype(int) - [255, 0, 0]).max() <= 3
+
+
+def test_a_cmyk_jpeg_that_does_not_say_whether_it_is_inverted_is_refused():
+    with pytest.raises(UnreadableError, match=r"CMYK JPEG without Adobe's marker.*: save it as RGB"):
+        decoded(cmyk_without_marker())
 
 
 def test_a_palette_with_transparency_lies_on_the_background():

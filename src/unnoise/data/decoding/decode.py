@@ -96,8 +96,7 @@ def read_header(file: File) -> Header:
 def decode(data: bytes, settings: DecodeSettings, notes: list[str] | None = None) -> NDArray[np.uint8]:
     """Decodes the bytes of one file to uint8 (H, W, C), as `settings` say.
 
-    Colours become those of sRGB. A CMYK JPEG without Adobe's marker is read like one with it, inverted, as
-    browsers do.
+    Colours become those of sRGB.
 
     Args:
         data, settings: the file, and how to read it.
@@ -122,8 +121,6 @@ def decode(data: bytes, settings: DecodeSettings, notes: list[str] | None = None
     with PIXEL_QUOTA.reserve(picture.width * picture.height):
         try:
             picture.load()
-            if picture.format == "JPEG" and picture.mode == "CMYK" and "adobe" not in picture.info:
-                notes.append("a CMYK JPEG without Adobe's marker, which is read inverted, as browsers do")
             _mend_transparency(picture, data)
             return _finished(picture, _upright(picture), settings, notes)
         except UnknownRangeError:
@@ -231,6 +228,10 @@ def _open(file: File) -> Image.Image:
         # A damaged file can make Pillow raise almost anything, and must not end the whole run.
         raise UnreadableError(_reason(error)) from error
     _require_pixels(picture.width * picture.height)
+    if picture.format == "JPEG" and picture.mode == "CMYK" and "adobe" not in picture.info:
+        raise UnreadableError(  # its specification says one thing, browsers another
+            "a CMYK JPEG without Adobe's marker, which would say whether its inks are inverted: save it as RGB"
+        )
     guarded.opening = False
     return picture
 
