@@ -13,8 +13,9 @@ from unnoise.diffusion.denoiser import Precision
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.seeds import require_seeds
 from unnoise.networks import UNetConfig, require_fits_in_memory
-from unnoise.runs.checkpoint import Run, require_fitting_init
+from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget, DataConfig, Recipe, RunConfig
+from unnoise.runs.fitting import require_fitting_init
 from unnoise.runs.presets import DEFAULT, recipe
 from unnoise.runs.sizing import PresetChoice, choose_preset
 from unnoise.utils.errors import require
@@ -84,7 +85,7 @@ def plan(images: ImageSet, options: TrainOptions, device_type: str = "cpu") -> R
     chosen = _recipe(preset, images, options, None if init is None or named else init.config.recipe)
     require_fits_in_memory(chosen.network)
     if init is not None:
-        require_fitting_init(init, chosen)
+        require_fitting_init(init.path, init.config.recipe, chosen)
     return RunConfig(
         preset=preset,
         seed=seed,
