@@ -342,11 +342,6 @@ def test_wrong_options_of_single_edits_are_refused(trained, capsys):
     assert "at least 2 seeds" in refused(capsys, "morph", trained, "--images", picture)
 
 
-def test_strength_without_a_picture_gets_a_message(trained, capsys):
-    ok("generate", trained, "--num-images", 1, "--strength", 0.3, "--out", "r.png")
-    assert "--strength has no effect without --from" in capsys.readouterr().err
-
-
 # --- reading -------------------------------------------------------------------------------------------------
 
 

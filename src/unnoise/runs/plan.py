@@ -219,6 +219,10 @@ def _require_same_range(known: Ranges, choice: RangeChoice) -> None:
     """Raises UnnoiseError for two numbers that are not the range of the run."""
     chosen = choice if isinstance(choice, tuple) else ()
     require(
+        choice is None or bool(known),
+        "This run was started without a range, as its pictures have 8 bits, but got --range. Leave it out.",
+    )
+    require(
         all((now.low, now.high) == (then.low, then.high) for now in chosen for then in known),
         f"This run was started with the range {', '.join(one.text() for one in known)}, but got "
         f"{', '.join(f'{one.low:g} to {one.high:g}' for one in chosen)}. Leave the option out, or start a new "
