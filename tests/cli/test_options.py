@@ -192,9 +192,7 @@ def test_an_option_without_effect_is_refused(runs, capsys, command, subject, opt
     assert flag in said
     assert "no effect" in said or "without a range" in said
     assert sentence in said
-    assert {
-        file: file.read_bytes() for run in runs.values() for file in run.rglob("*") if file.is_file()
-    } == before
+    assert dates(runs) == before
     assert {file.name for file in Path().iterdir()} <= {"cache", "one.png"}
 
 

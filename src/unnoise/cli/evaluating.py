@@ -245,8 +245,10 @@ def _memorisation(run: "Run", real: RealPictures, drawn: Samples, budget: "TimeB
     if len(real.references.training) == 0:
         print_message("These are not the pictures that the run was trained on, so copies are not looked for.")
         return
-    samples, known = (drawn.pixels, drawn.features), (real.features, real.images, real.references, real.parts)
-    found = evaluation.check_memorisation(*samples, *known, budget)
+    samples, features, _ = drawn
+    found = evaluation.check_memorisation(
+        samples, features, real.features, real.images, real.references, real.parts, budget
+    )
     picture = "evaluation/nearest.png"
     pictures.save_png(evaluation.nearest_pairs(found, drawn.pixels, real.images), run.path / picture)
     evaluation.write_evaluation(run, {"memorisation": found.record(picture)})

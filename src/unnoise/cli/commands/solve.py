@@ -68,7 +68,12 @@ def solve(
 
     opened = Run.open(run)
     if restore:
-        tried = {"minutes": minutes, "calls": calls, "samplers": samplers, "spacings": spacings}
+        tried: dict[str, object] = {
+            "minutes": minutes,
+            "calls": calls,
+            "samplers": samplers,
+            "spacings": spacings,
+        }
         tried |= {"num_samples": num_samples, "extractor": extractor, "seed": seed, "keep": keep}
         tried |= {"device": None if device == "auto" else device}
         refuse_without_effect(tried, "with --restore, which tries nothing")
