@@ -182,7 +182,9 @@ CASES = [
     broken("weights that are a folder", lambda run: as_folder(run / "model.safetensors")),
     broken("a network that is no longer that of the weights", changed("recipe.network.block_depth", 2)),
     broken("a network that is told of noise in another way", changed("recipe.condition", "variance")),
-    broken("an optimiser that is no longer that of the state", changed("recipe.optimizer.name", "adam"), *RESUME),
+    broken(
+        "an optimiser that is no longer that of the state", changed("recipe.optimizer.name", "adam"), *RESUME
+    ),
     broken("a header of 2^63 bytes", tensors({}, length=2**63)),
     broken("a header that is not JSON", tensors(b"{" * 99)),
     broken("a header of 100,000 nested objects", tensors(b'{"a":' * 100_000)),
