@@ -212,9 +212,7 @@ def test_samples_are_drawn_by_the_best_weights_with_another_spacing_and_guided(t
     assert bits["best"]["weights"] == "with the best samples"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "busy", "steps"), [(0.02, 1, 10), (0.02, 2, 10), (0.05, 2, 5), (0.1, 1.5, 2)]
-)
+@pytest.mark.parametrize(("seconds", "busy", "steps"), [(0.05, 1, 5), (0.05, 2, 5), (0.1, 1.5, 2)])
 def test_the_minutes_are_kept_on_a_busy_machine(trained, extractor, monkeypatch, seconds, busy, steps):
     """Each call of the network takes so many seconds a picture, and `busy` times as many after 20 seconds."""
     clock, denoise = Clock(), Denoiser.denoise
