@@ -10,15 +10,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 
 from helpers.command_line import ok, refused
+from helpers.fake_extractors import Clock, random_filters
 from helpers.oracles import last
 from helpers.runs import digits, start
 from unnoise import evaluation
+from unnoise.cli.bits_per_dim import BitsOptions
+from unnoise.cli.evaluating import EvaluationOptions, evaluate_all
+from unnoise.cli.loading import DenoiserOptions
 from unnoise.data.batches import split
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.training.loop import train
+from unnoise.utils.tensor_files import read_tensors, write_tensors
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 
@@ -37,11 +41,7 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="module")
 def extractor(tmp_path_factory) -> str:
     """A file with a network of a few random filters: quick, and always the same."""
-    path = tmp_path_factory.mktemp("extractor") / "tiny.pt"
-    torch.manual_seed(0)
-    layers = nn.Conv2d(3, 6, 32, stride=32), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-    torch.jit.trace(nn.Sequential(*layers).eval(), torch.zeros(1, 3, 224, 224)).save(str(path))
-    return str(path)
+    return random_filters(tmp_path_factory.mktemp("extractor") / "tiny.pt")
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def test_all_scores_are_printed_and_written_with_their_facts(trained, extractor,
     shown = capsys.readouterr()
     facts = (
         "samples 24; references 89; split held-out; source digits; extractor torchscript:tiny; resize bilinear",
-        "sampler ddim; steps 2; eta 0.5; weights EMA, decay 0.9999; step 2; seed 5; "
+        "sampler ddim; steps 2; spacing trailing; eta 0.5; weights EMA, decay 0.9999; step 2; seed 5; "
         "real pictures 24 training pictures",
     )
     flat = " ".join(shown.out.split())
@@ -180,6 +180,84 @@ def test_ctrl_c_scores_what_was_drawn_so_far(trained, extractor, monkeypatch):
     assert list(found) == ["quality", "memorisation", "colours"]
 
 
+def test_samples_are_drawn_by_the_best_weights_with_another_spacing_and_guided(trained, extractor, tmp_path):
+    tensors, facts = read_tensors(trained.path / "model.safetensors")
+    other = replace(trained, path=tmp_path / "other").with_config(trained.config)
+    for name, scale in (("model", 1.0), ("best", 1.1)):
+        path = other.path / f"{name}.safetensors"
+        write_tensors(path, {key: scale * one for key, one in tensors.items()}, {**facts, "step": name[0]})
+    common = ("--extractor", extractor, *QUICK)
+    drawn = {}
+    for name, options in {
+        "plain": (),
+        "best": ("--best",),
+        "spacing": ("--spacing", "karras"),
+        "guided": ("--autoguidance", 2, "--weak", trained.path),
+        "bits": ("--best", "--bits-per-dim"),
+    }.items():
+        quick = common if name != "bits" else QUICK[2:]
+        ok("evaluate", other.path, *quick, *options)
+        drawn[name] = written(other)
+    means = {name: one["colours"]["channels"][0]["mean"] for name, one in drawn.items()}
+    assert len({means[name] for name in ("plain", "best", "spacing")}) == 3
+    facts = {name: one["quality"]["facts"] for name, one in drawn.items()}
+    assert facts["best"]["weights"] == facts["plain"]["weights"] + ", with the best samples"
+    assert (facts["plain"]["spacing"], facts["spacing"]["spacing"]) == ("trailing", "karras")
+    assert (facts["guided"]["autoguidance"], facts["guided"]["weaker"]) == (2, str(trained.path))
+    assert "autoguidance" not in facts["plain"]
+    assert means["guided"] == pytest.approx(means["plain"], abs=1e-3)  # it is guided away from itself
+    bits = {name: one["bits_per_dim"] for name, one in drawn.items()}
+    assert bits["bits"] == bits["best"]
+    assert bits["best"]["total"]["mean"] != bits["plain"]["total"]["mean"]
+    assert bits["best"]["weights"] == "with the best samples"
+
+
+@pytest.mark.parametrize(("seconds", "busy", "steps"), [(0.05, 1, 5), (0.05, 2, 5), (0.1, 1.5, 2)])
+def test_the_minutes_are_kept_on_a_busy_machine(trained, extractor, monkeypatch, seconds, busy, steps):
+    """Each call of the network takes so many seconds a picture, and `busy` times as many after 20 seconds."""
+    clock, denoise = Clock(), Denoiser.denoise
+    begin = clock.now
+
+    def slow(self, noisy_images, *rates, **more):
+        for _ in range(len(noisy_images)):
+            clock.now += seconds * (busy if clock.now > begin + 20 else 1)
+        return denoise(self, noisy_images, *rates, **more)
+
+    monkeypatch.setattr(Denoiser, "denoise", slow)
+    bits = BitsOptions(256, None, 64, 0, 16, DenoiserOptions())
+    drawn = {"num_steps": steps}
+    options = EvaluationOptions(
+        1.0, None, "held-out", extractor, None, drawn, {}, DenoiserOptions(), 0, 64, bits
+    )
+    evaluate_all(trained.path, None, options, "cpu", clock)
+    assert 0.65 <= (clock.now - begin) / 60 <= 1.0
+    found = written(trained)
+    assert found["quality"]["facts"]["samples"] >= 12
+    assert len(found["quality"]["scores"]) == 6
+    assert found["bits_per_dim"]["num_images"] >= 1
+
+
+def test_what_there_is_no_time_for_is_left_out_and_told(trained, extractor, monkeypatch, capsys):
+    """Of a network that takes ten minutes for a picture, 12 are drawn, and KID and copies are measured."""
+    clock, generate = Clock(), Denoiser.generate
+
+    def slow(self, count, **options):
+        clock.now += 600 * count
+        return generate(self, count, **options)
+
+    monkeypatch.setattr(Denoiser, "generate", slow)
+    bits = BitsOptions(256, None, 64, 0, 16, DenoiserOptions())
+    options = EvaluationOptions(1.0, None, "held-out", extractor, None, {}, {}, DenoiserOptions(), 0, 64, bits)
+    evaluate_all(trained.path, None, options, "cpu", clock)
+    found, said = written(trained), " ".join(capsys.readouterr().err.split())
+    assert found["quality"]["facts"]["samples"] == 12
+    assert [score["name"].partition("-")[0] for score in found["quality"]["scores"]] == ["KID"]
+    assert "no time for more scores than KID" in said
+    assert "memorisation" in found
+    assert "no time left for bits/dim" in said
+    assert "bits_per_dim" not in found
+
+
 def test_wrong_options_and_damaged_runs_are_refused(trained, extractor, capsys, tmp_path):
     for options, sentence in (
         (("--extractor", "vgg"), "auto, lite0, learned, inception, dinov2"),
@@ -188,6 +266,8 @@ def test_wrong_options_and_damaged_runs_are_refused(trained, extractor, capsys, 
         (("--extractor", extractor, "--batch-size", 0), "batch size"),
         (("--num-steps", 0), "1 step"),
         (("--eta", 2), "eta"),
+        (("--best",), "no best.safetensors"),
+        (("--autoguidance", 2, "--weak", 7), "no stored averages"),
         (("--split", "half"), "split"),
         (("--extractor", "lite0", "--weights", "w.pth"), "leave it out"),
         (("--device", "toaster"), "--device cpu"),

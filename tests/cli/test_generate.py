@@ -122,22 +122,6 @@ def test_samplers_spacings_and_clipping_can_be_chosen(trained):
         assert np.load(f"{number}.npz")["images"].shape == (2, 8, 8, 1)
 
 
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (["--guidance", "2"], "Guidance has no effect here"),
-        (["--guidance-interval", "0.3", "5"], "Guidance has no effect here"),
-        (["--sampler", "ancestral", "--eta", "0.5"], "--eta has no effect here"),
-        (["--sampler", "heun", "--eta", "0.5"], "--eta has no effect here"),
-        (["--variance", "large"], "--variance has no effect here"),
-        (["--spacing", "leading"], "--spacing leading has no effect here"),
-    ],
-)
-def test_an_option_without_effect_gets_a_message(trained, capsys, options, sentence):
-    ok("generate", trained, "--num-images", 1, "--out", "one.npz", *options)
-    assert sentence in capsys.readouterr().err
-
-
 @pytest.mark.slow
 def test_demo_writes_its_pictures_and_replaces_the_last_demo(capsys):
     for _ in range(2):  # the second replaces the first

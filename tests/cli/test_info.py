@@ -113,8 +113,9 @@ def test_unclear_axes_and_a_range_without_effect_are_told(tmp_path, capsys, monk
     np.save("x.npy", np.full((64, 64, 3), 200, np.uint8))
     assert "--layout" in command(capsys, "info", "x.npy", "--no-measure")[2]
     np.save("y.npy", np.random.default_rng(0).integers(0, 256, (30, 8, 8), dtype=np.uint8))
-    _, _, said = command(capsys, "train", "y.npy", "--range", "0", "9", "--dry-run")
-    assert "--range has no effect" in said
+    code, _, said = command(capsys, "train", "y.npy", "--range", "0", "9", "--dry-run")
+    assert code == 2
+    assert "--range has no effect here: all of these pictures have 8 bits" in said
     assert "two numbers" in command(capsys, "train", "y.npy", "--range", "low", "--dry-run")[2]
 
 

@@ -1,15 +1,20 @@
 """`unnoise solve` makes the best sampler the run's own, and writes the numbers and pictures of all it tried."""
 
 import json
+import re
 
 import pytest
 from PIL import Image
 
+from helpers.fake_extractors import random_filters
 from helpers.runs import start
 from unnoise.cli import run
 from unnoise.cli.commands.solve import TimeLimit
 from unnoise.diffusion.samplers.sampling import Sampling
+from unnoise.evaluation import sampler_search
 from unnoise.runs.checkpoint import Progress, Run
+
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +30,30 @@ def _reference_of_12_calls(monkeypatch):
     monkeypatch.setattr("unnoise.evaluation.sampler_search.search.REFERENCE_CALLS", 12)
 
 
-WORDS = ["--calls", "2", "4", "--samplers", "ddim", "heun", "--spacings", "uniform", "--num-samples", "8"]
+WORDS = ["--calls", "2", "4", "--samplers", "ddim", "heun", "--spacings", "uniform"]
 
 
-def test_the_recommended_sampler_becomes_the_runs_own_and_can_be_undone(trained, capfd):
-    assert run(["solve", str(trained), *WORDS]) == 0
+@pytest.fixture(scope="module")
+def extractor(tmp_path_factory) -> str:
+    """A file with a network of a few random filters: quick, and always the same."""
+    return random_filters(tmp_path_factory.mktemp("extractor") / "tiny.pt")
+
+
+def solve(trained, extractor, number: int, *options: str) -> None:
+    words = [*WORDS, "--num-samples", str(number), "--extractor", extractor]
+    assert run(["solve", str(trained), *words, *options]) == 0
+
+
+@pytest.fixture
+def _enough_is_16(monkeypatch):
+    """In place of 256, which take seconds."""
+    assert sampler_search.ENOUGH_SAMPLES == 256
+    monkeypatch.setattr(sampler_search, "ENOUGH_SAMPLES", 16)
+
+
+@pytest.mark.usefixtures("_enough_is_16")
+def test_the_recommended_sampler_becomes_the_runs_own_and_can_be_undone(trained, extractor, capfd):
+    solve(trained, extractor, 16)
     found = json.loads((trained / "solve.json").read_text())
     printed = capfd.readouterr()
     assert "recommended" in printed.out
@@ -56,10 +80,37 @@ def test_the_recommended_sampler_becomes_the_runs_own_and_can_be_undone(trained,
     assert Run.open(trained).config.recipe.sampling == Sampling(num_steps=3)
 
 
-def test_with_keep_the_config_does_not_change(trained):
+@pytest.mark.usefixtures("_enough_is_16")
+def test_with_keep_the_config_does_not_change(trained, extractor):
     before = (trained / "config.json").read_bytes()
-    assert run(["solve", str(trained), *WORDS, "--keep"]) == 0
+    solve(trained, extractor, 16, "--keep")
     assert (trained / "config.json").read_bytes() == before
+
+
+@pytest.mark.usefixtures("_enough_is_16")
+def test_fewer_than_256_samples_change_nothing_but_tell_what_they_would_have_chosen(trained, extractor, capfd):
+    before, number = (trained / "config.json").read_bytes(), 15
+    solve(trained, extractor, number)
+    assert (trained / "config.json").read_bytes() == before
+    found = json.loads((trained / "solve.json").read_text())
+    assert found["kept"] is True
+    said, chosen = " ".join(capfd.readouterr().err.split()), found["chosen"]["sampling"]
+    assert f"keeps its present sampler: {number} samples of each cannot tell" in said
+    command = re.search(rf"unnoise generate {trained} (--sampler .*)\.", said)
+    options = f"--sampler {chosen['sampler']} --spacing {chosen['spacing']} --num-steps {chosen['num_steps']}"
+    assert command[1] == options
+    drawn = trained.parent / "one.png"
+    assert run(["generate", str(trained), "--num-images", "1", "--out", str(drawn), *options.split()]) == 0
+
+
+@pytest.mark.usefixtures("_enough_is_16")
+def test_a_search_that_changes_nothing_can_still_be_followed_by_restore(trained, extractor):
+    first = Run.open(trained).config.recipe.sampling
+    solve(trained, extractor, 16)
+    assert Run.open(trained).config.recipe.sampling != first
+    solve(trained, extractor, 15)
+    assert run(["solve", str(trained), "--restore"]) == 0
+    assert Run.open(trained).config.recipe.sampling == first
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ def test_scores_are_written_with_their_conditions(trained, tmp_path):
         "resize": "as they are",
         "sampler": "ddim",
         "steps": 20,
+        "spacing": "trailing",
         "eta": 0.0,
         "weights": weights.words,
         "step": 2,
@@ -53,6 +54,8 @@ def test_scores_are_written_with_their_conditions(trained, tmp_path):
     assert conditions_text({"samples": 1234, "eta": 0.5, "digest": "0123", "split": "all"}) == (
         "samples 1,234; eta 0.5; split all"
     )
+    guided = replace(conditions, autoguidance={"autoguidance": 1.5, "weaker": "runs/small"}).facts(64, "")
+    assert (guided["autoguidance"], guided["weaker"]) == (1.5, "runs/small")
     sampling = Sampling(sampler="ancestral", clip="static")
     facts = replace(conditions, sampling=sampling, classes=True).facts(64, "")
     assert "eta" not in facts

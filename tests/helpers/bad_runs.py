@@ -180,6 +180,11 @@ CASES = [
     broken("no weights", lambda run: (run / "model.safetensors").unlink()),
     broken("weights that are cut off", cut("model.safetensors", 5000)),
     broken("weights that are a folder", lambda run: as_folder(run / "model.safetensors")),
+    broken("a network that is no longer that of the weights", changed("recipe.network.block_depth", 2)),
+    broken("a network that is told of noise in another way", changed("recipe.condition", "variance")),
+    broken(
+        "an optimiser that is no longer that of the state", changed("recipe.optimizer.name", "adam"), *RESUME
+    ),
     broken("a header of 2^63 bytes", tensors({}, length=2**63)),
     broken("a header that is not JSON", tensors(b"{" * 99)),
     broken("a header of 100,000 nested objects", tensors(b'{"a":' * 100_000)),
@@ -262,6 +267,13 @@ CASES = [
     asked("strength above 1", "generate", "run", "--from", "one.png", "--strength", 1.1, prepare=digit()),
     asked("a size smaller than the picture", "outpaint", "run", "one.png", "--size", "8x7", prepare=digit()),
     asked("a size that no memory holds", "outpaint", "run", "one.png", "--size", "8x5000", prepare=digit()),
+    asked(
+        "an option of another task",
+        *("restore", "run", "one.png", "--task", "deblur", "--factor", 2),
+        prepare=digit(),
+    ),
+    asked("an option of another sampler", *DRAW, "--sampler", "heun", "--eta", 0.5),
+    asked("an option of samples, where none are drawn", "evaluate", "run", "--bits-per-dim", "--minutes", 3),
     asked("colourising by a grey run", "restore", "run", "one.png", "--task", "colourise", prepare=digit()),
     asked("a factor that does not divide", "restore", "run", "one.png", "--factor", 3, prepare=digit()),
     asked(

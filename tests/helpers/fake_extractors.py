@@ -1,6 +1,10 @@
-"""Clock that stands still, and an extractor whose features are pixels, which moves it on."""
+"""Clock that stands still, an extractor whose features are pixels, which moves it on, and one in a file."""
 
+from pathlib import Path
 from typing import NamedTuple
+
+import torch
+from torch import nn
 
 
 class Clock:
@@ -26,3 +30,11 @@ class Numbers(NamedTuple):
     def __call__(self, pictures):
         self.clock.now += self.seconds * len(pictures)
         return pictures.float().flatten(1)
+
+
+def random_filters(path: Path) -> str:
+    """Writes a network of a few random filters as TorchScript, quick and always the same; returns the path."""
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 6, 32, stride=32), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    torch.jit.trace(nn.Sequential(*layers).eval(), torch.zeros(1, 3, 224, 224)).save(str(path))
+    return str(path)

@@ -134,6 +134,121 @@ def test_a_damaged_newest_state_falls_back_to_the_one_before(run):
         run.restore(run.config.build())
 
 
+def all_files(path):
+    return {file.relative_to(path): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+def two_states(run):
+    diffusion = run.config.build()
+    run.restore(diffusion)
+    run.save(diffusion, Progress(9, 144, 1.0))
+    assert len(run.states()) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "weights"),
+    [
+        ("network.widths=[8,32]", True),
+        ("network.block_depth=2", True),
+        ('network.attention=["none","none"]', True),
+        ("condition=variance", True),
+        ("objective.predicts=noise", True),
+        ("optimizer.name=rmsprop", False),
+        ("optimizer.name=adamw", False),
+        ("ema.profiles=[0.1]", False),
+        ('noise_levels={"kind":"LossAware"}', False),
+    ],
+)
+def test_a_config_that_no_longer_fits_is_told_and_no_sound_state_is_renamed(run, change, weights):
+    """Also where names and shapes of all tensors fit, but not their meaning."""
+    two_states(run)
+    before, setting = all_files(run.path), change.partition("=")[0]
+    misfit = replace(run, config=replace(run.config, recipe=run.config.recipe.changed([change])))
+    with pytest.raises(UnnoiseError, match=rf"no longer fits .*{setting}.* but was .*Put the old values back"):
+        misfit.restore(misfit.config.build())
+    if weights:
+        with pytest.raises(UnnoiseError, match=rf"no longer fits .*{setting}"):
+            misfit.load()
+    else:
+        misfit.load()
+    assert all_files(run.path) == before
+    assert run.restore(run.config.build()).step == 9
+
+
+@pytest.mark.parametrize("change", ["network.widths=[8,32]", "optimizer.name=adamw", "ema.profiles=[0.1]"])
+def test_a_misfit_of_a_state_that_an_older_unnoise_saved_is_no_damage_either(run, change):
+    two_states(run)
+    for state in run.states():
+        tensors, facts = read_tensors(state)
+        del facts["settings"]
+        write_tensors(state, tensors, facts)
+    before = all_files(run.path)
+    misfit = replace(run, config=replace(run.config, recipe=run.config.recipe.changed([change])))
+    with pytest.raises(UnnoiseError, match=r"config\.json"):
+        misfit.restore(misfit.config.build())
+    assert all_files(run.path) == before
+    assert run.restore(run.config.build()).step == 9
+
+
+@pytest.mark.parametrize(
+    "change", ["optimizer.learning_rate=0.5", "network.dropout=0.1", "sampling.num_steps=7"]
+)
+def test_settings_that_a_state_does_not_depend_on_may_change(run, change):
+    other = replace(run, config=replace(run.config, recipe=run.config.recipe.changed([change])))
+    assert other.restore(other.config.build()).step == 4
+    other.load()
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (PermissionError(13, "Permission denied"), "permission denied"),
+        (OSError(5, "Input/output error"), "output"),
+    ],
+)
+def test_a_state_that_cannot_be_read_now_is_not_renamed(run, monkeypatch, error, sentence):
+    two_states(run)
+    before, real = all_files(run.path), files.Path.open
+
+    def refusing(path, *arguments, **options):
+        if path.suffix == ".safetensors":
+            raise error
+        return real(path, *arguments, **options)
+
+    with monkeypatch.context() as patches:
+        patches.setattr(files.Path, "open", refusing)
+        with pytest.raises(UnnoiseError, match=f"Cannot read .*{sentence}"):
+            run.restore(run.config.build())
+    assert all_files(run.path) == before
+
+
+def test_a_state_that_does_not_fit_into_memory_is_not_renamed(run, monkeypatch):
+    two_states(run)
+    before = all_files(run.path)
+
+    def full(*_arguments, **_options):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    with monkeypatch.context() as patches:
+        patches.setattr(tensor_files, "safe_open", full)
+        with pytest.raises(RuntimeError, match="can't allocate"):
+            run.restore(run.config.build())
+    assert all_files(run.path) == before
+
+
+def test_a_folder_or_a_pickle_in_place_of_the_newest_state_is_damage(run):
+    two_states(run)
+    newest, before = run.states()
+    newest.unlink()
+    newest.mkdir()
+    with pytest.warns(UserWarning, match=r"is damaged \(it is a folder\).*Continuing from the state before it"):
+        assert run.restore(run.config.build()).step == int(before.stem)
+    newest.write_bytes(pickle.dumps("surprise"))
+    newest.with_suffix(".damaged").rmdir()
+    with pytest.warns(UserWarning, match="is a pickle.*Continuing from the state before it"):
+        assert run.restore(run.config.build()).step == int(before.stem)
+
+
 def test_temporary_files_of_a_killed_process_are_removed(run):
     """Ours, and what safetensors calls by names of its own; nothing else that begins with a dot."""
     names = (

@@ -95,7 +95,18 @@ _CLIP = "Keep predicted pictures in the range of pixels in every step: static cu
 Clip: TypeAlias = Annotated[sampler_names.Clip | None, option(None, _OWN, _CLIP)]
 _FEATURES = """Network whose features are compared: lite0 (works offline), learned (trained on your pictures),
 inception (of published FID and KID), dinov2, or a TorchScript or ONNX file. auto is lite0."""
-Extractor: TypeAlias = Annotated[str, arg(metavar="NAME|FILE", help=" ".join(_FEATURES.split()))]
+Extractor: TypeAlias = Annotated[str | None, option("NAME|FILE", "auto", " ".join(_FEATURES.split()))]
+_AUTOGUIDANCE = """Scale of guidance away from a weaker version of the run, with or without classes. Above 1
+it can improve pictures, and takes twice as long; try 1.5. --guidance-interval and --guidance-rescale apply to
+it too."""
+AutoguidanceScale: TypeAlias = Annotated[float | None, option("SCALE", "none", " ".join(_AUTOGUIDANCE.split()))]
+_WEAK = """The weaker version for --autoguidance: a step whose average the run stored, or the folder of a
+smaller run on the same pictures."""
+Weak: TypeAlias = Annotated[
+    str | None, option("STEP|RUN", "about a quarter of the training", " ".join(_WEAK.split()))
+]
+_BEST = "Use the weights whose samples scored best during training, instead of the last ones."
+Best: TypeAlias = Annotated[bool, option(None, "off", _BEST)]
 
 # Of editing.
 _GIVEN = "Pictures, or .npy or .npz arrays, cut and scaled as the run's own were."
@@ -103,6 +114,8 @@ Images: TypeAlias = Annotated[tuple[Path, ...], Positional, option("[IMAGE ...]"
 _HELD_OUT = "Instead of images: this many of the run's own pictures that it was not trained on."
 HeldOut: TypeAlias = Annotated[int, option("N", "", _HELD_OUT)]
 InversionSteps: TypeAlias = Annotated[int | None, option("N", "50")]
+_JUMPS = "How many steps are taken together before they are repeated."
+JumpLength: TypeAlias = Annotated[int | None, option("N", "5", _JUMPS)]
 _LABEL = "Class of the pictures, for a run that was trained with --labels."
 Label: TypeAlias = Annotated[str | None, option("CLASS", "none", _LABEL)]
 _SAVE = 'Also save the results alone: an .npz (the array "images", uint8, N x H x W x C), or a folder of PNGs.'

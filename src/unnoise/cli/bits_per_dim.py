@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unnoise.cli.console import ProgressBar, count, print_message, print_output, print_result, table
-from unnoise.cli.loading import load_run_pictures
+from unnoise.cli.loading import DenoiserOptions, load_run_pictures
 from unnoise.utils.errors import UnnoiseError
 
 if TYPE_CHECKING:
@@ -27,6 +27,12 @@ class BitsOptions:
     num_terms: int
     seed: int
     batch_size: int
+    denoiser: DenoiserOptions
+
+    def facts(self, images: "ImageSet") -> dict[str, object]:
+        """What is written beside a measurement."""
+        weights = {"weights": "with the best samples"} if self.denoiser.best else {}
+        return {"source": images.source, "seed": self.seed, **weights}
 
 
 def evaluate_bits(
@@ -35,23 +41,20 @@ def evaluate_bits(
     """Measures the variational bound, the likelihood of the probability flow, or both."""
     from unnoise import evaluation
     from unnoise.runs.checkpoint import Run
-    from unnoise.training.loop import choose_device
     from unnoise.utils.files import check_writable
 
     run = Run.open(path)
     check_writable(path / "evaluation.json")
-    denoiser = run.load(choose_device(device))
+    denoiser = options.denoiser.load(run, device, run.config.recipe.sampling.guidance, options.batch_size)
     images = run_pictures(run, source)
     if bound:
         measure_bits(run, denoiser, images, options)
     if flow:
         indices = evaluation.unseen_pictures(run.config, images, options.num_images, options.seed)
         shared = {"seed": options.seed, "batch_size": options.batch_size}
-        facts = {"source": images.source, "seed": options.seed}
         measured = evaluation.measure_flow(denoiser, images, indices, **shared)
-        _write(
-            run, "ode_bits_per_dim", _measure(measured, "Measuring bits/dim (flow)", "flow", lambda: 0.0), facts
-        )
+        bits = _measure(measured, "Measuring bits/dim (flow)", "flow", lambda: 0.0)
+        _write(run, "ode_bits_per_dim", bits, options.facts(images))
     print_result("evaluation", path / "evaluation.json")
 
 
@@ -61,17 +64,24 @@ def measure_bits(
     images: "ImageSet",
     options: BitsOptions,
     spent: Callable[[], float] = lambda: 0.0,
+    next_batch: Callable[[], int] | None = None,
 ) -> None:
-    """Measures the variational bound; stops early, with the pictures it has, once `spent` reaches 1."""
+    """Measures the variational bound; stops early, with the pictures it has, once `spent` reaches 1.
+
+    `next_batch` gives the number of pictures of each batch, and 0 where there is no time for another.
+    """
     from unnoise import evaluation
 
     indices = evaluation.unseen_pictures(run.config, images, options.num_images, options.seed)
     steps = evaluation.default_steps(denoiser) if options.num_steps is None else options.num_steps
-    shared = {"seed": options.seed, "batch_size": options.batch_size}
     chain = {"num_steps": steps, "num_terms": options.num_terms}
-    measured = evaluation.measure_bound(denoiser, images, indices, **chain, **shared)
-    facts = {"source": images.source, "seed": options.seed, **chain}
-    _write(run, "bits_per_dim", _measure(measured, "Measuring bits/dim", "total", spent), facts)
+    size = next_batch or options.batch_size
+    measured = evaluation.measure_bound(denoiser, images, indices, **chain, seed=options.seed, batch_size=size)
+    bits = _measure(measured, "Measuring bits/dim", "total", spent)
+    if bits:
+        _write(run, "bits_per_dim", bits, options.facts(images) | chain)
+    else:
+        print_message("There was no time left for bits/dim: allow more --minutes, or add --bits-per-dim.")
 
 
 def run_pictures(run: "Run", source: str | None) -> "ImageSet":
@@ -100,13 +110,15 @@ def _measure(
     """Runs a measurement with a progress bar that shows the result so far; returns the bits of each picture."""
     from unnoise.evaluation import MeanEstimate
 
+    bits: dict[str, Tensor] = {}
     with ProgressBar(task, 1.0) as bar:
         for step in measured:
-            so_far = "{:.3f} ± {:.3f} bits/dim".format(*MeanEstimate.of(step.bits[name])) if step.bits else ""
-            bar.update(max(step.done, min(1.0, spent()) if step.bits else 0.0), so_far)
-            if step.bits and spent() >= 1:
+            bits = step.bits
+            so_far = "{:.3f} ± {:.3f} bits/dim".format(*MeanEstimate.of(bits[name])) if bits else ""
+            bar.update(max(step.done, min(1.0, spent()) if bits else 0.0), so_far)
+            if bits and spent() >= 1:
                 break
-    return step.bits
+    return bits
 
 
 def _write(run: "Run", measure: str, bits: "dict[str, Tensor]", facts: dict[str, object]) -> None:

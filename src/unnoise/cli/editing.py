@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from unnoise.cli.amounts import check_memory, check_seeds
 from unnoise.cli.console import ProgressBar, count, print_result
+from unnoise.cli.effects import refuse_without_effect
 from unnoise.cli.generation import save_array, save_each
 from unnoise.cli.loading import load_run_pictures
 from unnoise.cli.output_paths import is_folder
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from unnoise.diffusion.seeds import SeededNoises
     from unnoise.diffusion.tensors import Classes, Denoise, Images, Pixels, Prediction, Rates
     from unnoise.runs.checkpoint import Run
+    from unnoise.runs.config import RunConfig
 
 Step = TypeVar("Step")
 
@@ -32,6 +34,7 @@ BACKGROUND_GREY = 0.65
 """Stands for missing pixels; as grey as the background of a sheet."""
 
 _INVERSION_STEPS = 50
+_JUMP_LENGTH = 5
 
 
 class InputPictures(NamedTuple):
@@ -81,15 +84,6 @@ class EditSession:
         """The times of these steps, and 0."""
         return self.sampling.times(self.schedule)
 
-    @property
-    def settings(self) -> "DecodeSettings":
-        """How the run's own pictures were read."""
-        from unnoise.data import DecodeSettings
-
-        data = self.run.config.data
-        size = (data.height, data.width)
-        return DecodeSettings(size, data.channels, data.fit, data.background, data.ranges or None)
-
     def denoise(self, classes: "Classes | None") -> "Denoise":
         """The averaged network, without self-conditioning: equal noisy images give equal predictions."""
         return self.denoiser.guided_denoise(self.sampling, classes, self_conditioning=False)
@@ -127,60 +121,82 @@ class EditSession:
         """Images in [0, 1], on the CPU."""
         return self.denoiser.normalizer.denormalize(images).cpu()
 
-    def pictures(
-        self, paths: Sequence[Path], held_out: int, seed: int, settings: "DecodeSettings | None" = None
-    ) -> InputPictures:
-        """The pictures of these files, or some that the run was not trained on.
 
-        Raises:
-            UnnoiseError: for both or neither, too many, or pictures that can't be read.
-        """
-        require(held_out >= 0, f"--held-out takes a number of pictures, but got {held_out}.")
-        if bool(paths) == bool(held_out):
-            raise UnnoiseError(
-                "This command needs pictures: name their files, or take some that the run was not trained on "
-                f"with --held-out 4; got {'both' if paths else 'neither'}."
-            )
-        found = self._held_out(held_out, seed) if held_out else self._read(paths, settings or self.settings)
-        require(
-            len(found.names) <= MAX_PICTURES,
-            f"At most {MAX_PICTURES} pictures are edited at once, but got {len(found.names)}: name fewer.",
+def chosen_jump_length(jump_length: int | None, repeats: int) -> int:
+    """How many steps are taken together before they are repeated; refused where none is repeated."""
+    if repeats == 1:
+        refuse_without_effect({"jump-length": jump_length}, "with --repeats 1, as no step is repeated")
+    return _JUMP_LENGTH if jump_length is None else jump_length
+
+
+def decode_settings(config: "RunConfig") -> "DecodeSettings":
+    """How the run's own pictures were read."""
+    from unnoise.data import DecodeSettings
+
+    data = config.data
+    size = (data.height, data.width)
+    return DecodeSettings(size, data.channels, data.fit, data.background, data.ranges or None)
+
+
+def given_pictures(
+    config: "RunConfig",
+    paths: Sequence[Path],
+    held_out: int,
+    seed: int,
+    settings: "DecodeSettings | None" = None,
+) -> InputPictures:
+    """The pictures of these files, or some that the run was not trained on.
+
+    Raises:
+        UnnoiseError: for both or neither, too many, or pictures that can't be read.
+    """
+    require(held_out >= 0, f"--held-out takes a number of pictures, but got {held_out}.")
+    if bool(paths) == bool(held_out):
+        raise UnnoiseError(
+            "This command needs pictures: name their files, or take some that the run was not trained on "
+            f"with --held-out 4; got {'both' if paths else 'neither'}."
         )
-        return found
+    found = _held_out(config, held_out, seed) if held_out else _read(paths, settings or decode_settings(config))
+    require(
+        len(found.names) <= MAX_PICTURES,
+        f"At most {MAX_PICTURES} pictures are edited at once, but got {len(found.names)}: name fewer.",
+    )
+    return found
 
-    def _read(self, paths: Sequence[Path], settings: "DecodeSettings") -> InputPictures:
-        import torch
 
-        from unnoise.data import read_pictures
+def _read(paths: Sequence[Path], settings: "DecodeSettings") -> InputPictures:
+    import torch
 
-        parts = [read_pictures([path], settings) for path in paths]
-        names = [
-            path.stem if len(part) == 1 else f"{path.stem}-{number:03d}"
-            for path, part in zip(paths, parts, strict=True)
-            for number in range(len(part))
-        ]
-        # A number tells pictures of the same name apart.
-        unique = [name if names.count(name) == 1 else f"{name}-{place}" for place, name in enumerate(names)]
-        return InputPictures(unique, torch.cat(parts))
+    from unnoise.data import read_pictures
 
-    def _held_out(self, wanted: int, seed: int) -> InputPictures:
-        import numpy as np
+    parts = [read_pictures([path], settings) for path in paths]
+    names = [
+        path.stem if len(part) == 1 else f"{path.stem}-{number:03d}"
+        for path, part in zip(paths, parts, strict=True)
+        for number in range(len(part))
+    ]
+    # A number tells pictures of the same name apart.
+    unique = [name if names.count(name) == 1 else f"{name}-{place}" for place, name in enumerate(names)]
+    return InputPictures(unique, torch.cat(parts))
 
-        config, data = self.run.config, self.run.config.data
-        images = load_run_pictures(config)
-        require(
-            images.fingerprint == data.fingerprint,
-            f"{data.source} has changed since this run was trained, so its held-out pictures are unknown: name "
-            "the files of some pictures instead.",
-        )
-        unseen = config.split(images).held_out
-        require(
-            len(unseen) >= wanted,
-            f"This run held out {count(len(unseen), 'picture')}, but {wanted} were asked for: "
-            "name the files of some pictures instead.",
-        )
-        chosen = np.sort(np.random.default_rng([seed, 6]).permutation(unseen)[:wanted])
-        return InputPictures([f"held-out-{index:06d}" for index in chosen], images.take(chosen))
+
+def _held_out(config: "RunConfig", wanted: int, seed: int) -> InputPictures:
+    import numpy as np
+
+    data, images = config.data, load_run_pictures(config)
+    require(
+        images.fingerprint == data.fingerprint,
+        f"{data.source} has changed since this run was trained, so its held-out pictures are unknown: name "
+        "the files of some pictures instead.",
+    )
+    unseen = config.split(images).held_out
+    require(
+        len(unseen) >= wanted,
+        f"This run held out {count(len(unseen), 'picture')}, but {wanted} were asked for: "
+        "name the files of some pictures instead.",
+    )
+    chosen = np.sort(np.random.default_rng([seed, 6]).permutation(unseen)[:wanted])
+    return InputPictures([f"held-out-{index:06d}" for index in chosen], images.take(chosen))
 
 
 def last_step(steps: "Iterator[Step]", total: int, task: str) -> "Step":

@@ -1,7 +1,9 @@
 """The steps of `unnoise evaluate`: progress bars, tables, and RUN/evaluation.json."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,7 +12,7 @@ from unnoise.cli.bits_per_dim import BitsOptions, measure_bits, run_pictures
 from unnoise.cli.console import ProgressBar, count, print_message, print_result
 from unnoise.cli.evaluation_tables import print_colours, print_memorisation, print_scores
 from unnoise.cli.generation import chosen_sampling
-from unnoise.cli.loading import load_run_pictures
+from unnoise.cli.loading import DenoiserOptions, load_run_pictures
 from unnoise.cli.stopping import StopSignals
 from unnoise.utils.errors import UnnoiseError
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from unnoise.runs.checkpoint import Run
 
 
+_SCORES = 6
+
+
 @dataclass(frozen=True)
 class EvaluationOptions:
     """The options of `unnoise evaluate`; its help explains them."""
@@ -38,9 +43,15 @@ class EvaluationOptions:
     weights: Path | None
     sampling: Mapping[str, object]
     guidance: Mapping[str, object]
+    denoiser: DenoiserOptions
     seed: int
     batch_size: int
     bits: BitsOptions
+
+    @property
+    def timed(self) -> bool:
+        """Whether the time decides how much is measured, rather than a number of samples."""
+        return self.num_samples is None
 
 
 class RealPictures(NamedTuple):
@@ -54,37 +65,48 @@ class RealPictures(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """Samples, (N, C, H, W), and their features, (N, d)."""
+    """Samples, (N, C, H, W), their features, (N, d), and the seconds that one took."""
 
     pixels: "Pixels"
     features: "Tensor"
+    seconds: float
 
 
-def evaluate_all(path: Path, source: str | None, options: EvaluationOptions, device: str) -> None:
-    """Measures scores, copies, colours and bits/dim of a run; what was measured is kept when it is stopped."""
+def evaluate_all(
+    path: Path,
+    source: str | None,
+    options: EvaluationOptions,
+    device: str,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Measures scores, copies, colours and bits/dim of a run; what was measured is kept when it is stopped.
+
+    `clock` returns seconds.
+    """
     from unnoise import evaluation
     from unnoise.evaluation.reference_pictures import MAX_PICTURES
     from unnoise.runs.checkpoint import Run
-    from unnoise.training.loop import choose_device
     from unnoise.utils.files import check_writable
 
     run = Run.open(path)
-    sampling = chosen_sampling(run.config, options.sampling, options.guidance)
+    autoguided = options.denoiser.guides
+    sampling = chosen_sampling(run.config, options.sampling, options.guidance, autoguided=autoguided)
     check_seeds(options.seed, options.num_samples or MAX_PICTURES)
     check_memory(run.config, options.num_samples or 1)
-    budget = evaluation.TimeBudget(options.minutes)
+    budget = evaluation.TimeBudget(options.minutes, clock)
     check_writable(path / "evaluation.json")
     evaluation.read_evaluation(run)  # refuses a damaged one now
-    denoiser = run.load(choose_device(device))
+    denoiser = options.denoiser.load(run, device, sampling.guidance, options.batch_size)
     images = _with_classes(run, run_pictures(run, source))
     real = _real_pictures(run, images, options, budget, denoiser)
     with StopSignals("Scoring the samples drawn so far") as stop:
         drawn = _draw(run, denoiser, sampling, real, options, budget, stop)
         _sheet(run, drawn)
-        _score(run, sampling, real, drawn, options, stop)
-        _memorisation(run, real, drawn)
+        _score(run, denoiser, sampling, real, drawn, options, budget, stop)
+        _memorisation(run, real, drawn, budget if options.timed else None)
         _colours(run, real, drawn)
-        _bits(run, denoiser, real, options, budget, stop)
+        each = drawn.seconds / sampling.calls(denoiser.schedule)
+        _bits(run, denoiser, real, options, budget, stop, each)
     print_result("evaluation", path / "evaluation.json")
 
 
@@ -121,7 +143,8 @@ def _real_pictures(
             progress=lambda done: bar.update(done, "training the extractor on these pictures"),
         )
         bar.update(1.0, extractor.name)
-    limit = evaluation.affordable_pictures(extractor, images, budget)
+    sizes = [len(part) for part in parts]
+    limit = evaluation.affordable_pictures(extractor, images, budget, parts=sizes)
     references = evaluation.choose_references(run.config, images, options.split, limit=limit, seed=options.seed)
     with ProgressBar("Features", len(references.all_indices)) as bar:
         everything = references.all_indices
@@ -153,7 +176,7 @@ def _draw(
         seed=options.seed,
         batch_size=options.batch_size,
     )
-    pixels, features = list["Pixels"](), list["Tensor"]()
+    pixels, features, started = list["Pixels"](), list["Tensor"](), budget.clock()
     with ProgressBar("Sampling", 1.0) as bar:
         for batch in drawing:
             pixels.append(batch)
@@ -162,7 +185,7 @@ def _draw(
             bar.update(evaluation.draw_progress(drawn, options.num_samples, budget), count(drawn, "sample"))
             if stop.received and drawn >= evaluation.MIN_PICTURES:
                 break
-    return Samples(torch.cat(pixels), torch.cat(features))
+    return Samples(torch.cat(pixels), torch.cat(features), (budget.clock() - started) / drawn)
 
 
 def _sheet(run: "Run", drawn: Samples) -> None:
@@ -176,47 +199,56 @@ def _sheet(run: "Run", drawn: Samples) -> None:
 
 def _score(
     run: "Run",
+    denoiser: "Denoiser",
     sampling: "Sampling",
     real: RealPictures,
     drawn: Samples,
     options: EvaluationOptions,
+    budget: "TimeBudget",
     stop: StopSignals,
 ) -> None:
-    """Computes the scores, KID first, and writes each as soon as it is known."""
+    """Computes the scores, KID first, and writes each as soon as it is known, while there is time."""
     from unnoise import evaluation
 
+    guided = denoiser.autoguidance
     conditions = evaluation.ScoringConditions(
-        evaluation.evaluated_weights(run),
+        evaluation.evaluated_weights(run, best=options.denoiser.best),
         real.references,
         real.images,
         real.extractor,
         sampling,
         bool(run.config.data.classes),
         options.seed,
+        {} if guided is None else {"autoguidance": guided.guidance.scale, "weaker": guided.name},
     )
     sets = evaluation.feature_sets(drawn.features, real.features, real.references, options.seed)
     facts = conditions.facts(len(drawn.pixels), sets.baseline)
     warnings = [*real.references.notes, *evaluation.score_warnings(real.extractor, *drawn.features.shape)]
     found = list["evaluation.Score"]()
-    with ProgressBar("Scoring", 6) as bar:
+    with ProgressBar("Scoring", _SCORES) as bar:
         for score in evaluation.compute_scores(sets, real.extractor.name, seed=options.seed):
             found.append(score)
             bar.update(len(found), score.name)
             quality = evaluation.scores_record(conditions.weights.step, facts, found, warnings)
             evaluation.write_evaluation(run, {"quality": quality})
-            if stop.received:
+            if stop.received or (options.timed and budget.spent() >= evaluation.SCORES_SHARE):
                 break
     print_scores(facts, found, warnings)
+    if len(found) < _SCORES and not stop.received:
+        print_message(f"There was no time for more scores than {found[-1].name}: allow more --minutes.")
 
 
-def _memorisation(run: "Run", real: RealPictures, drawn: Samples) -> None:
+def _memorisation(run: "Run", real: RealPictures, drawn: Samples, budget: "TimeBudget | None") -> None:
     """Finds copies of training pictures, and draws the samples that are nearest to one."""
     from unnoise import evaluation, pictures
 
     if len(real.references.training) == 0:
         print_message("These are not the pictures that the run was trained on, so copies are not looked for.")
         return
-    found = evaluation.check_memorisation(*drawn, real.features, real.images, real.references, real.parts)
+    samples, features, _ = drawn
+    found = evaluation.check_memorisation(
+        samples, features, real.features, real.images, real.references, real.parts, budget
+    )
     picture = "evaluation/nearest.png"
     pictures.save_png(evaluation.nearest_pairs(found, drawn.pixels, real.images), run.path / picture)
     evaluation.write_evaluation(run, {"memorisation": found.record(picture)})
@@ -239,12 +271,24 @@ def _bits(
     options: EvaluationOptions,
     budget: "TimeBudget",
     stop: StopSignals,
+    seconds_per_call: float,
 ) -> None:
-    """Measures bits/dim in the minutes that are left, of at least one batch."""
+    """Measures bits/dim in the minutes that are left; at least of one batch, where the samples were counted."""
+    from unnoise.evaluation import Pace
+
     if stop.received:
         return
     if len(real.parts.held_out) == 0:
         print_message("The run held out no pictures, so bits/dim are not measured.")
         return
-    bits = options.bits
-    measure_bits(run, denoiser, real.images, bits, lambda: 1.0 if stop.received else budget.spent())
+    bits, pace = options.bits, Pace(budget.clock, seconds_per_call * options.bits.num_terms)
+
+    def next_batch() -> int:
+        return pace.next_batch(budget.seconds_left(), bits.batch_size)
+
+    spent = partial(_spent, budget, stop)
+    measure_bits(run, denoiser, real.images, bits, spent, next_batch if options.timed else None)
+
+
+def _spent(budget: "TimeBudget", stop: StopSignals) -> float:
+    return 1.0 if stop.received else budget.spent()

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unnoise.cli.console import ProgressBar, print_message, print_result
+from unnoise.cli.console import ProgressBar, print_result
+from unnoise.cli.effects import refuse_without_effect
 from unnoise.cli.output_paths import ANIMATIONS, is_folder
 
 if TYPE_CHECKING:
@@ -25,26 +26,45 @@ def chosen_sampling(
     *,
     autoguided: bool = False,
 ) -> "Sampling":
-    """The run's own sampling with the options that were given; a message names those without effect."""
-    from unnoise.diffusion.schedules import DiscreteSchedule
+    """The run's own sampling with the options that were given.
 
+    Raises:
+        UnnoiseError: for values out of range, and options that would have no effect.
+    """
     own = config.recipe.sampling
     given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
     guidance: dict[str, Any] = {name: value for name, value in guidance_changes.items() if value is not None}
     sampling = replace(own, **given, guidance=replace(own.guidance, **guidance))
-    if (guidance.keys() & {"scale"} if autoguided else guidance) and not config.data.classes:
-        print_message("Guidance has no effect here: this run was trained without --labels.")
-    if "eta" in given and sampling.sampler != "ddim":
-        print_message("--eta has no effect here: it belongs to --sampler ddim.")
-    if "variance" in given and sampling.sampler != "ancestral":
-        print_message("--variance has no effect here: it belongs to --sampler ancestral.")
-    discrete = given.get("spacing") in ("trailing", "leading", "linspace")
-    if discrete and not isinstance(config.recipe.schedule, DiscreteSchedule):
-        print_message(
-            f"--spacing {sampling.spacing} has no effect here and is taken as uniform: this run's schedule is "
-            "continuous and has no timesteps to choose from."
-        )
+    _refuse_guidance_without_effect(config, sampling, guidance, autoguided=autoguided)
+    for name, sampler in (("eta", "ddim"), ("variance", "ancestral")):
+        if sampling.sampler != sampler:
+            where = f"with the sampler {sampling.sampler}"
+            remedy = f"Leave it out, or add --sampler {sampler}."
+            refuse_without_effect({name: given.get(name)}, where, remedy)
+    _refuse_spacing_without_effect(config, given.get("spacing"))
     return sampling
+
+
+def _refuse_guidance_without_effect(
+    config: "RunConfig", sampling: "Sampling", given: Mapping[str, Any], *, autoguided: bool
+) -> None:
+    options = {f"guidance-{name}": given.get(name) for name in ("rescale", "interval")}
+    if not config.data.classes:
+        of_classes = {"guidance": given.get("scale")}
+        where = "here: this run was trained without --labels"
+        refuse_without_effect(of_classes if autoguided else of_classes | options, where)
+    elif sampling.guidance.scale == 1 and not autoguided:
+        refuse_without_effect(options, "where the scale of guidance is 1", "Add --guidance 2, for example.")
+
+
+def _refuse_spacing_without_effect(config: "RunConfig", spacing: str | None) -> None:
+    from unnoise.diffusion.schedules import DiscreteSchedule
+
+    if spacing in ("trailing", "leading", "linspace") and not isinstance(
+        config.recipe.schedule, DiscreteSchedule
+    ):
+        where = "here: this run's schedule is continuous and has no timesteps to choose from"
+        refuse_without_effect({f"spacing {spacing}": spacing}, where, "Choose uniform, log_snr or karras.")
 
 
 @dataclass(frozen=True)

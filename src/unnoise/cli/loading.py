@@ -1,11 +1,13 @@
 """Loading what a command works with: the pictures of a source, and a run's denoiser."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from unnoise.cli.console import print_message
+from unnoise.cli.effects import refuse_without_effect
 from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
@@ -18,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def load_pictures(source: str, settings: "TrainOptions") -> "ImageSet":
-    """The pictures of a source, in the shape that was asked for, with labels if they were."""
+    """The pictures of a source, in the shape that was asked for, with labels if they were.
+
+    Raises:
+        UnnoiseError: for pictures that cannot be read, or ways to read them that do not apply to them.
+    """
     from unnoise.data import load
 
     images = load(
@@ -34,19 +40,21 @@ def load_pictures(source: str, settings: "TrainOptions") -> "ImageSet":
         **parse_labels(settings.labels),
         progress=True,
     )
-    _announce_reading(images, settings)
+    if not Path(source).is_file() or Path(source).suffix.lower() == ".zip":
+        refuse_without_effect({"layout": settings.layout}, f"here: {source} is not one array")
+    if not images.ranges:
+        refuse_without_effect({"range": settings.ranges}, "here: all of these pictures have 8 bits")
+    _announce_reading(images)
     return images
 
 
-def _announce_reading(images: "ImageSet", settings: "TrainOptions") -> None:
+def _announce_reading(images: "ImageSet") -> None:
     """Prints what was left out, and how arrays, deep values and broken colour profiles were read."""
     from unnoise.data import ranges_text
 
     for sentence in (images.left_out, *images.notes, ranges_text(images.ranges)):
         if sentence:
             print_message(sentence)
-    if settings.ranges is not None and not images.ranges:
-        print_message("--range has no effect: all of these pictures have 8 bits.")
 
 
 def load_run_pictures(
@@ -111,35 +119,48 @@ def parse_labels(option: str | None) -> LabelChoice:
     return {"labels": True, "label_level": None if level is None else int(level)}
 
 
-def load_denoiser(
-    run: "Run",
-    device: str,
-    guidance: "Guidance",
-    autoguidance: float | None = None,
-    weak: str | None = None,
-    *,
-    compile_for: int | None = None,
-    best: bool = False,
-) -> "Denoiser":
-    """A run's denoiser; with autoguidance of this scale, and compiled for batches of this size, if wanted."""
-    from unnoise.training.loop import choose_device
+@dataclass(frozen=True)
+class DenoiserOptions:
+    """Options of what draws: which weights, what guides them, and whether they are compiled.
 
-    denoiser = run.load(choose_device(device), best=best)
-    weaker = None
-    if autoguidance is not None:
+    Args:
+        best: the weights with the best samples so far, instead of the last ones.
+        autoguidance: scale of guidance away from a weaker version of the run; None for none.
+        weak: that version; see `autoguidance.weaker_of`.
+        compiled: whether networks are compiled.
+    """
+
+    best: bool = False
+    autoguidance: float | None = None
+    weak: str | None = None
+    compiled: bool = False
+
+    @property
+    def guides(self) -> bool:
+        """Whether there is autoguidance: a scale of 1 is none."""
+        return self.autoguidance not in (None, 1)
+
+    def load(self, run: "Run", device: str, guidance: "Guidance", num_images: int) -> "Denoiser":
+        """The denoiser, compiled for batches of `num_images` if it is; `guidance` has rescale and interval.
+
+        Raises:
+            UnnoiseError: for a weaker version that guides nothing, or what cannot be loaded.
+        """
+        from unnoise.training.loop import choose_device
+
+        if not self.guides:
+            remedy = "Add --autoguidance 1.5, or leave it out."
+            refuse_without_effect({"weak": self.weak}, "without --autoguidance of a scale other than 1", remedy)
+        denoiser = run.load(choose_device(device), best=self.best)
+        prepare = partial(_compiled, num_images=num_images) if self.compiled else lambda one: one
+        if self.autoguidance is None:
+            return prepare(denoiser)
         from unnoise.runs.autoguidance import guided_by, weaker_of
 
-        guidance = replace(guidance, scale=autoguidance)
-        weaker = weaker_of(run, weak, denoiser.device)
-        print_message(f"Autoguidance of scale {autoguidance:g}, away from {weaker.name}.")
-        denoiser = guided_by(denoiser, weaker.denoiser, guidance)
-    elif weak is not None:
-        print_message("--weak has no effect without --autoguidance.")
-    if compile_for is not None:
-        denoiser = _compiled(denoiser, compile_for)
-        if weaker is not None and autoguidance != 1:
-            denoiser = guided_by(denoiser, _compiled(weaker.denoiser, compile_for), guidance)
-    return denoiser
+        weaker = weaker_of(run, self.weak, denoiser.device)
+        print_message(f"Autoguidance of scale {self.autoguidance:g}, away from {weaker.name}.")
+        weak = prepare(weaker.denoiser) if self.guides else weaker.denoiser
+        return guided_by(prepare(denoiser), weak, replace(guidance, scale=self.autoguidance), weaker.name)
 
 
 def _compiled(denoiser: "Denoiser", num_images: int) -> "Denoiser":

@@ -72,10 +72,12 @@ class Autoguidance(NamedTuple):
         weak_denoise_for: classes -> a denoiser with the same errors, but larger ones: one that was trained for
             less long, or that is smaller.
         guidance: scale, rescale and interval.
+        name: of the weaker version, for people.
     """
 
     weak_denoise_for: DenoiseFor
     guidance: Guidance
+    name: str = ""
 
 
 def guided(better: Denoise, worse: Denoise, guidance: Guidance) -> Denoise:

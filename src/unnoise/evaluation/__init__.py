@@ -27,16 +27,18 @@ from unnoise.evaluation.results import (
 )
 from unnoise.evaluation.samples import classes_as_in, draw_progress, draw_samples
 from unnoise.evaluation.scores import FeatureSets, Score, compute_scores, feature_sets, score_warnings
-from unnoise.evaluation.time_budget import TimeBudget, affordable_pictures
+from unnoise.evaluation.time_budget import SCORES_SHARE, Pace, TimeBudget, affordable_pictures
 
 __all__ = [
     "MIN_PICTURES",
+    "SCORES_SHARE",
     "ColourReport",
     "EvaluatedWeights",
     "FeatureSets",
     "LikelihoodProgress",
     "MeanEstimate",
     "MemorisationReport",
+    "Pace",
     "ReferencePictures",
     "ReferenceSplit",
     "Score",

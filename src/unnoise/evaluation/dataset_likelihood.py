@@ -1,7 +1,7 @@
 """Bits per dimension of a data set, by the variational bound or the probability flow, with standard errors."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -61,7 +61,7 @@ def measure_bound(
     num_steps: int,
     num_terms: int | None = None,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int | Callable[[], int] = 64,
 ) -> Iterator[LikelihoodProgress]:
     """Variational bound of pictures in bits/dim: prior, steps, decoder and total.
 
@@ -71,7 +71,7 @@ def measure_bound(
         num_steps: length of the chain; see `likelihood.bound_terms`.
         num_terms: number of random steps at which each picture is measured; None for all.
         seed: picture i gets the random numbers of seed + i, at any batch size.
-        batch_size: pictures at a time.
+        batch_size: pictures at a time; or a function that says it before each batch, and 0 to end there.
 
     Yields:
         the progress after each call of the network.
@@ -132,14 +132,16 @@ def measure_flow(
 
 
 def _batches(
-    model: Denoiser, pictures: Pictures, indices: Indices, seed: int, batch_size: int
+    model: Denoiser, pictures: Pictures, indices: Indices, seed: int, batch_size: int | Callable[[], int]
 ) -> Iterator[tuple[Pixels, SeededNoises, int]]:
     """Batches of pictures, their random numbers, and the number of pictures before them."""
-    require(batch_size >= 1, f"The batch size is at least 1, but got {batch_size}.")
-    for first in range(0, len(indices), batch_size):
-        chosen = indices[first : first + batch_size]
+    require(callable(batch_size) or batch_size >= 1, f"The batch size is at least 1, but got {batch_size}.")
+    first = 0
+    while first < len(indices) and (number := batch_size() if callable(batch_size) else batch_size):
+        chosen = indices[first : first + number]
         seeds = [seed + int(index) for index in chosen]
         yield pictures.take(chosen), SeededNoises(seeds, model.image_shape, model.device), first
+        first += number
 
 
 def _joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:

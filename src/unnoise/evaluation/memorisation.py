@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
@@ -14,6 +15,7 @@ from unnoise.data.batches import Indices, Pictures, Split
 from unnoise.diffusion.tensors import Images, Pixels, SomePixels
 from unnoise.evaluation.metrics import CopyDetection, detect_copies
 from unnoise.evaluation.reference_pictures import MAX_PICTURES, ReferencePictures, every_kth
+from unnoise.evaluation.time_budget import COPIES_SHARE, TimeBudget
 
 Features: TypeAlias = Float[Tensor, "_ _"]
 
@@ -36,6 +38,7 @@ _CAPTION = (
     "Below each pair: its distance, in units of the usual distance of an unseen picture to the training set."
 )
 _BATCH = 512
+_FEWEST = 500
 
 
 class MemorisationReport(NamedTuple):
@@ -63,6 +66,7 @@ def check_memorisation(
     images: Pictures,
     references: ReferencePictures,
     parts: Split,
+    budget: TimeBudget | None = None,
 ) -> MemorisationReport:
     """Memorisation report of samples, (N, C, H, W).
 
@@ -73,15 +77,37 @@ def check_memorisation(
         images: the real pictures.
         references: its training pictures are searched by their features.
         parts: its training pictures, up to `MAX_PICTURES`, are searched by their pixels, which takes less time.
+        budget: of the whole evaluation. Where not all training pictures can be searched in its `COPIES_SHARE`,
+            each k-th is.
     """
     count, split = min(len(samples), MAX_SAMPLES), len(references.training)
-    by_features = detect_copies(features[:count], real[:split], real[split:])
+    chosen = _affordable(features[:count], real[:split], real[split:], budget, 2)
+    by_features = detect_copies(features[:count], real[chosen], real[split:])
     pool, unseen = (every_kth(part, MAX_PICTURES) for part in parts)
     ours = torch.cat([pixel_vectors(samples[i : i + _BATCH]) for i in range(0, count, _BATCH)])[:count]
-    by_pixels = detect_copies(ours, _pixels(images, pool), _pixels(images, unseen, ours))
-    return MemorisationReport(
-        verdict(by_features, by_pixels), by_features, by_pixels, (references.training, pool)
-    )
+    known, others = _pixels(images, pool), _pixels(images, unseen, ours)
+    near = _affordable(ours, known, others, budget, 1)
+    by_pixels = detect_copies(ours, known[near], others)
+    searched = references.training[chosen], pool[near]
+    return MemorisationReport(verdict(by_features, by_pixels), by_features, by_pixels, searched)
+
+
+def _affordable(
+    samples: Features, training: Features, unseen: Features, budget: TimeBudget | None, searches: int
+) -> Indices:
+    """Places of the training vectors that there is time to search: all, or each k-th, but `_FEWEST` at least.
+
+    A few are searched first, to see how long it takes. `searches` are left to be made in the time.
+    """
+    everything = np.arange(len(training))
+    if budget is None or len(training) <= _FEWEST:
+        return everything
+    started, few = budget.clock(), training[:_FEWEST]
+    detect_copies(samples[:_FEWEST], few, unseen[:_FEWEST])
+    pairs = len(few) * (len(samples[:_FEWEST]) + len(unseen[:_FEWEST]))
+    each = (budget.clock() - started) / pairs * (len(samples) + len(unseen))
+    seconds = budget.seconds_left(COPIES_SHARE) / searches
+    return every_kth(everything, max(_FEWEST, int(min(seconds / max(each, 1e-12), len(training)))))
 
 
 def verdict(by_features: CopyDetection, by_pixels: CopyDetection) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from unnoise.data import ImageSet
@@ -23,15 +23,16 @@ class EvaluatedWeights(NamedTuple):
     words: str
 
 
-def evaluated_weights(run: Run) -> EvaluatedWeights:
-    """Training step and kind of average of the weights in the run's model.safetensors."""
-    _, facts = read_tensors(run.path / "model.safetensors")
+def evaluated_weights(run: Run, *, best: bool = False) -> EvaluatedWeights:
+    """Training step and kind of average of the run's last weights, or of those with the best samples."""
+    _, facts = read_tensors(run.best_weights if best else run.path / "model.safetensors")
     step = facts.get("step", "0")
     decay = run.config.recipe.ema.decay
     if "sigma_rel" in facts:
         words = f"EMA, sigma_rel {facts['sigma_rel']}"
     else:
         words = f"EMA, decay {decay:g}" if decay > 0 else "as trained, no EMA"
+    words += ", with the best samples" if best else ""
     return EvaluatedWeights(int(step) if step.isdecimal() else 0, words)
 
 
@@ -47,6 +48,8 @@ class ScoringConditions:
     classes: bool
     """Whether samples are drawn with classes."""
     seed: int
+    autoguidance: Mapping[str, object] = field(default_factory=dict)
+    """Its scale and weaker version, if there is one."""
 
     def facts(self, num_samples: int, baseline: str) -> dict[str, object]:
         """The conditions by their names in RUN/evaluation.json; `baseline` describes `FeatureSets.baseline`."""
@@ -61,9 +64,11 @@ class ScoringConditions:
             "resize": extractor.resize,
             "sampler": sampling.sampler,
             "steps": sampling.num_steps,
+            "spacing": sampling.spacing,
             **eta,
             **({"clip": sampling.clip} if sampling.clip != "none" else {}),
             **({"guidance": sampling.guidance.scale} if self.classes else {}),
+            **self.autoguidance,
             "weights": self.weights.words,
             "step": self.weights.step,
             "seed": self.seed,

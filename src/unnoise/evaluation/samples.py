@@ -13,12 +13,9 @@ from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.tensors import Classes, Pixels
 from unnoise.evaluation.reference_pictures import MAX_PICTURES, MIN_PICTURES
-from unnoise.evaluation.time_budget import SAMPLES_SHARE, TimeBudget
+from unnoise.evaluation.time_budget import SAMPLES_SHARE, Pace, TimeBudget
 from unnoise.runs.config import RunConfig
 from unnoise.utils.errors import require
-
-MIN_SAMPLES = 64
-"""Number of samples that are drawn even if there is no time left."""
 
 ClassesOf: TypeAlias = Callable[[Sequence[int]], Classes | None]
 """From the positions of samples (0, 1, ...) to their classes, (B,), or None without classes."""
@@ -46,16 +43,19 @@ def draw_samples(
     seed: int = 0,
     batch_size: int = 64,
 ) -> Iterator[Pixels]:
-    """Draws batches of samples, uint8 (B, C, H, W), until `SAMPLES_SHARE` of the time has passed.
+    """Draws batches of samples, uint8 (B, C, H, W), in `SAMPLES_SHARE` of the time.
+
+    How many fit is measured again with every batch, with what the caller does with it.
 
     Args:
         denoiser: the model.
         sampling: the sampler and its settings.
-        budget: checked before each batch, so that what the caller does with a batch is included.
+        budget: of the whole evaluation; without `num_samples` it decides their number.
         classes: the class of each sample.
-        num_samples: exact number of samples, at whatever time; None for `MIN_SAMPLES` to `MAX_PICTURES`.
+        num_samples: exact number of samples, at whatever time; None for `MIN_PICTURES`, which are drawn even if
+            there is no time left, to `MAX_PICTURES`.
         seed: sample i has the seed `seed + i`.
-        batch_size: samples at a time.
+        batch_size: samples at a time, at most.
 
     Raises:
         UnnoiseError: for samples that are not finite, or counts that are too low.
@@ -65,10 +65,16 @@ def draw_samples(
         num_samples is None or num_samples >= MIN_PICTURES,
         f"Scores need at least {MIN_PICTURES} samples, but got --num-samples {num_samples}: try 256.",
     )
-    least, most = (MIN_SAMPLES, MAX_PICTURES) if num_samples is None else (num_samples, num_samples)
-    drawn = 0
-    while drawn < least or (drawn < most and budget.spent() < SAMPLES_SHARE):
-        positions = range(drawn, min(drawn + batch_size, most))
+    drawn, most, pace = 0, num_samples or MAX_PICTURES, Pace(budget.clock, first=MIN_PICTURES)
+    while drawn < most:
+        number = min(batch_size, most - drawn)
+        if num_samples is None:
+            # The first ones in one batch if possible, as they are drawn in any case.
+            number = pace.next_batch(budget.seconds_left(SAMPLES_SHARE), number)
+            number = max(number, min(batch_size, MIN_PICTURES - drawn))
+        if number <= 0:
+            return
+        positions = range(drawn, drawn + number)
         made = denoiser.generate(
             len(positions),
             seed=seed + drawn,
@@ -89,4 +95,4 @@ def draw_progress(drawn: int, num_samples: int | None, budget: TimeBudget) -> fl
     """Progress of drawing samples, from 0 to 1: of their number, or of the time."""
     if num_samples is not None:
         return min(1.0, drawn / num_samples)
-    return min(1.0, drawn / MIN_SAMPLES, max(drawn / MAX_PICTURES, budget.spent() / SAMPLES_SHARE))
+    return min(1.0, drawn / MIN_PICTURES, max(drawn / MAX_PICTURES, budget.spent() / SAMPLES_SHARE))

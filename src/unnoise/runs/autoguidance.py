@@ -28,7 +28,7 @@ class Weak(NamedTuple):
     name: str
 
 
-def guided_by(denoiser: Denoiser, weak: Denoiser, guidance: Guidance) -> Denoiser:
+def guided_by(denoiser: Denoiser, weak: Denoiser, guidance: Guidance, name: str = "") -> Denoiser:
     """The same denoiser, guided away from the predictions of `weak` when it samples; see `guidance`.
 
     `weak` may have another network, schedule and objective: both predict at the same noise levels.
@@ -54,7 +54,7 @@ def guided_by(denoiser: Denoiser, weak: Denoiser, guidance: Guidance) -> Denoise
         "Choose one that knows the same, or none.",
     )
     weak_denoise_for = weak.denoise_for if classes else lambda _: weak.denoise_for(None)
-    return denoiser.over(denoiser.network, autoguidance=Autoguidance(weak_denoise_for, guidance))
+    return denoiser.over(denoiser.network, autoguidance=Autoguidance(weak_denoise_for, guidance, name))
 
 
 def weaker_of(run: Run, weak: str | None = None, device: torch.device | str = "cpu") -> Weak:

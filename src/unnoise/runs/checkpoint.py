@@ -15,10 +15,10 @@ name, flushed and renamed, so a run is complete at every moment. Tensors carry a
 the newest one is kept.
 """
 
+import json
 import math
 import shutil
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -29,10 +29,16 @@ from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.runs.checks import require_finite_weights, require_run
 from unnoise.runs.config import Recipe, RunConfig
-from unnoise.runs.conversion import plain
+from unnoise.runs.fitting import (
+    SETTINGS,
+    require_fitting_config,
+    require_fitting_init,
+    state_settings,
+    weight_settings,
+)
 from unnoise.runs.state_tensors import fill_network, fill_optimizer, flat_optimizer, prefixed, under
 from unnoise.utils import json_text
-from unnoise.utils.errors import NotPermittedError, UnnoiseError, require, require_permitted
+from unnoise.utils.errors import DamagedFileError, UnnoiseError, require, require_permitted
 from unnoise.utils.files import atomic_write
 from unnoise.utils.tensor_files import read_facts, read_tensors, write_tensors
 
@@ -66,7 +72,7 @@ class Run:
         cls.refuse_existing(path)
         if config.init is not None:  # before config.json, which says that it is there
             init = Run.open(Path(config.init))
-            require_fitting_init(init, config.recipe)
+            require_fitting_init(init.path, init.config.recipe, config.recipe)
             step = read_facts(init.path / "model.safetensors").get("step", "")
             write_tensors(path / INIT, init.load().network.state_dict(), {"run": config.init, "step": step})
         return cls(path, config).with_config(config)
@@ -145,13 +151,15 @@ class Run:
             best: load the weights with the best samples so far (see `monitoring`) instead of the last ones.
 
         Raises:
-            UnnoiseError: when there are no weights yet, or they do not fit the network of config.json.
+            UnnoiseError: when there are no weights yet, or config.json does not fit them any more.
         """
         file = self.best_weights if best else self.path / "model.safetensors"
         require(
             not best or file.is_file(),
             f"{self.path} has no best.safetensors: its samples were not measured yet. Leave --best out.",
         )
+        for state in self.states()[:1]:
+            require_fitting_config(read_facts(state), weight_settings(self.config.recipe), state)
         denoiser = self.config.denoiser(device)
         path = weights or file
         tensors, _ = read_tensors(path)
@@ -184,7 +192,8 @@ class Run:
         is_first = not self.states()
         if not is_first:
             self._save_averages(diffusion, progress.step)
-        write_tensors(path, tensors, {name: repr(value) for name, value in facts.items()})
+        settings = {SETTINGS: json.dumps(state_settings(self.config.recipe))}
+        write_tensors(path, tensors, {name: repr(value) for name, value in facts.items()} | settings)
         if is_first:
             self._save_averages(diffusion, progress.step)
         for old in self.states()[_KEPT_STATES:]:
@@ -198,14 +207,15 @@ class Run:
         """Loads the newest undamaged state, or the weights to start from, and returns the progress.
 
         Raises:
-            UnnoiseError: when every saved state is damaged.
+            UnnoiseError: when every saved state is damaged, or config.json does not fit the newest sound
+                one any more, which then stays as it is.
         """
         states = self.states()
         for older, path in enumerate(states, start=1):
             try:
-                progress = _restore(diffusion, path)
-            except UnnoiseError as error:
-                if older == len(states) or isinstance(error, NotPermittedError):
+                progress = _restore(diffusion, path, self.config.recipe)
+            except DamagedFileError as error:
+                if older == len(states):
                     raise
                 path.rename(path.with_suffix(".damaged"))
                 warnings.warn(f"{error} Continuing from the state before it.", stacklevel=2)
@@ -231,32 +241,6 @@ class Run:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def require_fitting_init(init: Run, recipe: Recipe) -> None:
-    """Checks that a new run with this recipe can start from the weights of another run.
-
-    Raises:
-        UnnoiseError: when their networks differ, or what these are given or predict.
-    """
-    for name, theirs, ours in _differences(init.config.recipe, recipe):
-        raise UnnoiseError(
-            f"The weights of {init.path} do not fit the new run: its {name} is {theirs}, but that of the new "
-            f"run {ours}. Leave --preset and --set out, and keep its --channels and --labels."
-        )
-
-
-def _differences(left: Recipe, right: Recipe) -> Iterator[tuple[str, object, object]]:
-    """What two recipes must agree on for the weights of one to be of use in the other, where they do not."""
-    networks = [{"kind": type(one.network).__name__, **plain(one.network)} for one in (left, right)]
-    for name in sorted((networks[0].keys() | networks[1].keys()) - {"dropout"}):
-        theirs, ours = (network.get(name) for network in networks)
-        if theirs != ours:
-            yield f"network.{name}", theirs, ours
-    if left.condition != right.condition:
-        yield "condition", left.condition, right.condition
-    if left.objective.predicts != right.objective.predicts:
-        yield "objective.predicts", left.objective.predicts, right.objective.predicts
-
-
 def _missing_states(folder: Path) -> str:
     """Why there are no states in this folder."""
     try:
@@ -268,7 +252,7 @@ def _missing_states(folder: Path) -> str:
     return f"{folder} holds no .safetensors files" if found else f"{folder} is empty"
 
 
-def _restore(diffusion: Diffusion, path: Path) -> Progress:
+def _restore(diffusion: Diffusion, path: Path, recipe: Recipe) -> Progress:
     tensors, facts = read_tensors(path)
     weights = diffusion.weights
     try:
@@ -277,7 +261,8 @@ def _restore(diffusion: Diffusion, path: Path) -> Progress:
         if not (math.isfinite(progress.seconds) and min(*progress, average_steps) >= 0):
             raise ValueError("a number is negative or not finite")  # noqa: TRY301
     except (KeyError, ValueError) as error:
-        raise UnnoiseError(f"{path} has no valid progress ({error}). Restore it from a copy.") from None
+        raise DamagedFileError(f"{path} has no valid progress ({error}). Restore it from a copy.") from None
+    require_fitting_config(facts, state_settings(recipe), path)
     fill_network(weights.average.source, under("network", tensors), path)
     fill_network(weights.average.network, under("average", tensors), path)
     fill_network(weights.profiles.networks, under("profiles", tensors), path)

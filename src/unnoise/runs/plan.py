@@ -13,9 +13,10 @@ from unnoise.diffusion.denoiser import Precision
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.seeds import require_seeds
 from unnoise.networks import UNetConfig, require_fits_in_memory
-from unnoise.runs.checkpoint import Run, require_fitting_init
+from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget, Recipe, RunConfig
 from unnoise.runs.data_config import DataConfig
+from unnoise.runs.fitting import require_fitting_init
 from unnoise.runs.presets import DEFAULT, recipe
 from unnoise.runs.sizing import PresetChoice, choose_preset
 from unnoise.utils.errors import require
@@ -103,7 +104,7 @@ def plan(images: ImageSet, options: TrainOptions, device_type: str = "cpu") -> R
     chosen = _recipe(preset, images, options, None if init is None or named else init.config.recipe)
     require_fits_in_memory(chosen.network)
     if init is not None:
-        require_fitting_init(init, chosen)
+        require_fitting_init(init.path, init.config.recipe, chosen)
     return RunConfig(
         preset=preset,
         seed=seed,
@@ -248,6 +249,10 @@ def _options_of(config: RunConfig) -> TrainOptions:
 def _require_same_range(known: Ranges, choice: RangeChoice) -> None:
     """Raises UnnoiseError for two numbers that are not the range of the run."""
     chosen = choice if isinstance(choice, tuple) else ()
+    require(
+        choice is None or bool(known),
+        "This run was started without a range, as its pictures have 8 bits, but got --range. Leave it out.",
+    )
     require(
         all((now.low, now.high) == (then.low, then.high) for now in chosen for then in known),
         f"This run was started with the range {', '.join(one.text() for one in known)}, but got "

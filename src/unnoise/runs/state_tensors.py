@@ -37,7 +37,8 @@ def fill_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor],
         like = parameters[int(index)] if index.isdecimal() and int(index) < len(parameters) else None
         if like is None or tensor.shape not in (like.shape, ()):
             raise UnnoiseError(
-                f"{path} holds the state of another optimiser ({key}). Restore it from a copy of this run."
+                f"{path} holds the state of another optimiser than that of config.json ({key}). Put the old "
+                "optimizer.name back into config.json, or restore both from the same run."
             )
         if tensor.shape == like.shape:
             # Fused kernels walk through memory, so it must lie there as the parameter does (channels last).

@@ -10,6 +10,10 @@ class UnnoiseError(ValueError):
     """
 
 
+class DamagedFileError(UnnoiseError):
+    """Error for a file whose bytes are not those that unnoise wrote: only a copy of it helps."""
+
+
 def require(condition: bool, message: str) -> None:
     """Raises `UnnoiseError(message)` unless the condition holds."""
     if not condition:
@@ -31,3 +35,13 @@ def require_permitted(path: str | Path, error: BaseException) -> None:
         raise NotPermittedError(
             f"Cannot read {str(path)!r}: permission denied. Change its permissions, or copy it elsewhere."
         ) from error
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether there was no memory left, as Python and PyTorch say it."""
+    # By name, since naming PyTorch's class would import PyTorch.
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )

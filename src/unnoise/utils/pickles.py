@@ -4,7 +4,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.errors import DamagedFileError
 
 PICKLE_SUFFIXES = frozenset({".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin", ".joblib"})
 """Suffixes that pickles usually have."""
@@ -30,7 +30,9 @@ def pickle_kind(path: Path) -> str | None:
 
 
 def require_no_pickle(path: Path) -> None:
-    """Raises `UnnoiseError` where the file is a pickle, whatever its name."""
+    """Raises `DamagedFileError` where the file is a pickle, whatever its name."""
     kind = pickle_kind(path)
     if kind is not None:
-        raise UnnoiseError(f"{path} is {kind}, and {PICKLES_REFUSED}. Restore it from a copy, or train again.")
+        raise DamagedFileError(
+            f"{path} is {kind}, and {PICKLES_REFUSED}. Restore it from a copy, or train again."
+        )

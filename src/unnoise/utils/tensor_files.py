@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from unnoise.utils.errors import UnnoiseError, require, require_permitted
+from unnoise.utils.errors import DamagedFileError, UnnoiseError, out_of_memory, require, require_permitted
 from unnoise.utils.files import atomic_write
 from unnoise.utils.pickles import require_no_pickle
 
@@ -59,16 +59,22 @@ def read_tensors(path: Path) -> tuple[Tensors, Facts]:
     """The tensors and the metadata that `write_tensors` wrote.
 
     Raises:
-        UnnoiseError: no such file, a pickle, or a file of which a single bit has changed.
+        UnnoiseError: no such file, or one that cannot be read here.
+        DamagedFileError: a folder, a pickle, or a file of which a single bit has changed.
     """
+    if path.is_dir():
+        raise _damaged(path, "it is a folder")
     require(path.is_file(), f"{path} does not exist: nothing was saved there yet. Train until the first save.")
     require_no_pickle(path)
+    _require_readable(path)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             facts = dict(file.metadata() or {})
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         require_permitted(path, error)
+        if out_of_memory(error):
+            raise
         raise _damaged(path, str(error)) from None
     written = facts.pop(_CHECKSUM, None)
     if written is None:
@@ -76,6 +82,16 @@ def read_tensors(path: Path) -> tuple[Tensors, Facts]:
     if written != checksum(tensors, facts):
         raise _damaged(path, "its checksum is wrong")
     return tensors, facts
+
+
+def _require_readable(path: Path) -> None:
+    """Raises `UnnoiseError` where the operating system does not let the file be read, whatever is in it."""
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UnnoiseError(f"Cannot read {path}: {reason}. Make it readable, and try again.") from None
 
 
 def read_facts(path: Path) -> Facts:
@@ -97,5 +113,5 @@ def checksum(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-def _damaged(path: Path, reason: str) -> UnnoiseError:
-    return UnnoiseError(f"{path} is damaged ({reason}). Restore it from a copy, or train again.")
+def _damaged(path: Path, reason: str) -> DamagedFileError:
+    return DamagedFileError(f"{path} is damaged ({reason}). Restore it from a copy, or train again.")

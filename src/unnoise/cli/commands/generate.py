@@ -8,10 +8,10 @@ from tyro.conf import arg
 
 from unnoise.cli import arguments as cli
 from unnoise.cli.amounts import check_memory, check_output, check_seeds
-from unnoise.cli.console import print_message
-from unnoise.cli.editing import EditSession, last_step, save_edited, save_sheet
+from unnoise.cli.editing import EditSession, given_pictures, last_step, save_edited, save_sheet
+from unnoise.cli.effects import refuse_without_effect
 from unnoise.cli.generation import BATCH_SIZE, SeededGenerator, chosen_sampling, save_generated
-from unnoise.cli.loading import load_denoiser
+from unnoise.cli.loading import DenoiserOptions
 from unnoise.cli.output_paths import ANIMATIONS, check_edited, check_generated
 from unnoise.utils.errors import UnnoiseError
 
@@ -36,13 +36,13 @@ def generate(
     guidance: cli.RunNumber = None,
     guidance_rescale: cli.RunNumber = None,
     guidance_interval: cli.RunInterval = None,
-    autoguidance: Annotated[float | None, cli.option("SCALE", "none")] = None,
-    weak: Annotated[str | None, cli.option("STEP|RUN", "about a quarter of the training")] = None,
+    autoguidance: cli.AutoguidanceScale = None,
+    weak: cli.Weak = None,
     sampler: cli.Sampler = None,
     spacing: cli.Spacing = None,
     variance: cli.Variance = None,
     clip: cli.Clip = None,
-    best: cli.Flag = False,
+    best: cli.Best = False,
     from_images: Annotated[tuple[Path, ...], arg(name="from", metavar="IMAGE ...", help_behavior_hint="")] = (),
     from_held_out: Annotated[int, cli.option("N")] = 0,
     strength: Annotated[float | None, cli.option("S", "0.5")] = None,
@@ -69,18 +69,12 @@ def generate(
         guidance_rescale: From 0 to 1: brings the contrast of guided pictures back to normal. Try 0.7 with a
             guidance above 4.
         guidance_interval: Guide only where noise / signal is between these two numbers; try 0.3 5.
-        autoguidance: Scale of guidance away from a weaker version of the run, with or without classes. Above 1
-            it can improve pictures, and takes twice as long; try 1.5. --guidance-interval and
-            --guidance-rescale apply to it too.
-        weak: The weaker version for --autoguidance: a step whose average the run stored, or the folder of a
-            smaller run on the same pictures.
         sampler: How noise is removed. ddim is of first order; ancestral (DDPM), consistency and those that end
             in _sde add noise in every step; the others are of higher order and need fewer steps. heun calls the
             network twice a step. `unnoise solve` finds the best one.
         spacing: How the steps are spread: uniform in time, log_snr evenly in the logarithm of signal / noise,
             karras closer together at low noise. trailing, leading and linspace choose from the timesteps of a
             discrete schedule.
-        best: Use the weights whose samples scored best during training, instead of the last ones.
         from_images: Start from these pictures (or .npy and .npz arrays of them) instead of noise alone.
         from_held_out: Start from this many of the run's own pictures that it was not trained on.
         strength: With --from: how much to change, from 0 (nothing) to 1 (a new picture).
@@ -91,16 +85,16 @@ def generate(
     changes: dict[str, object] = {"num_steps": num_steps, "eta": eta, "sampler": sampler, "spacing": spacing}
     changes |= {"variance": variance, "clip": clip}
     guided = {"scale": guidance, "rescale": guidance_rescale, "interval": guidance_interval}
-    sampling = chosen_sampling(opened.config, changes, guided, autoguided=autoguidance is not None)
+    options = DenoiserOptions(best, autoguidance, weak, compiled)
+    sampling = chosen_sampling(opened.config, changes, guided, autoguided=options.guides)
     if original := OriginalPictures(from_images, from_held_out, strength).checked():
-        _redraw(opened, device, sampling, labels, original, num_images, seed, path)
+        _redraw(opened, device, sampling, options, labels, original, num_images, seed, path)
         return
     number = _NUM_IMAGES if num_images is None else num_images
     check_seeds(seed, number)
     check_generated(path)
     check_output(opened.config, number, path, sampling.num_steps)
-    batch, how = min(number, BATCH_SIZE) if compiled else None, (sampling.guidance, autoguidance, weak)
-    denoiser = load_denoiser(opened, device, *how, compile_for=batch, best=best)
+    denoiser = options.load(opened, device, sampling.guidance, min(number, BATCH_SIZE))
     save_generated(SeededGenerator(denoiser, opened.config, sampling, labels), range(seed, seed + number), path)
 
 
@@ -131,13 +125,13 @@ class OriginalPictures:
         return bool(self.paths) or self.held_out != 0
 
     def checked(self) -> "OriginalPictures":
-        """Itself. Raises `UnnoiseError` for a strength outside [0, 1]; says so where it has no effect."""
+        """Itself. Raises `UnnoiseError` for a strength outside [0, 1], or without pictures."""
         from unnoise.diffusion.editing import require_strength
 
+        if not self:
+            refuse_without_effect({"strength": self.strength}, "without --from or --from-held-out")
         if self.strength is not None:
             require_strength(self.strength)
-            if not self:
-                print_message("--strength has no effect without --from.")
         return self
 
 
@@ -145,6 +139,7 @@ def _redraw(
     run: "Run",
     device: str,
     sampling: "Sampling",
+    options: DenoiserOptions,
     labels: tuple[str, ...],
     original: OriginalPictures,
     num_versions: int | None,
@@ -153,16 +148,15 @@ def _redraw(
 ) -> None:
     """Writes a sheet of pictures and their new versions (SDEdit); to .npz or a folder the versions alone."""
     from unnoise.diffusion import editing
-    from unnoise.training.loop import choose_device
 
     versions = _NUM_VERSIONS if num_versions is None else num_versions
     check_seeds(seed, versions)
     check_memory(run.config, versions)
     sheet, save = _redrawn_paths(run, out)
     sampling.grid(run.config.recipe.schedule)
-    session = EditSession(run, run.load(choose_device(device)), sampling)
-    names, pixels = session.pictures(original.paths, original.held_out, seed)
+    names, pixels = given_pictures(run.config, original.paths, original.held_out, seed)
     number = versions * len(names)
+    session = EditSession(run, options.load(run, device, sampling.guidance, number), sampling)
     classes = run.config.classes(range(number), labels)
     draw = session.noises(seed, number)
     strength = _STRENGTH if original.strength is None else original.strength

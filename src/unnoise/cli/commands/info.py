@@ -11,11 +11,11 @@ from unnoise.cli.console import (
     count,
     error_console,
     output_console,
-    print_message,
     print_output,
     print_result,
 )
 from unnoise.cli.doctor_report import class_names, fact_table, print_checkup
+from unnoise.cli.effects import refuse_without_effect
 from unnoise.cli.loading import load_pictures
 from unnoise.cli.output_paths import check_sheet
 
@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     from unnoise.runs.plan import TrainOptions
 
 
+_MINUTES = 10.0
+
+
 def info(
     what: Annotated[str, Positional, arg(metavar="PICTURES|RUN")],
     /,
     out: Annotated[Path | None, cli.option("PNG", "no sheet")] = None,
-    minutes: cli.Minutes = 10.0,
+    minutes: Annotated[float | None, cli.option("MINUTES", "10")] = None,
     size: cli.Size = None,
     channels: cli.Channels = None,
     batch_size: cli.BatchSize = None,
@@ -59,10 +62,15 @@ def info(
         minutes: How long you would train, in minutes.
         no_measure: Skip the second of training, and with it the estimates of time and memory.
     """
+    read = {"size": size, "channels": channels, "fit": fit, "background": background, "range": range}
+    read |= {"layout": layout, "flip": flip, "labels": labels}
+    planned = {"minutes": minutes, "batch_size": batch_size, "preset": preset}
+    planned |= {"device": None if device == "auto" else device}
     if _is_run(Path(what)):
+        where, remedy = f"for a run such as {what}", f"unnoise report {what} shows what it has learned."
+        refuse_without_effect({"out": out}, where, remedy)
+        refuse_without_effect(planned | read | {"no_measure": no_measure}, where)
         print_output(fact_table(_run_facts(Path(what))))
-        if out is not None:
-            print_message("--out has no effect for a run: unnoise report shows what it has learned.")
         return
     from unnoise.runs.config import Budget
     from unnoise.runs.plan import TrainOptions
@@ -71,7 +79,7 @@ def info(
         check_sheet(out)
     shape = {"size": cli.parse_size(size), "channels": channels, "fit": fit, "layout": layout, "labels": labels}
     values = {"background": cli.parse_colour(background), "ranges": cli.parse_range(range)}
-    budget = Budget(unit="minutes", amount=minutes)
+    budget = Budget(unit="minutes", amount=_MINUTES if minutes is None else minutes)
     kept = {"preset": preset, "batch_size": batch_size, "flip": flip or None}
     groups = {"split_folders": split_folders or None, "strict_labels": strict_labels or None}
     options = TrainOptions(**shape, **values, **kept, **groups, budget=budget)  # type: ignore[arg-type]

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from unnoise.cli import arguments as cli
 from unnoise.cli.console import print_message
-from unnoise.cli.editing import BACKGROUND_GREY, EditSession, last_step, save_edited, save_sheet
+from unnoise.cli.editing import (
+    BACKGROUND_GREY,
+    EditSession,
+    chosen_jump_length,
+    decode_settings,
+    given_pictures,
+    last_step,
+    save_edited,
+    save_sheet,
+)
 from unnoise.cli.output_paths import check_edited
 
 if TYPE_CHECKING:
@@ -22,7 +31,7 @@ def inpaint(
     held_out: cli.HeldOut = 0,
     num_steps: cli.Steps = None,
     repeats: cli.Integer = 3,
-    jump_length: cli.Integer = 5,
+    jump_length: cli.JumpLength = None,
     label: cli.Label = None,
     seed: cli.Integer = 0,
     out: Annotated[Path | None, cli.sheet_option("inpainted.png")] = None,
@@ -41,13 +50,13 @@ def inpaint(
         mask: A picture of the same size: white is kept, black is drawn anew. Where it is transparent it counts
             as the opposite of the rest.
         repeats: How often each step is taken. More fits the rest better, and takes longer.
-        jump_length: How many steps are taken together before they are repeated.
         seed: Seed of the first picture; another seed draws something else.
     """
     from unnoise.diffusion import editing
 
+    jumps = chosen_jump_length(jump_length, repeats)
     session, sheet = EditSession.open(run, num_steps, device), check_edited(out or run / "inpainted.png", save)
-    names, pixels = session.pictures(images, held_out, seed)
+    names, pixels = given_pictures(session.run.config, images, held_out, seed)
     known = _known_pixels(session, mask, images)
     _announce_mask(known, mask)
     draw = session.noises(seed, len(names))
@@ -58,7 +67,7 @@ def inpaint(
         draw(),
         session.num_steps,
         session.schedule,
-        jump_length=jump_length,
+        jump_length=jumps,
         repeats=repeats,
         times=session.times,
         draw_noises=draw,
@@ -85,7 +94,8 @@ def _known_pixels(session: EditSession, path: Path | None, images: "Sequence[Pat
 
     from unnoise.data import picture_size, read_mask
 
-    height, width = session.settings.known_size()
+    settings = decode_settings(session.run.config)
+    height, width = settings.known_size()
     if path is None:
         known = torch.ones(1, 1, height, width, dtype=torch.bool)
         known[..., height // 4 : height - height // 4, width // 4 : width - width // 4] = False
@@ -93,4 +103,4 @@ def _known_pixels(session: EditSession, path: Path | None, images: "Sequence[Pat
     sizes = {picture_size(image) for image in images if image.suffix.lower() not in {".npy", ".npz"}}
     # A mask that was drawn over one picture fits all others only if these are as large.
     allowed = [*(sizes if len(sizes) == 1 else ()), (height, width)]
-    return torch.from_numpy(read_mask(path, session.settings, allowed)).view(1, 1, height, width)
+    return torch.from_numpy(read_mask(path, settings, allowed)).view(1, 1, height, width)

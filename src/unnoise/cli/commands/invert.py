@@ -5,7 +5,8 @@ from typing import Annotated
 
 from unnoise.cli import arguments as cli
 from unnoise.cli.console import print_message
-from unnoise.cli.editing import EditSession, difference, last_step, save_edited, save_sheet
+from unnoise.cli.editing import EditSession, difference, given_pictures, last_step, save_edited, save_sheet
+from unnoise.cli.effects import refuse_without_effect
 from unnoise.cli.output_paths import check_edited
 
 
@@ -16,7 +17,7 @@ def invert(
     held_out: cli.HeldOut = 0,
     num_steps: cli.InversionSteps = None,
     label: cli.Label = None,
-    seed: cli.Integer = 0,
+    seed: Annotated[int | None, cli.option("N", "0")] = None,
     out: Annotated[Path | None, cli.sheet_option("inverted.png")] = None,
     save: Annotated[Path | None, cli.option("PATH", "only the sheet is written")] = None,
     device: cli.Device = "auto",
@@ -32,16 +33,18 @@ def invert(
     Args:
         num_steps: Steps each way. More is more exact; a step towards the noises costs three or four calls of
             the network.
-        seed: Seed of the choice of held-out pictures.
+        seed: With --held-out: seed of the choice of pictures.
         save: Also save an .npz with the redrawn pictures ("images") and their noises ("noises"), or a folder of
             PNGs of the pictures.
     """
     from unnoise.diffusion import editing
     from unnoise.diffusion.samplers import ddim
 
+    if images:
+        refuse_without_effect({"seed": seed}, "with the files of pictures")
     session = EditSession.open(run, num_steps, device, inverts=True)
     sheet = check_edited(out or run / "inverted.png", save)
-    names, pixels = session.pictures(images, held_out, seed)
+    names, pixels = given_pictures(session.run.config, images, held_out, seed or 0)
     before = pixels.float() / 255
     denoise = session.denoise_label(label)
     steps, schedule, times = session.num_steps, session.schedule, session.times

@@ -9,7 +9,8 @@ from tyro.conf import arg
 from unnoise.cli import arguments as cli
 from unnoise.cli.amounts import check_memory
 from unnoise.cli.console import print_message, print_result
-from unnoise.cli.editing import EditSession, InputPictures, save_sheet
+from unnoise.cli.editing import EditSession, InputPictures, given_pictures, save_sheet
+from unnoise.cli.effects import refuse_without_effect
 from unnoise.cli.generation import SeededGenerator, batches, save_morph
 from unnoise.cli.output_paths import ANIMATIONS, check_generated
 
@@ -20,7 +21,7 @@ _COLUMNS = 6
 def morph(
     run: cli.Run,
     /,
-    seeds: Annotated[tuple[int, ...], arg(metavar="SEED ...")] = (0, 1, 2, 3),
+    seeds: Annotated[tuple[int, ...] | None, cli.option("SEED ...", "0 1 2 3")] = None,
     frames: cli.Integer = 64,
     num_steps: cli.Steps = None,
     images: Annotated[tuple[Path, ...], arg(metavar="IMAGE ...", help_behavior_hint="")] = (),
@@ -56,16 +57,19 @@ def morph(
     path = out or run / "morph.gif"
     require_suffix(path, *ANIMATIONS)
     check_generated(path)
-    require_seeds(seeds)
+    chosen = (0, 1, 2, 3) if seeds is None else seeds
+    require_seeds(chosen)
     check_memory(opened.config, frames)
     if images or held_out:
+        refuse_without_effect({"seeds": seeds}, "with --images or --held-out")
         session = EditSession.open(run, num_steps, device, inverts=True)
-        _save_morph_of_pictures(session, session.pictures(images, held_out, 0), frames, label, path)
+        given = given_pictures(opened.config, images, held_out, 0)
+        _save_morph_of_pictures(session, given, frames, label, path)
     else:
         denoiser, own = opened.load(choose_device(device)), opened.config.recipe.sampling
         sampling = own if num_steps is None else replace(own, num_steps=num_steps)
         generator = SeededGenerator(denoiser, opened.config, sampling, (label,) if label else ())
-        save_morph(generator, seeds, frames, path)
+        save_morph(generator, chosen, frames, path)
     print_result("morph", path)
 
 

@@ -4,7 +4,15 @@ from pathlib import Path
 from typing import Annotated
 
 from unnoise.cli import arguments as cli
-from unnoise.cli.editing import BACKGROUND_GREY, EditSession, last_step, save_edited, save_sheet
+from unnoise.cli.editing import (
+    BACKGROUND_GREY,
+    EditSession,
+    chosen_jump_length,
+    given_pictures,
+    last_step,
+    save_edited,
+    save_sheet,
+)
 from unnoise.cli.output_paths import check_edited
 from unnoise.utils.errors import require
 
@@ -20,7 +28,7 @@ def outpaint(
     num_steps: cli.Steps = None,
     overlap: cli.Number = 0.5,
     repeats: cli.Integer = 3,
-    jump_length: cli.Integer = 5,
+    jump_length: cli.JumpLength = None,
     label: cli.Label = None,
     seed: cli.Integer = 0,
     out: Annotated[Path | None, cli.sheet_option("outpainted.png")] = None,
@@ -38,15 +46,15 @@ def outpaint(
         size: Height, or height x width, of the canvas in pixels.
         overlap: How much neighbouring windows overlap, from 0 to below 1. More is smoother, and takes longer.
         repeats: How often each step is taken. More fits the picture better, and takes longer.
-        jump_length: How many steps are taken together before they are repeated.
         seed: Seed of the first picture; another seed draws something else.
     """
     from unnoise.diffusion import editing
 
+    jumps = chosen_jump_length(jump_length, repeats)
     session = EditSession.open(run, num_steps, device)
     canvas = _canvas_size(session, size)
     sheet = check_edited(out or run / "outpainted.png", save)
-    names, pixels = session.pictures(images, held_out, seed)
+    names, pixels = given_pictures(session.run.config, images, held_out, seed)
     placed, known = editing.on_canvas(pixels.float() / 255, canvas)
     draw = session.noises(seed, len(names), (session.denoiser.image_shape[0], *canvas))
     steps = editing.outpaint(
@@ -56,7 +64,7 @@ def outpaint(
         session.num_steps,
         session.schedule,
         overlap=overlap,
-        jump_length=jump_length,
+        jump_length=jumps,
         repeats=repeats,
         times=session.times,
         draw_noises=draw,

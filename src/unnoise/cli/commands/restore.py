@@ -8,7 +8,16 @@ from tyro.conf import Positional
 
 from unnoise.cli import arguments as cli
 from unnoise.cli.console import count, print_message
-from unnoise.cli.editing import EditSession, difference, last_step, save_edited, save_sheet
+from unnoise.cli.editing import (
+    EditSession,
+    decode_settings,
+    difference,
+    given_pictures,
+    last_step,
+    save_edited,
+    save_sheet,
+)
+from unnoise.cli.effects import refuse_without_effect
 from unnoise.cli.output_paths import check_edited
 from unnoise.utils.errors import UnnoiseError
 
@@ -18,6 +27,7 @@ if TYPE_CHECKING:
     from unnoise.diffusion.tensors import Images
 
 Task = Literal["upscale", "colourise", "deblur"]
+_FACTOR, _SIGMA = 4, 1.5
 
 
 def restore(
@@ -25,8 +35,8 @@ def restore(
     images: Annotated[tuple[Path, ...], Positional, cli.option("[IMAGE ...]")] = (),
     /,
     task: Task = "upscale",
-    factor: cli.Integer = 4,
-    sigma: cli.Number = 1.5,
+    factor: Annotated[int | None, cli.option("N", "4")] = None,
+    sigma: Annotated[float | None, cli.option("X", "1.5")] = None,
     spoil: cli.Flag = False,
     held_out: cli.HeldOut = 0,
     num_steps: cli.Steps = None,
@@ -60,11 +70,16 @@ def restore(
             ones.
         seed: Seed of the first picture; another seed draws another result.
     """
+    if task != "upscale":
+        refuse_without_effect({"factor": factor}, f"with --task {task}")
+    if task != "deblur":
+        refuse_without_effect({"sigma": sigma}, f"with --task {task}", "Leave it out, or add --task deblur.")
     session = EditSession.open(run, num_steps, device)
-    problem = _problem(session, task, factor, sigma)
+    problem = _problem(session, task, _FACTOR if factor is None else factor, _SIGMA if sigma is None else sigma)
     sheet = check_edited(out or run / "restored.png", save)
     whole = spoil or held_out > 0
-    names, pixels = session.pictures(images, held_out, seed, None if whole else problem.settings)
+    read_as = None if whole else problem.settings
+    names, pixels = given_pictures(session.run.config, images, held_out, seed, read_as)
     before = pixels.float() / 255
     measured = (255 * problem.on_pixels(before)).round() / 255 if whole else before
     restored = _restored(session, problem, measured, label, seed, num_solves, noise)
@@ -148,7 +163,7 @@ def _problem(session: EditSession, task: Task, factor: int, sigma: float) -> Inv
     from unnoise.diffusion.editing import LUMA, Blur, Downsample, Grey
 
     channels, height, width = session.denoiser.image_shape
-    own, normalizer = session.settings, session.denoiser.normalizer
+    own, normalizer = decode_settings(session.run.config), session.denoiser.normalizer
     means, stds = (
         values * channels if len(values) == 1 else values for values in (normalizer.mean, normalizer.std)
     )

@@ -4,13 +4,12 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
-from tyro.conf import arg
-
 from unnoise.cli import arguments as cli
 from unnoise.cli.amounts import check_memory, check_seeds
 from unnoise.cli.console import ProgressBar, count, print_message, print_output, print_result, table
+from unnoise.cli.effects import refuse_without_effect
 from unnoise.cli.loading import load_run_pictures
-from unnoise.utils.errors import require
+from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from unnoise.evaluation.sampler_search import Recommendation, SearchSpace, Trial
     from unnoise.runs.checkpoint import Run
 
+_MINUTES = 5.0
 _MOST_SAMPLES = 512
 """Drawn of each sampler where --num-samples is left out, at most."""
 
@@ -29,13 +29,13 @@ def solve(
     run: cli.Run,
     source: cli.RunSource = None,
     /,
-    minutes: cli.Minutes = 5.0,
-    calls: Annotated[tuple[int, ...], arg(metavar="N ...")] = (4, 6, 8, 10, 20, 50),
+    minutes: Annotated[float | None, cli.option("MINUTES", "5")] = None,
+    calls: Annotated[tuple[int, ...] | None, cli.option("N ...", "4 6 8 10 20 50")] = None,
     samplers: Annotated[tuple[str, ...], cli.option("NAME ...", "all")] = (),
     spacings: Annotated[tuple[str, ...], cli.option("NAME ...", "all")] = (),
     num_samples: Annotated[int | None, cli.option("N", "as many as half of --minutes allow, 24 to 512")] = None,
-    extractor: cli.Extractor = "auto",
-    seed: cli.Integer = 0,
+    extractor: cli.Extractor = None,
+    seed: Annotated[int | None, cli.option("N", "0")] = None,
     keep: cli.Flag = False,
     restore: cli.Flag = False,
     device: cli.Device = "auto",
@@ -43,8 +43,9 @@ def solve(
     """Find the sampler that draws the best pictures in the fewest steps, and make it the run's own.
 
     Samplers draw the same seeds for the same number of network calls, and are compared with real pictures and
-    with a reference of many steps. From then on unnoise generate uses the best one. Prints a table, and writes
-    RUN/solve.json, RUN/solve/errors.png and RUN/solve/side_by_side.png.
+    with a reference of many steps. From then on unnoise generate uses the best one, if at least 256 pictures
+    were drawn of each; fewer cannot tell, and are only told. Prints a table, and writes RUN/solve.json,
+    RUN/solve/errors.png and RUN/solve/side_by_side.png.
 
       unnoise solve runs/photos --minutes 10
       unnoise solve runs/photos --samplers ddim unipc --calls 8 16 --keep
@@ -54,10 +55,11 @@ def solve(
         calls: Network calls per picture to try. heun takes two for each step, the others one.
         samplers: Samplers to try, of those that unnoise generate --help lists.
         spacings: Spacings of steps to try: uniform, log_snr or karras.
-        num_samples: Pictures that each sampler draws. More makes the comparison surer, and slower.
+        num_samples: Pictures that each sampler draws. More makes the comparison surer, and slower; below 256
+            the run keeps its sampler.
         seed: Seed of the first picture.
         keep: Keep the run's present sampler: only look.
-        restore: Try nothing, and give the run back the sampler it had before the last solve.
+        restore: Try nothing, and give the run back the sampler it had before a solve last changed it.
     """
     from unnoise.evaluation import sampler_search
     from unnoise.runs.checkpoint import Run
@@ -66,12 +68,24 @@ def solve(
 
     opened = Run.open(run)
     if restore:
+        tried: dict[str, object] = {
+            "minutes": minutes,
+            "calls": calls,
+            "samplers": samplers,
+            "spacings": spacings,
+        }
+        tried |= {"num_samples": num_samples, "extractor": extractor, "seed": seed, "keep": keep}
+        tried |= {"device": None if device == "auto" else device}
+        refuse_without_effect(tried, "with --restore, which tries nothing")
+        if source is not None:
+            raise UnnoiseError(f"--restore compares nothing with pictures: leave {source!r} out.")
         before = sampler_search.restore_sampling(opened).config.recipe.sampling
         print_message(
             f"Restored: unnoise generate {run} uses {before.sampler} with {count(before.num_steps, 'step')}."
         )
         return
-    space = _search_space(samplers, spacings, calls)
+    space = _search_space(samplers, spacings, sampler_search.CALLS if calls is None else calls)
+    minutes, seed = _MINUTES if minutes is None else minutes, seed or 0
     require(minutes > 0, f"Samplers are tried for more than 0 minutes, but got {minutes:g}: try 5.")
     require(num_samples is None or num_samples >= 2, f"At least 2 samples are compared, but got {num_samples}.")
     check_seeds(seed, num_samples or _MOST_SAMPLES)
@@ -79,7 +93,7 @@ def solve(
     check_writable(run / "solve.json")
     limit = TimeLimit(time.monotonic(), 60 * minutes)
     denoiser = opened.load(choose_device(device))
-    references = _references(opened, source, extractor, seed, denoiser)
+    references = _references(opened, source, extractor or "auto", seed, denoiser)
     number = num_samples or _affordable(opened, denoiser, space, limit)
     trials = _try_all(opened, denoiser, references, space, number, seed, limit)
     _finish(opened, references, number, seed, trials, keep=keep)
@@ -221,7 +235,8 @@ def _finish(
         "resize": references.extractor.resize,
         "references": references.words,
     }
-    sampler_search.write_result(run, facts, trials, choice)
+    enough = number >= sampler_search.ENOUGH_SAMPLES
+    sampler_search.write_result(run, facts, trials, choice, kept=keep or not enough)
     pictures.save_png(sampler_search.comparison_charts(trials, name), run.path / "solve" / "errors.png")
     pictures.save_png(sampler_search.sample_sheet(trials, name, seed), run.path / "solve" / "side_by_side.png")
     print_message(
@@ -231,12 +246,25 @@ def _finish(
     print_message(_choice_text(choice, name))
     for file in ("solve.json", "solve/errors.png", "solve/side_by_side.png"):
         print_result("solved", run.path / file)
-    if keep:
-        print_message("The run keeps its present sampler.")
+    if keep or not enough:
+        print_message("The run keeps its present sampler." if keep else _doubt_text(run, choice, number))
         return
     sampler_search.keep_sampling(run, choice.trial.sampling)
     print_message(f"unnoise generate {run.path} uses it from now on. To undo that:")
     print_message(f"  unnoise solve {run.path} --restore")
+
+
+def _doubt_text(run: "Run", choice: "Recommendation", number: int) -> str:
+    """Why the run keeps its sampler, and how to use the chosen one nevertheless."""
+    from unnoise.evaluation.sampler_search import ENOUGH_SAMPLES
+
+    best = choice.trial.sampling
+    return (
+        f"The run keeps its present sampler: {count(number, 'sample')} of each cannot tell samplers apart, "
+        f"{ENOUGH_SAMPLES} can (--num-samples {ENOUGH_SAMPLES}, or more --minutes). To try the one that would "
+        f"have been chosen: unnoise generate {run.path} --sampler {best.sampler} --spacing {best.spacing} "
+        f"--num-steps {best.num_steps}."
+    )
 
 
 def _choice_text(choice: "Recommendation", name: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from unnoise.cli import arguments as cli
+from unnoise.cli.effects import refuse_without_effect
 from unnoise.cli.stopping import StopSignals
 from unnoise.cli.training import Invocation, run_training, silence_profiler
 from unnoise.utils.errors import UnnoiseError
@@ -76,6 +77,9 @@ def train(
         compile: Compile the network first. Steps are then faster, but compiling takes minutes the first time.
     """
     silence_profiler()
+    if dry_run:
+        unused = {"resume": resume, "profile": profile, "compile": compile}
+        refuse_without_effect(unused, "with --dry-run, which shows a new run and trains nothing")
     shape = {"size": cli.parse_size(size), "channels": channels, "fit": fit, "labels": labels, "layout": layout}
     cost = {"batch_size": batch_size, "precision": precision, "accumulate": accumulate, "seed": seed}
     data = {"flip": flip or None, "held_out": held_out, "background": cli.parse_colour(background)}

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from unnoise.cli import arguments as cli
-from unnoise.cli.editing import EditSession, last_step, save_edited, save_sheet
+from unnoise.cli.editing import EditSession, given_pictures, last_step, save_edited, save_sheet
 from unnoise.cli.output_paths import check_edited
 from unnoise.utils.errors import require
 
@@ -43,7 +43,7 @@ def vary(
     require(num_variations >= 1, f"At least 1 variation can be drawn, but {num_variations} were asked for.")
     session = EditSession.open(run, num_steps, device, inverts=True)
     sheet = check_edited(out or run / "varied.png", save)
-    names, pixels = session.pictures(images, held_out, seed)
+    names, pixels = given_pictures(session.run.config, images, held_out, seed)
     noises = session.noises(seed, num_variations * len(names))()
     steps = editing.vary(
         session.denoise_label(label),

@@ -18,6 +18,7 @@ from unnoise.evaluation.sampler_search.inputs import (
     seeded_sampling,
 )
 from unnoise.evaluation.sampler_search.result import (
+    ENOUGH_SAMPLES,
     RULE,
     Recommendation,
     keep_sampling,
@@ -35,6 +36,7 @@ from unnoise.evaluation.sampler_search.search import (
 
 __all__ = [
     "CALLS",
+    "ENOUGH_SAMPLES",
     "REFERENCE_CALLS",
     "RULE",
     "SAMPLERS",

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from unnoise.diffusion.samplers.sampling import Sampling
@@ -10,7 +11,7 @@ from unnoise.evaluation.sampler_search.search import Trial
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.conversion import plain, structured
 from unnoise.utils import json_text
-from unnoise.utils.errors import require
+from unnoise.utils.errors import UnnoiseError, require
 from unnoise.utils.files import atomic_write
 
 RULE = (
@@ -18,6 +19,11 @@ RULE = (
     "the reference or the present sampler, whichever is better; of those with as many calls, the smallest "
     "distance"
 )
+
+
+ENOUGH_SAMPLES = 256
+"""Samples of each sampler from which a search may change a run: with fewer, the distances of good samplers
+differ by less than their intervals."""
 
 
 class Recommendation(NamedTuple):
@@ -46,16 +52,33 @@ def recommend(trials: Sequence[Trial]) -> Recommendation:
 
 
 def write_result(
-    run: Run, facts: dict[str, object], trials: Sequence[Trial], recommendation: Recommendation | None
+    run: Run,
+    facts: dict[str, object],
+    trials: Sequence[Trial],
+    recommendation: Recommendation | None,
+    *,
+    kept: bool = False,
 ) -> None:
-    """Writes RUN/solve.json: facts, trials, the recommendation, and the run's sampler before the search."""
+    """Writes RUN/solve.json: facts, trials, the recommendation, and the run's sampler before the search.
+
+    Where the run has `kept` its sampler, the one from before an earlier search stays, for `restore_sampling`.
+    """
     found: dict[str, object] = {"facts": facts, "trials": [_record(trial) for trial in trials]}
     if recommendation is not None:
         chosen = _record(recommendation.trial)
-        found |= {"rule": RULE, "reached": recommendation.reached, "chosen": chosen}
-    found["before"] = plain(run.config.recipe.sampling)
-    with atomic_write(run.path / "solve.json") as file:
+        found |= {"rule": RULE, "reached": recommendation.reached, "chosen": chosen, "kept": kept}
+    before, path = plain(run.config.recipe.sampling), run.path / "solve.json"
+    found["before"] = _earlier(path) or before if kept else before
+    with atomic_write(path) as file:
         file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def _earlier(path: Path) -> object:
+    """The sampler from before the last search that changed the run, if this file has it."""
+    try:
+        return json_text.read(path, "").get("before") if path.is_file() else None
+    except UnnoiseError:
+        return None
 
 
 def _record(trial: Trial) -> dict[str, object]:
@@ -76,7 +99,7 @@ def keep_sampling(run: Run, sampling: Sampling) -> Run:
 
 
 def restore_sampling(run: Run) -> Run:
-    """Restores the run's sampler from before the last search.
+    """Restores the run's sampler from before the last search that changed it.
 
     Raises:
         UnnoiseError: when RUN/solve.json is missing or damaged.
