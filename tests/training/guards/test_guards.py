@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from helpers.previews import draw_previews
 from helpers.runs import digits, start
 from unnoise.data.batches import Batches, split
 from unnoise.diffusion.diffusion import Diffusion
@@ -39,6 +40,7 @@ def saves(monkeypatch) -> set[int]:
     monkeypatch.setattr(
         BudgetTimer, "due", lambda interval, spent, _: interval.fraction == 0 or round(spent * STEPS) in chosen
     )
+    draw_previews(monkeypatch, lambda spent: round(spent * STEPS) in chosen)
     monkeypatch.setattr(Monitor, "due", lambda *_: False)
     return chosen
 
@@ -320,6 +322,7 @@ def test_a_healthy_run_has_no_events(tmp_path, images, monkeypatch):
     monkeypatch.setattr(
         BudgetTimer, "due", lambda interval, spent, _: interval.fraction == 0 or round(spent * 40) % 4 == 0
     )
+    draw_previews(monkeypatch, lambda spent: round(spent * 40) % 4 == 0)
     monkeypatch.setattr(recording.Recorder, "write_history", lambda _: None)
     run = start(tmp_path / "run", 40)
     assert len(list(train(run, images))) == 40
