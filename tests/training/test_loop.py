@@ -347,6 +347,7 @@ def test_two_processes_train_one_run(tmp_path):
     run = Run.open(tmp_path / "run")
     assert [path.stem for path in run.states()] == ["0000000003"]
     assert read_history(run.path / "history.csv")[-1].images == 24
+    assert len((run.path / "progress.jsonl").read_text().splitlines()) == 1
     assert done.stdout.count("run: ") == 1
 
 

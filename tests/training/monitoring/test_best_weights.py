@@ -119,7 +119,7 @@ def test_random_measurements_states_rollbacks_and_restarts_agree(measuring):
     run, at, measure, _ = measuring
     numbers = np.random.default_rng(1)
     opened, step = at(0), 0
-    for _ in range(300):
+    for _ in range(150):
         step += 1
         match numbers.choice(["measure", "save", "back", "restart"], p=[0.5, 0.3, 0.1, 0.1]):
             case "measure":

@@ -13,6 +13,8 @@ _CALL = 2 / 3
 takes for a picture, of which a third is one call; twice that because of guidance."""
 _WRITING = 0.1
 """Guess of the seconds for writing a sheet."""
+_RECENT = 3
+"""Previews whose time for writing is remembered; complete ones take longer, for they also draw the charts."""
 
 
 class PreviewLog:
@@ -56,12 +58,13 @@ class PreviewLog:
 
     def _costs(self, sizes: list[PreviewSize], progress: Progress) -> list[float]:
         """Expected seconds of a preview of each size, by the last ones, or by the training steps so far."""
-        call = test = _CALL * progress.seconds / max(progress.images, 1)
-        writing = _WRITING
+        call = _CALL * progress.seconds / max(progress.images, 1)
         if self.rows:
             last = self.rows[-1]
-            call = test = last.drawing / (last.pictures * last.num_steps)
-            writing = last.took - last.drawing - last.testing
+            call = last.drawing / (last.pictures * last.num_steps)
         tests = [row.testing for row in self.rows if row.testing]
-        testing = tests[-1] if tests else test * self._tested
-        return [call * size.calls + writing + (testing if size.complete else 0.0) for size in sizes]
+        testing = tests[-1] if tests else call * self._tested
+        writing = [row.took - row.drawing - row.testing for row in self.rows[-_RECENT:]] or [_WRITING]
+        return [
+            call * size.calls + (testing + max(writing) if size.complete else min(writing)) for size in sizes
+        ]
