@@ -17,6 +17,7 @@ from PIL import Image
 from helpers.clocks import Clock
 from helpers.command_line import ok, refused
 from helpers.data_files import random_photos
+from helpers.previews import draw_previews
 
 
 def test_colour_pictures_with_alpha_are_trained_on_at_12x20(tmp_path, capsys):
@@ -173,6 +174,7 @@ def test_pictures_of_one_pixel_are_trained_on(tmp_path):
 def timed_run(patches: pytest.MonkeyPatch, name: str, minutes: float) -> None:
     """Trains on digits for so many minutes, in steps of 25 seconds on the clock of the test."""
     Clock(patches, 25.0)
+    draw_previews(patches, lambda _: False)
     ok("train", "digits", "--out", name, "--minutes", minutes, "--preset", "nano", "--batch-size", 4)
 
 

@@ -57,8 +57,7 @@ class Recorder:
         progress: how far the run has come; history of later steps is dropped.
         monitor: measures the quality of samples now and then.
         guards: check losses and samples for faults.
-        draw: draws samples of the sheet, as many as the size says; may raise `Interrupted`. `draw_samples` if
-            left out.
+        draw: see `Previews`.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class Recorder:
         self.previews = Previews(run, diffusion, held_out, progress, guards, draw)
         self._progress_log = ProgressLog(run.path, progress, run.config.budget.spent(*progress))
         self._results: list[StepResult] = []
-        self._learning_rate = 0.0
+        self._learning_rate, self._saved_step = 0.0, progress.step
         self._log = event_log(run.path / "log", progress.step)
 
     def __enter__(self) -> "Recorder":
@@ -126,8 +125,8 @@ class Recorder:
         if step is not None and (step.spent >= 1 or self._converged):
             self._try(self.store_averages)  # before the state, so that no state is without its averages
             self._save_at_last()
-            step = self._with_preview(step, self.previews.log.last_size(step.progress))
-            yield step._replace(line=self._line(step.spent))
+            last = self._with_preview(step, self.previews.log.last_size(step.progress))
+            yield last._replace(line=self._line(last.spent))
         elif step is not None:  # `stop` ended it
             self._end()
         elif spent >= 1 and not self._sheet.exists():  # it was killed just after its last state was saved
@@ -178,12 +177,18 @@ class Recorder:
         """Saves where that is due, or affordable and a preview is due; then draws the preview."""
         now = step.spent, step.progress.seconds
         size = self.previews.log.due(step.progress, step.spent)
-        if saving.due(*now) or (size is not None and saving.affordable(*now)):
+        # Not before the last state is known to be good: there must be one to go back to.
+        good = self._trusted_step is None or self._saved_step <= self._trusted_step
+        if good and (saving.due(*now) or (size is not None and saving.affordable(*now))):
             started = time.monotonic()
             self._try(self.save)
             self._try(self.write_history)
             saving.record(time.monotonic() - started)
         return step if size is None else self._with_preview(step, size)
+
+    @property
+    def _trusted_step(self) -> int | None:
+        return self.guards.trusted_step if self.guards is not None else None
 
     def _with_preview(self, step: TrainStep, size: PreviewSize) -> TrainStep:
         charts = size.complete or step.spent >= 1 or self._converged
@@ -196,14 +201,9 @@ class Recorder:
         """Writes a line of progress.jsonl."""
         self.report_losses()
         measured = (row.held_out_loss for row in reversed(self.history) if row.held_out_loss is not None)
-        quality = self.monitor.rows[-1:] if self.monitor is not None else []
-        return self._progress_log.add(
-            self.progress,
-            spent,
-            learning_rate=self._learning_rate,
-            held_out_loss=next(measured, None),
-            kid=quality[0].kid if quality else None,
-        )
+        losses = {"learning_rate": self._learning_rate, "held_out_loss": next(measured, None)}
+        kid = self.monitor.rows[-1].kid if self.monitor is not None and self.monitor.rows else None
+        return self._progress_log.add(self.progress, spent, **losses, kid=kid)
 
     def save(self) -> None:
         """Saves the state to resume from, unless a number in it is not finite.
@@ -213,8 +213,9 @@ class Recorder:
         """
         self.report_losses()
         self._require_finite()
-        good = (self.guards.trusted_step, self.guards.sound_step) if self.guards is not None else (None, None)
-        self.run.save(self.diffusion, self.progress, trusted=good[0], sound=good[1])
+        sound = self.guards.sound_step if self.guards is not None else None
+        self.run.save(self.diffusion, self.progress, trusted=self._trusted_step, sound=sound)
+        self._saved_step = self.progress.step
 
     def store_averages(self) -> None:
         """Stores the averages that `unnoise ema` combines, if the run keeps any.
@@ -271,9 +272,12 @@ class Recorder:
             self._log.add_scalar("loss/held_out", loss, step)
         if charts:
             self._try(self.draw_charts)
-        if found.sheet is not None:
+        if found.sheet is None:
+            return loss
+        try:
             pictures.save_png(found.sheet, self._sheet)
             self._log.add_image("samples", np.asarray(found.sheet.convert("RGB")), step, dataformats="HWC")
+        finally:  # where the disk is full, the next one does not come sooner
             self.previews.add(size, self.progress, found, time.monotonic() - started)
         return loss
 

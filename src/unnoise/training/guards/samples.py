@@ -10,6 +10,7 @@ A shift of a mean counts where it is both visible and unlikely, in units of its 
 young network look as bad: only samples that were better before are a fault.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,11 +27,17 @@ _FLAT = 0.1
 """A picture with less than this share of the data's usual contrast is flat."""
 
 _FLAT_SHARE = 0.5
+_BY_CHANCE = 1e-4
+"""As many flat ones are a fault only where chance gives them more seldom; a small sheet has few pictures."""
+
 _SHIFT, _ERRORS = 0.15, 6.0
 """A mean has shifted by this much, where 1 is from black to white, and by this many standard errors."""
 
 _PALE, _HARSH = 0.3, 2.5
 """A channel's standard deviation, as a multiple of the data's, that is too low or too high."""
+
+_MANY = 12
+"""Fewer pictures may have another contrast than the data by chance."""
 
 _HEALTHY = 0.5
 """Samples are healthy where every measure is below this share of its limit."""
@@ -118,7 +125,7 @@ def _judge(samples: Images | SomePixels, data: Appearance) -> _Judgement:
     found = Appearance.of(samples)
     limit = _FLAT * float(data.contrasts.median())
     flat, usual = found.share_below(limit), data.share_below(limit)
-    if flat - usual >= _FLAT_SHARE:
+    if flat - usual >= _FLAT_SHARE and _chance_of(flat, usual, found, data) < _BY_CHANCE:
         empty = found.picture_means[found.contrasts < limit].mean(0)
         return _Judgement(False, "collapsed samples", f"{_share(flat)} samples became all {_colour(empty)}")
     shifts, said = _shifts(found, data)
@@ -126,6 +133,17 @@ def _judge(samples: Images | SomePixels, data: Appearance) -> _Judgement:
         return _Judgement(False, "colour shift", said)
     noise = found.roughness > (1 + data.roughness) / 2
     return _Judgement(not noise and max((flat - usual) / _FLAT_SHARE, shifts) <= _HEALTHY)
+
+
+def _chance_of(flat: float, usual: float, found: Appearance, data: Appearance) -> float:
+    """Probability that as large a share of the samples is flat by chance: a binomial tail.
+
+    The data's share is that of a sample of them, so it is estimated by Laplace's rule of succession.
+    """
+    count, references = len(found.contrasts), len(data.contrasts)
+    rate = (usual * references + 1) / (references + 2)
+    flats = range(round(flat * count), count + 1)
+    return sum(math.comb(count, k) * rate**k * (1 - rate) ** (count - k) for k in flats)
 
 
 def _shifts(found: Appearance, data: Appearance) -> tuple[float, str]:
@@ -143,6 +161,8 @@ def _shifts(found: Appearance, data: Appearance) -> tuple[float, str]:
             continue
         ratio = std / other_std
         contrast = (1 - ratio) / (1 - _PALE) if ratio < 1 else (ratio - 1) / (_HARSH - 1)
+        if len(found.contrasts) < _MANY:
+            contrast = min(contrast, 0.99)
         if contrast > worst:
             worst = contrast
             said = f"The samples' contrast in {name} became {ratio:.1f} times the data's"

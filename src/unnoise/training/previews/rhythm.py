@@ -20,8 +20,8 @@ _ANY_SIZE, _SMALLEST, _WITH_LAST = 0.02, 0.035, 0.0375
 _FOR_LAST = 1.0
 """Seconds that the last preview has at least, and that smallest ones leave for it."""
 _ON_CREDIT = 1 / 8
-_NEARLY_ALL = 0.95
-"""Share of the budget after which only the last preview is drawn."""
+_BEFORE_LAST, _BEFORE_LAST_PART = 300.0, 1 / 20
+"""In the last five minutes, or the last twentieth of a shorter run, only the last preview is drawn."""
 
 
 @dataclass
@@ -44,7 +44,7 @@ class PreviewRhythm:
             spent: share of the budget that is spent, from 0 to 1.
             seconds: running time.
         """
-        if not 0 < spent < _NEARLY_ALL or not self._due(costs[-1], seconds / spent, seconds):
+        if not 0 < spent < 1 or not self._due(costs[-1], seconds / spent, seconds):
             return None
         largest = _largest(costs, _ANY_SIZE * seconds - self.taken)
         if largest is not None:
@@ -63,6 +63,8 @@ class PreviewRhythm:
         self.taken += took
 
     def _due(self, largest: float, length: float, seconds: float) -> bool:
+        if length - seconds < min(_BEFORE_LAST, _BEFORE_LAST_PART * length):
+            return False
         if self.last is None:
             return seconds >= min(_FIRST, _FIRST_PART * length)
         passed = seconds - self.last
