@@ -13,6 +13,8 @@ _CALL = 2 / 3
 takes for a picture, of which a third is one call; twice that because of guidance."""
 _WRITING = 0.1
 """Guess of the seconds for writing a sheet."""
+_CHARTS = 0.5
+"""Guess of the seconds for drawing the charts for the first time."""
 _RECENT = 3
 """Previews whose time for writing is remembered; complete ones take longer, for they also draw the charts."""
 
@@ -65,6 +67,5 @@ class PreviewLog:
         tests = [row.testing for row in self.rows if row.testing]
         testing = tests[-1] if tests else call * self._tested
         writing = [row.took - row.drawing - row.testing for row in self.rows[-_RECENT:]] or [_WRITING]
-        return [
-            call * size.calls + (testing + max(writing) if size.complete else min(writing)) for size in sizes
-        ]
+        complete = testing + max(writing) + (0.0 if tests else _CHARTS)
+        return [call * size.calls + (complete if size.complete else min(writing)) for size in sizes]

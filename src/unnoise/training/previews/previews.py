@@ -79,7 +79,8 @@ class Previews:
             verdict = self.guards.check_samples(images, progress, name=SHEET, num_steps=steps)
         shown = images if images.shape[1] <= 4 else images[:, :3]
         sheet = pictures.grid(shown, columns=min(COLUMNS, len(shown)))
-        return Preview(loss, sheet, drawn - tested, tested - started, verdict)
+        testing = 0.0 if loss is None else tested - started
+        return Preview(loss, sheet, drawn - tested, testing, verdict)
 
     def add(self, size: PreviewSize, progress: Progress, found: Preview, took: float) -> None:
         """Adds a preview that took so many seconds in all to previews.csv."""
