@@ -200,10 +200,12 @@ class Recorder:
     def _line(self, spent: float) -> ProgressLine:
         """Writes a line of progress.jsonl."""
         self.report_losses()
-        measured = (row.held_out_loss for row in reversed(self.history) if row.held_out_loss is not None)
-        losses = {"learning_rate": self._learning_rate, "held_out_loss": next(measured, None)}
-        kid = self.monitor.rows[-1].kid if self.monitor is not None and self.monitor.rows else None
-        return self._progress_log.add(self.progress, spent, **losses, kid=kid)
+        tested = (row.held_out_loss for row in reversed(self.history) if row.held_out_loss is not None)
+        measured = {
+            "held_out_loss": next(tested, None),
+            "kid": self.monitor.rows[-1].kid if self.monitor is not None and self.monitor.rows else None,
+        }
+        return self._progress_log.add(self.progress, spent, learning_rate=self._learning_rate, **measured)
 
     def save(self) -> None:
         """Saves the state to resume from, unless a number in it is not finite.

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from helpers.oracles import column
+from helpers.previews import draw_previews
 from helpers.runs import digits, start
 from unnoise.data.batches import split
 from unnoise.runs.checkpoint import Progress
@@ -166,6 +167,20 @@ def test_a_run_stores_its_quality_and_its_best_weights(measured):
     for name in ("quality.png", "noise_levels.png"):
         with Image.open(run.path / name) as chart:
             assert np.asarray(chart).std() > 5
+
+
+def test_a_run_that_is_measured_has_a_state_to_go_on_from(measured, monkeypatch):
+    """Its best weights would be all that is left of it where it is killed before the first save."""
+    monkeypatch.setattr(BudgetTimer, "due", lambda *_: False)
+    draw_previews(monkeypatch, lambda _: False)
+    run, images = measured
+    iterator = train(run, images)
+    next(iterator)
+    assert not run.states()
+    next(iterator)
+    assert run.best_weights.exists()
+    assert [path.stem for path in run.states()] == ["0000000002"]
+    iterator.close()
 
 
 def test_monitoring_does_not_change_the_weights(measured, tmp_path):
