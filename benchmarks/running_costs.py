@@ -71,13 +71,13 @@ class Costs(NamedTuple):
         sizes = [part * (self.look + self.chart) for part in (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)]
         now, saves = 0.0, 0
         while (now := now + self.step) < RUN:
-            size = looking.choose(sizes, now / RUN, now)
-            if saving.due(now / RUN, now) or (size is not None and saving.affordable(now / RUN, now)):
+            look = looking.choose(sizes, 0.0, now / RUN, now)
+            if saving.due(now / RUN, now) or (look is not None and saving.affordable(now / RUN, now)):
                 saves, now = saves + 1, now + self.save
                 saving.record(self.save)
-            if size is not None:
-                looking.record(now, sizes[size])
-                now += sizes[size]
+            if look is not None:
+                looking.record(now, sizes[look.place], 0.0)
+                now += sizes[look.place]
         return saves, round(looking.taken / sizes[-1])
 
     @property

@@ -12,12 +12,12 @@ from collections.abc import Callable
 
 import torch
 
+from helpers.previews import draw_previews
 from helpers.reliability import Case, Outcome, Place, refused
 from unnoise.cli import run
 from unnoise.data import load
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.runs.checkpoint import Run
-from unnoise.training.previews.rhythm import PreviewRhythm
 from unnoise.utils import files
 from unnoise.utils.tensor_files import read_tensors, write_tensors
 from unnoise.utils.timers import BudgetTimer
@@ -116,7 +116,7 @@ def full_disk(place: Place) -> None:
     """Three files in a row cannot be written, while every step saves."""
     load("digits")  # so that the cache needs no more space
     place.patches.setattr(BudgetTimer, "due", lambda *_: True)
-    place.patches.setattr(PreviewRhythm, "choose", lambda _, costs, *__: len(costs) - 1)
+    draw_previews(place.patches)
     flush, calls = os.fsync, itertools.count(1)
 
     def full(opened: int) -> None:

@@ -151,7 +151,8 @@ def _train(folder: str, aim: Aim | None, quota: int, log: Log, pause: Pause | No
     _open_log(folder, log)
     faulthandler.dump_traceback_later(120, repeat=True)  # fails nothing: shows where a child hangs
     BudgetTimer.due = lambda *_: True  # saves after every step
-    rhythm.PreviewRhythm.choose = rhythm.PreviewRhythm.choose_last = lambda _, costs, *__: len(costs) - 1
+    largest = lambda _, costs, *__: rhythm.Choice(len(costs) - 1, complete=True)  # noqa: E731
+    rhythm.PreviewRhythm.choose = rhythm.PreviewRhythm.choose_last = largest
     # Pictures take longer than all else, and have a test of their own.
     blank = pictures.grid(torch.zeros(1, 1, 8, 8))
     recording.pictures.loss_curve = lambda _: blank

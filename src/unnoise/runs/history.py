@@ -60,9 +60,9 @@ class PreviewRow(NamedTuple):
     drawing: float
     """Seconds for drawing the samples."""
     testing: float
-    """Seconds for the loss of held-out pictures; 0 where it was not measured."""
+    """Seconds for the loss of held-out pictures and the charts; 0 where both were left out."""
     took: float
-    """Seconds in all, with writing the sheet and the charts."""
+    """Seconds in all, with writing the sheet."""
     verdict: str
     """`healthy`, `faulty`, or `unclear`, as samples of young networks are."""
 

@@ -175,20 +175,16 @@ class Recorder:
 
     def _save_and_preview(self, step: TrainStep, saving: BudgetTimer) -> TrainStep:
         """Saves where that is due, or affordable and a preview is due; then draws the preview."""
-        now = step.spent, step.progress.seconds
-        size = self.previews.log.due(step.progress, step.spent)
+        now, size = (step.spent, step.progress.seconds), self.previews.log.due(step.progress, step.spent)
         # Not before the last state is known to be good: there must be one to go back to.
-        good = self._trusted_step is None or self._saved_step <= self._trusted_step
+        trusted = self.guards.trusted_step if self.guards is not None else None
+        good = trusted is None or self._saved_step <= trusted
         if good and (saving.due(*now) or (size is not None and saving.affordable(*now))):
             started = time.monotonic()
             self._try(self.save)
             self._try(self.write_history)
             saving.record(time.monotonic() - started)
         return step if size is None else self._with_preview(step, size)
-
-    @property
-    def _trusted_step(self) -> int | None:
-        return self.guards.trusted_step if self.guards is not None else None
 
     def _with_preview(self, step: TrainStep, size: PreviewSize) -> TrainStep:
         charts = size.complete or step.spent >= 1 or self._converged
@@ -215,8 +211,8 @@ class Recorder:
         """
         self.report_losses()
         self._require_finite()
-        sound = self.guards.sound_step if self.guards is not None else None
-        self.run.save(self.diffusion, self.progress, trusted=self._trusted_step, sound=sound)
+        good = (self.guards.trusted_step, self.guards.sound_step) if self.guards is not None else (None, None)
+        self.run.save(self.diffusion, self.progress, trusted=good[0], sound=good[1])
         self._saved_step = self.progress.step
 
     def store_averages(self) -> None:
@@ -272,8 +268,10 @@ class Recorder:
         if loss is not None:
             self.history.append(HistoryRow(*self.progress, None, None, None, None, loss))
             self._log.add_scalar("loss/held_out", loss, step)
+        drawn = time.monotonic()
         if charts:
             self._try(self.draw_charts)
+        found = found._replace(testing=found.testing + charts * (time.monotonic() - drawn))
         if found.sheet is None:
             return loss
         try:

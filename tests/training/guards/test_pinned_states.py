@@ -19,7 +19,7 @@ from unnoise.training.monitoring import Monitor
 from unnoise.utils.tables import read_table
 from unnoise.utils.tensor_files import read_facts
 
-LENGTH, STEP, CALL = 10_000.0, 100.0, 3.2
+LENGTH, STEP, CALL = 10_000.0, 150.0, 3.2
 """Seconds of a run, of a step, and of a call of the network for a picture: the smallest preview takes 38 s, so
 there are about nine, an eighth of the run apart, with two saved states between them."""
 

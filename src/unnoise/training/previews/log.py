@@ -8,15 +8,11 @@ from unnoise.training.previews.rhythm import PreviewRhythm
 from unnoise.training.previews.sizes import PreviewSize, last_preview_sizes, preview_sizes
 from unnoise.utils.tables import read_table, write_table
 
-_CALL = 2 / 3
+_CALL = 1 / 3
 """Guess, before the first preview, of the seconds of a call of the network: this share of those that training
-takes for a picture, of which a third is one call; twice that because of guidance."""
-_WRITING = 0.1
-"""Guess of the seconds for writing a sheet."""
-_CHARTS = 0.5
-"""Guess of the seconds for drawing the charts for the first time."""
-_RECENT = 3
-"""Previews whose time for writing is remembered; complete ones take longer, for they also draw the charts."""
+takes for a picture, or twice that where classes may be guided."""
+_WRITING, _CHARTS = 0.1, 0.5
+"""Guesses of the seconds for writing a sheet, and for drawing the charts for the first time."""
 
 
 class PreviewLog:
@@ -32,9 +28,11 @@ class PreviewLog:
         self._path = run.path / PREVIEWS
         self._sampling: Sampling = run.config.recipe.sampling
         self._tested = tested
+        self._calls = 2 if run.config.data.classes else 1
         self.rows = [row for row in read_table(self._path, PreviewRow) if row.step <= progress.step]
         last = self.rows[-1].seconds if self.rows else None
-        self._rhythm = PreviewRhythm(sum(row.took for row in self.rows), last)
+        tested = sum(row.testing for row in self.rows)
+        self._rhythm = PreviewRhythm(sum(row.took for row in self.rows) - tested, tested, last)
 
     @property
     def looks(self) -> list[Look]:
@@ -44,28 +42,39 @@ class PreviewLog:
     def due(self, progress: Progress, spent: float) -> PreviewSize | None:
         """The size of the preview that is due now; None for none."""
         sizes = preview_sizes(self._sampling)
-        place = self._rhythm.choose(self._costs(sizes, progress), spent, progress.seconds)
-        return None if place is None else sizes[place]
+        costs, test = self._costs(sizes, progress), self._test_cost(progress, _CHARTS)
+        choice = self._rhythm.choose(costs, test, spent, progress.seconds)
+        return None if choice is None else sizes[choice.place]._replace(complete=choice.complete)
 
     def last_size(self, progress: Progress) -> PreviewSize:
-        """The size of the preview at the end of the run."""
+        """The size of the preview at the end of the run, when the charts are drawn in any case."""
         sizes = last_preview_sizes(self._sampling)
-        return sizes[self._rhythm.choose_last(self._costs(sizes, progress), progress.seconds)]
+        costs, test = self._costs(sizes, progress), self._test_cost(progress, 0.0)
+        choice = self._rhythm.choose_last(costs, test, progress.seconds)
+        return sizes[choice.place]._replace(complete=choice.complete)
 
     def add(self, row: PreviewRow) -> None:
         """Adds a preview, and writes previews.csv."""
         self.rows.append(row)
-        self._rhythm.record(row.seconds, row.took)
+        self._rhythm.record(row.seconds, row.took - row.testing, row.testing)
         write_table(self._path, PreviewRow, self.rows)
 
+    def _call(self, progress: Progress) -> float:
+        """Expected seconds of a call of the network for a picture, by the last sheet, or by training so far."""
+        if not self.rows:
+            return self._calls * _CALL * progress.seconds / max(progress.images, 1)
+        last = self.rows[-1]
+        return last.drawing / (last.pictures * last.num_steps)
+
     def _costs(self, sizes: list[PreviewSize], progress: Progress) -> list[float]:
-        """Expected seconds of a preview of each size, by the last ones, or by the training steps so far."""
-        call = _CALL * progress.seconds / max(progress.images, 1)
+        """Expected seconds of a sheet of each size."""
+        call, writing = self._call(progress), _WRITING
         if self.rows:
             last = self.rows[-1]
-            call = last.drawing / (last.pictures * last.num_steps)
+            writing = last.took - last.drawing - last.testing
+        return [call * size.calls + writing for size in sizes]
+
+    def _test_cost(self, progress: Progress, charts: float) -> float:
+        """Expected seconds of a test, by the last one, or by the calls that it takes and those for charts."""
         tests = [row.testing for row in self.rows if row.testing]
-        testing = tests[-1] if tests else call * self._tested
-        writing = [row.took - row.drawing - row.testing for row in self.rows[-_RECENT:]] or [_WRITING]
-        complete = testing + max(writing) + (0.0 if tests else _CHARTS)
-        return [call * size.calls + (complete if size.complete else min(writing)) for size in sizes]
+        return tests[-1] if tests else self._call(progress) * self._tested + charts

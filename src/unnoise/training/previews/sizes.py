@@ -27,14 +27,7 @@ class PreviewSize(NamedTuple):
         return self.pictures * self.num_steps
 
 
-_SIZES = (
-    PreviewSize(3, 4, complete=False),
-    PreviewSize(6, 6, complete=False),
-    PreviewSize(12, 8, complete=False),
-    PreviewSize(12, 8),
-    PreviewSize(18, 12),
-    PreviewSize(24, 16),
-)
+_SIZES = (PreviewSize(3, 4), PreviewSize(6, 6), PreviewSize(12, 8), PreviewSize(18, 12), PreviewSize(24, 16))
 _COARSE, _FEWEST_STEPS = 3, 20
 
 
@@ -47,13 +40,11 @@ def preview_sizes(sampling: Sampling) -> list[PreviewSize]:
     most = len(SAMPLE_SEEDS)
     largest = PreviewSize(most, max(_FEWEST_STEPS, sampling.num_steps // _COARSE))
     return [
-        PreviewSize(min(size.pictures, most), min(size.num_steps, sampling.num_steps), size.complete)
+        PreviewSize(min(size.pictures, most), min(size.num_steps, sampling.num_steps))
         for size in (*_SIZES, largest)
     ]
 
 
 def last_preview_sizes(sampling: Sampling) -> list[PreviewSize]:
     """The same for the last preview, whose largest has all steps."""
-    smallest, *others = preview_sizes(sampling)
-    complete = [size for size in others if size.complete]
-    return [smallest, *complete, PreviewSize(len(SAMPLE_SEEDS), sampling.num_steps)]
+    return [*preview_sizes(sampling), PreviewSize(len(SAMPLE_SEEDS), sampling.num_steps)]
