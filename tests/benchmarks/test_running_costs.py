@@ -22,10 +22,10 @@ COSTS = running_costs.Costs(
 )
 
 
-def test_a_run_saves_each_minute_and_with_each_preview_and_draws_samples_for_a_fiftieth_of_its_time():
+def test_a_run_saves_each_minute_and_with_each_preview_and_draws_samples_for_an_eightieth_of_its_time():
     saves, looks = COSTS.counts
     assert 9 <= saves <= 25
-    assert 8 <= looks <= 600 / 50 / 1.1
+    assert 5 <= looks <= 600 / 80 / 1.1
     cheap = COSTS._replace(look=0.1)
     assert cheap.counts[1] >= looks
     assert COSTS._replace(look=50.0).counts[1] == 0  # only small ones
