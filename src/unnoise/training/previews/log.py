@@ -1,6 +1,5 @@
 """Log of previews, previews.csv: when the next preview is due and of which size, from the previews so far."""
 
-from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.runs.checkpoint import Progress, Run
 from unnoise.runs.history import PREVIEWS, PreviewRow
 from unnoise.training.guards.samples import Look
@@ -26,13 +25,14 @@ class PreviewLog:
 
     def __init__(self, run: Run, progress: Progress, tested: int) -> None:
         self._path = run.path / PREVIEWS
-        self._sampling: Sampling = run.config.recipe.sampling
+        sampling = run.config.recipe.sampling
+        self._sizes, self._last_sizes = preview_sizes(sampling), last_preview_sizes(sampling)
         self._tested = tested
         self._calls = 2 if run.config.data.classes else 1
         self.rows = [row for row in read_table(self._path, PreviewRow) if row.step <= progress.step]
-        last = self.rows[-1].seconds if self.rows else None
-        tested = sum(row.testing for row in self.rows)
-        self._rhythm = PreviewRhythm(sum(row.took for row in self.rows) - tested, tested, last)
+        self._test = next((row.testing for row in reversed(self.rows) if row.testing), None)
+        testing, took = sum(row.testing for row in self.rows), sum(row.took for row in self.rows)
+        self._rhythm = PreviewRhythm(took - testing, testing, self.rows[-1].seconds if self.rows else None)
 
     @property
     def looks(self) -> list[Look]:
@@ -41,21 +41,20 @@ class PreviewLog:
 
     def due(self, progress: Progress, spent: float) -> PreviewSize | None:
         """The size of the preview that is due now; None for none."""
-        sizes = preview_sizes(self._sampling)
-        costs, test = self._costs(sizes, progress), self._test_cost(progress, _CHARTS)
+        costs, test = self._costs(self._sizes, progress), self._test_cost(progress, _CHARTS)
         choice = self._rhythm.choose(costs, test, spent, progress.seconds)
-        return None if choice is None else sizes[choice.place]._replace(complete=choice.complete)
+        return None if choice is None else self._sizes[choice.place]._replace(complete=choice.complete)
 
     def last_size(self, progress: Progress) -> PreviewSize:
         """The size of the preview at the end of the run, when the charts are drawn in any case."""
-        sizes = last_preview_sizes(self._sampling)
-        costs, test = self._costs(sizes, progress), self._test_cost(progress, 0.0)
+        costs, test = self._costs(self._last_sizes, progress), self._test_cost(progress, 0.0)
         choice = self._rhythm.choose_last(costs, test, progress.seconds)
-        return sizes[choice.place]._replace(complete=choice.complete)
+        return self._last_sizes[choice.place]._replace(complete=choice.complete)
 
     def add(self, row: PreviewRow) -> None:
         """Adds a preview, and writes previews.csv."""
         self.rows.append(row)
+        self._test = row.testing or self._test
         self._rhythm.record(row.seconds, row.took - row.testing, row.testing)
         write_table(self._path, PreviewRow, self.rows)
 
@@ -76,5 +75,4 @@ class PreviewLog:
 
     def _test_cost(self, progress: Progress, charts: float) -> float:
         """Expected seconds of a test, by the last one, or by the calls that it takes and those for charts."""
-        tests = [row.testing for row in self.rows if row.testing]
-        return tests[-1] if tests else self._call(progress) * self._tested + charts
+        return self._call(progress) * self._tested + charts if self._test is None else self._test
