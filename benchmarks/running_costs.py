@@ -37,8 +37,9 @@ from unnoise.runs.plan import TrainOptions, plan
 from unnoise.training.guards import Guards
 from unnoise.training.loop import steps
 from unnoise.training.monitoring.monitor import MONITOR_SHARE
-from unnoise.training.previews import SAMPLE_SEEDS, draw_samples
-from unnoise.training.recorder import PREVIEW_SHARE, SAVING_SHARE, Recorder
+from unnoise.training.previews import SAMPLE_SEEDS, PreviewSize, draw_samples
+from unnoise.training.previews.rhythm import PreviewRhythm
+from unnoise.training.recorder import SAVING_SHARE, Recorder
 from unnoise.utils.timers import BudgetTimer
 
 RUN = 600.0
@@ -62,19 +63,22 @@ class Costs(NamedTuple):
 
     @property
     def counts(self) -> tuple[int, int]:
-        """How often a run saves, and how often it draws samples, before its end."""
-        saving = BudgetTimer(0.0, 0.0, share=SAVING_SHARE)
-        looking = BudgetTimer(0.0, 0.0, share=PREVIEW_SHARE)
-        now, saves, looks = 0.0, 0, 0
+        """How often a run saves, and how often it draws all samples, before its end.
+
+        Smaller previews, which come first, count by their time.
+        """
+        saving, looking = BudgetTimer(0.0, 0.0, share=SAVING_SHARE), PreviewRhythm()
+        sizes = [part * (self.look + self.chart) for part in (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)]
+        now, saves = 0.0, 0
         while (now := now + self.step) < RUN:
-            if not saving.due(now / RUN, now):
-                continue
-            saves, now = saves + 1, now + self.save
-            saving.record(self.save)
-            if looking.due(now / RUN, now):
-                looks, now = looks + 1, now + self.look + self.chart
-                looking.record(self.look + self.chart)
-        return saves, looks
+            look = looking.choose(sizes, 0.0, now / RUN, now)
+            if saving.due(now / RUN, now) or (look is not None and saving.affordable(now / RUN, now)):
+                saves, now = saves + 1, now + self.save
+                saving.record(self.save)
+            if look is not None:
+                looking.record(now, sizes[look.place], 0.0)
+                now += sizes[look.place]
+        return saves, round(looking.taken / sizes[-1])
 
     @property
     def rows(self) -> list[tuple[str, float, str]]:
@@ -182,16 +186,16 @@ def costs(folder: Path, images: ImageSet, count: int, turns: int, clock: Clock) 
         recorder.save()
         recorder.write_history()
 
-    def look(fine: bool) -> None:
-        recorder.preview(fine=fine)
+    def look(num_steps: int) -> None:
+        recorder.preview(PreviewSize(len(SAMPLE_SEEDS), num_steps), charts=False)
         recorder.history.pop()
 
     actions = (
         log,
         save,
         recorder.store_averages,
-        lambda: look(False),
-        lambda: look(True),
+        lambda: look(max(20, config.recipe.sampling.num_steps // 3)),
+        lambda: look(config.recipe.sampling.num_steps),
         recorder.draw_charts,
     )
     guard = median_seconds(lambda: guards.check_samples(samples, progress, name="sheet"), clock)

@@ -1,5 +1,6 @@
 """`unnoise train`: options, skipped files, resuming and stopping."""
 
+import io
 import json
 import re
 import sys
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.clocks import Clock
 from helpers.command_line import ok, refused
 from helpers.data_files import random_photos
+from helpers.previews import draw_previews
 from unnoise.cli.loading import load_run_pictures
 from unnoise.runs.checkpoint import Run
 
@@ -155,3 +158,41 @@ def test_pictures_of_one_pixel_are_trained_on(tmp_path):
         Image.new("RGB", (1, 1), (number, 99, 200)).save(folder / f"{number}.png")
     ok("train", folder, "--out", "r", "--steps", 1, "--batch-size", 2)
     assert json.loads(Path("r/config.json").read_text())["data"]["height"] == 1
+
+
+def timed_run(patches: pytest.MonkeyPatch, name: str, minutes: float) -> None:
+    """Trains on digits for so many minutes, in steps of 25 seconds on the clock of the test."""
+    Clock(patches, 25.0)
+    draw_previews(patches, lambda _: False)
+    ok("train", "digits", "--out", name, "--minutes", minutes, "--preset", "nano", "--batch-size", 4)
+
+
+def test_without_a_terminal_a_line_a_minute_is_printed(capsys, monkeypatch):
+    timed_run(monkeypatch, "r", 5)
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Training: ")]
+    assert len(told) == 4
+    sentence = r"Training: step \d+ \(\d+%\), 0\.\d\d images/s, loss \d\.\d{4}, .*\d+ (s|min) left"
+    assert all(re.fullmatch(sentence, line) for line in told)
+    assert "held-out loss" in told[-1]
+    written = [json.loads(line) for line in Path("r/progress.jsonl").read_text().splitlines()]
+    assert [f"step {line['step']} " in said for line, said in zip(written, told, strict=True)] == [True] * 4
+    timed_run(monkeypatch, "short", 0.5)
+    assert "Training: " not in capsys.readouterr().err
+
+
+def test_on_a_terminal_the_bar_says_the_same(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    timed_run(monkeypatch, "r", 2)
+    told = capsys.readouterr().err
+    assert "Training: step" not in told
+    assert "images/s" in told
+
+
+def test_a_log_that_cannot_be_written_does_not_end_a_run(monkeypatch):
+    class Full(io.StringIO):
+        def write(self, _):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    timed_run(monkeypatch, "r", 3)
+    assert len(Path("r/progress.jsonl").read_text().splitlines()) == 3

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import torch
 
+from helpers.previews import draw_previews
 from helpers.reliability import Case, Outcome, Place, refused
 from unnoise.cli import run
 from unnoise.data import load
@@ -115,6 +116,7 @@ def full_disk(place: Place) -> None:
     """Three files in a row cannot be written, while every step saves."""
     load("digits")  # so that the cache needs no more space
     place.patches.setattr(BudgetTimer, "due", lambda *_: True)
+    draw_previews(place.patches)
     flush, calls = os.fsync, itertools.count(1)
 
     def full(opened: int) -> None:

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from helpers.previews import draw_previews
 from helpers.runs import digits, start
 from unnoise.data import load
 from unnoise.data.batches import Batches, split
@@ -25,6 +26,7 @@ from unnoise.runs.plan import TrainOptions, plan
 from unnoise.training import loop as training
 from unnoise.training import recorder as recording
 from unnoise.training.loop import choose_device, steps, train
+from unnoise.training.previews import previews as drawing
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.timers import BudgetTimer
 
@@ -45,6 +47,7 @@ def same(left, right) -> bool:
 @pytest.mark.row("T8")
 def test_a_run_writes_every_file_of_its_folder(tmp_path, images, monkeypatch):
     monkeypatch.setattr(BudgetTimer, "due", lambda *_: False)  # only the end reports, however slow the machine
+    draw_previews(monkeypatch, lambda _: False)
     run = start(tmp_path / "run", steps=5)
     yielded = list(train(run, images))
     assert [step.progress.step for step in yielded] == [1, 2, 3, 4, 5]
@@ -57,6 +60,8 @@ def test_a_run_writes_every_file_of_its_folder(tmp_path, images, monkeypatch):
         "model.safetensors",
         "training",
         "history.csv",
+        "previews.csv",
+        "progress.jsonl",
         "loss.png",
         "log",
         "samples",
@@ -122,6 +127,7 @@ def test_only_the_last_two_states_are_kept(tmp_path, images, monkeypatch):
             return True
 
     monkeypatch.setattr(recording, "BudgetTimer", Always)
+    draw_previews(monkeypatch)
     run = start(tmp_path / "run", 4)
     list(train(run, images))
     assert [path.stem for path in run.states()] == ["0000000004", "0000000003"]
@@ -256,7 +262,7 @@ def test_the_held_out_loss_uses_the_same_pictures_each_time(tmp_path, images, mo
     The Keras example shuffles them anew each time, because its distance is a mean over batches and depends on
     who meets in one; no measure here does.
     """
-    seen, measure = [], recording.held_out_loss
+    seen, measure = [], drawing.held_out_loss
 
     def spy(diffusion, held_out):
         seen.append(torch.cat([pictures for pictures, _ in held_out]))
@@ -264,8 +270,8 @@ def test_the_held_out_loss_uses_the_same_pictures_each_time(tmp_path, images, mo
         assert measure(diffusion, held_out) == loss  # and so are their noises
         return loss
 
-    monkeypatch.setattr(recording, "held_out_loss", spy)
-    monkeypatch.setattr(BudgetTimer, "due", lambda *_: True)
+    monkeypatch.setattr(drawing, "held_out_loss", spy)
+    draw_previews(monkeypatch)
     run = start(tmp_path / "run", 4)
     run = run.with_config(replace(run.config, data=replace(run.config.data, flip=True, held_out=64)))
     list(itertools.islice(train(run, images), 2))
@@ -276,7 +282,7 @@ def test_the_held_out_loss_uses_the_same_pictures_each_time(tmp_path, images, mo
 
 
 def test_previews_take_a_third_of_the_sampling_steps_and_the_last_one_all(tmp_path, images, monkeypatch):
-    monkeypatch.setattr(BudgetTimer, "due", lambda *_: True)
+    draw_previews(monkeypatch)
     asked = []
 
     def spy(_self, num_images, *, sampling, **_options):
@@ -292,7 +298,8 @@ def test_previews_take_a_third_of_the_sampling_steps_and_the_last_one_all(tmp_pa
 
 
 def test_history_is_written_with_each_state_before_the_preview(tmp_path, images, monkeypatch):
-    monkeypatch.setattr(BudgetTimer, "due", lambda interval, *_: interval.share != recording.PREVIEW_SHARE)
+    monkeypatch.setattr(BudgetTimer, "due", lambda *_: True)
+    draw_previews(monkeypatch, lambda _: False)
     run = start(tmp_path / "run", 9)
     list(itertools.islice(train(run, images), 3))
     assert not list(run.samples.glob("*.png"))
@@ -340,12 +347,14 @@ def test_two_processes_train_one_run(tmp_path):
     run = Run.open(tmp_path / "run")
     assert [path.stem for path in run.states()] == ["0000000003"]
     assert read_history(run.path / "history.csv")[-1].images == 24
+    assert len((run.path / "progress.jsonl").read_text().splitlines()) == 1
     assert done.stdout.count("run: ") == 1
 
 
 def test_a_request_to_stop_interrupts_sampling(tmp_path, images, monkeypatch):
     """A sheet may take minutes to draw, and who asks a machine back waits for seconds."""
     monkeypatch.setattr(BudgetTimer, "due", lambda *_: True)
+    draw_previews(monkeypatch)
     asked, calls, walk = [False], [], Denoiser.reverse_diffusion
 
     def interrupted(*arguments, **options):

@@ -191,12 +191,12 @@ def _warn_of_one_process(processes: int) -> None:
 def _train(
     run: "Run", images: "ImageSet", device: str, stop: StopSignals, start: Invocation, *, leads: bool
 ) -> None:
-    """Trains with a progress bar, until the budget is spent or a signal asks to stop."""
+    """Trains with a progress bar, or a line a minute where there is no terminal, until the end or a signal."""
     from unnoise.training.loop import train
 
     last, speed, held_out, quality = None, "", "", ""
     profiler = _profiler(run, device) if start.profile and leads else None
-    with ProgressBar("Training", 1.0, hidden=not leads) as bar:
+    with ProgressBar("Training", 1.0, hidden=not ((terminal := error_console().is_terminal) and leads)) as bar:
         stop.graceful = True
         watch = profiler.watch if profiler else iter
         compiled = _announce_compiling(leads=leads) if start.compile else None
@@ -211,6 +211,8 @@ def _train(
                     speed = f"{max(seen, 0) / max(seconds, 1e-9):,.0f} images/s, "
                 last = step.progress
                 bar.update(step.spent, f"{speed}loss {float(step.result.loss):.4f}{held_out}{quality}")
+            if step.line is not None and not terminal and step.progress.seconds >= 60:
+                print_message(f"Training: {step.line.sentence}")  # the results tell the end of a shorter run
     if profiler is not None and not profiler.done:
         print_message(
             f"No profile: it takes {profiler.needed} steps, but the run ended after {profiler.taken}. "

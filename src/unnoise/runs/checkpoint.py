@@ -2,12 +2,12 @@
 
     config.json             the complete configuration
     model.safetensors       averaged weights, to sample from
-    training/N.safetensors  state after N steps (weights, average, optimiser), to resume from
+    training/N.safetensors  state after N steps (weights, average, optimiser), to resume from; see `retention`
     ema/                    further averages at several steps, where the run stores them, for `unnoise ema`
     best.safetensors        averaged weights with the best samples so far, by quality.csv
     init.safetensors        weights that the run started from, if it was started from those of another
     history.csv             losses; log/ holds the same for TensorBoard
-    quality.csv, noise_levels.csv, events.csv    see `history`
+    quality.csv, noise_levels.csv, previews.csv, events.csv    see `history`; progress.jsonl a line a minute
     samples/                sample sheets
 
 Only JSON, CSV and safetensors: nothing in a run is ever unpickled. Every file is written under a temporary
@@ -36,6 +36,7 @@ from unnoise.runs.fitting import (
     state_settings,
     weight_settings,
 )
+from unnoise.runs.retention import kept_states
 from unnoise.runs.state_tensors import fill_network, fill_optimizer, flat_optimizer, prefixed, under
 from unnoise.utils import json_text
 from unnoise.utils.errors import DamagedFileError, UnnoiseError, require, require_permitted
@@ -43,7 +44,6 @@ from unnoise.utils.files import atomic_write
 from unnoise.utils.tensor_files import read_facts, read_tensors, write_tensors
 
 INIT = "init.safetensors"
-_KEPT_STATES = 2
 
 
 class Progress(NamedTuple):
@@ -167,11 +167,16 @@ class Run:
         fill_network(denoiser.network, tensors, path)
         return denoiser
 
-    def save(self, diffusion: Diffusion, progress: Progress) -> None:
-        """Writes the averaged weights, then the state to resume from; deletes all but the last two states.
+    def save(
+        self, diffusion: Diffusion, progress: Progress, *, trusted: int | None = None, sound: int | None = None
+    ) -> None:
+        """Writes the averaged weights, then the state to resume from; deletes states that are no longer kept.
 
         In this order, so that a run which has its last state has everything; but the first state comes before
         the first weights, as a run with weights and without a state cannot be resumed.
+
+        Args:
+            trusted, sound: the last steps known to be good; see `retention.kept_states`.
         """
         weights = diffusion.weights
         average = weights.average
@@ -196,15 +201,21 @@ class Run:
         write_tensors(path, tensors, {name: repr(value) for name, value in facts.items()} | settings)
         if is_first:
             self._save_averages(diffusion, progress.step)
-        for old in self.states()[_KEPT_STATES:]:
-            old.unlink(missing_ok=True)
+        states = {int(path.stem): path for path in self.states()}
+        for step in states.keys() - kept_states(states, trusted=trusted, sound=sound):
+            states[step].unlink(missing_ok=True)
 
     def _save_averages(self, diffusion: Diffusion, step: int) -> None:
+        """Writes the averaged weights, unless they are untrained."""
+        if step == 0:
+            return
         network = diffusion.weights.average.network
         write_tensors(self.path / "model.safetensors", network.state_dict(), {"step": str(step)})
 
     def restore(self, diffusion: Diffusion) -> Progress:
         """Loads the newest undamaged state, or the weights to start from, and returns the progress.
+
+        Averaged weights of another step than the state's are replaced by those of the state.
 
         Raises:
             UnnoiseError: when every saved state is damaged, or config.json does not fit the newest sound
@@ -220,15 +231,17 @@ class Run:
                 path.rename(path.with_suffix(".damaged"))
                 warnings.warn(f"{error} Continuing from the state before it.", stacklevel=2)
             else:
-                if not (self.path / "model.safetensors").exists():  # it was killed after its first state
+                # It was killed after its first state, or between its weights and its state.
+                if read_facts(self.path / "model.safetensors").get("step") != str(progress.step):
                     self._save_averages(diffusion, progress.step)
                 return progress
-        if self.config.init is not None:
-            self._start_from_init(diffusion)
+        self.load_init(diffusion)
         return Progress()
 
-    def _start_from_init(self, diffusion: Diffusion) -> None:
-        """Loads init.safetensors into the network and all its averages."""
+    def load_init(self, diffusion: Diffusion) -> None:
+        """Loads the weights of the run that this one starts from, if any, into the network and its averages."""
+        if self.config.init is None:
+            return
         path = self.path / INIT
         tensors, _ = read_tensors(path)
         require_finite_weights(tensors, path)

@@ -1,11 +1,12 @@
-"""Tables of a run's folder: history.csv, quality.csv, noise_levels.csv and events.csv."""
+"""Tables of a run's folder: history.csv, quality.csv, noise_levels.csv, previews.csv and events.csv."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 from unnoise.utils.tables import read_table
 
-HISTORY, QUALITY, LEVELS, EVENTS = "history.csv", "quality.csv", "noise_levels.csv", "events.csv"
+HISTORY, QUALITY, LEVELS = "history.csv", "quality.csv", "noise_levels.csv"
+PREVIEWS, EVENTS = "previews.csv", "events.csv"
 
 
 class HistoryRow(NamedTuple):
@@ -44,6 +45,26 @@ class LevelRow(NamedTuple):
     step: int
     log_snr: float
     loss: float
+
+
+class PreviewRow(NamedTuple):
+    """Row of previews.csv: a look at samples of the averaged network."""
+
+    step: int
+    images: int
+    seconds: float
+    """Training time at its start."""
+    pictures: int
+    num_steps: int
+    """Steps of the sampler."""
+    drawing: float
+    """Seconds for drawing the samples."""
+    testing: float
+    """Seconds for the loss of held-out pictures and the charts; 0 where both were left out."""
+    took: float
+    """Seconds in all, with writing the sheet."""
+    verdict: str
+    """`healthy`, `faulty`, or `unclear`, as samples of young networks are."""
 
 
 class EventRow(NamedTuple):

@@ -12,14 +12,16 @@ from torch import Tensor, distributed
 
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.tensors import Images, Scalar
+from unnoise.training.previews import PreviewSize
 from unnoise.utils.errors import UnnoiseError
 
 _WHOLE = 1_000_000_000
 """Fractions are sent in billionths: float32 would round a budget that is nearly spent up to spent."""
 
 _END, _AGAIN = -1, -2
-"""What rank 0 sends in place of a fraction at the end of a stretch. -2 - 2 n asks for n samples, one less for n
-samples with all steps."""
+_MOST_STEPS = 1_000_000
+"""What rank 0 sends in place of a fraction at the end of a stretch. -2 - (10^6 n + s) asks for n samples of s
+steps."""
 
 
 class AccelerateGroup:
@@ -70,10 +72,10 @@ class Coordinator:
 
     Args:
         accelerator: the processes.
-        draw: (places of the sheet, whether to draw with all steps) -> samples, (B, C, H, W).
+        draw: (places of the sheet, steps of the sampler) -> samples, (B, C, H, W).
     """
 
-    def __init__(self, accelerator: Accelerator, draw: Callable[[range, bool], Images]) -> None:
+    def __init__(self, accelerator: Accelerator, draw: Callable[[range, int], Images]) -> None:
         self._accelerator = accelerator
         self._draw = draw
         self._ended = self._again = False
@@ -91,12 +93,12 @@ class Coordinator:
             return self._broadcast(int(min(1.0, fraction()) * _WHOLE)) / _WHOLE
         return self._follow()
 
-    def pictures(self, count: int, fine: bool) -> Images:
-        """The first `count` samples of the sheet, drawn by all ranks; called on rank 0."""
+    def pictures(self, size: PreviewSize) -> Images:
+        """The first samples of the sheet, drawn by all ranks; called on rank 0."""
         if self.alone:
-            return self._draw(range(count), fine)
-        self._broadcast(_AGAIN - 2 * count - fine)
-        return self._drawn(count, fine)
+            return self._draw(range(size.pictures), size.num_steps)
+        self._broadcast(_AGAIN - _MOST_STEPS * size.pictures - size.num_steps)
+        return self._drawn(size.pictures, size.num_steps)
 
     def end(self, *, again: bool) -> bool:
         """Ends this stretch on all ranks, to go on from an older state or for good; called on rank 0."""
@@ -122,17 +124,17 @@ class Coordinator:
 
     def _follow(self) -> float:
         while (told := self._broadcast(0)) < _AGAIN:
-            self._drawn(*divmod(_AGAIN - told, 2))
+            self._drawn(*divmod(_AGAIN - told, _MOST_STEPS))
         self._ended, self._again = told < 0, told == _AGAIN
         return 1.0 if self._ended else told / _WHOLE
 
     def _broadcast(self, number: int) -> int:
         return int(broadcast(torch.tensor(number, device=self._accelerator.device)))
 
-    def _drawn(self, count: int, fine: int) -> Images:
+    def _drawn(self, count: int, num_steps: int) -> Images:
         processes, rank = self._accelerator.num_processes, self._accelerator.process_index
         share = -(-count // processes)  # of each; what the last ones draw too much is cut off
-        mine = self._draw(range(rank * share, (rank + 1) * share), bool(fine))
+        mine = self._draw(range(rank * share, (rank + 1) * share), num_steps)
         gathered: Tensor = self._accelerator.gather(mine)
         return gathered[:count]
 

@@ -25,7 +25,7 @@ from unnoise.runs.lock import lock_run
 from unnoise.training.distributed import Coordinator, distribute
 from unnoise.training.guards import Adjustments, Fault, Guards
 from unnoise.training.monitoring import Monitor
-from unnoise.training.previews import SAMPLE_SEEDS, Batch, Interrupted, draw_samples
+from unnoise.training.previews import Batch, Interrupted, draw_samples
 from unnoise.training.recorder import Recorder, TrainStep
 from unnoise.utils import malloc
 from unnoise.utils.device_speed import PROFILER_RANGES
@@ -166,7 +166,7 @@ def _train_until_fault(
     if guards is None:
         yield from iterator
         return coordinator.stay()
-    draw, held_out = partial(coordinator.pictures, len(SAMPLE_SEEDS)), _held_out(batches, parts)
+    draw, held_out = coordinator.pictures, _held_out(batches, parts)
     with coordinator, Recorder(run, diffusion, held_out, progress, monitor, guards, draw) as recorder:
         try:
             yield from recorder.record(watch(iterator))

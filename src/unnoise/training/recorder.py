@@ -19,15 +19,16 @@ from unnoise.runs.snapshots import Snapshots
 from unnoise.training.event_log import event_log
 from unnoise.training.guards import Fault, Guards, known_to_have_failed, require_finite
 from unnoise.training.monitoring import Monitor
-from unnoise.training.previews import SAMPLE_SEEDS, Batch, Interrupted, draw_samples, held_out_loss
+from unnoise.training.previews import Batch, Previews, PreviewSize
+from unnoise.training.progress_log import ProgressLine, ProgressLog
 from unnoise.utils.files import WriteError, remove_temporary_files
 from unnoise.utils.tables import write_table
 from unnoise.utils.timers import BudgetTimer, Milestones
 
 Result = TypeVar("Result")
 
-SAVING_SHARE, PREVIEW_SHARE = 1 / 50, 1 / 80
-"""Shares of the training time, at most, for saving and for previews; see docs/running_costs.md."""
+SAVING_SHARE = 1 / 50
+"""Share of the training time, at most, for saving; see docs/running_costs.md."""
 
 
 class TrainStep(NamedTuple):
@@ -42,6 +43,8 @@ class TrainStep(NamedTuple):
     """Measured now and then."""
     quality: QualityRow | None = None
     """Quality of the samples, measured seldom."""
+    line: ProgressLine | None = None
+    """Line of progress.jsonl, each minute and at the end."""
 
 
 class Recorder:
@@ -54,8 +57,7 @@ class Recorder:
         progress: how far the run has come; history of later steps is dropped.
         monitor: measures the quality of samples now and then.
         guards: check losses and samples for faults.
-        draw: draws the sample sheet, with all steps or fewer; may raise `Interrupted`. `draw_samples` if left
-            out.
+        draw: see `Previews`.
     """
 
     def __init__(
@@ -66,12 +68,10 @@ class Recorder:
         progress: Progress,
         monitor: Monitor | None = None,
         guards: Guards | None = None,
-        draw: Callable[[bool], Images] | None = None,
+        draw: Callable[[PreviewSize], Images] | None = None,
     ) -> None:
         self.run = run
-        self._draw = draw
         self.diffusion = diffusion
-        self.held_out = held_out
         self.progress = progress
         self.monitor = monitor
         self.guards = guards
@@ -82,8 +82,10 @@ class Recorder:
         self.snapshots = Snapshots(run.path / "ema", ema.snapshots, ema.megabytes)
         self.snapshots.room(diffusion.weights.profiles)  # refuses too small a budget now, not after an hour
         self.snapshots.delete_after(progress.step)
+        self.previews = Previews(run, diffusion, held_out, progress, guards, draw)
+        self._progress_log = ProgressLog(run.path, progress, run.config.budget.spent(*progress))
         self._results: list[StepResult] = []
-        self._learning_rate = 0.0
+        self._learning_rate, self._saved_step = 0.0, progress.step
         self._log = event_log(run.path / "log", progress.step)
 
     def __enter__(self) -> "Recorder":
@@ -101,37 +103,35 @@ class Recorder:
         spent, seconds = self.run.config.budget.spent(*self.progress), self.progress.seconds
         reporting = BudgetTimer(spent, seconds, fraction=0, shortest=1.0)
         saving = BudgetTimer(spent, seconds, share=SAVING_SHARE)
-        previewing = BudgetTimer(spent, seconds, share=PREVIEW_SHARE)
         storing = Milestones(self.snapshots.count, spent)
         step = None
         try:
             for step in steps:
                 self.progress, self._learning_rate = step.progress, step.learning_rate
                 self.add_results([step.result])
-                now = step.spent, step.progress.seconds
-                if reporting.due(*now) or known_to_have_failed(step.result):
+                if reporting.due(step.spent, step.progress.seconds) or known_to_have_failed(step.result):
                     self.report_losses()
                 if step.spent < 1 and storing.due(step.spent):
                     self._try(self.store_averages)
                 if self.monitor is not None and self.monitor.due(step.progress):
                     step = step._replace(quality=self._try(partial(self._measure, self.monitor)))
-                if step.spent < 1 and saving.due(*now):
-                    yield self._save_and_preview(step, saving, previewing if previewing.due(*now) else None)
-                elif step.spent < 1:
-                    yield step
+                if step.spent < 1:
+                    step = self._save_and_preview(step, saving)
+                    due = self._progress_log.due(step.progress)
+                    yield step._replace(line=self._line(step.spent)) if due else step
         except GeneratorExit:
             self._end()
             raise
         if step is not None and (step.spent >= 1 or self._converged):
             self._try(self.store_averages)  # before the state, so that no state is without its averages
             self._save_at_last()
-            yield self._with_preview(step, fine=True)
+            last = self._with_preview(step, self.previews.log.last_size(step.progress))
+            yield last._replace(line=self._line(last.spent))
         elif step is not None:  # `stop` ended it
             self._end()
         elif spent >= 1 and not self._sheet.exists():  # it was killed just after its last state was saved
-            self._try(self.preview)
+            self._try(partial(self.preview, self.previews.log.last_size(self.progress), charts=True))
             self._try(self.write_history)
-            self._try(self.draw_charts)
 
     def _try(self, action: Callable[[], Result]) -> Result | None:
         """Does what can wait: where a file can't be written, warns, and leaves it for the next time."""
@@ -143,6 +143,8 @@ class Recorder:
 
     def _measure(self, monitor: Monitor) -> QualityRow:
         self.report_losses()  # first: a fault on a device may not have been noticed yet
+        if not self.run.states():
+            self.save()  # a run with weights, its best ones, and without a state cannot be resumed
         found = monitor.measure(self.progress)
         if self.guards is not None and monitor.samples is not None:
             self.guards.check_samples(monitor.samples, self.progress, name="quality")
@@ -159,6 +161,7 @@ class Recorder:
     def _end(self) -> None:
         self._try(self.store_averages)  # a run that is not resumed needs its last averages, too
         self._save_at_last()
+        self._line(self.run.config.budget.spent(*self.progress))
         self._try(self.write_history)
         self._try(self.draw_charts)
 
@@ -170,25 +173,35 @@ class Recorder:
             kept = f"Then continue with --resume from step {saved[0]:,}." if saved else "Nothing was saved yet."
             raise WriteError(f"{error} {kept}") from error
 
-    def _save_and_preview(
-        self, step: TrainStep, saving: BudgetTimer, previewing: BudgetTimer | None
-    ) -> TrainStep:
-        started = time.monotonic()
-        self._try(self.save)
-        self._try(self.write_history)
-        saved = time.monotonic()
-        saving.record(saved - started)
-        if previewing is not None:  # the weights are saved by now, whatever goes wrong with a preview
-            step = self._with_preview(step, fine=False)
-            previewing.record(time.monotonic() - saved)
-        return step
+    def _save_and_preview(self, step: TrainStep, saving: BudgetTimer) -> TrainStep:
+        """Saves where that is due, or affordable and a preview is due; then draws the preview."""
+        now, size = (step.spent, step.progress.seconds), self.previews.log.due(step.progress, step.spent)
+        # Not before the last state is known to be good: there must be one to go back to.
+        trusted = self.guards.trusted_step if self.guards is not None else None
+        good = trusted is None or self._saved_step <= trusted
+        if good and (saving.due(*now) or (size is not None and saving.affordable(*now))):
+            started = time.monotonic()
+            self._try(self.save)
+            self._try(self.write_history)
+            saving.record(time.monotonic() - started)
+        return step if size is None else self._with_preview(step, size)
 
-    def _with_preview(self, step: TrainStep, *, fine: bool) -> TrainStep:
+    def _with_preview(self, step: TrainStep, size: PreviewSize) -> TrainStep:
+        charts = size.complete or step.spent >= 1 or self._converged
         try:
-            return step._replace(held_out_loss=self._try(partial(self.preview, fine=fine)))
+            return step._replace(held_out_loss=self._try(partial(self.preview, size, charts=charts)))
         finally:
             self._try(self.write_history)
-            self._try(self.draw_charts)
+
+    def _line(self, spent: float) -> ProgressLine:
+        """Writes a line of progress.jsonl."""
+        self.report_losses()
+        tested = (row.held_out_loss for row in reversed(self.history) if row.held_out_loss is not None)
+        measured = {
+            "held_out_loss": next(tested, None),
+            "kid": self.monitor.rows[-1].kid if self.monitor is not None and self.monitor.rows else None,
+        }
+        return self._progress_log.add(self.progress, spent, learning_rate=self._learning_rate, **measured)
 
     def save(self) -> None:
         """Saves the state to resume from, unless a number in it is not finite.
@@ -198,7 +211,9 @@ class Recorder:
         """
         self.report_losses()
         self._require_finite()
-        self.run.save(self.diffusion, self.progress)
+        good = (self.guards.trusted_step, self.guards.sound_step) if self.guards is not None else (None, None)
+        self.run.save(self.diffusion, self.progress, trusted=good[0], sound=good[1])
+        self._saved_step = self.progress.step
 
     def store_averages(self) -> None:
         """Stores the averages that `unnoise ema` combines, if the run keeps any.
@@ -240,35 +255,31 @@ class Recorder:
         scalars = {"training": loss, "noise": noise_loss, "image": image_loss}
         for name, value in scalars.items():
             self._log.add_scalar(f"loss/{name}", value, step)
+        self._progress_log.add_loss(loss)
         self._log.add_scalar("learning_rate", self._learning_rate, step)
         if self.guards is not None:
             self.guards.check_loss(step, loss)
 
-    def preview(self, *, fine: bool = True) -> float | None:
-        """Measures the loss of held-out pictures, draws the sample sheet, and returns the loss.
-
-        Args:
-            fine: whether to draw with all steps; see `draw_samples`.
-        """
-        loss, step = held_out_loss(self.diffusion, self.held_out), self.progress.step
+    def preview(self, size: PreviewSize, *, charts: bool) -> float | None:
+        """Draws the sample sheet, and the charts; returns the loss of held-out pictures if it was measured."""
+        started, step = time.monotonic(), self.progress.step
+        found = self.previews.draw(size, self.progress)
+        loss = found.held_out_loss
         if loss is not None:
             self.history.append(HistoryRow(*self.progress, None, None, None, None, loss))
             self._log.add_scalar("loss/held_out", loss, step)
-        try:
-            images = self._samples(fine).cpu()
-        except Interrupted:
+        drawn = time.monotonic()
+        if charts:
+            self._try(self.draw_charts)
+        found = found._replace(testing=found.testing + charts * (time.monotonic() - drawn))
+        if found.sheet is None:
             return loss
-        if self.guards is not None:
-            self.guards.check_samples(images, self.progress, name="sheet")
-        sheet = pictures.grid(images if images.shape[1] <= 4 else images[:, :3])
-        pictures.save_png(sheet, self._sheet)
-        self._log.add_image("samples", np.asarray(sheet.convert("RGB")), step, dataformats="HWC")
+        try:
+            pictures.save_png(found.sheet, self._sheet)
+            self._log.add_image("samples", np.asarray(found.sheet.convert("RGB")), step, dataformats="HWC")
+        finally:  # where the disk is full, the next one does not come sooner
+            self.previews.add(size, self.progress, found, time.monotonic() - started)
         return loss
-
-    def _samples(self, fine: bool) -> Images:
-        if self._draw is not None:
-            return self._draw(fine)
-        return draw_samples(self.diffusion.ema, self.run.config, range(len(SAMPLE_SEEDS)), fine=fine)
 
     @property
     def _sheet(self) -> Path:

@@ -32,9 +32,13 @@ class BudgetTimer:
             seconds: running time.
         """
         passed = seconds - self.seconds
-        if passed < max(self.shortest, self.cost / self.share):
+        if passed < self.shortest or (spent - self.spent < self.fraction and passed < self.longest):
             return False
-        if spent - self.spent < self.fraction and passed < self.longest:
+        return self.affordable(spent, seconds)
+
+    def affordable(self, spent: float, seconds: float) -> bool:
+        """Whether the work fits into its share now, due or not; if so, the timer starts again from here."""
+        if seconds - self.seconds < self.cost / self.share:
             return False
         self.spent, self.seconds = spent, seconds
         return True

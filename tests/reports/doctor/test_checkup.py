@@ -135,14 +135,16 @@ def test_disk_use_equals_the_files_of_a_run(tmp_path, name):
     last(train(run, digits()))
     # Six steps earn no measure of the samples, which would write this:
     write_tensors(run.path / "best.safetensors", run.load().network.state_dict(), {"step": "6"})
-    # The one state after six steps is joined by a second one in any longer run.
+    # The one state after six steps is joined by another and a pinned one in any longer run, and by the best
+    # weights until each of them.
     (state,) = (run.path / "training").glob("*.safetensors")
     found = disk_use(run.config, digits())
     weights = sum(path.stat().st_size for path in run.path.glob("*.safetensors"))
     averages = sum(path.stat().st_size for path in (run.path / "ema").iterdir())
     assert len(list((run.path / "ema").iterdir())) == 4
     assert found.weights == pytest.approx(weights, rel=0.02)
-    assert found.states == pytest.approx(2 * state.stat().st_size, rel=0.02)
+    of_a_state = state.stat().st_size + run.best_weights.stat().st_size
+    assert found.states == pytest.approx(3 * of_a_state, rel=0.02)
     assert found.averages == pytest.approx(averages, rel=0.02)
     assert found.run == found.weights + found.states + found.averages
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from helpers.previews import draw_previews
 from helpers.runs import digits, start
 from unnoise.data.batches import Batches, split
 from unnoise.diffusion.diffusion import Diffusion
@@ -39,6 +40,7 @@ def saves(monkeypatch) -> set[int]:
     monkeypatch.setattr(
         BudgetTimer, "due", lambda interval, spent, _: interval.fraction == 0 or round(spent * STEPS) in chosen
     )
+    draw_previews(monkeypatch, lambda spent: round(spent * STEPS) in chosen)
     monkeypatch.setattr(Monitor, "due", lambda *_: False)
     return chosen
 
@@ -320,6 +322,7 @@ def test_a_healthy_run_has_no_events(tmp_path, images, monkeypatch):
     monkeypatch.setattr(
         BudgetTimer, "due", lambda interval, spent, _: interval.fraction == 0 or round(spent * 40) % 4 == 0
     )
+    draw_previews(monkeypatch, lambda spent: round(spent * 40) % 4 == 0)
     monkeypatch.setattr(recording.Recorder, "write_history", lambda _: None)
     run = start(tmp_path / "run", 40)
     assert len(list(train(run, images))) == 40
@@ -345,3 +348,35 @@ def test_a_run_that_gives_up_keeps_the_last_good_state(tmp_path, images):
         guards.roll_back(Fault("loss spike", "The loss rose", step=5, last_good_step=3), Progress(5, 80, 1.0))
     assert [path.stem for path in run.states()] == ["0000000002"]
     assert all(torch.equal(tensor, good[name]) for name, tensor in weights(run).items())
+
+
+def test_a_fault_of_quality_samples_goes_back_to_the_last_sound_sheet(tmp_path, images):
+    """Whose state is pinned; the quality may have been measured last long before."""
+    guards = Guards(start(tmp_path / "run", STEPS), images, np.arange(200))
+    real, now = images.take(np.arange(36)), Progress(9, 144, 1.0)
+    for step, name in ((1, "quality"), (2, "quality"), (3, "sheet"), (6, "sheet")):
+        assert guards.check_samples(real, now._replace(step=step), name=name) == "healthy"
+    assert guards.sound_step == 6
+    with pytest.raises(Fault) as found:
+        guards.check_samples(0 * real, now, name="quality")
+    assert found.value.last_good_step == 6
+    guards.begin(3, [])
+    assert guards.sound_step == 3
+
+
+def test_spikes_of_long_steps_leave_a_state_before_them(tmp_path, images, monkeypatch, saves):
+    """Where a step takes minutes each one is saved, and a spike is known only after three."""
+    saves |= set(range(1, STEPS))
+    run, train_step, left = start(tmp_path / "run", STEPS), Diffusion.train_step, iter([True])
+    monkeypatch.setattr(spikes, "USUAL", 12)
+    monkeypatch.setattr(recording.Recorder, "preview", lambda *_, **__: None)
+
+    def spoilt(diffusion, *some, **more):
+        if diffusion.weights.average.steps == 18 and next(left, None):
+            with torch.no_grad():
+                list(diffusion.network.parameters())[-2].mul_(300.0)
+        return train_step(diffusion, *some, **more)
+
+    monkeypatch.setattr(Diffusion, "train_step", spoilt)
+    done = warned("^The loss rose from about .* stayed there at step 21: .* from step 17", run, images)
+    assert numbers(done) == [*range(1, 21), *range(18, STEPS + 1)]

@@ -135,3 +135,42 @@ def test_reference_pictures_have_as_many_of_each_class():
     assert len(chosen) == 20
     spread = reference_pictures(Labelled(), np.arange(100), 0, count=20).flatten()
     assert (spread >= 90).sum() == 2
+
+
+@pytest.mark.parametrize("count", [3, 6, 12])
+def test_small_sheets_collapse_as_large_ones_do_but_chance_is_no_fault(count):
+    watched = watch()
+    assert watched.add(flat(0.0, 0.0, 0.0)[:count], 7, 0.3).cause == "All samples became all black"
+    often = torch.cat([blobs(150), flat(0.2, 0.2, 0.2)[:1].expand(106, -1, -1, -1)])  # 41 % of them are empty
+    watched = SampleCheck(Appearance.of(often))
+    for step in (1, 2):
+        watched.add(often[torch.arange(0, 256, 7)], step, 0.1)
+    assert (watched.add(flat(0.2, 0.2, 0.2)[:count], 3, 0.3) is None) == (count < 12)
+    by_chance = SampleCheck(DATA)
+    for seed in range(1, 200):
+        assert by_chance.add(blobs(count, seed=seed), seed, 0.5) is None
+
+
+def test_samples_of_fewer_steps_are_not_compared_with_those_of_more():
+    """They look worse; those of as many steps, or of more, ought to look as good."""
+    watched = SampleCheck(DATA)
+    for step in (1, 2):
+        watched.add(blobs(36, seed=step), step, 0.1, 12)
+    assert watched.add(flat(0.0, 0.0, 0.0), 3, 0.1, 4) is None
+    assert watched.add(flat(0.0, 0.0, 0.0), 4, 0.1, 20).last_good_step == 2
+
+
+def test_the_sound_step_is_the_last_healthy_one_or_while_there_is_none_the_last_without_fault():
+    watched = SampleCheck(DATA)
+    assert watched.sound_step is None
+    watched.add(torch.rand(36, 3, 16, 16), 1, 0.1)
+    assert watched.sound_step == 1
+    watched.add(flat(0.0, 0.0, 0.0), 2, 0.1)
+    assert watched.sound_step == 1
+    watched.add(blobs(36), 3, 0.1)
+    watched.add(torch.rand(36, 3, 16, 16), 4, 0.1)
+    assert watched.sound_step == 3
+    again = SampleCheck(DATA, watched.looks)
+    assert again.sound_step == 3
+    again.forget_after(2)
+    assert again.sound_step == 1

@@ -77,3 +77,18 @@ def test_an_exploding_loss_is_a_spike():
     found = faults([*np.linspace(1, 0.5, 40), *10.0 ** np.arange(5, 30)])
     assert found[0].step == 43
     assert all(before.step < after.step for before, after in pairwise(found))
+
+
+def test_the_trusted_step_is_never_after_the_last_good_step_of_a_later_fault():
+    """So a state up to it can be kept as one to go back to."""
+    for begin in range(20, 60):
+        losses, trusted = LossSpikes(), []
+        for step in range(1, begin + 6):
+            fault = losses.add(step, 9.0 if step >= begin else 1.0 + 0.01 * (step % 3))
+            if fault is not None:
+                break
+            trusted.append(losses.trusted_step)
+        known = [step for step in trusted if step is not None]
+        assert fault is not None
+        assert known == sorted(known)
+        assert max(known, default=0) <= fault.last_good_step

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from helpers.oracles import column
+from helpers.previews import draw_previews
 from helpers.runs import digits, start
 from unnoise.data.batches import split
 from unnoise.runs.checkpoint import Progress
@@ -21,7 +22,8 @@ from unnoise.training.monitoring.convergence import CurvePoint, converged, lowes
 from unnoise.training.monitoring.level_losses import level_losses
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.tables import read_table, write_table
-from unnoise.utils.tensor_files import read_tensors
+from unnoise.utils.tensor_files import read_facts, read_tensors
+from unnoise.utils.timers import BudgetTimer
 
 
 def curve(*values: float, every: int = 100) -> list[CurvePoint]:
@@ -167,6 +169,20 @@ def test_a_run_stores_its_quality_and_its_best_weights(measured):
             assert np.asarray(chart).std() > 5
 
 
+def test_a_run_that_is_measured_has_a_state_to_go_on_from(measured, monkeypatch):
+    """Its best weights would be all that is left of it where it is killed before the first save."""
+    monkeypatch.setattr(BudgetTimer, "due", lambda *_: False)
+    draw_previews(monkeypatch, lambda _: False)
+    run, images = measured
+    iterator = train(run, images)
+    next(iterator)
+    assert not run.states()
+    next(iterator)
+    assert run.best_weights.exists()
+    assert [path.stem for path in run.states()] == ["0000000002"]
+    iterator.close()
+
+
 def test_monitoring_does_not_change_the_weights(measured, tmp_path):
     run, images = measured
     list(train(run, images))
@@ -181,13 +197,17 @@ def test_monitoring_does_not_change_the_weights(measured, tmp_path):
     assert not (other.path / "quality.csv").exists()
 
 
-def test_measurements_after_the_saved_state_are_dropped(measured):
+def test_measurements_after_the_saved_state_are_dropped(measured, monkeypatch):
+    monkeypatch.setattr(BudgetTimer, "due", lambda interval, spent, _: round(6 * spent) == 4)
     run, images = measured
     list(train(run, images))
     parts = split(len(images), 60, 0)
     reopened = Monitor(run, run.config.build(), images, parts, Progress(step=4))
     assert [row.step for row in reopened.rows] == [2, 4]
     assert {row.step for row in reopened.levels} == {2, 4}
+    rows, _ = read_measurements(run.path)
+    assert rows == reopened.rows
+    assert int(read_facts(run.best_weights)["step"]) == best_step(rows)
 
 
 def test_loading_the_best_weights_is_refused_before_a_measurement(tmp_path):

@@ -13,7 +13,8 @@ from unnoise.training.monitoring.sample_quality import MIN_HELD_OUT
 
 _OF_A_NAME = 100
 """Bytes in the header of safetensors for a tensor's type, shape and offset, beside its name."""
-_STATES = 2
+_STATES = 3
+"""See `retention.kept_states`."""
 
 
 class DiskUse(NamedTuple):
@@ -22,7 +23,7 @@ class DiskUse(NamedTuple):
     weights: int
     """The averaged weights, and a copy of those with the best samples."""
     states: int
-    """The last two states to resume from."""
+    """The last two states to resume from and the pinned one, each with the best weights until then."""
     averages: int
     """Averages that are stored during training for `unnoise ema`."""
     cache: int
@@ -43,7 +44,7 @@ def disk_use(config: RunConfig, images: ImageSet) -> DiskUse:
     network, ema = build(config.recipe.network), config.recipe.ema
     weights, profiles = _weight_bytes(network), len(ema.profiles)
     judged = config.data.held_out >= MIN_HELD_OUT
-    state = (2 + profiles) * weights + _optimizer_bytes(config.recipe.optimizer, network)
+    state = (2 + profiles + judged) * weights + _optimizer_bytes(config.recipe.optimizer, network)
     kept = min(ema.snapshots, int(ema.megabytes * 1e6 / (profiles * weights))) if profiles else 0
     known = images.kept_moments
     cached = 0 if known is None else images.pixels.nbytes + known.nbytes

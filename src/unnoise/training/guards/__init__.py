@@ -2,6 +2,6 @@
 
 from unnoise.training.guards.adjustments import Adjustments
 from unnoise.training.guards.faults import Fault, known_to_have_failed, require_finite
-from unnoise.training.guards.guards import Guards
+from unnoise.training.guards.guards import SHEET, Guards
 
-__all__ = ["Adjustments", "Fault", "Guards", "known_to_have_failed", "require_finite"]
+__all__ = ["SHEET", "Adjustments", "Fault", "Guards", "known_to_have_failed", "require_finite"]

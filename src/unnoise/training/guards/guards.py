@@ -22,10 +22,13 @@ from unnoise.runs.checkpoint import Progress, Run
 from unnoise.runs.history import EVENTS, EventRow, read_events
 from unnoise.training.guards.adjustments import Adjustments
 from unnoise.training.guards.faults import Fault
-from unnoise.training.guards.samples import Appearance, SampleCheck, reference_pictures
+from unnoise.training.guards.samples import Appearance, Look, SampleCheck, reference_pictures
 from unnoise.training.guards.spikes import LossSpikes
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.tables import write_table
+
+SHEET = "sheet"
+"""Name of the samples of sample sheets."""
 
 _MAX_ROLLBACKS = 3
 """From about the same step."""
@@ -65,20 +68,46 @@ class Guards:
         if fault is not None:
             raise fault
 
-    def check_samples(self, samples: Images | SomePixels, progress: Progress, *, name: str) -> None:
-        """Checks samples of the averaged network.
+    @property
+    def sound_step(self) -> int | None:
+        """The last step whose sample sheet was looked at and found sound; None where none was."""
+        return self._samples[SHEET].sound_step if SHEET in self._samples else None
+
+    @property
+    def trusted_step(self) -> int | None:
+        """The last step whose loss is known to be good; None where that of every step is."""
+        return self._losses.trusted_step
+
+    def begin(self, step: int, looks: Sequence[Look]) -> None:
+        """Begins at this step, with the looks at sample sheets up to it; forgets later ones."""
+        for check in self._samples.values():
+            check.forget_after(step)
+        if looks and SHEET not in self._samples:
+            self._samples[SHEET] = SampleCheck(self._data, looks)
+
+    def check_samples(
+        self, samples: Images | SomePixels, progress: Progress, *, name: str, num_steps: int = 0
+    ) -> str:
+        """Checks samples of the averaged network; returns the verdict, see `Look`.
 
         Args:
-            name: samples of one name are drawn in the same way, from the same seeds.
+            name: samples of one name are drawn from the same seeds.
+            num_steps: of the sampler.
 
         Raises:
             Fault: where they were good before, and no longer are.
         """
         if name not in self._samples:
             self._samples[name] = SampleCheck(self._data)
-        fault = self._samples[name].add(samples, progress.step, self.run.config.budget.spent(*progress))
-        if fault is None:
-            return
+        check, sound = self._samples[name], self.sound_step
+        fault = check.add(samples, progress.step, self.run.config.budget.spent(*progress), num_steps)
+        if fault is not None:
+            self._raise_or_report(fault, progress, sound)
+        return check.looks[-1].verdict
+
+    def _raise_or_report(self, fault: Fault, progress: Progress, sound: int | None) -> None:
+        if fault.last_good_step is not None and sound is not None:
+            fault.last_good_step = sound  # of whatever samples, states are kept by their sheets
         if fault.last_good_step is None:
             self._report(fault, progress, "they never were better, so train longer or start again")
         elif fault.kind == "colour shift" and len(self._rollbacks_near(fault)) >= _MAX_ROLLBACKS:
@@ -114,12 +143,13 @@ class Guards:
         states = self.run.states()
         late = [path for path in states if int(path.stem) > step]
         if late and len(late) == len(states):  # a run with weights and without a state cannot be resumed
-            (self.run.path / "model.safetensors").unlink(missing_ok=True)
+            diffusion = self.run.config.build()
+            self.run.load_init(diffusion)
+            self.run.save(diffusion, Progress(), trusted=0)
         for path in late:
             path.unlink()
-        if late:  # model.safetensors belongs to the newest of them
-            diffusion = self.run.config.build()
-            self.run.save(diffusion, self.run.restore(diffusion))
+        if late:
+            self.run.restore(self.run.config.build())  # model.safetensors belonged to the newest of them
         return max((int(path.stem) for path in self.run.states()), default=0)
 
     def _adjusted(self, fault: Fault) -> tuple[Adjustments, str]:

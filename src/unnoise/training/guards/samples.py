@@ -10,6 +10,7 @@ A shift of a mean counts where it is both visible and unlikely, in units of its 
 young network look as bad: only samples that were better before are a fault.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,11 +27,17 @@ _FLAT = 0.1
 """A picture with less than this share of the data's usual contrast is flat."""
 
 _FLAT_SHARE = 0.5
+_BY_CHANCE = 1e-4
+"""As many flat ones are a fault only where chance gives them more seldom; a small sheet has few pictures."""
+
 _SHIFT, _ERRORS = 0.15, 6.0
 """A mean has shifted by this much, where 1 is from black to white, and by this many standard errors."""
 
 _PALE, _HARSH = 0.3, 2.5
 """A channel's standard deviation, as a multiple of the data's, that is too low or too high."""
+
+_MANY = 12
+"""Fewer pictures may have another contrast than the data by chance."""
 
 _HEALTHY = 0.5
 """Samples are healthy where every measure is below this share of its limit."""
@@ -96,27 +103,47 @@ def reference_pictures(pictures: Pictures, indices: Indices, num_classes: int, c
     return pictures.take(np.concatenate([evenly_spread(group, each) for group in groups if len(group)]))
 
 
-class _Verdict(NamedTuple):
+class Look(NamedTuple):
+    """A look at samples: `healthy`, `faulty`, or `unclear`, as those of young networks are."""
+
+    step: int
+    num_steps: int
+    """Steps of the sampler."""
+    verdict: str
+
+
+class _Judgement(NamedTuple):
     healthy: bool
     kind: FaultKind | None = None
     cause: str = ""
 
 
-def _judge(samples: Images | SomePixels, data: Appearance) -> _Verdict:
+def _judge(samples: Images | SomePixels, data: Appearance) -> _Judgement:
     """Compares samples with the data; samples may be neither healthy nor faulty."""
     if not bool(torch.isfinite(samples).all()):
-        return _Verdict(False, "collapsed samples", "Samples hold NaN or infinity")
+        return _Judgement(False, "collapsed samples", "Samples hold NaN or infinity")
     found = Appearance.of(samples)
     limit = _FLAT * float(data.contrasts.median())
     flat, usual = found.share_below(limit), data.share_below(limit)
-    if flat - usual >= _FLAT_SHARE:
+    if flat - usual >= _FLAT_SHARE and _chance_of(flat, usual, found, data) < _BY_CHANCE:
         empty = found.picture_means[found.contrasts < limit].mean(0)
-        return _Verdict(False, "collapsed samples", f"{_share(flat)} samples became all {_colour(empty)}")
+        return _Judgement(False, "collapsed samples", f"{_share(flat)} samples became all {_colour(empty)}")
     shifts, said = _shifts(found, data)
     if shifts >= 1:
-        return _Verdict(False, "colour shift", said)
+        return _Judgement(False, "colour shift", said)
     noise = found.roughness > (1 + data.roughness) / 2
-    return _Verdict(not noise and max((flat - usual) / _FLAT_SHARE, shifts) <= _HEALTHY)
+    return _Judgement(not noise and max((flat - usual) / _FLAT_SHARE, shifts) <= _HEALTHY)
+
+
+def _chance_of(flat: float, usual: float, found: Appearance, data: Appearance) -> float:
+    """Probability that as large a share of the samples is flat by chance: a binomial tail.
+
+    The data's share is that of a sample of them, so it is estimated by Laplace's rule of succession.
+    """
+    count, references = len(found.contrasts), len(data.contrasts)
+    rate = (usual * references + 1) / (references + 2)
+    flats = range(round(flat * count), count + 1)
+    return sum(math.comb(count, k) * rate**k * (1 - rate) ** (count - k) for k in flats)
 
 
 def _shifts(found: Appearance, data: Appearance) -> tuple[float, str]:
@@ -134,6 +161,8 @@ def _shifts(found: Appearance, data: Appearance) -> tuple[float, str]:
             continue
         ratio = std / other_std
         contrast = (1 - ratio) / (1 - _PALE) if ratio < 1 else (ratio - 1) / (_HARSH - 1)
+        if len(found.contrasts) < _MANY:
+            contrast = min(contrast, 0.99)
         if contrast > worst:
             worst = contrast
             said = f"The samples' contrast in {name} became {ratio:.1f} times the data's"
@@ -164,29 +193,46 @@ class SampleCheck:
 
     Args:
         data: statistics of the pictures that they are compared with.
+        looks: earlier looks of this run, the oldest first.
     """
 
-    def __init__(self, data: Appearance) -> None:
+    def __init__(self, data: Appearance, looks: Sequence[Look] = ()) -> None:
         self.data = data
-        self._healthy: list[int] = []
+        self.looks = list(looks)
         self._collapsed = 0
         self._reported = False
 
-    def add(self, samples: Images | SomePixels, step: int, spent: float) -> Fault | None:
+    @property
+    def sound_step(self) -> int | None:
+        """The last step at which samples were healthy or, while they never were, not faulty."""
+        wanted = "healthy" if any(look.verdict == "healthy" for look in self.looks) else "unclear"
+        return max((look.step for look in self.looks if look.verdict == wanted), default=None)
+
+    def forget_after(self, step: int) -> None:
+        """Forgets looks after this step, when the run continues from there again."""
+        self.looks = [look for look in self.looks if look.step <= step]
+
+    def add(self, samples: Images | SomePixels, step: int, spent: float, num_steps: int = 0) -> Fault | None:
         """Returns a fault where samples that were healthy before, at least twice, no longer are.
 
+        Samples of fewer steps look worse, so only healthy ones of no more steps than these count as before.
         Young networks draw noise or grey, and going back would not help. Where samples never were healthy when
         half of the budget is spent, a collapse is reported once, as a fault without a last good step.
         """
         found = _judge(samples, self.data)
-        if found.healthy:
-            self._healthy.append(step)
+        healthy = [look for look in self.looks if look.verdict == "healthy"]
+        before = self.sound_step
+        self.looks.append(Look(step, num_steps, _verdict(found)))
         self._collapsed = self._collapsed + 1 if found.kind == "collapsed samples" else 0
         if found.kind is None:
             return None
-        if len(self._healthy) >= _HEALTHY_BEFORE:
-            return Fault(found.kind, found.cause, step=step, last_good_step=self._healthy[-1])
-        if self._healthy or self._reported or self._collapsed < 2 or spent < 0.5:
+        if sum(look.num_steps <= num_steps for look in healthy) >= _HEALTHY_BEFORE:
+            return Fault(found.kind, found.cause, step=step, last_good_step=before)
+        if healthy or self._reported or self._collapsed < 2 or spent < 0.5:
             return None
         self._reported = True
         return Fault(found.kind, found.cause, step=step, last_good_step=None)
+
+
+def _verdict(found: _Judgement) -> str:
+    return "healthy" if found.healthy else "unclear" if found.kind is None else "faulty"

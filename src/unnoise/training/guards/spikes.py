@@ -38,6 +38,13 @@ class LossSpikes:
     def __init__(self) -> None:
         self._reports: deque[_Report] = deque(maxlen=REMEMBERED)
 
+    @property
+    def trusted_step(self) -> int | None:
+        """The last step before the next fault, whatever is reported next; None where none can be found yet."""
+        if len(self._reports) < USUAL + IN_A_ROW - 1:
+            return None
+        return self._reports[-IN_A_ROW].step
+
     def add(self, step: int, loss: float) -> Fault | None:
         """Adds the mean loss of the steps since the last report; returns a fault where it rose and stayed."""
         self._reports.append(_Report(step, loss))

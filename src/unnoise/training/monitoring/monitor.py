@@ -1,6 +1,7 @@
 """Monitor of a run: measures now and then how good its samples are, and whether it has converged."""
 
 import time
+from contextlib import suppress
 
 from unnoise.data.batches import Batches, Split
 from unnoise.diffusion.diffusion import Diffusion
@@ -9,6 +10,7 @@ from unnoise.evaluation.features import FingerprintedPictures
 from unnoise.pictures import save_png
 from unnoise.runs.checkpoint import Progress, Run
 from unnoise.runs.history import LEVELS, QUALITY, LevelRow, QualityRow, read_measurements
+from unnoise.training.monitoring.best_weights import BestWeights
 from unnoise.training.monitoring.convergence import best_step, convergence_reason
 from unnoise.training.monitoring.level_losses import level_chart, level_losses
 from unnoise.training.monitoring.sample_quality import (
@@ -19,8 +21,8 @@ from unnoise.training.monitoring.sample_quality import (
     quality_chart,
     quick_samples,
 )
+from unnoise.utils.files import WriteError
 from unnoise.utils.tables import write_table
-from unnoise.utils.tensor_files import write_tensors
 from unnoise.utils.timers import TimeShare
 
 _LEVEL_PICTURES = 16
@@ -42,7 +44,7 @@ class Monitor:
     Args:
         run, diffusion: what is measured.
         pictures, parts: the held-out pictures, which samples are compared with, and those trained on.
-        progress: how far the run has come; rows of later steps are dropped.
+        progress: how far the run has come; rows of later steps are dropped, see `BestWeights.put_right`.
     """
 
     def __init__(
@@ -53,8 +55,13 @@ class Monitor:
         self.pictures = pictures
         self.parts = parts
         rows, levels = read_measurements(run.path)
-        self.rows = [row for row in rows if row.step <= progress.step]
-        self.levels = [row for row in levels if row.step <= progress.step]
+        self._best = BestWeights(run)
+        self.rows = self._best.put_right(rows, progress.step)
+        kept = {row.step for row in self.rows}
+        self.levels = [row for row in levels if row.step in kept]
+        if (rows, levels) != (self.rows, self.levels):
+            with suppress(WriteError):  # they are written again with the next measurement
+                self._write_tables()
         self.convergence_reason = convergence_reason(self.rows, self.levels)
         """One sentence where nothing improves any more, else None."""
         self.samples: Pixels | None = None
@@ -84,16 +91,18 @@ class Monitor:
         classes = Batches(self.pictures, tested, 1, 0).classes_at(tested)
         levels = level_losses(self.diffusion.ema, self.pictures.take(tested), classes, progress.step)
         if best_step([*self.rows, found]) == progress.step:
-            facts = {"step": str(found.step), "kid": repr(found.kid), "extractor": found.extractor}
-            write_tensors(self.run.best_weights, self.diffusion.ema.network.state_dict(), facts)
+            self._best.write(self.diffusion.ema, [*self.rows, found])
         # Only now: the tables must not name a best step whose weights could not be written.
         self.rows.append(found)
         self.levels += levels
         self.convergence_reason = convergence_reason(self.rows, self.levels)
-        write_table(self.run.path / QUALITY, QualityRow, self.rows)
-        write_table(self.run.path / LEVELS, LevelRow, self.levels)
+        self._write_tables()
         self._time_share.record(time.monotonic() - started)
         return found
+
+    def _write_tables(self) -> None:
+        write_table(self.run.path / QUALITY, QualityRow, self.rows)
+        write_table(self.run.path / LEVELS, LevelRow, self.levels)
 
     def draw_charts(self) -> None:
         """Draws the charts of what was measured; apart from `measure`, for it takes as long."""
