@@ -46,6 +46,7 @@ def run_training(
     from accelerate import PartialState
 
     from unnoise.runs.lock import lock_run
+    from unnoise.training.distributed import rank_0_first
     from unnoise.training.loop import choose_device
 
     path = out or Path("runs") / Path(source).resolve().stem
@@ -56,7 +57,7 @@ def run_training(
     processes = PartialState(cpu=device == "cpu")
     leads = processes.is_main_process
     with _ending(processes), guarded_output(needed=False), ExitStack() as held:
-        with processes.main_process_first():
+        with rank_0_first():  # decoding all pictures may take hours
             if leads:
                 _require_startable(path, resume=start.resume)
                 held.enter_context(lock_run(path))

@@ -159,7 +159,7 @@ class Prefetcher:
     def __init__(self, batches: Batches, device: torch.device) -> None:
         self._batches = batches
         self._pins = device.type == "cuda"
-        self._thread = None if device.type == "cpu" else ThreadPoolExecutor(1, "unnoise-batches")
+        self._thread = None if device.type == "cpu" else _thread_of(device)
         self._next: tuple[int, Future[LabelledBatch]] | None = None
 
     def __enter__(self) -> "Prefetcher":
@@ -185,3 +185,11 @@ class Prefetcher:
         if not self._pins:
             return pictures, classes
         return pictures.pin_memory(), None if classes is None else classes.pin_memory()
+
+
+def _thread_of(device: torch.device) -> ThreadPoolExecutor:
+    """A thread whose current device is this one: pinning memory would take some of the first device else."""
+    if device.type != "cuda":
+        return ThreadPoolExecutor(1, "unnoise-batches")
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return ThreadPoolExecutor(1, "unnoise-batches", torch.cuda.set_device, (index,))
