@@ -32,7 +32,7 @@ class Pictures(Protocol):
         ...
 
     def take(self, indices: Indices) -> Pixels:
-        """The pictures at these indices, (B, C, H, W)."""
+        """Copies of the pictures at these indices, (B, C, H, W)."""
         ...
 
 
@@ -118,7 +118,9 @@ class Batches:
         if not self.flip:
             return images
         mirrored = np.random.default_rng([self.seed, 3, step]).random(self.batch_size)[self._slice] < 0.5
-        return torch.where(torch.from_numpy(mirrored).view(-1, 1, 1, 1), images.flip(-1), images)
+        for place in np.flatnonzero(mirrored).tolist():  # one picture at a time stays in the processor's cache
+            images[place] = images[place].flip(-1)
+        return images
 
     def classes(self, step: int) -> Int[Tensor, " batch"] | None:
         """The class of each picture of batch `step`, (batch_size / processes), or None if they have none."""

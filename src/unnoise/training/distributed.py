@@ -53,9 +53,15 @@ def own_device(device: torch.device) -> torch.device:
             f"torchrun --nproc_per_node {found}.",
         )
         device = torch.device("cuda", 0 if found == 1 else int(os.environ.get("LOCAL_RANK", "0")))
-    if device.index is not None:
+    if device.index is not None and torch.cuda.is_available():
         torch.cuda.set_device(device)
     return device
+
+
+def number_of_devices(kind: str) -> int:
+    """How many devices train together: one for each process, or on CPUs one for each machine."""
+    processes, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    return max(1, processes // here) if kind == "cpu" else processes
 
 
 @contextmanager

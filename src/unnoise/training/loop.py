@@ -22,6 +22,7 @@ from unnoise.runs.compiling import compile_training
 from unnoise.runs.config import Budget, RunConfig
 from unnoise.runs.history import read_events
 from unnoise.runs.lock import lock_run
+from unnoise.training.deterministic import deterministic_kernels
 from unnoise.training.distributed import Coordinator, distribute, own_device, rank_0_first
 from unnoise.training.guards import Adjustments, Fault, Guards
 from unnoise.training.monitoring import Monitor
@@ -129,8 +130,9 @@ def train(
         run.require_resumable()
         with rank_0_first():  # it may remove old events
             guards = Guards(run, pictures, parts.training) if accelerator.is_main_process else None
-        while (yield from _train_until_fault(run, pictures, parts, device, stop, guards, watch, compiled)):
-            pass
+        with deterministic_kernels(run.config.deterministic):
+            while (yield from _train_until_fault(run, pictures, parts, device, stop, guards, watch, compiled)):
+                pass
 
 
 def _train_until_fault(

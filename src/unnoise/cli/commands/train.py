@@ -36,6 +36,7 @@ def train(
     held_out: Annotated[int | None, cli.option("N", "one in 20, at most 1,000")] = None,
     precision: Annotated[Literal["float32", "bfloat16"] | None, cli.option(None, "float32")] = None,
     accumulate: Annotated[int | None, cli.option("N", "1")] = None,
+    deterministic: cli.Flag = False,
     labels: cli.Labels = None,
     until_converged: cli.Flag = False,
     set: Annotated[tuple[str, ...], cli.option("PATH=VALUE ...", "no changes")] = (),  # noqa: A002 (that is its name)
@@ -65,6 +66,7 @@ def train(
         held_out: How many pictures are not trained on, but kept to test with.
         precision: Precision of the network's arithmetic. bfloat16 is faster on GPUs that support it.
         accumulate: Split each batch into this many parts: the same training in less memory, but slower.
+        deterministic: On CUDA, take deterministic kernels alone: equal seeds then give equal bits, but slower.
         until_converged: Stop as soon as neither samples nor the held-out loss improve; --minutes is then the
             longest it may take (480 if left out).
         set: Change settings of the preset, for example objective.loss=l1 network.block=convnext. --dry-run
@@ -76,6 +78,7 @@ def train(
     silence_profiler()
     shape = {"size": cli.parse_size(size), "channels": channels, "fit": fit, "labels": labels, "layout": layout}
     cost = {"batch_size": batch_size, "precision": precision, "accumulate": accumulate, "seed": seed}
+    cost["deterministic"] = deterministic or None
     data = {"flip": flip or None, "held_out": held_out, "background": cli.parse_colour(background)}
     with StopSignals(graceful=False) as stop:  # before anything slow, such as importing PyTorch
         what = {"preset": preset, "changes": set or None, "init": init}
