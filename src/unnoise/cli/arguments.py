@@ -38,6 +38,7 @@ RunSource: TypeAlias = Annotated[
 Device: TypeAlias = Annotated[
     str, arg(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps. auto uses a GPU if there is one.")
 ]
+Devices: TypeAlias = Annotated[int, option("N", "1", "How many such devices train together, by torchrun.")]
 Integer: TypeAlias = Annotated[int, arg(metavar="N")]
 Number: TypeAlias = Annotated[float, arg(metavar="X")]
 Minutes: TypeAlias = Annotated[float, arg(metavar="MINUTES")]

@@ -117,16 +117,16 @@ def _cost_facts(checkup: "Checkup") -> dict[str, str]:
     disk, speed, expected = checkup.disk, checkup.speed, checkup.forecast
     facts = {}
     if speed is not None and expected is not None:
-        budget = checkup.config.budget
-        facts["speed"] = (
-            f"{speed.images_per_second:,.3g} images/s on {speed.device}, over {count(speed.steps, 'step')}"
-        )
+        budget, several = checkup.config.budget, f"{speed.devices} x " if speed.devices > 1 else ""
+        where = f"{several}{speed.device}, over {count(speed.steps, 'step')}"
+        facts["speed"] = f"{speed.images_per_second:,.3g} images/s on {where}"
         facts[f"in {amount(budget.amount, budget.unit)}"] = (
             f"{rounded(expected.images)} images, so each picture {times_text(expected.epochs)}"
         )
         facts["usable samples"] = f"after {duration_range(*expected.usable)}, a rough guess from other runs"
         if speed.memory is not None:
-            facts["memory"] = f"{bytes_text(speed.memory)} at its peak"
+            each = ", on each device" if several else ""
+            facts["memory"] = f"{bytes_text(speed.memory)} at its peak{each}"
     parts = {"weights": disk.weights, "states for --resume": disk.states, "stored averages": disk.averages}
     named = ", ".join(f"{bytes_text(size)} {name}" for name, size in parts.items() if size)
     facts["disk"] = f"{bytes_text(disk.run)} for a run ({named})"

@@ -1,7 +1,9 @@
 """Training with messages and a progress bar, as `unnoise train` and `unnoise demo` run it."""
 
 import os
-from contextlib import ExitStack, contextmanager
+import warnings
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,9 +13,7 @@ from unnoise.cli.stopping import StopSignals
 from unnoise.cli.streams import guarded_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from accelerate import PartialState
+    from collections.abc import Callable
 
     from unnoise.data import ImageSet
     from unnoise.runs.checkpoint import Run
@@ -46,23 +46,31 @@ def run_training(
     from accelerate import PartialState
 
     from unnoise.runs.lock import lock_run
+    from unnoise.training.distributed import end_process_group, number_of_devices, rank_0_first
     from unnoise.training.loop import choose_device
 
     path = out or Path("runs") / Path(source).resolve().stem
     device = str(choose_device(start.device))
+    options = replace(options, devices=number_of_devices(device.partition(":")[0]))
     if start.dry_run:
-        _print_config(source, path, options, device)
+        if os.environ.get("RANK", "0") == "0":
+            _print_config(source, path, options, device)
         return None
     processes = PartialState(cpu=device == "cpu")
     leads = processes.is_main_process
-    with _ending(processes), guarded_output(needed=False), ExitStack() as held:
-        with processes.main_process_first():
+    with ExitStack() as held, guarded_output(needed=False):
+        # Ends the threads between the processes, which would outlive the interpreter and abort it.
+        held.callback(end_process_group, processes)
+        with rank_0_first():  # decoding all pictures may take hours
             if leads:
                 _require_startable(path, resume=start.resume)
                 held.enter_context(lock_run(path))
             # The first process has created the run by the time that the others open it.
             begin = _open_as_is if not leads else _reopen if start.resume else _create
-            run, images = begin(source, path, options, device)
+            with warnings.catch_warnings():
+                if not leads:  # the first has read the same pictures, and has warned of them
+                    warnings.simplefilter("ignore")
+                run, images = begin(source, path, options, device)
         if leads:
             _announce(images, run, device)
             _warn_of_one_process(processes.num_processes)
@@ -70,17 +78,6 @@ def run_training(
         if leads:
             _print_results(run, stopped=stop.received)
     return run
-
-
-@contextmanager
-def _ending(processes: "PartialState") -> "Iterator[None]":
-    """Context that ends the threads between the processes, which would outlive the interpreter and abort it."""
-    from unnoise.training.distributed import end_process_group
-
-    try:
-        yield
-    finally:
-        end_process_group(processes)
 
 
 def _require_startable(path: Path, *, resume: bool) -> None:

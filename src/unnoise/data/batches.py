@@ -32,7 +32,7 @@ class Pictures(Protocol):
         ...
 
     def take(self, indices: Indices) -> Pixels:
-        """The pictures at these indices, (B, C, H, W)."""
+        """Copies of the pictures at these indices, (B, C, H, W)."""
         ...
 
 
@@ -118,7 +118,9 @@ class Batches:
         if not self.flip:
             return images
         mirrored = np.random.default_rng([self.seed, 3, step]).random(self.batch_size)[self._slice] < 0.5
-        return torch.where(torch.from_numpy(mirrored).view(-1, 1, 1, 1), images.flip(-1), images)
+        for place in np.flatnonzero(mirrored).tolist():  # one picture at a time stays in the processor's cache
+            images[place] = images[place].flip(-1)
+        return images
 
     def classes(self, step: int) -> Int[Tensor, " batch"] | None:
         """The class of each picture of batch `step`, (batch_size / processes), or None if they have none."""
@@ -159,7 +161,7 @@ class Prefetcher:
     def __init__(self, batches: Batches, device: torch.device) -> None:
         self._batches = batches
         self._pins = device.type == "cuda"
-        self._thread = None if device.type == "cpu" else ThreadPoolExecutor(1, "unnoise-batches")
+        self._thread = None if device.type == "cpu" else _thread_of(device)
         self._next: tuple[int, Future[LabelledBatch]] | None = None
 
     def __enter__(self) -> "Prefetcher":
@@ -185,3 +187,11 @@ class Prefetcher:
         if not self._pins:
             return pictures, classes
         return pictures.pin_memory(), None if classes is None else classes.pin_memory()
+
+
+def _thread_of(device: torch.device) -> ThreadPoolExecutor:
+    """A thread whose current device is this one: pinning memory would take some of the first device else."""
+    if device.type != "cuda":
+        return ThreadPoolExecutor(1, "unnoise-batches")
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return ThreadPoolExecutor(1, "unnoise-batches", torch.cuda.set_device, (index,))

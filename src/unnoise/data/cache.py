@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -14,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unnoise.data.cache_building import (
-    Tally,
     decode_all,
-    decode_into_file,
     decode_into_memory,
     fingerprint_of,
+    require_fits_in_memory,
     settle,
     summarized,
     with_ranges,
@@ -26,6 +26,7 @@ from unnoise.data.cache_building import (
 from unnoise.data.decoding.conversion import DecodeSettings
 from unnoise.data.decoding.value_range import Ranges, UnknownRangeError, ValueRange
 from unnoise.data.image_set import ImageSet, Moments, Skipped
+from unnoise.data.pieces import claimed, decode_into_pieces
 from unnoise.data.sources import Source
 from unnoise.utils.files import atomic_write
 
@@ -49,6 +50,7 @@ def open_cached(source: Source, settings: DecodeSettings, root: Path, *, progres
 
         <root>/lists/<hash of names, sizes, times and settings>.json   leads to
         <root>/images/<fingerprint>/pixels.npy, moments.npy and about.json
+        <root>/pieces/   what was decoded before an interruption, see `pieces`
 
     Everything is written under a temporary name first, so a half-written or damaged entry is never used.
     """
@@ -76,8 +78,10 @@ def _decoded(
     try:
         return cache.build(source, asked, settled, progress=progress)
     except OSError as error:
+        reason = error.strerror or str(error)
+        require_fits_in_memory(source, settled, cache.root, reason)
         warnings.warn(
-            f"Cannot write the cache {str(cache.root)!r}: {error.strerror or error}. The pictures stay in "
+            f"Cannot write the cache {str(cache.root)!r}: {reason}. The pictures stay in "
             f"memory and are decoded again next time. Free some space, or set UNNOISE_CACHE to another folder.",
             UserWarning,
             stacklevel=4,
@@ -139,9 +143,12 @@ class Cache:
         """Decodes `source` into a new entry; raises OSError if the folder cannot be written."""
         self._images.mkdir(parents=True, exist_ok=True)
         _sweep(self._images)
-        temporary = self._images / _temporary_name()
-        try:
-            tally = decode_into_file(temporary, source, settled, progress=progress)
+        key = _key(source, settled, dated=True)
+        with claimed(self.root / "pieces" / key) as folder:
+            found = self._open(source, self._recall(key))
+            if found is not None:  # another process was faster
+                return found
+            tally, pixels = decode_into_pieces(folder, source, settled, progress=progress)
             record = _Record(
                 tally.files,
                 tally.fingerprint.text(),
@@ -149,11 +156,16 @@ class Cache:
                 settled.known_ranges(),
                 summarized(tally.notes),
             )
-            if self._open(source, record) is None:
-                self._publish(temporary, record.content, tally.moments)
-        finally:
-            temporary.unlink(missing_ok=True)
-        self._remember_all(source, {asked, settled}, tally, record)
+            try:
+                if self._open(source, record) is None:
+                    self._publish(pixels, record.content, tally.moments)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            if tally.every_file_read:
+                # Given or left to the pictures, the same settings find the same entry.
+                for one in {asked, settled}:
+                    for dated in (True, False):
+                        self._try_remember(_key(source, one, dated=dated), record)
         found = self._open(source, record)
         if found is None:
             raise OSError("what was written cannot be read back")
@@ -201,17 +213,6 @@ class Cache:
         with atomic_write(entry / "moments.npy") as file:
             np.save(file, sums)
         _write_json(entry / "about.json", {"version": _VERSION, "shape": list(shape)})
-
-    def _remember_all(
-        self, source: Source, settings: set[DecodeSettings], tally: Tally, record: _Record
-    ) -> None:
-        if not tally.every_file_read:
-            return
-        self._lists.mkdir(parents=True, exist_ok=True)
-        # Given or left to the pictures, the same settings find the same entry.
-        for one in settings:
-            for dated in (True, False):
-                _write_record(self._path(_key(source, one, dated=dated)), record)
 
     def _try_remember(self, key: str, record: _Record) -> None:
         """Writes a record if possible; without it there is only more work next time."""

@@ -1,5 +1,6 @@
-"""Decoding of a whole source into a file or into memory, with its fingerprint and moments."""
+"""Decoding of a whole source, with its fingerprint and moments; into memory, where no file can be written."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -17,10 +18,15 @@ from unnoise.data.image_set import ImageSet, Moments, Skipped, chunks, moments
 from unnoise.data.parallel import progress_bar
 from unnoise.data.sources import Source
 from unnoise.data.sources.source import DecodedBatch, nothing_readable
+from unnoise.networks import limits
+from unnoise.utils.errors import require
 
 _HASH_BYTES = 16
 _HASHED_AT_ONCE = 1024
 _NOTES_SHOWN = 3
+
+MEMORY_SHARE = 0.25
+"""Share of the machine's memory for pictures where no cache can be written, of all processes together."""
 
 
 class Fingerprint:
@@ -100,20 +106,24 @@ def with_ranges(source: Source, settings: DecodeSettings, *, progress: bool) -> 
 def decode_all(
     source: Source,
     settings: DecodeSettings | None,
-    write: Callable[[NDArray[np.uint8]], object],
+    write: Callable[[DecodedBatch], object] = lambda _: None,
     *,
     progress: bool,
+    tally: Tally | None = None,
 ) -> Tally:
-    """Decodes all pictures and passes them to `write` in order; without settings the files are only hashed."""
-    tally = Tally()
+    """Decodes all pictures and passes them to `write` in order; without settings the files are only hashed.
+
+    Goes on behind what is in `tally` already.
+    """
+    tally = tally or Tally()
     shown, advance = progress_bar(
         "Reading pictures" if settings else "Checking pictures", source.total(), show=progress
     )
-    with shown, closing(source.batches(settings)) as batches:
+    with shown, closing(source.batches(settings, tally.seen)) as batches:
+        advance(tally.seen)
         for batch in batches:
             tally.add(batch)
-            if batch.pixels is not None:
-                write(batch.pixels)
+            write(batch)
             advance(batch.seen)
     if settings is not None and tally.count == 0:
         raise nothing_readable(source.name, tally.seen, tally.skipped)
@@ -122,10 +132,18 @@ def decode_all(
 
 def decode_into_memory(source: Source, settings: DecodeSettings, *, progress: bool) -> ImageSet:
     """Decodes all pictures into memory, where no file can be written."""
-    kept: list[NDArray[np.uint8]] = []
-    tally = decode_all(source, settings, kept.append, progress=progress)
+    pixels = np.empty((source.total(), *settings.known_size(), settings.known_channels()), np.uint8)
+    count = 0
+
+    def keep(batch: DecodedBatch) -> None:
+        nonlocal count
+        if batch.pixels is not None:
+            pixels[count : count + len(batch.pixels)] = batch.pixels
+            count += len(batch.pixels)
+
+    tally = decode_all(source, settings, keep, progress=progress)
     return ImageSet(
-        np.concatenate(kept),
+        pixels[:count],
         source.name,
         tally.fingerprint.text(),
         tuple(tally.skipped),
@@ -134,30 +152,31 @@ def decode_into_memory(source: Source, settings: DecodeSettings, *, progress: bo
     )
 
 
+def require_fits_in_memory(source: Source, settings: DecodeSettings, root: Path, reason: str) -> None:
+    """Checks that the decoded pictures may stay in memory: all processes here take at most a quarter of it.
+
+    Args:
+        root, reason: the cache folder, and why it cannot be written.
+
+    Raises:
+        UnnoiseError: where they are too large.
+    """
+    memory, processes = limits.total_memory(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    count = source.total()
+    needed = count * math.prod(settings.known_size()) * settings.known_channels()
+    each = f" for each of {processes} processes" if processes > 1 else ""
+    require(
+        memory is None or needed * processes <= MEMORY_SHARE * memory,
+        f"Cannot write the cache {str(root)!r}: {reason}. In memory {count:,} decoded pictures would take "
+        f"{needed / 1e9:,.3g} GB{each}, more than {MEMORY_SHARE:.0%} of this machine's "
+        f"{(memory or 0) / 1e9:,.3g} GB. Set UNNOISE_CACHE to a folder with so much free space.",
+    )
+
+
 def summarized(notes: Sequence[str]) -> tuple[str, ...]:
     """The first few notes, and how many more there are."""
     more = len(notes) - _NOTES_SHOWN
     return (*notes[:_NOTES_SHOWN], *((f"... and {more:,} more pictures alike",) if more > 0 else ()))
-
-
-def decode_into_file(path: Path, source: Source, settings: DecodeSettings, *, progress: bool) -> Tally:
-    """Decodes all pictures into the .npy file `path`, a batch at a time, and flushes it to the disk."""
-    with path.open("wb") as file:
-        header = _npy_header(source.total(), settings)
-        file.write(header)
-
-        def write(pixels: NDArray[np.uint8]) -> None:
-            file.write(np.ascontiguousarray(pixels).data)
-
-        tally = decode_all(source, settings, write, progress=progress)
-        final = _npy_header(tally.count, settings)
-        # numpy leaves room in the header for the first dimension to grow, so both are of one length.
-        assert len(final) == len(header)
-        file.seek(0)
-        file.write(final)
-        file.flush()
-        os.fsync(file.fileno())
-    return tally
 
 
 def fingerprint_of(pixels: NDArray[np.uint8]) -> str:
@@ -168,7 +187,8 @@ def fingerprint_of(pixels: NDArray[np.uint8]) -> str:
     return fingerprint.text()
 
 
-def _npy_header(count: int, settings: DecodeSettings) -> bytes:
+def npy_header(count: int, settings: DecodeSettings) -> bytes:
+    """The header of a .npy file of so many pictures; numpy keeps its length the same for any number."""
     shape = (count, *settings.known_size(), settings.known_channels())
     header = BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})

@@ -92,7 +92,9 @@ class Diffusion:
         self.ema = self.denoiser.over(self.weights.average.network)
         self.noising = Noising(offset_noise=offset_noise, class_dropout=class_dropout)
         self.noise_levels = noise_levels
-        self.loss_history = LossHistory(noise_levels) if isinstance(noise_levels, LossAware) else None
+        self.loss_history = None
+        if isinstance(noise_levels, LossAware):
+            self.loss_history = LossHistory(noise_levels).to(self.denoiser.device)
         self.generator = torch.Generator(self.denoiser.device)
 
     @property

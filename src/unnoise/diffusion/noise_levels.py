@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from unnoise.diffusion.schedules import Schedule, rates_of_log_snr
 from unnoise.diffusion.tensors import PerImage, Rates
@@ -152,29 +153,39 @@ class LossHistory(nn.Module):
     def probabilities(self) -> Float[Tensor, " slices"]:
         """The probability of each slice; equal until each has a full memory."""
         slices, floor = self.levels.num_slices, self.levels.uniform
-        even = torch.full((slices,), 1 / slices)
-        if int(self.counts.min()) < self.levels.memory:
-            return even
+        even = torch.full((slices,), 1 / slices, device=self.losses.device)
         wanted = self.losses.square().mean(1).sqrt()
-        return torch.lerp(wanted / wanted.sum().clamp(min=1e-12), even, floor)
+        learned = torch.lerp(wanted / wanted.sum().clamp(min=1e-12), even, floor)
+        return torch.where(self.counts.min() < self.levels.memory, even, learned)
 
     def draw(self, count: int, schedule: Schedule, generator: torch.Generator) -> DrawnLevels:
         """Draws times by their probabilities, with the weights of their losses."""
         probabilities = self.probabilities().to(generator.device)
-        chosen = torch.multinomial(probabilities, count, replacement=True, generator=generator)
+        # One alone would be drawn in another way, which waits for the device.
+        chosen = torch.multinomial(probabilities, max(count, 2), replacement=True, generator=generator)[:count]
         inside = torch.rand(count, generator=generator, device=generator.device)
         times = ((chosen + inside) / self.levels.num_slices).view(-1, 1, 1, 1)
         weights = 1 / (self.levels.num_slices * probabilities[chosen])
         return DrawnLevels(*schedule(times), times, weights)
 
     def record(self, times: PerImage | Rates, losses: PerImage) -> None:
-        """Stores the unweighted losses at these times in place of the oldest; ignores those not finite."""
-        slices = (times.flatten() * self.levels.num_slices).long().clamp(0, self.levels.num_slices - 1).cpu()
-        for place, loss in zip(slices.tolist(), losses.detach().float().cpu().tolist(), strict=True):
-            if not math.isfinite(loss):
-                continue
-            self.losses[place, int(self.counts[place]) % self.levels.memory] = loss
-            self.counts[place] += 1
+        """Stores the unweighted losses at these times in place of the oldest; ignores those not finite.
+
+        Nothing is read by the host: losses of one slice are sorted together, and those that are ignored, or
+        would be overwritten at once, go into a row behind the last slice.
+        """
+        (slices, memory), losses = self.losses.shape, losses.detach().float().to(self.losses.device)
+        found = (times.flatten().to(losses.device) * slices).long().clamp(0, slices - 1)
+        rows, order = found.masked_fill(~losses.isfinite(), slices).sort(stable=True)
+        places = torch.arange(len(rows), device=rows.device)
+        first, end = torch.searchsorted(rows, rows), torch.searchsorted(rows, rows, right=True)
+        columns = (functional.pad(self.counts, (0, 1))[rows] + places - first) % memory
+        rows_kept = rows.masked_fill(end - places > memory, slices)
+        table = functional.pad(self.losses, (0, 0, 0, 1)).flatten()
+        table.scatter_(0, rows_kept * memory + columns, losses[order])
+        self.losses.copy_(table[: slices * memory].view(slices, memory))
+        borders = torch.searchsorted(rows, torch.arange(slices + 1, device=rows.device))
+        self.counts.add_(borders.diff())
 
 
 AnyNoiseLevels = UniformTimes | UniformPower | LogNormal | LossAware

@@ -13,6 +13,7 @@ import torch
 from unnoise.diffusion.conditioning import Abilities
 from unnoise.diffusion.noise_levels import NoiseLevels
 from unnoise.diffusion.schedules import Schedule
+from unnoise.diffusion.seeds import host_coin
 from unnoise.diffusion.tensors import Classes, Images, PerImage, Rates
 from unnoise.optim.process_group import BatchPart
 from unnoise.utils.errors import require
@@ -95,13 +96,11 @@ class Noising:
             noises = noises + self.offset_noise * shared
         told = classes if abilities.num_classes else None
         if told is not None:
-            told = told.to(images.device)
+            told = told.to(images.device, non_blocking=True)
             if training:
                 hidden = torch.rand(whole, generator=generator, device=where)[mine] < self.class_dropout
                 told = told.masked_fill(hidden.to(images.device), abilities.num_classes)
-        twice = abilities.self_conditioning and (
-            not training or bool(torch.rand((), generator=generator, device=where) < 0.5)
-        )
+        twice = abilities.self_conditioning and (not training or host_coin(generator))
         return NoisedBatch(
             images,
             noises.to(images.device),

@@ -7,11 +7,13 @@ times the true standard deviation changes the log-SNR by -2 ln r at every noise 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from unnoise.diffusion.tensors import ResidentTable
 from unnoise.utils.errors import UnnoiseError, require
 
 _SMALLEST_STD = 1 / 255
@@ -133,8 +135,17 @@ class Normalizer:
             raise UnnoiseError(
                 f"This Normalizer has {len(self.mean)} channels, but the images have {channels}."
             )
-        mean, std = (images.new_tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
+        if images.device.type == "cpu":
+            found = images.new_tensor((self.mean, self.std))
+        else:
+            found = self._resident[images.device, images.dtype]
+        mean, std = found.view(2, -1, 1, 1)
         return mean, std
+
+    @cached_property
+    def _resident(self) -> ResidentTable:
+        """Means and stds, (2, C)."""
+        return ResidentTable(torch.tensor((self.mean, self.std), dtype=torch.float64))
 
 
 def _slices(batches: Iterable[Tensor]) -> Iterator[Tensor]:

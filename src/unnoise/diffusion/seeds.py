@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import blake2b
 
 import torch
 
@@ -15,6 +16,26 @@ def require_seeds(seeds: Sequence[int]) -> None:
         require(0 <= seed < 2**63, f"A seed is a whole number from 0 to 2^63 - 1, but got {seed}.")
 
 
+def host_seed(generator: torch.Generator) -> int:
+    """The next random number below 2^62 of a generator, on the host, without waiting for its device.
+
+    On the CPU it is drawn. Elsewhere it is a hash of the generator's state, which the host keeps, and a number
+    is drawn on the device, so that the state moves on.
+    """
+    if generator.device.type == "cpu":
+        return int(torch.randint(2**62, (), generator=generator))
+    state = generator.get_state().numpy().tobytes()
+    torch.rand((), generator=generator, device=generator.device)
+    return int.from_bytes(blake2b(state, digest_size=8).digest()) >> 2
+
+
+def host_coin(generator: torch.Generator) -> bool:
+    """The next toss of a coin of a generator, on the host, without waiting for its device."""
+    if generator.device.type == "cpu":
+        return bool(torch.rand((), generator=generator) < 0.5)
+    return host_seed(generator) % 2 == 0
+
+
 @contextmanager
 def seeded_global_generator(generator: torch.Generator, part: int = 0) -> Iterator[None]:
     """Context in which PyTorch's global generator, as used by dropout, is seeded from this generator.
@@ -23,7 +44,7 @@ def seeded_global_generator(generator: torch.Generator, part: int = 0) -> Iterat
     `part` to draw different numbers.
     """
     where = [generator.device] if generator.device.type == "cuda" else []
-    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    seed = host_seed(generator)
     with torch.random.fork_rng(devices=where):
         torch.manual_seed(seed + part)
         yield

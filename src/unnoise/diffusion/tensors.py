@@ -102,3 +102,22 @@ def rates_of_log_snr(values: Rates) -> RatePair:
 def in_float64(values: Tensor) -> Tensor:
     """The values in float64, on the CPU if their device has no float64 (MPS)."""
     return (values.cpu() if values.device.type == "mps" else values).double()
+
+
+class ResidentTable(dict[tuple[torch.device, torch.dtype], Tensor]):
+    """A table of numbers with a copy on each device that reads it, made once: `table[device, dtype]`.
+
+    A training step that copied it from the CPU would wait for the device each time.
+    """
+
+    def __init__(self, values: Tensor) -> None:
+        super().__init__()
+        self._values = values
+
+    def __missing__(self, place: tuple[torch.device, torch.dtype]) -> Tensor:
+        device, dtype = place
+        with torch.inference_mode(False):  # training reads it, too
+            copied = self._values.to(dtype).to(device)
+        if type(copied) is Tensor:  # no fake one, which has a shape, but no values
+            self[place] = copied
+        return copied

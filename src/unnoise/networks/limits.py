@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -15,6 +16,8 @@ MAX_BLOCKS = 64
 MAX_CLASSES = 1_000_000
 UNCHECKED_PARAMETERS = 50_000_000
 """A network is not counted where even a generous upper bound on its parameters is at most this."""
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
+"""Where Linux says how much memory the processes of a container may use."""
 _BYTES_PER_PARAMETER = 8
 """In float32: the weights and their moving average."""
 
@@ -48,8 +51,12 @@ def require_fits_in_memory(make: Callable[[], nn.Module], widths: Sequence[int],
 
 
 def total_memory() -> int | None:
-    """Bytes of this machine's memory; None where the system does not say."""
+    """Bytes of this machine's memory, or of what its container may use; None where the system does not say."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # Windows has no sysconf
         return None
+    try:
+        return min(machine, int(CONTAINER_LIMIT.read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit: max
+        return machine

@@ -27,7 +27,7 @@ class WeightUpdate:
     r"""Optimiser, gradient guard and averages of one network.
 
     The norm of the gradient, |g| = sqrt(sum_i |g_i|^2), is finite only if all of the gradient is. With
-    `host_sync` the host reads it, and the step ends there if it is not. On CUDA that would make the host wait
+    `host_sync` the host reads it, and the step ends there if it is not. On a GPU that would make the host wait
     for the device in each step: there the gradient is set to zero instead, and the guards of a run, which read
     the norm later, go back to an earlier state.
 
@@ -44,7 +44,7 @@ class WeightUpdate:
         self.optimizer: torch.optim.Optimizer = optimizer.build(network.parameters())
         self.group: ProcessGroup | None = None
         """The processes that train together; None for one process."""
-        self.host_sync = all(parameter.device.type != "cuda" for parameter in network.parameters())
+        self.host_sync = all(parameter.device.type == "cpu" for parameter in network.parameters())
         self._parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
         # BatchNorm's statistics move in the forward pass already: a step that fails puts them back.
         self._statistics = [buffer for buffer in network.buffers() if buffer.is_floating_point()]

@@ -122,6 +122,8 @@ class RunConfig:
     precision: Precision = "float32"
     accumulate: int = 1
     """Gradient accumulation: number of pieces that a batch is cut into, for the same steps in less memory."""
+    deterministic: bool = False
+    """Whether deterministic kernels alone are used; see `training.deterministic`."""
     budget: Budget = Budget()
     until_converged: bool = False
     """Whether the run ends before its budget once it has converged; see `training.monitoring`."""

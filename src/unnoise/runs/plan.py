@@ -18,7 +18,7 @@ from unnoise.runs.config import Budget, Recipe, RunConfig
 from unnoise.runs.data_config import DataConfig
 from unnoise.runs.fitting import require_fitting_init
 from unnoise.runs.presets import DEFAULT, recipe
-from unnoise.runs.sizing import PresetChoice, choose_preset
+from unnoise.runs.sizing import PresetChoice, choose_preset, require_devices
 from unnoise.utils.errors import require
 
 
@@ -35,6 +35,9 @@ class TrainOptions:
     precision: Precision | None = None
     accumulate: int | None = None
     """Number of pieces that each batch is cut into, to need less memory."""
+    deterministic: bool | None = None
+    devices: int | None = None
+    """Number of devices that train together, 1 if left out: it counts in the choice of a preset."""
     fit: Literal["crop", "pad"] | None = None
     background: tuple[int, int, int] | None = None
     ranges: RangeChoice = None
@@ -59,6 +62,7 @@ class TrainOptions:
     """Run whose averaged weights the new one starts from; its recipe holds where no preset is named."""
 
     def __post_init__(self) -> None:
+        require_devices(1 if self.devices is None else self.devices)
         require(
             self.held_out is None or not self.split_folders,
             f"--split-folders takes the held-out pictures from their folders, --held-out {self.held_out} takes "
@@ -110,6 +114,7 @@ def plan(images: ImageSet, options: TrainOptions, device_type: str = "cpu") -> R
         seed=seed,
         precision=options.precision or "float32",
         accumulate=1 if options.accumulate is None else options.accumulate,
+        deterministic=bool(options.deterministic),
         budget=_budget(options),
         until_converged=bool(options.until_converged),
         data=data,
@@ -147,8 +152,8 @@ def default_preset(images: ImageSet, options: TrainOptions, device_type: str) ->
     """The preset that `default` stands for, and the reason; None where the options name another or a run."""
     if options.preset not in (None, DEFAULT) or options.init is not None:
         return None
-    budget, size = _budget(options), options.batch_size or 64
-    return choose_preset(device_type, images.height, images.width, budget.amount, budget.unit, size)
+    budget, size, devices = _budget(options), options.batch_size or 64, options.devices or 1
+    return choose_preset(device_type, images.height, images.width, budget.amount, budget.unit, size, devices)
 
 
 def _budget(options: TrainOptions) -> Budget:
@@ -205,7 +210,7 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
     )
     # The same labels may lie elsewhere by now: `require_same_pictures` compares their content.
     _require_same_range(data.ranges, options.ranges)
-    free = {"budget", "changes", "accumulate", "ranges", "strict_labels"} | (
+    free = {"budget", "changes", "accumulate", "ranges", "strict_labels", "devices"} | (
         set() if data.labels is None else {"labels"}
     )
     if options.preset == DEFAULT:
@@ -234,6 +239,7 @@ def _options_of(config: RunConfig) -> TrainOptions:
         seed=config.seed,
         precision=config.precision,
         accumulate=config.accumulate,
+        deterministic=config.deterministic,
         fit=data.fit,
         background=data.background,
         layout=data.layout,

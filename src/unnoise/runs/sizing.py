@@ -10,6 +10,7 @@ import torch
 
 from unnoise.networks import NetworkConfig, build
 from unnoise.utils.device_speed import count_flops
+from unnoise.utils.errors import require
 
 # The guesses of this project are these constants; `python -m benchmarks.presets` measures what they guess.
 DEVICE_SPEEDS = {"cpu": 1.0, "mps": 5.0, "cuda": 40.0}
@@ -40,10 +41,11 @@ def choose_preset(
     amount: float,
     unit: Literal["minutes", "steps", "images"] = "minutes",
     batch_size: int = 64,
+    devices: int = 1,
 ) -> PresetChoice:
-    """Chooses the preset of our family that suits the device, the pictures and the budget.
+    """Chooses the preset of our family that suits the devices, the pictures and the budget.
 
-        CPU minutes = minutes * (32 * 32) / (height * width) * speed of the device
+        CPU minutes = minutes * (32 * 32) / (height * width) * speed of a device * number of devices
 
     Args:
         device_type: cpu, cuda or mps; any other counts as a CPU.
@@ -51,22 +53,28 @@ def choose_preset(
         amount, unit: the budget. Steps and images say how much a network can learn, whatever they cost: device
             and size of pictures don't matter then.
         batch_size: images per step.
+        devices: number of devices that train together.
     """
+    require_devices(devices)
     if unit == "minutes":
         pixels = max(height * width, _SMALLEST_SIDE**2)
-        cpu_minutes = amount * REFERENCE_SIDE**2 / pixels * DEVICE_SPEEDS.get(device_type, 1.0)
+        cpu_minutes = amount * REFERENCE_SIDE**2 / pixels * DEVICE_SPEEDS.get(device_type, 1.0) * devices
     else:
         cpu_minutes = amount * (batch_size if unit == "steps" else 1) / IMAGES_PER_MINUTE
     name, most = next((name, most) for name, most in PRESET_LIMITS if cpu_minutes < most)
     least = max((below for _, below in PRESET_LIMITS if below <= cpu_minutes), default=0.0)
-    budget = _budget_text(device_type, height, width, amount, unit, cpu_minutes)
+    where = device_type if devices == 1 else f"{devices} x {device_type}"
+    budget = _budget_text(where, height, width, amount, unit, cpu_minutes)
     return PresetChoice(name, f"{budget}, and {name} is for {_range_text(least, most)}.")
 
 
-def _budget_text(
-    device_type: str, height: int, width: int, amount: float, unit: str, cpu_minutes: float
-) -> str:
-    where = f" on {device_type} for pictures of {height} x {width}" if unit == "minutes" else ""
+def require_devices(devices: int) -> None:
+    """Raises `UnnoiseError` for fewer than one device."""
+    require(devices >= 1, f"At least 1 device trains, but got {devices}. Leave --devices out for 1.")
+
+
+def _budget_text(device: str, height: int, width: int, amount: float, unit: str, cpu_minutes: float) -> str:
+    where = f" on {device} for pictures of {height} x {width}" if unit == "minutes" else ""
     budget = f"{amount:,.12g} {unit if amount != 1 else unit.removesuffix('s')}{where}"
     verb = "is" if amount == 1 else "are"
     side = REFERENCE_SIDE

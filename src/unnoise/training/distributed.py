@@ -1,19 +1,25 @@
 """Distributed training by Accelerate: rank 0 decides and writes, all ranks train and draw samples."""
 
 import gc
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import broadcast
 from jaxtyping import Float
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.tensors import Images, Scalar
 from unnoise.training.previews import PreviewSize
-from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.errors import UnnoiseError, require
+
+_POLL_SECONDS = 0.1
+_PATIENCE = timedelta(days=365)
+"""How long ranks wait for what rank 0 decides: saving and measuring on a slow disk may take long."""
 
 _WHOLE = 1_000_000_000
 """Fractions are sent in billionths: float32 would round a budget that is nearly spent up to spent."""
@@ -22,6 +28,73 @@ _END, _AGAIN = -1, -2
 _MOST_STEPS = 1_000_000
 """What rank 0 sends in place of a fraction at the end of a stretch. -2 - (10^6 n + s) asks for n samples of s
 steps."""
+
+
+def own_device(device: torch.device) -> torch.device:
+    """The device of this process: of several CUDA devices, that of its local rank (LOCAL_RANK).
+
+    It becomes PyTorch's current device before anything is put there, or each process would take memory on the
+    first one.
+
+    Raises:
+        UnnoiseError: for more processes than devices, or one device for several processes.
+    """
+    if device.type != "cuda":
+        return device
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if processes > 1:
+        require(
+            device.index is None,
+            f"{processes} processes were started here, each of which takes a device of its own, but --device "
+            f"names {device}. Name --device cuda, and choose among devices by CUDA_VISIBLE_DEVICES.",
+        )
+        found = torch.cuda.device_count()
+        # Some launchers show each process nothing but its own device.
+        require(
+            found in (0, 1) or processes <= found,
+            f"{processes} processes were started here, but there are {found} CUDA devices. Start "
+            f"torchrun --nproc_per_node {found}.",
+        )
+        device = torch.device("cuda", 0 if found == 1 else int(os.environ.get("LOCAL_RANK", "0")))
+    if device.index is not None and torch.cuda.is_available():
+        torch.cuda.set_device(device)
+    return device
+
+
+def number_of_devices(kind: str) -> int:
+    """How many devices train together: one for each process, or on CPUs one for each machine."""
+    processes, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    return max(1, processes // here) if kind == "cpu" else processes
+
+
+@contextmanager
+def rank_0_first() -> Iterator[None]:
+    """Context that rank 0 passes before the others, however long that takes; nothing for a single process.
+
+    The others look into the store of the process group now and then. In a barrier they would give up after 10
+    minutes (NCCL), and would not answer signals.
+
+    Raises:
+        SystemExit: in the others, where rank 0 failed inside: it says why.
+    """
+    if not distributed.is_initialized() or distributed.get_world_size() == 1:
+        yield
+        return
+    store, rank = distributed.distributed_c10d._get_default_store(), distributed.get_rank()
+    key = f"unnoise/turn/{store.add(f'unnoise/turns/{rank}', 1)}"
+    if rank:
+        while not store.check([key]):
+            time.sleep(_POLL_SECONDS)
+        if store.get(key) != b"passed":
+            raise SystemExit(2)
+        yield
+        return
+    try:
+        yield
+    except BaseException:
+        store.set(key, "failed")
+        raise
+    store.set(key, "passed")
 
 
 class AccelerateGroup:
@@ -57,6 +130,9 @@ class AccelerateGroup:
 
 def distribute(diffusion: Diffusion, accelerator: Accelerator) -> None:
     """Wraps network and optimiser by Accelerate, where there are several processes."""
+    if accelerator.num_processes > 1:
+        for parameter in diffusion.denoiser.network.parameters():
+            _align_strides(parameter)
     network = accelerator.prepare_model(diffusion.denoiser.network, device_placement=False)
     diffusion.denoiser.network, weights = network, diffusion.weights
     weights.optimizer = accelerator.prepare_optimizer(weights.optimizer, device_placement=False)
@@ -64,11 +140,30 @@ def distribute(diffusion: Diffusion, accelerator: Accelerator) -> None:
         weights.group = AccelerateGroup(accelerator, network.no_sync)
 
 
+def _align_strides(parameter: nn.Parameter) -> None:
+    """Gives gradients the strides of their parameter in dimensions of size 1, where any stride is right.
+
+    Those of 1 x 1 convolutions differ, and DistributedDataParallel, which compares them all, would copy each of
+    these gradients, and warn.
+    """
+    if 1 not in parameter.shape or not parameter.requires_grad:
+        return
+
+    def aligned(gradient: Tensor) -> Tensor:
+        strides = zip(gradient.shape, gradient.stride(), parameter.stride(), strict=True)
+        if any(size > 1 and own != wanted for size, own, wanted in strides):
+            return gradient
+        return gradient.as_strided(gradient.shape, parameter.stride())
+
+    parameter.register_hook(aligned)  # type: ignore[no-untyped-call]
+
+
 class Coordinator:
     """Keeps the ranks of a run in step: rank 0 decides, the others follow.
 
     Before each step rank 0 broadcasts the fraction of the budget that is spent, or that all ranks are to draw
     samples first. Each rank draws the samples of its own seeds, so a sheet does not depend on their number.
+    They talk on the CPU (gloo), so that no step waits for a device.
 
     Args:
         accelerator: the processes.
@@ -79,6 +174,7 @@ class Coordinator:
         self._accelerator = accelerator
         self._draw = draw
         self._ended = self._again = False
+        self._group = None if self.alone else distributed.new_group(backend="gloo", timeout=_PATIENCE)
 
     @property
     def alone(self) -> bool:
@@ -129,7 +225,9 @@ class Coordinator:
         return 1.0 if self._ended else told / _WHOLE
 
     def _broadcast(self, number: int) -> int:
-        return int(broadcast(torch.tensor(number, device=self._accelerator.device)))
+        told = torch.tensor(number)
+        distributed.broadcast(told, 0, self._group)
+        return int(told)
 
     def _drawn(self, count: int, num_steps: int) -> Images:
         processes, rank = self._accelerator.num_processes, self._accelerator.process_index

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch.profiler import record_function
 
 from unnoise.data.batches import Batches, Prefetcher, Split
@@ -22,7 +22,8 @@ from unnoise.runs.compiling import compile_training
 from unnoise.runs.config import Budget, RunConfig
 from unnoise.runs.history import read_events
 from unnoise.runs.lock import lock_run
-from unnoise.training.distributed import Coordinator, distribute
+from unnoise.training.deterministic import deterministic_kernels
+from unnoise.training.distributed import Coordinator, distribute, own_device, rank_0_first
 from unnoise.training.guards import Adjustments, Fault, Guards
 from unnoise.training.monitoring import Monitor
 from unnoise.training.previews import Batch, Interrupted, draw_samples
@@ -45,7 +46,7 @@ def choose_device(name: str = "auto") -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        device = torch.device(name)
+        device = own_device(torch.device(name))
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
@@ -127,10 +128,11 @@ def train(
     parts = run.config.data.split(len(pictures), run.config.seed)
     with lock_run(run.path) if accelerator.is_main_process else nullcontext():
         run.require_resumable()
-        guards = Guards(run, pictures, parts.training) if accelerator.is_main_process else None
-        accelerator.wait_for_everyone()  # the first may have removed old events
-        while (yield from _train_until_fault(run, pictures, parts, device, stop, guards, watch, compiled)):
-            pass
+        with rank_0_first():  # it may remove old events
+            guards = Guards(run, pictures, parts.training) if accelerator.is_main_process else None
+        with deterministic_kernels(run.config.deterministic):
+            while (yield from _train_until_fault(run, pictures, parts, device, stop, guards, watch, compiled)):
+                pass
 
 
 def _train_until_fault(
@@ -206,7 +208,7 @@ def _restored(
     """
     # One process trains on the given device; of several, Accelerate gives each a device of its own.
     diffusion = run.config.build(device if accelerator.num_processes == 1 else accelerator.device)
-    with accelerator.main_process_first():  # it also renames damaged states
+    with rank_0_first():  # it also renames damaged states
         restored = run.restore(diffusion)
     adjustments = Adjustments.of(read_events(run.path))
     progress = adjustments.apply(diffusion, restored)
@@ -223,7 +225,9 @@ def _held_out(batches: Batches, parts: Split) -> list[Batch]:
 
 def _accelerator(device: torch.device | str) -> Accelerator:
     # Precision is ours (Diffusion.denoise), whatever the launcher's settings say.
-    return Accelerator(cpu=torch.device(device).type == "cpu", mixed_precision="no")
+    buckets = DistributedDataParallelKwargs(gradient_as_bucket_view=True)  # one copy of each gradient less
+    cpu = torch.device(device).type == "cpu"
+    return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[buckets])
 
 
 def _warn_of_other_processes(run: Run, diffusion: Diffusion) -> None:

@@ -37,6 +37,7 @@ def info(
     batch_size: cli.BatchSize = None,
     preset: cli.Preset = None,
     device: cli.Device = "auto",
+    devices: cli.Devices = 1,
     fit: cli.Fit = None,
     background: cli.Background = None,
     range: cli.Range = (),  # noqa: A002 (that is its name)
@@ -80,7 +81,7 @@ def info(
     shape = {"size": cli.parse_size(size), "channels": channels, "fit": fit, "layout": layout, "labels": labels}
     values = {"background": cli.parse_colour(background), "ranges": cli.parse_range(range)}
     budget = Budget(unit="minutes", amount=_MINUTES if minutes is None else minutes)
-    kept = {"preset": preset, "batch_size": batch_size, "flip": flip or None}
+    kept = {"preset": preset, "batch_size": batch_size, "flip": flip or None, "devices": devices}
     groups = {"split_folders": split_folders or None, "strict_labels": strict_labels or None}
     options = TrainOptions(**shape, **values, **kept, **groups, budget=budget)  # type: ignore[arg-type]
     _show(_examine(what, options, device, measure=not no_measure), out)

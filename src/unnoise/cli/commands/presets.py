@@ -22,6 +22,7 @@ def presets(
     channels: cli.Integer = 3,
     minutes: cli.Minutes = 10.0,
     device: cli.Device = "auto",
+    devices: cli.Devices = 1,
 ) -> None:
     """List the presets: what each is for, what it costs, how good it got, and which one suits you.
 
@@ -46,7 +47,7 @@ def presets(
     # They check themselves, as for a run.
     data = DataConfig(source="", height=shape[0], width=shape[1], channels=channels)
     budget = Budget(unit="minutes", amount=minutes)
-    choice = choose_preset(choose_device(device).type, *shape, budget.amount)
+    choice = choose_preset(choose_device(device).type, *shape, budget.amount, devices=devices)
     found = read_preset_costs()
     how = [found.how] if found.how else []
     chosen = f"Without --preset, unnoise train takes {choice.name} here: {choice.why}"

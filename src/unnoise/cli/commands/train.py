@@ -38,6 +38,7 @@ def train(
     precision: Annotated[Literal["float32", "bfloat16"] | None, cli.option(None, "float32")] = None,
     accumulate: Annotated[int | None, cli.option("N", "1")] = None,
     split_folders: cli.SplitFolders = False,
+    deterministic: cli.Flag = False,
     labels: cli.Labels = None,
     strict_labels: cli.StrictLabels = False,
     until_converged: cli.Flag = False,
@@ -68,6 +69,7 @@ def train(
         held_out: How many pictures are not trained on, but kept to test with.
         precision: Precision of the network's arithmetic. bfloat16 is faster on GPUs that support it.
         accumulate: Split each batch into this many parts: the same training in less memory, but slower.
+        deterministic: On CUDA, take deterministic kernels alone: equal seeds then give equal bits, but slower.
         until_converged: Stop as soon as neither samples nor the held-out loss improve; --minutes is then the
             longest it may take (480 if left out).
         set: Change settings of the preset, for example objective.loss=l1 network.block=convnext. --dry-run
@@ -82,6 +84,7 @@ def train(
         refuse_without_effect(unused, "with --dry-run, which shows a new run and trains nothing")
     shape = {"size": cli.parse_size(size), "channels": channels, "fit": fit, "labels": labels, "layout": layout}
     cost = {"batch_size": batch_size, "precision": precision, "accumulate": accumulate, "seed": seed}
+    cost["deterministic"] = deterministic or None
     data = {"flip": flip or None, "held_out": held_out, "background": cli.parse_colour(background)}
     groups = {"split_folders": split_folders or None, "strict_labels": strict_labels or None}
     with StopSignals(graceful=False) as stop:  # before anything slow, such as importing PyTorch

@@ -103,7 +103,7 @@ class ArraySource:
         same_size = (settings.size or natural_size((height, width))) == (height, width)
         return self.array if same_size and settings.channels in {None, channels} else None
 
-    def batches(self, settings: DecodeSettings | None) -> Generator[DecodedBatch, None, None]:
+    def batches(self, settings: DecodeSettings | None, first: int = 0) -> Generator[DecodedBatch, None, None]:
         """Batches of up to 256 pictures; raises UnnoiseError for channels that the array cannot have."""
         channels = self.array.shape[3]
         require(
@@ -111,7 +111,7 @@ class ArraySource:
             f"Cannot convert pictures of {self.name!r} from {channels} to {settings and settings.channels} "
             f"channels: both numbers must be from 1 to 4. Leave the channels out.",
         )
-        return map_in_order(partial(self._batch, settings), range(0, len(self.array), self._at_once))
+        return map_in_order(partial(self._batch, settings), range(first, len(self.array), self._at_once))
 
     def statistics(self, *, progress: bool = False) -> dict[str, ValueStatistics]:
         """The values of the whole array, unless they are truths or bytes above 1."""

@@ -75,7 +75,7 @@ class FileSource:
         """None: files always need decoding."""
         return None
 
-    def batches(self, settings: DecodeSettings | None) -> Generator[DecodedBatch, None, None]:
+    def batches(self, settings: DecodeSettings | None, first: int = 0) -> Generator[DecodedBatch, None, None]:
         """One batch for each file, of one picture or none."""
         self.total()
         require(
@@ -83,7 +83,7 @@ class FileSource:
             f"Picture files cannot have {settings and settings.channels} channels. Choose 1 (grey), 2 (grey "
             f"and alpha), 3 (colour) or 4 (colour and alpha).",
         )
-        return map_in_order(partial(self._batch, settings), self.listing.entries)
+        return map_in_order(partial(self._batch, settings), self.listing.entries[first:])
 
     def statistics(self, *, progress: bool = False) -> dict[str, ValueStatistics]:
         """The values of all pictures of more than 8 bits, by kind of number."""

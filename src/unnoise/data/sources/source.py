@@ -81,8 +81,11 @@ class Source(Protocol):
     def unconverted(self, settings: DecodeSettings) -> NDArray[np.uint8] | None:
         """The pixels, (N, H, W, C), if they can be used as they are, without conversion or cache."""
 
-    def batches(self, settings: DecodeSettings | None) -> Generator[DecodedBatch, None, None]:
-        """Reads everything in order; with None nothing is decoded, only the digests are computed."""
+    def batches(self, settings: DecodeSettings | None, first: int = 0) -> Generator[DecodedBatch, None, None]:
+        """Reads everything in order; with None nothing is decoded, only the digests are computed.
+
+        Goes on at picture `first`, with which a batch began before.
+        """
 
     def statistics(self, *, progress: bool = False) -> dict[str, ValueStatistics]:
         """Reads everything for the values that need a range, by kind of number."""

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from unnoise.diffusion.tensors import RatePair, Rates, in_float64, log_snr
+from unnoise.diffusion.tensors import RatePair, Rates, ResidentTable, in_float64, log_snr
 from unnoise.utils.errors import require
 
 TimestepSpacing = Literal["trailing", "leading", "linspace"]
@@ -68,15 +68,19 @@ class DiscreteSchedule(ABC):
         return torch.cat([torch.ones(1, dtype=torch.float64), self.alphas_cumprod])
 
     @cached_property
-    def _borders(self) -> Float64[Tensor, " borders"]:
+    def _resident_powers(self) -> ResidentTable:
+        return ResidentTable(self._powers)
+
+    @cached_property
+    def _borders(self) -> ResidentTable:
         """Minus the log-SNR halfway between neighbouring timesteps, rising."""
         rising = (-self.alphas_cumprod).log1p() - self.alphas_cumprod.log()
-        return (rising[1:] + rising[:-1]) / 2
+        return ResidentTable((rising[1:] + rising[:-1]) / 2)
 
     def __call__(self, diffusion_times: Rates) -> RatePair:
         """The rates of the timestep of each time (B, 1, 1, 1): k for k / T < t <= (k + 1) / T."""
         steps = torch.ceil(in_float64(diffusion_times) * self.num_timesteps - _ROUNDING).long()
-        powers = self._powers.to(steps.device)[steps.clamp(0, self.num_timesteps)]
+        powers = self._resident_powers[steps.device, torch.float64][steps.clamp(0, self.num_timesteps)]
         noise_rates, signal_rates = (
             power.sqrt().to(diffusion_times.dtype).to(diffusion_times.device) for power in (1 - powers, powers)
         )
@@ -85,7 +89,7 @@ class DiscreteSchedule(ABC):
     def timesteps_of(self, noise_rates: Rates, signal_rates: Rates) -> Rates:
         """The timestep 0 ... T - 1 nearest in log-SNR, as a float: the condition of a DDPM network."""
         wanted = -in_float64(log_snr(noise_rates, signal_rates))
-        steps = torch.searchsorted(self._borders.to(wanted.device), wanted, right=True)
+        steps = torch.searchsorted(self._borders[wanted.device, torch.float64], wanted, right=True)
         return steps.to(noise_rates.dtype).to(noise_rates.device)
 
     def timesteps(self, num_steps: int, spacing: TimestepSpacing = "trailing") -> Int64[Tensor, " steps"]:

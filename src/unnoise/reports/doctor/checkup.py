@@ -81,7 +81,7 @@ def examine(
     chosen = choose_device(device)
     config, choice = plan(images, options, chosen.type), default_preset(images, options, chosen.type)
     progress("Training for a second", 0)
-    speed = measure_speed(config, images, chosen, clock=clock) if measure else None
+    speed = measure_speed(config, images, chosen, options.devices or 1, clock=clock) if measure else None
     copies = find_copies(images.pixels, progress=lambda part: progress("Looking for copies", part))
     checkup = Checkup(
         summary=summary,

@@ -28,8 +28,10 @@ class Speed(NamedTuple):
     steps: int
     """How many steps were measured."""
     memory: int | None
-    """Peak bytes: of the GPU, or else of this whole process; None if unknown."""
+    """Peak bytes: of each GPU, or else of each whole process; None if unknown."""
     device: str
+    devices: int = 1
+    """How many of them train together."""
 
     def images_in(self, seconds: float) -> float:
         """How many images a run of so many seconds trains on."""
@@ -44,20 +46,27 @@ def measure_speed(
     config: RunConfig,
     images: ImageSet,
     device: torch.device | str,
+    devices: int = 1,
     *,
     seconds: float = 1.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Speed:
-    """Trains the planned network for a second, or two steps, and discards it."""
+    """Trains the planned network for a second, or two steps, and discards it.
+
+    Of several devices one is measured, with its part of each batch; what they tell each other is left out.
+
+    Raises:
+        UnnoiseError: if the devices cannot share a batch evenly.
+    """
     device = torch.device(device)
     diffusion = config.build(device)
     training = config.split(images).training
     size = config.recipe.batch_size
-    batches = Batches(images, training, size, config.seed, flip=config.data.flip)
+    batches = Batches(images, training, size, config.seed, flip=config.data.flip, processes=devices)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     steps, took = time_steps(lambda number: _step(diffusion, batches, number), seconds, clock)
-    return Speed(size * steps / took, size, steps, peak_memory(device), str(device))
+    return Speed(size * steps / took, size, steps, peak_memory(device), str(device), devices)
 
 
 def time_steps(
@@ -79,7 +88,7 @@ def time_steps(
 
 
 def _step(diffusion: Diffusion, batches: Batches, number: int) -> float:
-    result = diffusion.train_step(batches[number], batches.classes(number))
+    result = diffusion.train_step(batches[number], batches.classes(number), part=batches.part)
     return float(result.loss)  # waits until the device is done
 
 
