@@ -53,7 +53,7 @@ def _sized(channels: int, height: int, width: int, base: int, depth: int = 2, ba
             decay="linear",
         ),
         # Two further averages are stored, from which `unnoise ema` synthesises others.
-        ema=EMAConfig(decay=0.9999, warmup=8.0, profiles=DEFAULT_SIGMA_RELS, megabytes=200.0),
+        ema=EMAConfig(decay=0.9999, warmup=8.0, profiles=DEFAULT_SIGMA_RELS),
         batch_size=batch_size,
         # A stochastic sampler corrects errors of networks that were trained for minutes only.
         sampling=Sampling(sampler="dpmpp_2m_sde", num_steps=30, spacing="log_snr"),
