@@ -39,7 +39,7 @@ def chosen_sampling(
     if "variance" in given and sampling.sampler != "ancestral":
         print_message("--variance has no effect here: it belongs to --sampler ancestral.")
     discrete = given.get("spacing") in ("trailing", "leading", "linspace")
-    if discrete and not isinstance(config.recipe.schedule, DiscreteSchedule):
+    if discrete and not isinstance(config.schedule, DiscreteSchedule):
         print_message(
             f"--spacing {sampling.spacing} has no effect here and is taken as uniform: this run's schedule is "
             "continuous and has no timesteps to choose from."

@@ -197,7 +197,7 @@ def _training_settings(folder: RunFolder) -> list[Section]:
             "network",
             f"{type(recipe.network).__name__.removesuffix('Config')}, {folder.parameters:,} parameters",
         ),
-        ("schedule", type(recipe.schedule).__name__),
+        ("schedule", f"{type(recipe.schedule).__name__}, noise shift {number(recipe.noise_shift)}"),
         ("prediction", f"{recipe.objective.predicts}, loss on {recipe.objective.compares}"),
         ("optimizer", f"{recipe.optimizer.name}, learning rate {number(recipe.optimizer.learning_rate)}"),
         ("batch", count(recipe.batch_size, "image")),

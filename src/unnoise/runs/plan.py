@@ -11,6 +11,7 @@ from unnoise.data.batches import held_out_count, split
 from unnoise.data.decoding.value_range import RangeChoice, Ranges
 from unnoise.diffusion.denoiser import Precision
 from unnoise.diffusion.normalizer import Normalizer
+from unnoise.diffusion.schedules import noise_shift_for
 from unnoise.diffusion.seeds import require_seeds
 from unnoise.networks import UNetConfig, require_fits_in_memory
 from unnoise.runs.checkpoint import Run, require_fitting_init
@@ -43,6 +44,8 @@ class TrainOptions:
     held_out: int | None = None
     labels: str | None = None
     """"auto" takes the classes that the source itself has; anything else is a file of labels."""
+    noise_shift: float | Literal["size"] | None = None
+    """Factor of noise / signal; "size" takes that of `schedules.noise_shift_for`."""
     changes: tuple[str, ...] | None = None
     """Changes of the preset's recipe; see `Recipe.changed`."""
     budget: Budget | None = None
@@ -144,6 +147,8 @@ def _recipe(preset: str, images: ImageSet, options: TrainOptions, base: Recipe |
     if options.until_converged:
         # The end is not known, so the learning rate can't fall towards it; the average of the weights does.
         chosen = chosen.changed(["optimizer.decay=constant", "optimizer.warmup=0"])
+    if options.noise_shift is not None:
+        chosen = replace(chosen, noise_shift=_noise_shift(options.noise_shift, images.height, images.width))
     chosen = chosen.changed(options.changes or ())
     if not options.labels:
         return chosen
@@ -152,6 +157,10 @@ def _recipe(preset: str, images: ImageSet, options: TrainOptions, base: Recipe |
         f"The network of the preset {preset} knows no classes. Leave --labels out, or choose another preset.",
     )
     return chosen.changed([f"network.num_classes={len(images.class_names)}"])
+
+
+def _noise_shift(wanted: float | Literal["size"], height: int, width: int) -> float:
+    return noise_shift_for(height, width) if wanted == "size" else wanted
 
 
 def _normalizer(chosen: Recipe, images: ImageSet, training: np.ndarray) -> Normalizer:
@@ -186,6 +195,7 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
         background=data.background,
         layout=data.layout,
         flip=data.flip,
+        noise_shift=config.recipe.noise_shift,
         held_out=data.held_out,
         labels=data.labels,
         until_converged=config.until_converged,
@@ -201,6 +211,8 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
     free = {"budget", "changes", "accumulate", "ranges"} | (set() if data.labels is None else {"labels"})
     if options.preset == DEFAULT:
         options = replace(options, preset=None)
+    if options.noise_shift is not None:
+        options = replace(options, noise_shift=_noise_shift(options.noise_shift, data.height, data.width))
     for field in fields(TrainOptions):
         now, then = getattr(options, field.name), getattr(before, field.name)
         name = field.name.replace("_", " ")

@@ -159,7 +159,7 @@ def _redraw(
     check_seeds(seed, versions)
     check_memory(run.config, versions)
     sheet, save = _redrawn_paths(run, out)
-    sampling.grid(run.config.recipe.schedule)
+    sampling.grid(run.config.schedule)
     session = EditSession(run, run.load(choose_device(device)), sampling)
     names, pixels = session.pictures(original.paths, original.held_out, seed)
     number = versions * len(names)
