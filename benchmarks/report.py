@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from unnoise.cli.console import print_result
+from unnoise.cli.console import count, print_result
 from unnoise.utils.files import atomic_write
 
 MADE = "made"
@@ -42,7 +42,7 @@ def machine(device: torch.device | str = "cpu", libraries: Sequence[str] = ()) -
     )
     card = f"{torch.cuda.get_device_name(device)}, " if torch.device(device).type == "cuda" else ""
     return (
-        f"{card}{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
+        f"{card}{processor()}, {os.cpu_count()} cores, {count(torch.get_num_threads(), 'thread')}, "
         f"Python {platform.python_version()}, {versions}"
     )
 

@@ -16,8 +16,9 @@ from unnoise.diffusion.seeds import require_seeds
 from unnoise.networks import UNetConfig, require_fits_in_memory
 from unnoise.runs.checkpoint import Run, require_fitting_init
 from unnoise.runs.config import Budget, DataConfig, Recipe, RunConfig
-from unnoise.runs.presets import DEFAULT, recipe
-from unnoise.runs.sizing import PresetChoice, choose_preset
+from unnoise.runs.footprint import pieces_that_fit
+from unnoise.runs.presets import DEFAULT, preset_for, recipe
+from unnoise.runs.sizing import PresetChoice
 from unnoise.utils.errors import require
 
 
@@ -92,7 +93,7 @@ def plan(images: ImageSet, options: TrainOptions, device_type: str = "cpu") -> R
         preset=preset,
         seed=seed,
         precision=options.precision or "float32",
-        accumulate=1 if options.accumulate is None else options.accumulate,
+        accumulate=_accumulate(chosen, images, options, device_type),
         budget=_budget(options),
         until_converged=bool(options.until_converged),
         data=_data(images, options, held_out),
@@ -122,12 +123,22 @@ def _data(images: ImageSet, options: TrainOptions, held_out: int) -> DataConfig:
     )
 
 
+def _accumulate(chosen: Recipe, images: ImageSet, options: TrainOptions, device_type: str) -> int:
+    """The pieces that were asked for, or as many as a batch needs to fit into this machine's memory.
+
+    A system that runs out of memory kills the process, so this has to be known before.
+    """
+    if options.accumulate is not None or device_type != "cpu":
+        return options.accumulate or 1
+    return pieces_that_fit(chosen, images.height, images.width) or chosen.batch_size
+
+
 def default_preset(images: ImageSet, options: TrainOptions, device_type: str) -> PresetChoice | None:
     """The preset that `default` stands for, and the reason; None where the options name another or a run."""
     if options.preset not in (None, DEFAULT) or options.init is not None:
         return None
-    budget, size = _budget(options), options.batch_size or 64
-    return choose_preset(device_type, images.height, images.width, budget.amount, budget.unit, size)
+    shape = images.channels, images.height, images.width
+    return preset_for(device_type, shape, _budget(options), options.batch_size or 64)
 
 
 def _budget(options: TrainOptions) -> Budget:
