@@ -197,13 +197,15 @@ def _training_settings(folder: RunFolder) -> list[Section]:
             "network",
             f"{type(recipe.network).__name__.removesuffix('Config')}, {folder.parameters:,} parameters",
         ),
-        ("schedule", f"{type(recipe.schedule).__name__}, noise shift {number(recipe.noise_shift)}"),
+        ("schedule", type(recipe.schedule).__name__),
         ("prediction", f"{recipe.objective.predicts}, loss on {recipe.objective.compares}"),
         ("optimizer", f"{recipe.optimizer.name}, learning rate {number(recipe.optimizer.learning_rate)}"),
         ("batch", count(recipe.batch_size, "image")),
         ("sampling", f"{recipe.sampling.sampler}, {count(recipe.sampling.num_steps, 'step')}"),
         ("seed", str(config.seed)),
     ]
+    if recipe.noise_shift != 1:
+        facts.append(("noise shift", number(recipe.noise_shift)))
     if data.classes:
         facts.insert(1, ("classes", f"{len(data.classes):,}"))
     if folder.last is not None and folder.last.seconds > 0:

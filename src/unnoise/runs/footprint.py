@@ -14,7 +14,7 @@ from unnoise.utils.device_speed import count_flops
 
 PROCESS_BYTES = 320_000_000
 """Memory of a process that has imported all that training needs."""
-_TEMPORARY = 1.3
+_TEMPORARY = 1.5
 """Memory of a step, compared with what the backward pass needs of the forward pass; see docs/presets.md."""
 _USABLE = 0.8
 """Share of the machine's memory that a run may fill."""
@@ -117,7 +117,7 @@ def _tensor_bytes(name: str, size: int) -> int:
 def memory_bytes(recipe: Recipe, height: int, width: int, images: int | None = None) -> int:
     """Forecast of the memory that training takes, within about a fifth, on a CPU or in float32.
 
-        process + state + max(1.3 images * activations, 3 weights)
+        process + state + max(1.5 images * activations, 3 weights)
 
     Args:
         recipe, height, width: what is trained, and on pictures of which size.
@@ -152,7 +152,8 @@ def _surely_fits(recipe: Recipe, height: int, width: int, available: float) -> b
     network = recipe.network
     positions = height * width / getattr(network, "patch_size", 1) ** 2
     depth = max(2, getattr(network, "block_depth", 2))
-    # Measured networks of all presets take 160 to 650 bytes for each position and channel of their first level.
-    activations = 500 * depth * positions * network.widths[0] * recipe.batch_size
+    # All presets take 160 to 650 bytes for each position and channel of their first level.
+    widest = max(width / 2**level for level, width in enumerate(network.widths))
+    activations = 500 * depth * positions * widest * recipe.batch_size
     parameters = 400 * depth * max(network.widths) ** 2
     return PROCESS_BYTES + activations + 40 * parameters <= available
