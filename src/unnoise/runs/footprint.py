@@ -90,6 +90,7 @@ def run_disk_use(recipe: Recipe, *, judged: bool) -> DiskUse:
     return DiskUse((2 if judged else 1) * weights, _STATES * state, kept * needed)
 
 
+@cache
 def _weights_and_state(recipe: Recipe) -> tuple[int, int]:
     """Bytes of the weights, and of them with all their averages and what the optimiser remembers."""
     with torch.device("meta"):
@@ -152,8 +153,8 @@ def _surely_fits(recipe: Recipe, height: int, width: int, available: float) -> b
     network = recipe.network
     positions = height * width / getattr(network, "patch_size", 1) ** 2
     depth = max(2, getattr(network, "block_depth", 2))
-    # All presets take 160 to 650 bytes for each position and channel of their first level.
+    # All presets take 160 to 950 bytes for each position and channel of their first level.
     widest = max(width / 2**level for level, width in enumerate(network.widths))
-    activations = 500 * depth * positions * widest * recipe.batch_size
+    activations = 800 * depth * positions * widest * recipe.batch_size
     parameters = 400 * depth * max(network.widths) ** 2
     return PROCESS_BYTES + activations + 40 * parameters <= available
