@@ -79,7 +79,7 @@ def batch_for(name: str, side: int) -> int:
 
 
 def train(name: str, side: int, batch: int, steps: int, threads: int) -> dict[str, float]:
-    """The cost of a preset, as a dictionary, after some steps of training in this process."""
+    """The measured numbers of a `Cost`, as a dictionary, after some steps of training in this process."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     malloc.keep_freed_memory()  # as `unnoise train` does
@@ -104,13 +104,13 @@ def train(name: str, side: int, batch: int, steps: int, threads: int) -> dict[st
         float(diffusion.train_step(images).loss)
         taken.append(clock() - started)
     most, after = peak_memory(torch.device("cpu")), peak_gflops(clock=clock)
-    rate, megabytes = batch / median(taken), (most or 0) / 1e6
-    return Cost(side, batch, rate, megabytes, work / 1e9, (before + after) / 2)._asdict()
+    found = {"images_per_second": batch / median(taken), "megabytes": (most or 0) / 1e6}
+    return {**found, "gigaflops": work / 1e9, "peak": (before + after) / 2}
 
 
 def cost(name: str, side: int, batch: int, steps: int, threads: int) -> Cost:
     """The cost of a preset, measured in a fresh process."""
-    return Cost(**in_fresh_process("benchmarks.presets:train", name, side, batch, steps, threads))
+    return Cost(side, batch, **in_fresh_process("benchmarks.presets:train", name, side, batch, steps, threads))
 
 
 def cost_table(costs: Mapping[str, PresetCost], shapes: Sequence[tuple[int, int]] = SHAPES) -> str:
@@ -169,10 +169,9 @@ def main() -> None:
     )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    steps, sides, folder, file = 3, SIDES, folder_for(options), options.measured
-    if options.quick:
-        steps, sides = 1, SIDES[:1]
-    else:
+    steps, sides = (1, SIDES[:1]) if options.quick else (3, SIDES)
+    folder, file = folder_for(options), options.measured
+    if not options.quick:
         file = file or Path("src/unnoise/runs/measured.toml")
     costs: dict[str, list[Cost]] = {name: [] for name in options.presets}
     with ProgressBar("Presets", len(costs) * len(sides)) as bar:

@@ -15,9 +15,8 @@ NAMES = ["--presets", "nano", "small"]
 
 
 def test_a_step_of_training_costs_more_than_two_forward_passes():
-    found = presets.Cost(**presets.train("nano", 32, 2, 1, torch.get_num_threads()))
+    found = presets.Cost(32, 2, **presets.train("nano", 32, 2, 1, torch.get_num_threads()))
     assert min(found) > 0
-    assert (found.side, found.batch) == (32, 2)
     assert found.gigaflops > 2 * network_size(recipe("nano", 3, 32, 32).network, 32, 32).gigaflops
 
 

@@ -234,8 +234,10 @@ def parse_noise_shift(text: str | None) -> float | Literal["size"] | None:
     Raises:
         UnnoiseError: for anything else.
     """
+    if text == "size":
+        return "size"
     try:
-        return text if text is None or text == "size" else float(text)
+        return None if text is None else float(text)
     except ValueError:
         raise UnnoiseError(f"--noise-shift is a number, or size, but got {text!r}: try size.") from None
 

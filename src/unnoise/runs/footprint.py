@@ -168,4 +168,5 @@ def _surely_fits(recipe: Recipe, height: int, width: int, available: float) -> b
     widest = max(width / 2**level for level, width in enumerate(network.widths))
     activations = 800 * depth * positions * widest * recipe.batch_size
     parameters = 400 * depth * max(network.widths) ** 2
-    return PROCESS_BYTES + activations + 40 * parameters <= available
+    needed: float = PROCESS_BYTES + activations + 40 * parameters
+    return needed <= available
