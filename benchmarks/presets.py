@@ -1,11 +1,12 @@
-"""Cost of each preset: images a second, memory, and the fraction of the machine's peak that training reaches.
+"""Cost of each preset: parameters, operations, memory, disk and images a second, by the size of the pictures.
 
     python -m benchmarks.presets [--quick]
 
-Each preset trains in a process of its own, on random pictures of 32 x 32 in colour, batch 64. A large matrix
-product is timed in the same process, before and after, and the products of a step are counted. The scores are
-those of `python -m benchmarks.preset_scores`. Also writes src/unnoise/runs/measured.toml, which `unnoise
-presets` shows; with --quick it writes nothing.
+Each preset trains in a process of its own, on random pictures in colour, at each size; large batches are halved
+until a step takes a few seconds. With one thread it counts seconds of the processor, not of the clock, so that
+other work on the machine does not matter much. A large matrix product is timed in the same process, before and
+after, and the products of a step are counted. Also writes src/unnoise/runs/measured.toml, which `unnoise
+presets` shows, with the scores of `python -m benchmarks.preset_scores`; with --quick it writes nothing.
 """
 
 import time
@@ -24,20 +25,35 @@ from unnoise import Diffusion
 from unnoise.cli.console import ProgressBar, print_result
 from unnoise.networks import build
 from unnoise.reports.doctor.speed import peak_memory
-from unnoise.runs.presets import OWN_PRESETS, PRESET_NOTES, recipe
-from unnoise.runs.sizing import PresetCost, PresetCosts, network_size, preset_costs_to_toml
+from unnoise.runs.config import Recipe
+from unnoise.runs.footprint import memory_bytes, network_size, run_disk_use
+from unnoise.runs.preset_costs import (
+    MEASURED_CHANNELS,
+    Measurement,
+    PresetCost,
+    PresetCosts,
+    preset_costs_to_toml,
+)
+from unnoise.runs.presets import PRESETS, recipe
 from unnoise.utils import malloc
 from unnoise.utils.device_speed import count_flops, peak_gflops
 from unnoise.utils.files import atomic_write
 from unnoise.utils.tables import read_table
 
-CHANNELS, SIDE = 3, 32
+SIDES = (32, 64, 128)
+"""Sizes that are measured."""
+SHAPES = ((16, 16), (24, 40), (32, 32), (64, 64), (128, 128), (256, 256))
+"""Sizes of the table, height x width."""
 UNKNOWN = "–"
+_MOST_GFLOP, _MOST_BYTES = 600.0, 6e9
+"""Of a step, by forecast: larger batches are halved."""
 
 
 class Cost(NamedTuple):
-    """Measured cost of one preset on this machine."""
+    """Measured cost of one preset at one size on this machine."""
 
+    side: int
+    batch: int
     images_per_second: float
     megabytes: float
     gigaflops: float
@@ -51,15 +67,28 @@ class Cost(NamedTuple):
         return self.gigaflops * self.images_per_second / self.peak
 
 
-def train(name: str, batch: int, steps: int, threads: int) -> dict[str, float]:
-    """The cost of a preset, as a dictionary, after some steps of training in this process."""
+def batch_for(name: str, side: int) -> int:
+    """The preset's batch size, halved until a step takes a few seconds and gigabytes."""
+    chosen = recipe(name, MEASURED_CHANNELS, side, side)
+    size, batch = network_size(chosen.network, side, side), chosen.batch_size
+    while batch > 2 and (
+        3 * batch * size.gigaflops > _MOST_GFLOP or memory_bytes(chosen, side, side, batch) > _MOST_BYTES
+    ):
+        batch //= 2
+    return batch
+
+
+def train(name: str, side: int, batch: int, steps: int, threads: int) -> dict[str, float]:
+    """The measured numbers of a `Cost`, as a dictionary, after some steps of training in this process."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     malloc.keep_freed_memory()  # as `unnoise train` does
-    chosen = recipe(name, CHANNELS, SIDE, SIDE)
+    clock = time.process_time if threads == 1 else time.perf_counter
+    shape, taken = (MEASURED_CHANNELS, side, side), []
+    chosen = recipe(name, *shape)
     diffusion = Diffusion(
         build(chosen.network),
-        (CHANNELS, SIDE, SIDE),
+        shape,
         schedule=chosen.schedule,
         objective=chosen.objective,
         noise_levels=chosen.noise_levels,
@@ -67,56 +96,63 @@ def train(name: str, batch: int, steps: int, threads: int) -> dict[str, float]:
         optimizer=chosen.optimizer,
         ema=chosen.ema,
     )
-    images = torch.rand(batch, CHANNELS, SIDE, SIDE)
-    diffusion.train_step(images)  # the first step allocates memory
-    taken = []
-    before = peak_gflops()
+    images = torch.rand(batch, *shape)
+    work = count_flops(lambda: diffusion.train_step(images)) / batch  # the first step also allocates memory
+    before = peak_gflops(clock=clock)
     for _ in range(steps):
-        started = time.perf_counter()
+        started = clock()
         float(diffusion.train_step(images).loss)
-        taken.append(time.perf_counter() - started)
-    most, after = peak_memory(torch.device("cpu")), peak_gflops()
-    work = count_flops(lambda: diffusion.train_step(images)) / batch
-    return Cost(batch / median(taken), (most or 0) / 1e6, work / 1e9, (before + after) / 2)._asdict()
+        taken.append(clock() - started)
+    most, after = peak_memory(torch.device("cpu")), peak_gflops(clock=clock)
+    found = {"images_per_second": batch / median(taken), "megabytes": (most or 0) / 1e6}
+    return {**found, "gigaflops": work / 1e9, "peak": (before + after) / 2}
 
 
-def cost(name: str, batch: int, steps: int, threads: int) -> Cost:
+def cost(name: str, side: int, batch: int, steps: int, threads: int) -> Cost:
     """The cost of a preset, measured in a fresh process."""
-    return Cost(**in_fresh_process("benchmarks.presets:train", name, batch, steps, threads))
+    return Cost(side, batch, **in_fresh_process("benchmarks.presets:train", name, side, batch, steps, threads))
 
 
-def cost_table(costs: Mapping[str, Cost], scores: Sequence[Row]) -> str:
-    """A row for each preset."""
-    rows, known = [], preset_scores.scores(scores)
+def cost_table(costs: Mapping[str, PresetCost], shapes: Sequence[tuple[int, int]] = SHAPES) -> str:
+    """A row for each preset and size: forecasts, and beside them what was measured."""
+    rows = []
     for name, found in costs.items():
-        size = network_size(recipe(name, CHANNELS, SIDE, SIDE).network, SIDE, SIDE)
-        numbers = [f"{size.parameters:,}", f"{size.gigaflops:.3f}", f"{found.images_per_second:.1f}"]
-        numbers += [f"{found.megabytes:,.0f}", f"{found.gigaflops * found.images_per_second:.0f}"]
-        share, score = f"{found.peak_share:.0%}", known.get(name, UNKNOWN)
-        rows.append([f"`{name}`", PRESET_NOTES[name].purpose, *numbers, share, score])
-    header = [
-        "preset",
-        "for",
-        "parameters",
-        "GFLOP an image",
-        "images/s",
-        "MB",
-        "GFLOP/s",
-        "of the peak",
-        "score",
-    ]
-    return table(header, rows, (0, 1, 8))
+        here = {(one.side, one.side): one for one in found.measured}
+        for height, width in shapes:
+            chosen = recipe(name, MEASURED_CHANNELS, height, width)
+            size, disk = network_size(chosen.network, height, width), run_disk_use(chosen, judged=True).run
+            numbers = [f"{size.parameters:,}", f"{size.gigaflops:.3g}", f"{chosen.batch_size}"]
+            numbers += [f"{memory_bytes(chosen, height, width) / 1e9:.2f}", f"{disk / 1e9:.2f}"]
+            measured_cells = _measured_cells(chosen, here.get((height, width)))
+            rows.append([f"`{name}`", f"{height} x {width}", *numbers, *measured_cells])
+    forecasts = ["preset", "pictures", "parameters", "GFLOP an image", "batch", "memory, GB", "disk, GB"]
+    return table([*forecasts, "images/s", "of the peak", "at batch", "GB", "forecast GB"], rows, (0, 1))
 
 
-def to_measurements(costs: Mapping[str, Cost], scores: Sequence[Row], how: str) -> PresetCosts:
+def _measured_cells(chosen: Recipe, one: Measurement | None) -> list[str]:
+    if one is None:
+        return [UNKNOWN] * 5
+    forecast = memory_bytes(chosen, one.side, one.side, one.batch) / 1e9
+    numbers = [f"{one.images_per_second:.3g}", f"{one.peak_share:.0%}", f"{one.batch}"]
+    return [*numbers, f"{one.megabytes / 1e3:.2f}", f"{forecast:.2f}"]
+
+
+def to_measurements(costs: Mapping[str, Sequence[Cost]], scores: Sequence[Row], how: str) -> PresetCosts:
     """What `unnoise presets` shows of the costs and scores."""
     known = preset_scores.scores(scores)
     rows = {
         name: PresetCost(
-            images_per_second=found.images_per_second,
-            megabytes=found.megabytes,
-            peak_share=found.peak_share,
             score=known.get(name),
+            measured=tuple(
+                Measurement(
+                    side=one.side,
+                    batch=one.batch,
+                    images_per_second=one.images_per_second,
+                    megabytes=one.megabytes,
+                    peak_share=one.peak_share,
+                )
+                for one in found
+            ),
         )
         for name, found in costs.items()
     }
@@ -125,34 +161,49 @@ def to_measurements(costs: Mapping[str, Cost], scores: Sequence[Row], how: str) 
 
 def main() -> None:
     """Measures, and writes the table and the file that `unnoise presets` shows."""
-    parser = option_parser(__doc__)
+    parser = option_parser(__doc__, threads=1)
     parser.add_argument("--scores", type=Path, default=Path("docs/preset_scores.csv"))
-    parser.add_argument("--presets", nargs="+", choices=OWN_PRESETS, default=list(OWN_PRESETS))
+    parser.add_argument("--presets", nargs="+", choices=list(PRESETS), default=list(PRESETS))
     parser.add_argument(
         "--measured", type=Path, help="file for `unnoise presets` (default: the one of unnoise)"
     )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    batch, steps, folder, file = 64, 9, folder_for(options), options.measured
-    if options.quick:
-        batch, steps = 4, 1
-    else:
+    steps, sides = (1, SIDES[:1]) if options.quick else (3, SIDES)
+    folder, file = folder_for(options), options.measured
+    if not options.quick:
         file = file or Path("src/unnoise/runs/measured.toml")
-    scores = read_table(options.scores, Row)
-    costs = {}
-    with ProgressBar("Presets", len(options.presets)) as bar:
-        for name in options.presets:
-            costs[name] = cost(name, batch, steps, options.threads)
-            bar.advance(1)
-    peak = median(found.peak for found in costs.values())
-    how = f"Batches of {batch}, the median of {steps} steps. Peak of the machine: {peak:.0f} GFLOP/s."
-    blocks = {MADE: made("presets", f"--threads {options.threads}", how), "costs": cost_table(costs, scores)}
+    costs: dict[str, list[Cost]] = {name: [] for name in options.presets}
+    with ProgressBar("Presets", len(costs) * len(sides)) as bar:
+        for name in costs:
+            for side in sides:
+                batch = 4 if options.quick else batch_for(name, side)
+                costs[name].append(cost(name, side, batch, steps, options.threads))
+                bar.advance(1)
+    _publish(costs, read_table(options.scores, Row), steps, options.threads, folder, file)
+
+
+def _publish(
+    costs: Mapping[str, Sequence[Cost]],
+    scores: Sequence[Row],
+    steps: int,
+    threads: int,
+    folder: Path | None,
+    file: Path | None,
+) -> None:
+    peak = median(one.peak for found in costs.values() for one in found)
+    seconds = "in processor seconds of one thread" if threads == 1 else f"on {threads} threads"
+    sides = ", ".join(str(side) for side in sorted({one.side for found in costs.values() for one in found}))
+    when = measured().removeprefix("Measured ")
+    kept = to_measurements(
+        costs, scores, f"Speed and memory: training on pictures in colour of {sides} pixels, {seconds}, {when}"
+    )
+    how = f"The median of {steps} steps, {seconds}. Peak of the machine: {peak:.0f} GFLOP/s."
+    blocks = {MADE: made("presets", f"--threads {threads}", how), "costs": cost_table(kept.presets)}
     publish("presets", __doc__, blocks, folder)
     if file is not None:
-        when = measured().removeprefix("Measured ")
-        how = f"Speed and memory: training on {SIDE} x {SIDE} in colour, batch {batch}, {when}"
         with atomic_write(file) as temporary:
-            temporary.write_text(preset_costs_to_toml(to_measurements(costs, scores, how)), "utf-8")
+            temporary.write_text(preset_costs_to_toml(kept), "utf-8")
         print_result("measured", file)
 
 

@@ -22,12 +22,13 @@ from pathlib import Path
 
 import torch
 
-from unnoise.cli.console import print_result
+from unnoise.cli.console import count, print_result
 from unnoise.utils.files import atomic_write
 
 MADE = "made"
 """The name of the block with the command, the date and the machine."""
 
+_VECTORS = {"avx512f": " with AVX-512", "avx2": " with AVX2"}
 _BLOCK = re.compile(r"<!-- table: ([\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -41,19 +42,21 @@ def machine(device: torch.device | str = "cpu", libraries: Sequence[str] = ()) -
     )
     card = f"{torch.cuda.get_device_name(device)}, " if torch.device(device).type == "cuda" else ""
     return (
-        f"{card}{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
+        f"{card}{processor()}, {os.cpu_count()} cores, {count(torch.get_num_threads(), 'thread')}, "
         f"Python {platform.python_version()}, {versions}"
     )
 
 
 def processor() -> str:
-    """Name of the processor, as it reports it."""
+    """Name of the processor, as it reports it, and its widest vector instructions."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    flags = " ".join(line for line in lines if line.startswith("flags")).split()
+    widest = next((name for flag, name in _VECTORS.items() if flag in flags), "")
+    return (names[0] if names else platform.processor() or platform.machine()) + widest
 
 
 def measured(device: torch.device | str = "cpu", libraries: Sequence[str] = ()) -> str:

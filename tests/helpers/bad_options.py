@@ -57,6 +57,8 @@ CASES = [
     option("a size of 0", "--size", "0x0"),
     option("a size below 0", "--size=-3"),
     option("a size in words", "--size", "big"),
+    option("a noise shift in words", "--noise-shift", "large"),
+    option("a noise shift of 0", "--noise-shift", 0),
     option("a size that no memory holds", "--size", 99999),
     option("a batch of 0", "--batch-size", 0),
     option("a batch of 10^12", "--batch-size", 10**12),

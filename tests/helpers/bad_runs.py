@@ -160,6 +160,7 @@ CASES = [
     broken("a run of a later version", changed("format", 99), *SHOW),
     broken("a seed in words", changed("seed", "seven"), *SHOW),
     broken("a number that is infinite", replaced('"learning_rate": 0.006', '"learning_rate": 1e400'), *SHOW),
+    broken("a noise shift below 0", changed("recipe.noise_shift", -1.0), *SHOW),
     broken("a number that is NaN", changed("recipe.schedule.min_signal_rate", float("nan")), *SHOW),
     broken("widths that take 2 TB", changed("recipe.network.widths", [65536, 65536]), *SHOW),
     broken("widths of 10^18", changed("recipe.network.widths", [10**18, 10**18]), *SHOW),

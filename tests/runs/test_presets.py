@@ -9,7 +9,7 @@ import torch
 from helpers.runs import digits
 from unnoise.cli import run
 from unnoise.networks import build
-from unnoise.runs import presets, sizing
+from unnoise.runs import footprint, preset_costs, presets
 from unnoise.runs.config import Budget
 from unnoise.runs.plan import TrainOptions, default_preset, plan, resume_config
 from unnoise.runs.presets import OWN_PRESETS, PRESET_NOTES, PRESETS, recipe
@@ -126,7 +126,9 @@ def test_default_without_a_budget_is_nano():
 
 def test_parameters_grow_from_nano_to_large():
     for side in (8, 32):
-        sizes = [sizing.network_size(recipe(name, 3, side, side).network, side, side) for name in OWN_PRESETS]
+        sizes = [
+            footprint.network_size(recipe(name, 3, side, side).network, side, side) for name in OWN_PRESETS
+        ]
         assert sizes == sorted(sizes)
         assert [size.gigaflops for size in sizes] == sorted({size.gigaflops for size in sizes})
         others = {recipe(name, 3, side, side).optimizer for name in OWN_PRESETS}
@@ -141,43 +143,108 @@ def test_flops_counted_on_fake_tensors_are_those_of_a_forward_pass(name):
     config = recipe(name, 3, 16, 24).network
     network = build(config).eval()
     with torch.no_grad():
-        done = count_flops(lambda: network(torch.zeros(1, 3, 16, 24), torch.zeros(1, 1, 1, 1)))
-    found = sizing.network_size(config, 16, 24)
+        done = count_flops(lambda: network(torch.zeros(2, 3, 16, 24), torch.zeros(2, 1, 1, 1))) / 2
+    found = footprint.network_size(config, 16, 24)
     assert found.gigaflops == done / 1e9
     assert found.parameters == sum(weight.numel() for weight in network.parameters())
 
 
+def measurement(side: int, batch: int = 64, rate: float = 100.0) -> preset_costs.Measurement:
+    return preset_costs.Measurement(
+        side=side, batch=batch, images_per_second=rate, megabytes=1234.0, peak_share=0.5
+    )
+
+
 def test_measured_costs_are_read_as_they_were_written():
     rows = {
-        "nano": sizing.PresetCost(images_per_second=100.0, score="0.1"),
-        "small": sizing.PresetCost(megabytes=1234),
+        "nano": preset_costs.PresetCost(score="0.1", measured=(measurement(32), measurement(64, 128))),
+        "small": preset_costs.PresetCost(measured=(measurement(32),)),
+        "medium": preset_costs.PresetCost(score="0.2"),
     }
-    measured = sizing.PresetCosts(how="on this machine", presets=rows)
-    assert sizing.read_preset_costs(sizing.preset_costs_to_toml(measured)) == measured
-    assert set(sizing.read_preset_costs().presets) <= set(PRESETS)  # the file that comes with unnoise
+    measured = preset_costs.PresetCosts(how="on this machine", presets=rows)
+    assert preset_costs.read_preset_costs(preset_costs.preset_costs_to_toml(measured)) == measured
+    assert set(preset_costs.read_preset_costs().presets) <= set(PRESETS)  # the file that comes with unnoise
+
+
+def test_a_speed_is_measured_at_its_size_and_forecast_by_operations_elsewhere():
+    cost = preset_costs.PresetCost(measured=(measurement(32), measurement(128, rate=10.0)))
+    assert preset_costs.images_per_second("nano", cost, 3, 32, 32) == (100.0, True)
+    assert preset_costs.images_per_second("nano", preset_costs.PresetCost(), 3, 32, 32) is None
+    for shape, side, rate in (((3, 48, 32), 32, 100.0), ((1, 32, 32), 32, 100.0), ((3, 256, 256), 128, 10.0)):
+        there, here = (
+            footprint.network_size(recipe("nano", *one).network, *one[1:]).gigaflops
+            for one in ((3, side, side), shape)
+        )
+        found = preset_costs.images_per_second("nano", cost, *shape)
+        assert found == (pytest.approx(rate * there / here), False)
+
+
+def test_a_memory_is_measured_only_with_the_batch_size_of_the_preset():
+    cost = preset_costs.PresetCost(measured=(measurement(32, batch=64),))
+    assert preset_costs.megabytes("nano", cost, 3, 32, 32) == (1234.0, True)
+    for name, side in (("small", 32), ("nano", 64)):
+        expected = footprint.memory_bytes(recipe(name, 3, side, side), side, side) / 1e6
+        assert preset_costs.megabytes(name, cost, 3, side, side) == (expected, False)
 
 
 # --- the command ---------------------------------------------------------------------------------------------
 
 
-def test_the_table_of_presets_shows_sizes_and_measured_costs(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    rows = {"nano": sizing.PresetCost(images_per_second=123.4, megabytes=567.8, score="KID 0.01")}
-    measured = sizing.PresetCosts(how="On [my] machine.", presets=rows)
-    monkeypatch.setattr(sizing, "read_preset_costs", lambda: measured)
-    assert run(["presets", "--size", "64x48", "--channels", "1", "--minutes", "600", "--device", "cpu"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    rows = {line.split()[0]: line for line in lines if line.split()[0] in PRESETS}
+def shown_presets(capsys, monkeypatch, columns: int, *arguments: str) -> list[str]:
+    rows = {
+        "nano": preset_costs.PresetCost(score="KID 0.01", measured=(measurement(32, rate=123.4),)),
+        "small": preset_costs.PresetCost(score="KID 0.02"),
+    }
+    measured = preset_costs.PresetCosts(how="On [my] machine.", presets=rows)
+    monkeypatch.setattr(preset_costs, "read_preset_costs", lambda: measured)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert run(["presets", "--device", "cpu", *arguments]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_the_table_of_presets_marks_what_is_forecast(capsys, monkeypatch):
+    lines = shown_presets(capsys, monkeypatch, 200, "--size", "64x48", "--channels", "1", "--minutes", "600")
+    rows = {line.split()[0]: line for line in reversed(lines) if line and line.split()[0] in PRESETS}
     assert rows.keys() == PRESETS.keys()
-    size = sizing.network_size(recipe("nano", 1, 64, 48).network, 64, 48)
-    assert f"{size.parameters / 1e6:.3g} M" in rows["nano"]
-    assert all(each in rows["nano"] for each in (f"{size.gigaflops:.3g}", "123", "568 MB", "KID 0.01", "ours"))
-    assert rows["small"].count("–") == 3
+    size = footprint.network_size(recipe("nano", 1, 64, 48).network, 64, 48)
+    assert all(each in rows["nano"] for each in (f"{size.parameters / 1e6:#.3g} M", f"{size.gigaflops:#.3g}"))
+    assert rows["nano"].count("~") == 3  # speed, memory and disk
+    assert (rows["small"].count("~"), rows["small"].count("–")) == (2, 1)  # its speed was never measured
+    assert "123" not in rows["nano"]  # the figure of 32 x 32
     assert "On [my] machine." in lines
+    assert "KID 0.02" in "".join(lines)
+    assert lines[0] == "Pictures of 64 x 48, 1 channel. ~: forecast. –: not measured."
     assert (
         lines[-1]
         == f"Without --preset, unnoise train takes small here: {choose_preset('cpu', 64, 48, 600).why}"
     )
+
+
+@pytest.fixture
+def _any_size(monkeypatch):
+    """A network of many digits, which is not counted anew for each preset."""
+    size = footprint.NetworkSize(135_719_555, 214.8, 12_345_678_901)
+    for module in (footprint, preset_costs):
+        monkeypatch.setattr(module, "network_size", lambda *_: size)
+
+
+@pytest.mark.usefixtures("_any_size")
+def test_the_table_of_presets_shows_what_was_measured_as_it_is(capsys, monkeypatch):
+    lines = shown_presets(capsys, monkeypatch, 80)
+    row = next(line for line in lines if line.startswith("nano"))
+    assert " 123 " in row
+    assert " 1.2 GB " in row
+    assert row.count("~") == 1  # the disk
+
+
+@pytest.mark.usefixtures("_any_size")
+@pytest.mark.parametrize("size", ["64", "256"])
+def test_the_table_of_presets_is_readable_in_80_columns(capsys, monkeypatch, size):
+    lines = shown_presets(capsys, monkeypatch, 80, "--size", size)
+    assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines)
+    for name in PRESETS:  # whole, once in each table
+        assert sum(line.split()[:1] == [name] for line in lines) == 2
 
 
 @pytest.mark.parametrize(

@@ -16,15 +16,17 @@ from helpers.oracles import last
 from helpers.runs import digits, start
 from unnoise.cli import run as unnoise
 from unnoise.optim.ema import EMAConfig
-from unnoise.optim.power_ema import PowerAverages, Profile
+from unnoise.optim.power_ema import DEFAULT_SIGMA_RELS, PowerAverages, Profile, mixture
+from unnoise.runs.autoguidance import chosen
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import RunConfig
 from unnoise.runs.plan import TrainOptions, plan, resume_config
-from unnoise.runs.snapshots import Snapshots, thinned
+from unnoise.runs.snapshots import FEWEST_STEPS, Snapshots, kept_steps, thinned
 from unnoise.training.loop import train
-from unnoise.training.recorder import Recorder
+from unnoise.training.recorder import EARLY_AVERAGES, Recorder
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.tensor_files import read_tensors
+from unnoise.utils.timers import Milestones
 
 
 @pytest.fixture(autouse=True)
@@ -83,8 +85,8 @@ def test_thinning_keeps_the_last_step_and_spreads_the_others():
     assert gaps.max() <= 4 * np.median(gaps)
 
 
-@pytest.mark.parametrize(("megabytes", "room"), [(1.0, 8), (0.05, 2), (0.02, 1)])
-def test_stored_averages_never_exceed_their_megabytes(tmp_path, megabytes, room):
+@pytest.mark.parametrize(("megabytes", "room"), [(None, 8), (1.0, 8), (0.108, 6), (0.02, 5), (0.001, 5)])
+def test_stored_averages_keep_to_their_megabytes_but_never_fewer_than_five_steps(tmp_path, megabytes, room):
     network = nn.Sequential(nn.Linear(31, 50), nn.BatchNorm1d(50))  # at most 18 kB for two
     averages = PowerAverages(network, (0.05, 0.1))
     snapshots = Snapshots(tmp_path / "ema", 8, megabytes)
@@ -93,17 +95,44 @@ def test_stored_averages_never_exceed_their_megabytes(tmp_path, megabytes, room)
         averages.update()
         snapshots.write(averages)
         files = list((tmp_path / "ema").iterdir())
-        assert sum(path.stat().st_size for path in files) <= megabytes * 1e6
+        if room > FEWEST_STEPS and megabytes is not None:
+            assert sum(path.stat().st_size for path in files) <= megabytes * 1e6
         assert len(files) <= 2 * room
     assert len(files) == 2 * room
     assert snapshots.stored()[-1].step == 40
 
 
-def test_megabytes_too_few_for_one_snapshot_are_refused_before_training(tmp_path):
-    run = begin(tmp_path / "run", megabytes=0.001)
-    with pytest.raises(UnnoiseError, match=r"One snapshot of the averages takes .* but ema\.megabytes is"):
-        next(train(run, digits()))
-    assert not run.states()
+@pytest.mark.parametrize("count", [1, 3, 5, 8, 100])
+def test_the_budget_of_stored_averages_follows_the_size_of_the_network(count):
+    for megabytes, needed in itertools.product((None, 1e-3, 200.0), (0, 1, 10**6, 261_500_000, 10**12)):
+        assert min(count, FEWEST_STEPS) <= kept_steps(count, megabytes, needed) <= count
+    assert kept_steps(count, None, 10**6) == min(count, 1000)
+    assert kept_steps(8, None, 140e6) == 7  # thinned: eight take more than a gigabyte
+    assert kept_steps(8, 200.0, 25e6) == 8
+
+
+def test_megabytes_too_few_for_the_fewest_steps_are_told_and_training_goes_on(tmp_path):
+    run = begin(tmp_path / "run", steps=12, megabytes=0.001)
+    with pytest.warns(UserWarning, match=r"will take .* MB, more than ema\.megabytes=0\.001"):
+        last(train(run, digits()))
+    steps = sorted({profile.step for profile in stored(run)})
+    assert len(steps) == FEWEST_STEPS
+    assert steps[-1] == 12
+    assert Snapshots(run.path / "ema").synthesize(0.1).misfit < 0.1
+    assert chosen(Snapshots(run.path / "ema"), None).step < 12
+
+
+def test_the_fewest_steps_suffice_for_the_usual_widths():
+    """The figures in the docstring of `FEWEST_STEPS`."""
+    for count, worst in ((8, 0.04), (FEWEST_STEPS, 0.06), (4, 0.11)):
+        kept: list[int] = []
+        for part in range(1, 9):
+            kept = thinned([*kept, 5000 * part], count)
+        profiles = [Profile(step, width) for step in kept for width in DEFAULT_SIGMA_RELS]
+        misfits = [
+            mixture(profiles, Profile(40_000, width)).misfit for width in np.linspace(0.04, 0.15, 12).tolist()
+        ]
+        assert worst - 0.02 < max(misfits) < worst
 
 
 # --- along a run --------------------------------------------------------------------------------------------
@@ -145,9 +174,25 @@ def test_a_stopped_run_stores_averages_and_later_ones_are_deleted(tmp_path):
     run = begin(tmp_path / "run", 100, snapshots=4)
     asked = iter([False] * 3 + [True])
     list(train(run, images, "cpu", lambda: next(asked)))
-    assert {profile.step for profile in stored(run)} == {3}
+    assert {profile.step for profile in stored(run)} == {1, 2, 3}
     Snapshots(run.path / "ema").delete_after(2)
-    assert stored(run) == []
+    assert {profile.step for profile in stored(run)} == {1, 2}
+
+
+@pytest.mark.parametrize("until", [0.01, 0.03, 0.1, 0.3, 0.7, 1.0])
+def test_a_run_that_ends_early_has_several_averages_over_its_time(tmp_path, until):
+    """As a run that converges, or is stopped, does: of a budget of 10,000 steps a part is spent."""
+    averages, snapshots = PowerAverages(nn.Linear(1, 1), (0.1,)), Snapshots(tmp_path)
+    storing = Milestones(snapshots.count, 0.0, EARLY_AVERAGES)
+    for step in range(1, int(10_000 * until) + 1):
+        averages.update()
+        if storing.due(step / 10_000):
+            snapshots.write(averages)
+    snapshots.write(averages)  # at the end
+    steps = [profile.step for profile in snapshots.stored()]
+    assert len(steps) >= 4
+    assert chosen(snapshots, None).step <= 0.6 * steps[-1]
+    assert until < 1 or steps == [1250 * part for part in range(1, 9)]  # the early ones are gone
 
 
 def test_non_finite_averages_are_never_stored(run):

@@ -39,6 +39,9 @@ def test_milestones_divide_the_budget_equally():
     assert [step for step in range(1, 11) if milestones.due(step / 10)] == [2, 4, 6, 8, 10]
     assert not Milestones(5, 0.4).due(0.5)  # resumed
     assert Milestones(8, 0.0).due(1.0)
+    early = Milestones(4, 0.0, early=3)
+    assert [step for step in range(1, 101) if early.due(step / 100)] == [4, 7, 13, 25, 50, 75, 100]
+    assert not Milestones(4, 0.1, early=3).due(0.12)
 
 
 @pytest.mark.parametrize("share", [1 / 80, 1 / 20])

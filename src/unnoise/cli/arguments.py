@@ -75,6 +75,8 @@ Layout: TypeAlias = Annotated[str | None, option("NHWC", "found from the shape",
 Background: TypeAlias = Annotated[str | None, option("COLOUR", "white", _BEHIND)]
 _MIRROR = "Mirror each picture left to right half of the time. For pictures that may be mirrored."
 Flip: TypeAlias = Annotated[bool, option(None, "off", _MIRROR)]
+_SHIFT = "More noise, for larger pictures: noise / signal times X; size takes the mean side / 32."
+NoiseShift: TypeAlias = Annotated[str | None, option("X|size", "the preset's", _SHIFT)]
 _CLASSES = """Learn classes: auto takes them from the source (subfolders, IDX, .npz), auto:2 from the folders a
 level below; or an IDX or .csv file."""
 Labels: TypeAlias = Annotated[str | None, option("auto|auto:N|FILE", "none", " ".join(_CLASSES.split()))]
@@ -243,6 +245,20 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     height, width = int(found[1]), int(found[2] or found[1])
     require(min(height, width) >= 1, f"A size is at least 1 pixel each way, but got {text!r}: try 32.")
     return height, width
+
+
+def parse_noise_shift(text: str | None) -> float | Literal["size"] | None:
+    """`2` -> 2.0; `size` -> the same word; None -> None.
+
+    Raises:
+        UnnoiseError: for anything else.
+    """
+    if text == "size":
+        return "size"
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise UnnoiseError(f"--noise-shift is a number, or size, but got {text!r}: try size.") from None
 
 
 def parse_range(words: tuple[str, ...]) -> "RangeChoice":

@@ -59,7 +59,7 @@ class EditSession:
         from unnoise.training.loop import choose_device
 
         opened = Run.open(run)
-        sampling, schedule = opened.config.recipe.sampling, opened.config.recipe.schedule
+        sampling, schedule = opened.config.recipe.sampling, opened.config.schedule
         if inverts:
             longest = getattr(schedule, "num_timesteps", _INVERSION_STEPS)
             sampling = replace(sampling, num_steps=min(_INVERSION_STEPS, longest), spacing="trailing")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from unnoise.data import ImageSet
     from unnoise.runs.checkpoint import Run
+    from unnoise.runs.config import RunConfig
     from unnoise.runs.plan import TrainOptions
     from unnoise.training.profiling import StepProfile, StepProfiler
 
@@ -99,7 +100,7 @@ def _print_config(source: str, path: Path, options: "TrainOptions", device: str)
     Run.refuse_existing(path)
     images, kind = load_pictures(source, options), device.partition(":")[0]
     config = with_absolute_paths(plan(images, options, kind), source)
-    _announce_preset(images, options, kind)
+    _announce_plan(images, options, kind, config)
     print(config.to_json(), end="")
 
 
@@ -115,7 +116,7 @@ def _create(source: str, path: Path, options: "TrainOptions", device: str) -> "t
     )
     images, kind = load_pictures(source, options), device.partition(":")[0]
     run = Run.create(path, with_absolute_paths(plan(images, options, kind), source))
-    _announce_preset(images, options, kind)
+    _announce_plan(images, options, kind, run.config)
     return run, images
 
 
@@ -138,13 +139,18 @@ def _open_as_is(source: str, path: Path, _options: "TrainOptions", _device: str)
     return run, load_run_pictures(run.config, source, labels=True)
 
 
-def _announce_preset(images: "ImageSet", options: "TrainOptions", device_type: str) -> None:
-    """Prints which preset was chosen and why, unless it was named."""
+def _announce_plan(images: "ImageSet", options: "TrainOptions", device_type: str, config: "RunConfig") -> None:
+    """Prints which preset was chosen and why, and into how many pieces batches are cut, unless it was named."""
     from unnoise.runs.plan import default_preset
 
     choice = default_preset(images, options, device_type)
     if choice is not None:
         print_message(f"Preset {choice.name}: {choice.why}")
+    if options.accumulate is None and config.accumulate > 1:
+        print_message(
+            f"Batches of {config.recipe.batch_size} go through the network in {config.accumulate} pieces "
+            f"(--accumulate {config.accumulate}), to fit into this machine's memory."
+        )
 
 
 def _announce(images: "ImageSet", run: "Run", device: str) -> None:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unnoise.diffusion.schedules import Schedule, rates_of_log_snr
+from unnoise.diffusion.schedules import Schedule, rates_of_log_snr, shift_rates
 from unnoise.diffusion.tensors import PerImage, Rates
 from unnoise.utils.errors import require
 
@@ -190,3 +190,30 @@ class LossHistory(nn.Module):
 
 AnyNoiseLevels = UniformTimes | UniformPower | LogNormal | LossAware
 """Every distribution of noise levels that a run's config.json can name."""
+
+
+@dataclass(frozen=True)
+class ShiftedLevels:
+    """Noise levels with s times the ratio of noise to signal; see `schedules.shifted`.
+
+    log(noise / signal) ~ N(mean, std^2) becomes N(mean + log s, std^2).
+
+    Args:
+        base: the distribution that is shifted.
+        noise_shift: s; above 1 means more noise.
+    """
+
+    base: NoiseLevels
+    noise_shift: float
+
+    def draw(self, count: int, schedule: Schedule, generator: torch.Generator) -> DrawnLevels:
+        """Draws from the base, with the same random numbers, and shifts the rates."""
+        drawn = self.base.draw(count, schedule, generator)
+        return DrawnLevels(*shift_rates(drawn.noise_rates, drawn.signal_rates, self.noise_shift))
+
+
+def shifted_levels(levels: AnyNoiseLevels, noise_shift: float) -> NoiseLevels:
+    """The noise levels that go with a schedule shifted by s: those that are drawn through it shift with it."""
+    if noise_shift == 1 or isinstance(levels, UniformTimes | LossAware):
+        return levels
+    return ShiftedLevels(levels, noise_shift)

@@ -32,7 +32,8 @@ class EMAConfig:
             choose among all widths after training (see power_ema.py); none by default.
         profile_every: these are updated at every so many steps.
         snapshots: they are stored so many times, at equal parts of the budget.
-        megabytes: and take no more disk than this: the stored set is thinned rather.
+        megabytes: disk that they take, in 10^6 bytes: the stored set is thinned rather, but a few are kept
+            whatever the size of the network. By default the budget follows the network; see `runs.snapshots`.
 
     Raises:
         UnnoiseError: unless 0 <= decay < 1 and warmup > 0, each profile is from above 0 to 12^(-1/2) and there
@@ -44,7 +45,7 @@ class EMAConfig:
     profiles: tuple[float, ...] = ()
     profile_every: int = 1
     snapshots: int = 8
-    megabytes: float = 1000.0
+    megabytes: float | None = None
 
     def __post_init__(self) -> None:
         require(0 <= self.decay < 1, f"The EMA's decay is from 0 to below 1, but got {self.decay}. Try 0.999.")
@@ -61,7 +62,10 @@ class EMAConfig:
         )
         for name in ("profile_every", "snapshots", "megabytes"):
             value = getattr(self, name)
-            require(value > 0, f"The EMA's {name} is above 0, but got {value:g}. Leave it out for the default.")
+            require(
+                value is None or value > 0,
+                f"The EMA's {name} is above 0, but got {value}. Leave it out for the default.",
+            )
 
 
 class MovingAverage:

@@ -21,7 +21,8 @@ _CONDITIONS = {
 
 # Settings on which a loss depends, apart from how well the network has learned.
 _LOSS = (
-    *("recipe.objective.", "recipe.noise_levels.", "recipe.schedule.", "normalizer."),
+    *("recipe.objective.", "recipe.noise_levels.", "recipe.schedule.", "recipe.noise_shift"),
+    "normalizer.",
     *("data.fingerprint", "data.held_out", "data.height", "data.width", "data.channels"),
 )
 

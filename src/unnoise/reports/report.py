@@ -204,6 +204,8 @@ def _training_settings(folder: RunFolder) -> list[Section]:
         ("sampling", f"{recipe.sampling.sampler}, {count(recipe.sampling.num_steps, 'step')}"),
         ("seed", str(config.seed)),
     ]
+    if recipe.noise_shift != 1:
+        facts.append(("noise shift", number(recipe.noise_shift)))
     if data.classes:
         facts.insert(1, ("classes", f"{len(data.classes):,}"))
     if folder.last is not None and folder.last.seconds > 0:

@@ -15,17 +15,17 @@ from unnoise.data.batches import Split
 from unnoise.diffusion.conditioning import Condition
 from unnoise.diffusion.denoiser import Denoiser, Precision
 from unnoise.diffusion.diffusion import Diffusion
-from unnoise.diffusion.noise_levels import AnyNoiseLevels, UniformTimes
+from unnoise.diffusion.noise_levels import AnyNoiseLevels, UniformTimes, shifted_levels
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.objectives import Objective
 from unnoise.diffusion.samplers.sampling import Sampling
-from unnoise.diffusion.schedules import AnySchedule, OffsetCosine
+from unnoise.diffusion.schedules import AnySchedule, OffsetCosine, Schedule, require_noise_shift, shifted
 from unnoise.diffusion.seeds import require_seeds
 from unnoise.diffusion.tensors import Classes
 from unnoise.networks import NetworkConfig, UNetConfig, build
 from unnoise.optim.ema import EMAConfig
 from unnoise.optim.optimizers import OptimizerConfig
-from unnoise.runs.conversion import plain, structured
+from unnoise.runs.conversion import changed, plain, structured
 from unnoise.runs.data_config import DataConfig
 from unnoise.utils import json_text
 from unnoise.utils.errors import UnnoiseError, require
@@ -44,6 +44,8 @@ class Recipe:
     schedule: AnySchedule = OffsetCosine()
     objective: Objective = Objective()
     noise_levels: AnyNoiseLevels = UniformTimes()
+    noise_shift: float = 1.0
+    """Factor of noise / signal in schedule and noise levels, for larger pictures; see `schedules.shifted`."""
     condition: Condition = "variance"
     normalization: Literal["dataset", "imagenet", "symmetric"] = "dataset"
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -54,6 +56,7 @@ class Recipe:
     sampling: Sampling = Sampling()
 
     def __post_init__(self) -> None:
+        require_noise_shift(self.noise_shift)
         require(self.batch_size >= 1, f"The batch size is at least 1, but got {self.batch_size}. Try 64.")
         require(
             self.batch_size <= _LARGEST_BATCH,
@@ -72,22 +75,7 @@ class Recipe:
         Raises:
             UnnoiseError: for a path that does not exist, or a value that does not fit.
         """
-        if not changes:
-            return self
-        recipe = plain(self)
-        for change in changes:
-            path, equals, text = change.partition("=")
-            *parents, last = path.split(".")
-            place: object = recipe
-            for name in parents:
-                place = place.get(name) if isinstance(place, dict) else None
-            require(
-                bool(equals) and isinstance(place, dict),
-                f"A change looks like objective.loss=l1, but got {change!r}. --dry-run shows all paths.",
-            )
-            assert isinstance(place, dict)
-            place[last] = _value(text)
-        return structured(recipe, Recipe, "The changed recipe")
+        return changed(self, changes, "The changed recipe")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +134,11 @@ class RunConfig:
             "Restore config.json from a copy.",
         )
 
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule to train and to sample with: that of the recipe, shifted."""
+        return shifted(self.recipe.schedule, self.recipe.noise_shift)
+
     def build(self, device: torch.device | str = "cpu") -> Diffusion:
         """Builds the `Diffusion` of this run before its first step; its weights depend on the seed alone."""
         recipe = self.recipe
@@ -153,9 +146,9 @@ class RunConfig:
             self._network(),
             self.data.image_shape,
             normalizer=self.normalizer,
-            schedule=recipe.schedule,
+            schedule=self.schedule,
             objective=recipe.objective,
-            noise_levels=recipe.noise_levels,
+            noise_levels=shifted_levels(recipe.noise_levels, recipe.noise_shift),
             condition=recipe.condition,
             class_dropout=recipe.class_dropout,
             offset_noise=recipe.offset_noise,
@@ -171,7 +164,7 @@ class RunConfig:
             self._network().eval().requires_grad_(False),
             self.data.image_shape,
             normalizer=self.normalizer,
-            schedule=self.recipe.schedule,
+            schedule=self.schedule,
             objective=self.recipe.objective,
             condition=self.recipe.condition,
             device=device,
@@ -239,10 +232,3 @@ class RunConfig:
             f"{where} has format {found}, but this unnoise reads formats up to {FORMAT}. Upgrade unnoise.",
         )
         return structured(data, cls, str(where))
-
-
-def _value(text: str) -> object:
-    try:
-        return json_text.parse(text)
-    except ValueError:
-        return text

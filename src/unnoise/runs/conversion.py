@@ -2,7 +2,7 @@
 
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TypeVar, get_args
 
@@ -16,7 +16,8 @@ from unnoise.diffusion.schedules import AnyChain, AnySchedule
 from unnoise.diffusion.weightings import AnyWeighting
 from unnoise.networks import NetworkConfig
 from unnoise.networks.unet_config import AttentionChoice, AttentionKind
-from unnoise.utils.errors import UnnoiseError
+from unnoise.utils import json_text
+from unnoise.utils.errors import UnnoiseError, require
 
 Record = TypeVar("Record")
 _UNIONS = (AnyChain, AnySchedule, AnyNoiseLevels, AnyWeighting, NetworkConfig)
@@ -51,6 +52,43 @@ def structured(values: object, kind: type[Record], name: str) -> Record:
     except Exception as error:  # noqa: BLE001 (cattrs raises groups of whatever went wrong inside)
         message, place = _first_cause(error)
         raise UnnoiseError(f"{name} is not valid{place and f' at {place}'}: {message}.") from None
+
+
+def changed(record: Record, changes: Sequence[str], name: str) -> Record:
+    """A copy of a dataclass with some values changed, each given as path=value: objective.loss=l1.
+
+    Values are JSON, or words without quotes.
+
+    Args:
+        record, changes: what is changed, and how.
+        name: of the copy, in messages.
+
+    Raises:
+        UnnoiseError: for a path that does not exist, or a value that does not fit.
+    """
+    if not changes:
+        return record
+    values = plain(record)
+    for change in changes:
+        path, equals, text = change.partition("=")
+        *parents, last = path.split(".")
+        place: object = values
+        for parent in parents:
+            place = place.get(parent) if isinstance(place, dict) else None
+        require(
+            bool(equals) and isinstance(place, dict),
+            f"A change looks like objective.loss=l1, but got {change!r}. --dry-run shows all paths.",
+        )
+        assert isinstance(place, dict)
+        place[last] = _value(text)
+    return structured(values, type(record), name)
+
+
+def _value(text: str) -> object:
+    try:
+        return json_text.parse(text)
+    except ValueError:
+        return text
 
 
 def _first_cause(error: BaseException) -> tuple[str, str]:

@@ -11,14 +11,16 @@ from unnoise.data.batches import held_out_count
 from unnoise.data.decoding.value_range import RangeChoice, Ranges
 from unnoise.diffusion.denoiser import Precision
 from unnoise.diffusion.normalizer import Normalizer
+from unnoise.diffusion.schedules import noise_shift_for
 from unnoise.diffusion.seeds import require_seeds
 from unnoise.networks import UNetConfig, require_fits_in_memory
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget, Recipe, RunConfig
 from unnoise.runs.data_config import DataConfig
 from unnoise.runs.fitting import require_fitting_init
-from unnoise.runs.presets import DEFAULT, recipe
-from unnoise.runs.sizing import PresetChoice, choose_preset, require_devices
+from unnoise.runs.footprint import pieces_that_fit
+from unnoise.runs.presets import DEFAULT, preset_for, recipe
+from unnoise.runs.sizing import PresetChoice, require_devices
 from unnoise.utils.errors import require
 
 
@@ -53,6 +55,8 @@ class TrainOptions:
     anything else is a file of labels."""
     strict_labels: bool | None = None
     """Whether pictures without a class are refused."""
+    noise_shift: float | Literal["size"] | None = None
+    """Factor of noise / signal; "size" takes that of `schedules.noise_shift_for`."""
     changes: tuple[str, ...] | None = None
     """Changes of the preset's recipe; see `Recipe.changed`."""
     budget: Budget | None = None
@@ -113,7 +117,7 @@ def plan(images: ImageSet, options: TrainOptions, device_type: str = "cpu") -> R
         preset=preset,
         seed=seed,
         precision=options.precision or "float32",
-        accumulate=1 if options.accumulate is None else options.accumulate,
+        accumulate=_accumulate(chosen, images, options, device_type),
         deterministic=bool(options.deterministic),
         budget=_budget(options),
         until_converged=bool(options.until_converged),
@@ -148,12 +152,26 @@ def _data(images: ImageSet, options: TrainOptions) -> DataConfig:
     )
 
 
+def _accumulate(chosen: Recipe, images: ImageSet, options: TrainOptions, device_type: str) -> int:
+    """The pieces that were asked for, or as many as a batch needs to fit into this machine's memory.
+
+    A system that runs out of memory kills the process, so this has to be known before.
+    """
+    if options.accumulate is not None or device_type != "cpu":
+        return options.accumulate or 1
+    return pieces_that_fit(chosen, images.height, images.width) or chosen.batch_size
+
+
 def default_preset(images: ImageSet, options: TrainOptions, device_type: str) -> PresetChoice | None:
     """The preset that `default` stands for, and the reason; None where the options name another or a run."""
     if options.preset not in (None, DEFAULT) or options.init is not None:
         return None
-    budget, size, devices = _budget(options), options.batch_size or 64, options.devices or 1
-    return choose_preset(device_type, images.height, images.width, budget.amount, budget.unit, size, devices)
+    shape, size, devices = (
+        (images.channels, images.height, images.width),
+        options.batch_size or 64,
+        options.devices or 1,
+    )
+    return preset_for(device_type, shape, _budget(options), size, devices)
 
 
 def _budget(options: TrainOptions) -> Budget:
@@ -173,6 +191,8 @@ def _recipe(preset: str, images: ImageSet, options: TrainOptions, base: Recipe |
     if options.until_converged:
         # The end is not known, so the learning rate can't fall towards it; the average of the weights does.
         chosen = chosen.changed(["optimizer.decay=constant", "optimizer.warmup=0"])
+    if options.noise_shift is not None:
+        chosen = replace(chosen, noise_shift=_noise_shift(options.noise_shift, images.height, images.width))
     chosen = chosen.changed(options.changes or ())
     if not options.labels:
         return chosen
@@ -181,6 +201,10 @@ def _recipe(preset: str, images: ImageSet, options: TrainOptions, base: Recipe |
         f"The network of the preset {preset} knows no classes. Leave --labels out, or choose another preset.",
     )
     return chosen.changed([f"network.num_classes={len(images.class_names)}"])
+
+
+def _noise_shift(wanted: float | Literal["size"], height: int, width: int) -> float:
+    return noise_shift_for(height, width) if wanted == "size" else wanted
 
 
 def _normalizer(chosen: Recipe, images: ImageSet, training: np.ndarray) -> Normalizer:
@@ -215,6 +239,8 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
     )
     if options.preset == DEFAULT:
         options = replace(options, preset=None)
+    if options.noise_shift is not None:
+        options = replace(options, noise_shift=_noise_shift(options.noise_shift, data.height, data.width))
     for field in fields(TrainOptions):
         now, then = getattr(options, field.name), getattr(before, field.name)
         name = field.name.replace("_", " ")
@@ -244,6 +270,7 @@ def _options_of(config: RunConfig) -> TrainOptions:
         background=data.background,
         layout=data.layout,
         flip=data.flip,
+        noise_shift=config.recipe.noise_shift,
         held_out=None if data.held_out_ranges else data.held_out,
         split_folders=bool(data.held_out_ranges),
         labels=data.labels,

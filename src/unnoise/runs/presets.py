@@ -12,7 +12,8 @@ from unnoise.optim.ema import EMAConfig
 from unnoise.optim.optimizers import OptimizerConfig
 from unnoise.optim.power_ema import DEFAULT_SIGMA_RELS
 from unnoise.runs.config import Budget, Recipe
-from unnoise.runs.sizing import choose_preset
+from unnoise.runs.footprint import pieces_that_fit
+from unnoise.runs.sizing import PresetChoice, choose_preset
 from unnoise.utils.errors import UnnoiseError
 
 
@@ -53,7 +54,7 @@ def _sized(channels: int, height: int, width: int, base: int, depth: int = 2, ba
             decay="linear",
         ),
         # Two further averages are stored, from which `unnoise ema` synthesises others.
-        ema=EMAConfig(decay=0.9999, warmup=8.0, profiles=DEFAULT_SIGMA_RELS, megabytes=200.0),
+        ema=EMAConfig(decay=0.9999, warmup=8.0, profiles=DEFAULT_SIGMA_RELS),
         batch_size=batch_size,
         # A stochastic sampler corrects errors of networks that were trained for minutes only.
         sampling=Sampling(sampler="dpmpp_2m_sde", num_steps=30, spacing="log_snr"),
@@ -180,6 +181,29 @@ PRESETS: dict[str, Callable[[int, int, int], Recipe]] = {
 OWN_PRESETS = ("nano", "small", "medium", "large")
 DEFAULT = "default"
 """The name that stands for one of `OWN_PRESETS`, chosen by `sizing.choose_preset`."""
+
+
+def preset_for(
+    device_type: str, shape: tuple[int, int, int], budget: Budget, batch_size: int = 64, devices: int = 1
+) -> PresetChoice:
+    """The preset that `default` stands for: of `choose_preset`, or a smaller one that fits into memory.
+
+    Args:
+        device_type: cpu, cuda or mps. Only the memory of a CPU is looked at: that of the machine.
+        shape: (channels, height, width) of the pictures.
+        budget, batch_size: how long is trained, and images per step where the budget counts steps.
+        devices: that train together.
+    """
+    choice = choose_preset(device_type, *shape[1:], budget.amount, budget.unit, batch_size, devices)
+    name, place = choice.name, OWN_PRESETS.index(choice.name)
+    if device_type == "cpu":
+        while place and pieces_that_fit(recipe(OWN_PRESETS[place], *shape), *shape[1:]) is None:
+            place -= 1
+        name = OWN_PRESETS[place]
+    if name == choice.name:
+        return choice
+    why = choice.why.removesuffix(".")
+    return PresetChoice(name, f"{why}, but {name} is the largest that fits into this machine's memory.")
 
 
 class PresetNote(NamedTuple):

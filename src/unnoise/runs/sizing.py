@@ -1,15 +1,7 @@
-"""Size of the network: which preset suits a budget, and what each preset costs."""
+"""Size of the network: which preset suits a budget."""
 
-import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from importlib.resources import files
 from typing import Literal, NamedTuple
 
-import torch
-
-from unnoise.networks import NetworkConfig, build
-from unnoise.utils.device_speed import count_flops
 from unnoise.utils.errors import require
 
 # The guesses of this project are these constants; `python -m benchmarks.presets` measures what they guess.
@@ -95,67 +87,3 @@ def _duration_text(minutes: float) -> str:
         if minutes >= 2 * size:
             return f"{float(f'{minutes / size:.2g}'):,g} {unit}"
     return "less than 2 minutes" if minutes < 1.5 else "2 minutes"
-
-
-class NetworkSize(NamedTuple):
-    """Size of a network."""
-
-    parameters: int
-    gigaflops: float
-    """Of the forward pass of one image: matrix products and convolutions. Training takes about three times as
-    many."""
-
-
-def network_size(config: NetworkConfig, height: int, width: int) -> NetworkSize:
-    """Counts parameters and FLOPs without computing: fake tensors have a shape, but no values."""
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
-    with FakeTensorMode(), torch.no_grad():
-        network = build(config).eval()
-        images, conditions = torch.empty(1, config.channels, height, width), torch.empty(1, 1, 1, 1)
-        flops = count_flops(lambda: network(images, conditions))
-    return NetworkSize(sum(weight.numel() for weight in network.parameters()), flops / 1e9)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PresetCost:
-    """Measured cost of a preset; None for what was not measured."""
-
-    images_per_second: float | None = None
-    """Of whole training steps."""
-    megabytes: float | None = None
-    """Peak memory of a fresh process that trains."""
-    peak_share: float | None = None
-    """Share of the FLOP/s of a large matrix product that training reaches."""
-    score: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PresetCosts:
-    """Measured costs of all presets, and a sentence that says how and where they were measured."""
-
-    how: str = ""
-    presets: Mapping[str, PresetCost]
-
-
-def read_preset_costs(text: str | None = None) -> PresetCosts:
-    """Reads what `python -m benchmarks.presets` has written: this text, or measured.toml beside this module."""
-    if text is None:
-        text = files("unnoise.runs").joinpath("measured.toml").read_text("utf-8")
-    found = tomllib.loads(text)
-    rows = {name: PresetCost(**row) for name, row in found.get("presets", {}).items()}
-    return PresetCosts(how=found.get("how", ""), presets=rows)
-
-
-def preset_costs_to_toml(costs: PresetCosts) -> str:
-    """The text that `read_preset_costs` reads; leaves out what was not measured."""
-    lines = [
-        "# What `unnoise presets` shows beside each preset; written by python -m benchmarks.presets.",
-        f'how = "{costs.how}"',
-    ]
-    for name, row in costs.presets.items():
-        lines += ["", f"[presets.{name}]"]
-        for key, value in asdict(row).items():
-            if value is not None:
-                lines.append(f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value:.4g}")
-    return "\n".join(lines) + "\n"

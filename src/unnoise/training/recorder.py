@@ -29,6 +29,9 @@ Result = TypeVar("Result")
 
 SAVING_SHARE = 1 / 50
 """Share of the training time, at most, for saving; see docs/running_costs.md."""
+EARLY_AVERAGES = 7
+"""Averages are also stored at 1 / 2 ... 1 / 128 of the time of the first regular ones, so that a run that stops
+or converges long before its budget is spent has some to choose from, too."""
 
 
 class TrainStep(NamedTuple):
@@ -80,7 +83,7 @@ class Recorder:
             remove_temporary_files(folder)
         ema = run.config.recipe.ema
         self.snapshots = Snapshots(run.path / "ema", ema.snapshots, ema.megabytes)
-        self.snapshots.room(diffusion.weights.profiles)  # refuses too small a budget now, not after an hour
+        self.snapshots.warn_if_large(diffusion.weights.profiles)
         self.snapshots.delete_after(progress.step)
         self.previews = Previews(run, diffusion, held_out, progress, guards, draw)
         self._progress_log = ProgressLog(run.path, progress, run.config.budget.spent(*progress))
@@ -103,7 +106,7 @@ class Recorder:
         spent, seconds = self.run.config.budget.spent(*self.progress), self.progress.seconds
         reporting = BudgetTimer(spent, seconds, fraction=0, shortest=1.0)
         saving = BudgetTimer(spent, seconds, share=SAVING_SHARE)
-        storing = Milestones(self.snapshots.count, spent)
+        storing = Milestones(self.snapshots.count, spent, EARLY_AVERAGES)
         step = None
         try:
             for step in steps:

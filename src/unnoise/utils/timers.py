@@ -50,16 +50,26 @@ class BudgetTimer:
 
 @dataclass
 class Milestones:
-    """Milestones that divide a budget into `count` equal parts."""
+    """Milestones that divide a budget into `count` equal parts.
+
+    Args:
+        count: of the parts.
+        spent: share of the budget that is spent at the start.
+        early: number of further milestones in the first part: at 1 / 2, 1 / 4, 1 / 8 ... of it.
+    """
 
     count: int
     spent: float
+    early: int = 0
 
     def due(self, spent: float) -> bool:
         """Whether a milestone was passed since the last call; `spent` is a share of the budget, from 0 to 1."""
-        before, now = (int(self.count * value + 1e-9) for value in (self.spent, spent))
+        before, now = (self._passed(self.count * value + 1e-9) for value in (self.spent, spent))
         self.spent = spent
         return now > before
+
+    def _passed(self, parts: float) -> int:
+        return int(parts) + sum(parts >= 0.5**halving for halving in range(1, self.early + 1))
 
 
 @dataclass

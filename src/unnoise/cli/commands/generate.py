@@ -153,7 +153,7 @@ def _redraw(
     check_seeds(seed, versions)
     check_memory(run.config, versions)
     sheet, save = _redrawn_paths(run, out)
-    sampling.grid(run.config.recipe.schedule)
+    sampling.grid(run.config.schedule)
     names, pixels = given_pictures(run.config, original.paths, original.held_out, seed)
     number = versions * len(names)
     session = EditSession(run, options.load(run, device, sampling.guidance, number), sampling)

@@ -138,6 +138,8 @@ def _run_facts(path: Path) -> dict[str, str]:
         "network": f"{parameters:,} parameters, widths {' '.join(map(str, config.recipe.network.widths))}",
         "budget": amount(config.budget.amount, config.budget.unit),
     }
+    if config.recipe.noise_shift != 1:
+        facts["noise shift"] = f"{config.recipe.noise_shift:g}"
     if config.init is not None:
         facts["started from"] = f"the averaged weights of {config.init}"
     if data.classes:

@@ -1,18 +1,19 @@
 """`unnoise presets`: list the presets with their cost and quality."""
 
+import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
 from unnoise.cli import arguments as cli
-from unnoise.cli.console import print_output
+from unnoise.cli.console import count, output_console, print_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rich.table import Table
 
-    from unnoise.runs.sizing import PresetCost
+    from unnoise.runs.preset_costs import Figure, PresetCost
 
 _UNKNOWN = "–"
 
@@ -26,9 +27,9 @@ def presets(
 ) -> None:
     """List the presets: what each is for, what it costs, how good it got, and which one suits you.
 
-    Parameters and GFLOP (of one picture, forward through the network) are for pictures of the given size.
-    Speed, memory and score were measured on 32 x 32 colour pictures, and are left open for presets that were
-    not measured.
+    All figures are for pictures of the given size. Parameters and GFLOP (of one picture, forward through the
+    network) are counted. Speed and memory were measured where they stand alone, and are forecast where a ~
+    stands before them: the speed on the same machine, the memory of a process that trains on a CPU in float32.
 
       unnoise presets --size 64 --minutes 60
 
@@ -41,43 +42,69 @@ def presets(
     assert shape is not None
     from unnoise.runs.config import Budget
     from unnoise.runs.data_config import DataConfig
-    from unnoise.runs.sizing import choose_preset, read_preset_costs
+    from unnoise.runs.preset_costs import read_preset_costs
+    from unnoise.runs.presets import preset_for
     from unnoise.training.loop import choose_device
 
     # They check themselves, as for a run.
     data = DataConfig(source="", height=shape[0], width=shape[1], channels=channels)
     budget = Budget(unit="minutes", amount=minutes)
-    choice = choose_preset(choose_device(device).type, *shape, budget.amount, devices=devices)
+    choice = preset_for(choose_device(device).type, data.image_shape, budget, devices=devices)
     found = read_preset_costs()
     how = [found.how] if found.how else []
+    what = f"Pictures of {shape[0]} x {shape[1]}, {count(channels, 'channel')}. ~: forecast. –: not measured."
     chosen = f"Without --preset, unnoise train takes {choice.name} here: {choice.why}"
-    print_output(_preset_table(data.image_shape, found.presets), *how, chosen)
+    tables = _cost_table(data.image_shape, found.presets), _origin_table(found.presets)
+    print_output(what, "", tables[0], "", tables[1], "")
+    for text in (*how, chosen):
+        print_output(*textwrap.wrap(text, output_console().width))
 
 
-def _preset_table(shape: tuple[int, int, int], measured: "Mapping[str, PresetCost]") -> "Table":
+def _table(*texts: str, numbers: tuple[str, ...] = ()) -> "Table":
+    """A table whose first column, and those of numbers after it, are never broken."""
     from rich.table import Table
 
-    from unnoise.runs.presets import PRESET_NOTES, PRESETS
-    from unnoise.runs.sizing import PresetCost, network_size
-
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("name", style="bold", no_wrap=True)
-    for name in ("parameters", "GFLOP"):
+    first, *others = texts
+    table.add_column(first, style="bold", no_wrap=True, min_width=16)
+    for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("for", overflow="fold")
-    for name in ("images/s", "memory", "score"):
-        table.add_column(name, justify="right", no_wrap=name != "score")
-    table.add_column("source", overflow="fold")
+    for name in others:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _cost_table(shape: tuple[int, int, int], known: "Mapping[str, PresetCost]") -> "Table":
+    from unnoise.runs.footprint import network_size, run_disk_use
+    from unnoise.runs.preset_costs import PresetCost, images_per_second, megabytes
+    from unnoise.runs.presets import PRESET_NOTES, PRESETS
+
+    table = _table("name", "for", numbers=("parameters", "GFLOP", "images/s", "memory", "disk"))
     for name, recipe in PRESETS.items():
-        size, seen = network_size(recipe(*shape).network, *shape[1:]), measured.get(name, PresetCost())
+        chosen, cost = recipe(*shape), known.get(name, PresetCost())
+        size = network_size(chosen.network, *shape[1:])
+        rate, memory = images_per_second(name, cost, *shape), megabytes(name, cost, *shape)
         table.add_row(
             name,
-            f"{size.parameters / 1e6:.3g} M",
-            f"{size.gigaflops:.3g}",
+            f"{size.parameters / 1e6:#.3g} M",
+            f"{size.gigaflops:#.3g}",
+            _UNKNOWN if rate is None else f"{_mark(rate)}{rate.value:,.3g}",
+            f"{_mark(memory)}{memory.value / 1e3:,.2g} GB",
+            f"~{run_disk_use(chosen, judged=True).run / 1e9:,.2g} GB",
             PRESET_NOTES[name].purpose,
-            _UNKNOWN if seen.images_per_second is None else f"{seen.images_per_second:,.3g}",
-            _UNKNOWN if seen.megabytes is None else f"{seen.megabytes:,.0f} MB",
-            seen.score or _UNKNOWN,
-            PRESET_NOTES[name].source,
         )
+    return table
+
+
+def _mark(figure: "Figure") -> str:
+    return "" if figure.measured else "~"
+
+
+def _origin_table(known: "Mapping[str, PresetCost]") -> "Table":
+    from unnoise.runs.presets import PRESET_NOTES
+
+    table = _table("name", "source", "score, of 28 x 28 pictures")
+    for name, note in PRESET_NOTES.items():
+        score = known[name].score if name in known else None
+        table.add_row(name, note.source, score or _UNKNOWN)
     return table

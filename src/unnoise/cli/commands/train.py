@@ -34,6 +34,7 @@ def train(
     range: cli.Range = (),  # noqa: A002 (that is its name)
     layout: cli.Layout = None,
     flip: cli.Flip = False,
+    noise_shift: cli.NoiseShift = None,
     held_out: Annotated[int | None, cli.option("N", "one in 20, at most 1,000")] = None,
     precision: Annotated[Literal["float32", "bfloat16"] | None, cli.option(None, "float32")] = None,
     accumulate: Annotated[int | None, cli.option("N", "1")] = None,
@@ -89,7 +90,7 @@ def train(
     groups = {"split_folders": split_folders or None, "strict_labels": strict_labels or None}
     with StopSignals(graceful=False) as stop:  # before anything slow, such as importing PyTorch
         what = {"preset": preset, "changes": set or None, "init": init}
-        values = {"ranges": cli.parse_range(range)}
+        values = {"ranges": cli.parse_range(range), "noise_shift": cli.parse_noise_shift(noise_shift)}
         from unnoise.runs.plan import TrainOptions
 
         budget = _budget(minutes, steps, images)

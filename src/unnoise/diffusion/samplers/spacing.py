@@ -7,7 +7,8 @@ With r = noise / signal (EDM's sigma) and K steps:
     karras      r^(1 / 7) falls in even steps              (EDM, 2206.00364, eq. 5)
 
 All end at t = 0. The last two start at the schedule's largest r, but at most at 80. If the schedule ends below
-r = 0.002, K - 1 steps lead to 0.002 and the last one to t = 0. Both limits are EDM's.
+r = 0.002, K - 1 steps lead to 0.002 and the last one to t = 0. Both limits are EDM's; a shifted schedule shifts
+them, too.
 """
 
 from typing import TypeAlias
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from unnoise.diffusion.sampler_names import Spacing
 from unnoise.diffusion.samplers.grid import Times, even_times, require_steps
-from unnoise.diffusion.schedules import DiscreteSchedule, Schedule
+from unnoise.diffusion.schedules import DiscreteSchedule, Schedule, noise_shift_of
 
 Ratios: TypeAlias = Float[Tensor, " levels"]
 SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 80.0, 7.0
@@ -45,12 +46,13 @@ def spaced_times(spacing: Spacing, num_steps: int, schedule: Schedule) -> Times:
 
 
 def _ratios(spacing: Spacing, num_steps: int, schedule: Schedule) -> Ratios:
-    """The falling noise / signal of a grid, without the last one if it is below SIGMA_MIN."""
-    first, last = _ratio(1.0, schedule), _ratio(0.0, schedule)
-    count = num_steps + 1 if last >= SIGMA_MIN else num_steps
-    if isinstance(schedule, DiscreteSchedule):  # its first step may have more noise than SIGMA_MIN
+    """The falling noise / signal of a grid, without the last one if it is below the least."""
+    first, last, shift = _ratio(1.0, schedule), _ratio(0.0, schedule), noise_shift_of(schedule)
+    least, most = shift * SIGMA_MIN, shift * SIGMA_MAX
+    count = num_steps + 1 if last >= least else num_steps
+    if isinstance(schedule, DiscreteSchedule):  # its first step may have more noise than that
         last = _ratio(1 / schedule.num_timesteps, schedule)
-    ends = torch.tensor([min(first, SIGMA_MAX), max(last, SIGMA_MIN)], dtype=torch.float64)
+    ends = torch.tensor([min(first, most), max(last, least)], dtype=torch.float64)
     bent = ends.log() if spacing == "log_snr" else ends.pow(1 / RHO)
     line = torch.linspace(float(bent[0]), float(bent[1]), count, dtype=torch.float64)
     return line.exp() if spacing == "log_snr" else line.pow(RHO)

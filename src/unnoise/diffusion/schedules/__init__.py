@@ -29,6 +29,15 @@ from unnoise.diffusion.schedules.log_snr_schedules import (
     NoiseStep,
     SignalStep,
 )
+from unnoise.diffusion.schedules.shifted import (
+    ShiftedSchedule,
+    ShiftedTimesteps,
+    noise_shift_for,
+    noise_shift_of,
+    require_noise_shift,
+    shift_rates,
+    shifted,
+)
 from unnoise.diffusion.tensors import RatePair, Schedule, log_snr, rates_of_log_snr
 
 AnySchedule = (
@@ -72,11 +81,18 @@ __all__ = [
     "RatePair",
     "RectifiedFlow",
     "Schedule",
+    "ShiftedSchedule",
+    "ShiftedTimesteps",
     "SigmoidAlphaBar",
     "SigmoidBeta",
     "SignalStep",
     "TimestepSpacing",
     "ZeroTerminalSNR",
     "log_snr",
+    "noise_shift_for",
+    "noise_shift_of",
     "rates_of_log_snr",
+    "require_noise_shift",
+    "shift_rates",
+    "shifted",
 ]

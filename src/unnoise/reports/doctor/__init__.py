@@ -7,7 +7,7 @@
 from unnoise.reports.doctor.balance import Balance
 from unnoise.reports.doctor.checkup import Checkup, blank_pictures, brief_findings, examine
 from unnoise.reports.doctor.copies import Copies, find_copies
-from unnoise.reports.doctor.disk import DiskUse, disk_use
+from unnoise.reports.doctor.disk import disk_use
 from unnoise.reports.doctor.findings import Finding
 from unnoise.reports.doctor.forecast import Forecast, forecast_run, usable_images
 from unnoise.reports.doctor.sheet import checkup_sheet
@@ -18,7 +18,6 @@ __all__ = [
     "Balance",
     "Checkup",
     "Copies",
-    "DiskUse",
     "Finding",
     "Forecast",
     "Speed",

@@ -12,7 +12,7 @@ from unnoise.data import DecodeSettings, ImageSet, Summary
 from unnoise.data.sources.source import LARGEST_NATURAL_SIDE
 from unnoise.reports.doctor.balance import Balance
 from unnoise.reports.doctor.copies import Copies, find_copies
-from unnoise.reports.doctor.disk import DiskUse, disk_use
+from unnoise.reports.doctor.disk import disk_use
 from unnoise.reports.doctor.file_findings import header_findings, skipped_findings
 from unnoise.reports.doctor.findings import (
     Finding,
@@ -25,6 +25,7 @@ from unnoise.reports.doctor.findings import (
 from unnoise.reports.doctor.forecast import Forecast, forecast_run
 from unnoise.reports.doctor.speed import Speed, measure_speed
 from unnoise.runs.config import RunConfig
+from unnoise.runs.footprint import DiskUse
 from unnoise.runs.plan import TrainOptions, default_preset, plan
 from unnoise.training.loop import choose_device
 
