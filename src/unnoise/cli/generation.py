@@ -60,9 +60,7 @@ def _refuse_guidance_without_effect(
 def _refuse_spacing_without_effect(config: "RunConfig", spacing: str | None) -> None:
     from unnoise.diffusion.schedules import DiscreteSchedule
 
-    if spacing in ("trailing", "leading", "linspace") and not isinstance(
-        config.recipe.schedule, DiscreteSchedule
-    ):
+    if spacing in ("trailing", "leading", "linspace") and not isinstance(config.schedule, DiscreteSchedule):
         where = "here: this run's schedule is continuous and has no timesteps to choose from"
         refuse_without_effect({f"spacing {spacing}": spacing}, where, "Choose uniform, log_snr or karras.")
 

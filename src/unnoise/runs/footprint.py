@@ -21,6 +21,7 @@ _USABLE = 0.8
 _OF_A_NAME = 100
 """Bytes in the header of safetensors for a tensor's type, shape and offset, beside its name."""
 _STATES = 3
+"""See `retention.kept_states`."""
 _IMAGES = 2
 """Images for which a network is counted; BatchNorm needs two."""
 
@@ -76,7 +77,7 @@ class DiskUse(NamedTuple):
     weights: int
     """The averaged weights, and a copy of those with the best samples."""
     states: int
-    """The last two states to resume from."""
+    """The last two states to resume from and the pinned one, each with the best weights until then."""
     averages: int
     """Averages that are stored during training for `unnoise ema`."""
     cache: int = 0
@@ -98,7 +99,8 @@ def run_disk_use(recipe: Recipe, *, judged: bool) -> DiskUse:
     (weights, state), ema = _weights_and_state(recipe), recipe.ema
     needed = len(ema.profiles) * weights
     kept = kept_steps(ema.snapshots, ema.megabytes, needed) if needed else 0
-    return DiskUse((2 if judged else 1) * weights, _STATES * state, kept * needed)
+    states = _STATES * (state + judged * weights)
+    return DiskUse((2 if judged else 1) * weights, states, kept * needed)
 
 
 @cache
