@@ -3,7 +3,10 @@
 import io
 import json
 import re
+import signal
+import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -92,6 +95,32 @@ def test_dry_run_prints_the_config_and_writes_nothing(capsys):
 
 
 @pytest.mark.slow
+def test_ctrl_c_saves_and_says_how_to_resume():
+    command = [
+        sys.executable,
+        "-m",
+        "unnoise",
+        "train",
+        "digits",
+        "--steps",
+        "100000",
+        "--out",
+        "r",
+        "--batch-size",
+        "4",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while not list(Path("r/log").glob("*")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)  # until the run has begun; the assertions below don't depend on how long it ran
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert "with --resume goes on" in err
+    assert "run: r" in out
+    assert len(list(Path("r/training").glob("*.safetensors"))) == 1
+
+
 def test_resuming_a_run_whose_budget_is_spent_says_so(tmp_path, capsys):
     folder = random_photos(tmp_path / "photos")
     common = ("--size", 8, "--batch-size", 4, "--steps", 1, "--out", "r")

@@ -1,5 +1,7 @@
 """Memorisation reports of samples that are copies, and of samples that are not."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from unnoise.diffusion.objectives import Objective
 from unnoise.diffusion.samplers import ddim
 from unnoise.diffusion.schedules import OffsetCosine
 from unnoise.diffusion.tensors import Prediction
-from unnoise.evaluation import ReferencePictures, check_memorisation, nearest_pairs
+from unnoise.evaluation import ReferencePictures, TimeBudget, check_memorisation, nearest_pairs
 from unnoise.evaluation.memorisation import pixel_vectors, verdict
 from unnoise.evaluation.metrics import detect_copies
 from unnoise.optim.ema import EMAConfig
@@ -23,11 +25,11 @@ from unnoise.optim.optimizers import OptimizerConfig
 ORDER = np.random.default_rng(0).permutation(1797)
 
 
-def looked_at(samples: torch.Tensor, split: Split):
+def looked_at(samples: torch.Tensor, split: Split, budget: TimeBudget | None = None):
     """The report on samples, (N, 1, 8, 8), with their pixels in place of features."""
     images, references = digits(), ReferencePictures("held-out", *split)
     real = images.take(references.all_indices).flatten(1).float()
-    return check_memorisation(samples, samples.flatten(1).float(), real, images, references, split)
+    return check_memorisation(samples, samples.flatten(1).float(), real, images, references, split, budget)
 
 
 def split(training: int, held_out: int = 200) -> Split:
@@ -46,6 +48,19 @@ class Empirical:
         weights = (-distances / (2 * (noise_rates / signal_rates).flatten(1).square())).softmax(1)
         images = (weights @ self.data.flatten(1)).view_as(noisy_images)
         return Prediction((noisy_images - signal_rates * images) / noise_rates, images)
+
+
+@pytest.mark.parametrize(("seconds", "step"), [(0.001, 1), (30.0, 3)])
+def test_as_many_training_pictures_are_searched_as_there_is_time_for(seconds, step):
+    """By a clock that each look at moves on: with much time all are, as without a limit, else each k-th."""
+    parts, looks = split(1500), itertools.count()
+    samples = digits().take(ORDER[:100])
+    found = looked_at(samples, parts, TimeBudget(1, lambda: seconds * next(looks)))
+    for searched in found.searched:
+        assert np.array_equal(searched, parts.training[::step])
+    if step == 1:
+        assert (found.features.distances == looked_at(samples, parts).features.distances).all()
+    assert (found.features.nearest < len(found.searched[0])).all()
 
 
 def test_samples_of_the_exact_denoiser_of_50_digits_are_copies():
