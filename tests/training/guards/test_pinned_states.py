@@ -19,8 +19,8 @@ from unnoise.training.monitoring import Monitor
 from unnoise.utils.tables import read_table
 from unnoise.utils.tensor_files import read_facts
 
-LENGTH, STEP, CALL = 10_000.0, 150.0, 3.2
-"""Seconds of a run, of a step, and of a call of the network for a picture: the smallest preview takes 38 s, so
+LENGTH, STEP, CALL = 10_000.0, 100.0, 2.5
+"""Seconds of a run, of a step, and of a call of the network for a picture: the smallest preview takes 30 s, so
 there are about nine, an eighth of the run apart, with two saved states between them."""
 
 
@@ -69,9 +69,9 @@ def test_the_last_sound_state_stays_however_many_are_saved_after_it(dear):
     newest = states(run)[0]
     walk(iterator, run, lambda: len(states(run)) == 3 and states(run)[1] > newest)
     assert looks(run)[-1] == last
-    assert states(run)[-1] == newest == last  # older than the two newest ones
+    assert states(run)[-1] == newest <= last  # older than the two newest ones
     iterator.close()
-    assert last in states(run)
+    assert newest in states(run)
 
 
 @pytest.mark.parametrize("resumed", [False, True])
@@ -80,7 +80,8 @@ def test_a_rollback_goes_to_the_last_sound_look(dear, resumed):
     run, images, shown = dear
     iterator = train(run, images)
     walk(iterator, run, lambda: len(looks(run)) == 4)
-    sound = looks(run)[-1]
+    sound = states(run)[0]  # saved at the look, or shortly before
+    assert looks(run)[-1] - 3 <= sound <= looks(run)[-1]
     _, before = walk(iterator, run, lambda: len(states(run)) == 3 and states(run)[1] > sound)
     if resumed:
         iterator.close()
