@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from helpers.runs import digits, start
@@ -121,11 +122,14 @@ def test_ranks_wait_longer_than_a_collective_would(tmp_path, end):
     assert not (tmp_path / "went-on").exists()
 
 
-class OneOfTwo:
+class OneOfTwo(Accelerator):
     """What `distribute` asks of Accelerate, without a second process."""
 
     num_processes = 2
     device = torch.device("cpu")
+
+    def __init__(self):
+        """Starts nothing."""
 
     def prepare_model(self, network, **_):
         network.no_sync = nullcontext

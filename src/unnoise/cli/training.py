@@ -73,7 +73,8 @@ def run_training(
                     warnings.simplefilter("ignore")
                 run, images = begin(source, path, options, device)
         if leads:
-            _announce(images, run, device)
+            devices = options.devices or 1
+            _announce(images, run, device if devices == 1 else f"{devices} x {device.partition(':')[0]}")
             _warn_of_one_process(processes.num_processes)
         _train(run, images, device, stop, start, leads=leads)
         if leads:
