@@ -129,7 +129,7 @@ def _tensor_bytes(name: str, size: int) -> int:
 
 
 def memory_bytes(recipe: Recipe, height: int, width: int, images: int | None = None) -> int:
-    """Forecast of the memory that training takes, within about a fifth, on a CPU or in float32.
+    """Forecast of the memory that training takes on a CPU in float32; docs/presets.md says how near it comes.
 
         process + state + max(1.5 images * activations, 3 weights)
 
