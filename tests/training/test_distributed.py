@@ -19,6 +19,7 @@ from unnoise.diffusion.noising import Noising
 from unnoise.optim.process_group import BatchPart
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
+from unnoise.training.accumulation import Accumulation
 from unnoise.training.loop import steps, train
 from unnoise.training.previews import draw_samples
 from unnoise.utils.errors import UnnoiseError
@@ -51,7 +52,8 @@ def gradients_of_a_step(run: Run) -> dict[str, torch.Tensor]:
     diffusion, images, config = run.config.build(), digits(), run.config
     training = split(len(images), config.data.held_out, config.seed).training
     batches = Batches(images, training, config.recipe.batch_size, config.seed)
-    list(itertools.islice(steps(diffusion, batches, config.budget, accumulate=config.accumulate), 1))
+    pieces = Accumulation(config.accumulate)
+    list(itertools.islice(steps(diffusion, batches, config.budget, accumulation=pieces), 1))
     found = {name: p.grad for name, p in diffusion.network.named_parameters() if p.grad is not None}
     assert max(float(gradient.abs().max()) for gradient in found.values()) > 1e-3
     return found

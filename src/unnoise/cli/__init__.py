@@ -80,7 +80,9 @@ def _run(arguments: Sequence[str]) -> int:
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):
             raise
-        return print_error("Out of memory: lower --batch-size, --size or --num-images.")
+        return print_error(
+            "Out of memory: lower --batch-size, --size or --num-images, or choose another --device."
+        )
     return 0
 
 
@@ -107,5 +109,6 @@ def _out_of_memory(error: BaseException) -> bool:
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
+        or "out of memory" in str(error)
         or "can't allocate memory" in str(error)
     )

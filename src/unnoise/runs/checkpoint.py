@@ -34,6 +34,7 @@ from unnoise.runs.state_tensors import fill_network, fill_optimizer, flat_optimi
 from unnoise.utils import json_text
 from unnoise.utils.errors import UnnoiseError, require
 from unnoise.utils.files import atomic_write
+from unnoise.utils.precision import set_tf32
 from unnoise.utils.tensor_files import read_facts, read_tensors, write_tensors
 
 INIT = "init.safetensors"
@@ -152,6 +153,7 @@ class Run:
             f"{self.path} has no best.safetensors: its samples were not measured yet. Leave --best out.",
         )
         denoiser = self.config.denoiser(device)
+        set_tf32(device, self.config.precision)
         path = weights or file
         tensors, _ = read_tensors(path)
         require_finite_weights(tensors, path)

@@ -8,13 +8,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import nn
 
 from unnoise.data import ImageSet, ValueRange
 from unnoise.data.batches import Split, split
 from unnoise.data.limits import LARGEST_SIDE
 from unnoise.diffusion.conditioning import Condition
-from unnoise.diffusion.denoiser import Denoiser, Precision
+from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.noise_levels import AnyNoiseLevels, UniformTimes
 from unnoise.diffusion.normalizer import Normalizer
@@ -23,12 +22,13 @@ from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import AnySchedule, OffsetCosine
 from unnoise.diffusion.seeds import require_seeds
 from unnoise.diffusion.tensors import Classes
-from unnoise.networks import NetworkConfig, UNetConfig, build
+from unnoise.networks import Network, NetworkConfig, UNetConfig, build
 from unnoise.optim.ema import EMAConfig
 from unnoise.optim.optimizers import OptimizerConfig
 from unnoise.runs.conversion import plain, structured
 from unnoise.utils import json_text
 from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.precision import Precision
 
 FORMAT = 1
 """Version of config.json and of the run folder; raised when an older unnoise could no longer read them."""
@@ -168,6 +168,10 @@ class RunConfig:
     precision: Precision = "float32"
     accumulate: int = 1
     """Gradient accumulation: number of pieces that a batch is cut into, for the same steps in less memory."""
+    pictures_at_once: int | None = None
+    """Most pictures that the network takes at once where it does not learn, as found when memory ran out."""
+    checkpoint_activations: bool = False
+    """Whether the backward pass computes the blocks' activations again, for the same steps in less memory."""
     budget: Budget = Budget()
     until_converged: bool = False
     """Whether the run ends before its budget once it has converged; see `training.monitoring`."""
@@ -192,9 +196,10 @@ class RunConfig:
 
     def build(self, device: torch.device | str = "cpu") -> Diffusion:
         """Builds the `Diffusion` of this run before its first step; its weights depend on the seed alone."""
-        recipe = self.recipe
+        recipe, network = self.recipe, self._network()
+        network.checkpointing = self.checkpoint_activations
         return Diffusion(
-            self._network(),
+            network,
             self.data.image_shape,
             normalizer=self.normalizer,
             schedule=recipe.schedule,
@@ -222,7 +227,7 @@ class RunConfig:
             precision=self.precision,
         )
 
-    def _network(self) -> nn.Module:
+    def _network(self) -> Network:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             return build(self.recipe.network)

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from unnoise.data import ImageSet
 from unnoise.data.batches import held_out_count, split
 from unnoise.data.decoding.value_range import RangeChoice, Ranges
-from unnoise.diffusion.denoiser import Precision
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.seeds import require_seeds
 from unnoise.networks import UNetConfig, require_fits_in_memory
@@ -18,6 +17,7 @@ from unnoise.runs.config import Budget, DataConfig, Recipe, RunConfig
 from unnoise.runs.presets import DEFAULT, recipe
 from unnoise.runs.sizing import PresetChoice, choose_preset
 from unnoise.utils.errors import require
+from unnoise.utils.precision import CPU, DeviceCapabilities, Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,8 @@ class TrainOptions:
     precision: Precision | None = None
     accumulate: int | None = None
     """Number of pieces that each batch is cut into, to need less memory."""
+    checkpoint_activations: bool | None = None
+    """Whether the backward pass computes activations again, to need less memory."""
     fit: Literal["crop", "pad"] | None = None
     background: tuple[int, int, int] | None = None
     ranges: RangeChoice = None
@@ -52,18 +54,21 @@ class TrainOptions:
     """Run whose averaged weights the new one starts from; its recipe holds where no preset is named."""
 
 
+_MEMORY = ("accumulate", "checkpoint_activations")
+"""Options that change the memory that training takes, and not what it learns."""
+
 _LONGEST = Budget(unit="minutes", amount=480.0)
 """Default budget of a run that stops once it has converged."""
 
 
-def plan(images: ImageSet, options: TrainOptions, device_type: str = "cpu") -> RunConfig:
+def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = CPU) -> RunConfig:
     """Decides everything that the options leave open, and fits the normaliser to the training pictures.
 
     The classes of the pictures become part of the configuration where options.labels asks for them.
 
     Args:
         images, options: what to train on, and how.
-        device_type: cpu, cuda or mps: what trains. It matters for the size of the network.
+        device: what trains. It matters for the size of the network and the precision.
 
     Raises:
         UnnoiseError: for options that contradict each other or the pictures.
@@ -77,7 +82,7 @@ def plan(images: ImageSet, options: TrainOptions, device_type: str = "cpu") -> R
     )
     held_out = held_out_count(len(images)) if options.held_out is None else options.held_out
     training = split(len(images), held_out, seed).training
-    choice = default_preset(images, options, device_type)
+    choice = default_preset(images, options, device.type)
     init = None if options.init is None else Run.open(Path(options.init))
     named = options.preset not in (None, DEFAULT)
     preset = init.config.preset if init and not named else choice.name if choice else options.preset or DEFAULT
@@ -88,8 +93,9 @@ def plan(images: ImageSet, options: TrainOptions, device_type: str = "cpu") -> R
     return RunConfig(
         preset=preset,
         seed=seed,
-        precision=options.precision or "float32",
+        precision=options.precision or device.default_precision,
         accumulate=1 if options.accumulate is None else options.accumulate,
+        checkpoint_activations=bool(options.checkpoint_activations),
         budget=_budget(options),
         until_converged=bool(options.until_converged),
         data=_data(images, options, held_out),
@@ -181,7 +187,6 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
         batch_size=config.recipe.batch_size,
         seed=config.seed,
         precision=config.precision,
-        accumulate=config.accumulate,
         fit=data.fit,
         background=data.background,
         layout=data.layout,
@@ -198,7 +203,7 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
     )
     # The same labels may lie elsewhere by now: `require_same_pictures` compares their content.
     _require_same_range(data.ranges, options.ranges)
-    free = {"budget", "changes", "accumulate", "ranges"} | (set() if data.labels is None else {"labels"})
+    free = {"budget", "changes", *_MEMORY, "ranges"} | (set() if data.labels is None else {"labels"})
     if options.preset == DEFAULT:
         options = replace(options, preset=None)
     for field in fields(TrainOptions):
@@ -210,8 +215,9 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
             "with --out.",
         )
     data = replace(data, labels=options.labels or data.labels)
-    accumulate = config.accumulate if options.accumulate is None else options.accumulate
-    return replace(config, budget=options.budget or config.budget, accumulate=accumulate, data=data)
+    changed: dict[str, Any] = {name: getattr(options, name) for name in _MEMORY}
+    changed = {name: value for name, value in changed.items() if value is not None}
+    return replace(config, budget=options.budget or config.budget, data=data, **changed)
 
 
 def _require_same_range(known: Ranges, choice: RangeChoice) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.tensors import Images, Scalar
 from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.out_of_memory import DoesNotFitError
 
 _WHOLE = 1_000_000_000
 """Fractions are sent in billionths: float32 would round a budget that is nearly spent up to spent."""
@@ -59,6 +60,14 @@ def distribute(diffusion: Diffusion, accelerator: Accelerator) -> None:
     weights.optimizer = accelerator.prepare_optimizer(weights.optimizer, device_placement=False)
     if accelerator.num_processes > 1:
         weights.group = AccelerateGroup(accelerator, network.no_sync)
+
+
+def agreed(accelerator: Accelerator, number: float) -> float:
+    """One number in all processes: the mean of the number in each."""
+    if accelerator.num_processes == 1:
+        return number
+    mean: Tensor = accelerator.reduce(torch.tensor(number, device=accelerator.device), "mean")
+    return float(mean)
 
 
 class Coordinator:
@@ -110,7 +119,8 @@ class Coordinator:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # After any other error the other ranks wait within a step: their launcher ends them.
-        if not self._ended and (kind is None or issubclass(kind, GeneratorExit | UnnoiseError)):
+        orderly = kind is None or issubclass(kind, GeneratorExit | UnnoiseError)
+        if not self._ended and orderly and not (kind and issubclass(kind, DoesNotFitError)):
             self.end(again=False)
 
     def stay(self) -> bool:

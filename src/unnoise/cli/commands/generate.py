@@ -13,7 +13,7 @@ from unnoise.cli.editing import EditSession, last_step, save_edited, save_sheet
 from unnoise.cli.generation import BATCH_SIZE, SeededGenerator, chosen_sampling, save_generated
 from unnoise.cli.loading import load_denoiser
 from unnoise.cli.output_paths import ANIMATIONS, check_edited, check_generated
-from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
     from unnoise.diffusion.samplers.sampling import Sampling
@@ -47,6 +47,7 @@ def generate(
     from_held_out: Annotated[int, cli.option("N")] = 0,
     strength: Annotated[float | None, cli.option("S", "0.5")] = None,
     compiled: Annotated[cli.Flag, arg(name="compile")] = False,
+    batch_size: Annotated[int, cli.option("N", "64")] = BATCH_SIZE,
     device: cli.Device = "auto",
 ) -> None:
     """Draw new pictures with a trained run, or new versions of given pictures.
@@ -86,22 +87,26 @@ def generate(
         strength: With --from: how much to change, from 0 (nothing) to 1 (a new picture).
         compiled: Compile the network first. That takes a minute or more, and pays off for thousands of
             pictures.
+        batch_size: How many pictures to draw at once. Less needs less memory; what does not fit is halved by
+            itself.
     """
+    require(batch_size >= 1, f"The batch size is at least 1, but got {batch_size}.")
     opened, path = _open(run, labels), out or run / "generated.png"
     changes: dict[str, object] = {"num_steps": num_steps, "eta": eta, "sampler": sampler, "spacing": spacing}
     changes |= {"variance": variance, "clip": clip}
     guided = {"scale": guidance, "rescale": guidance_rescale, "interval": guidance_interval}
     sampling = chosen_sampling(opened.config, changes, guided, autoguided=autoguidance is not None)
     if original := OriginalPictures(from_images, from_held_out, strength).checked():
-        _redraw(opened, device, sampling, labels, original, num_images, seed, path)
+        _redraw(opened, device, sampling, labels, original, num_images, seed, path, batch_size)
         return
     number = _NUM_IMAGES if num_images is None else num_images
     check_seeds(seed, number)
     check_generated(path)
     check_output(opened.config, number, path, sampling.num_steps)
-    batch, how = min(number, BATCH_SIZE) if compiled else None, (sampling.guidance, autoguidance, weak)
+    batch, how = min(number, batch_size) if compiled else None, (sampling.guidance, autoguidance, weak)
     denoiser = load_denoiser(opened, device, *how, compile_for=batch, best=best)
-    save_generated(SeededGenerator(denoiser, opened.config, sampling, labels), range(seed, seed + number), path)
+    generator = SeededGenerator(denoiser, opened.config, sampling, labels, batch_size)
+    save_generated(generator, range(seed, seed + number), path)
 
 
 def _open(path: Path, labels: tuple[str, ...]) -> "Run":
@@ -150,6 +155,7 @@ def _redraw(
     num_versions: int | None,
     seed: int,
     out: Path,
+    batch_size: int,
 ) -> None:
     """Writes a sheet of pictures and their new versions (SDEdit); to .npz or a folder the versions alone."""
     from unnoise.diffusion import editing
@@ -161,6 +167,7 @@ def _redraw(
     sheet, save = _redrawn_paths(run, out)
     sampling.grid(run.config.recipe.schedule)
     session = EditSession(run, run.load(choose_device(device)), sampling)
+    session.denoiser.pieces.size = batch_size
     names, pixels = session.pictures(original.paths, original.held_out, seed)
     number = versions * len(names)
     classes = run.config.classes(range(number), labels)

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from unnoise.cli import arguments as cli
+from unnoise.cli.profile_report import silence_profiler
 from unnoise.cli.stopping import StopSignals
-from unnoise.cli.training import Invocation, run_training, silence_profiler
-from unnoise.utils.errors import UnnoiseError
+from unnoise.cli.training import Invocation, run_training
+from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
     from unnoise.runs.config import Budget
+    from unnoise.training.compiler import CompileChoice
 
 
 def train(
@@ -34,14 +36,18 @@ def train(
     layout: cli.Layout = None,
     flip: cli.Flip = False,
     held_out: Annotated[int | None, cli.option("N", "one in 20, at most 1,000")] = None,
-    precision: Annotated[Literal["float32", "bfloat16"] | None, cli.option(None, "float32")] = None,
+    precision: Annotated[
+        Literal["float32", "tf32", "bfloat16"] | None, cli.option(None, "what suits the device")
+    ] = None,
     accumulate: Annotated[int | None, cli.option("N", "1")] = None,
+    checkpoint_activations: cli.Flag = False,
     labels: cli.Labels = None,
     until_converged: cli.Flag = False,
     set: Annotated[tuple[str, ...], cli.option("PATH=VALUE ...", "no changes")] = (),  # noqa: A002 (that is its name)
     dry_run: cli.Flag = False,
     profile: cli.Flag = False,
-    compile: cli.Flag = False,  # noqa: A002 (the same)
+    compile: Annotated[cli.Flag, cli.option(None, "on a GPU where it pays")] = False,  # noqa: A002 (the same)
+    no_compile: cli.Flag = False,
 ) -> None:
     """Train a diffusion model on your pictures, from scratch.
 
@@ -63,8 +69,12 @@ def train(
         resume: Go on with the run in --out. Repeat the options it was started with, or leave them out.
         init: Start from the averaged weights of this run (fine-tuning) and, without --preset, with its recipe.
         held_out: How many pictures are not trained on, but kept to test with.
-        precision: Precision of the network's arithmetic. bfloat16 is faster on GPUs that support it.
-        accumulate: Split each batch into this many parts: the same training in less memory, but slower.
+        precision: Precision of the network's arithmetic; weights stay in float32. bfloat16 is the default on
+            GPUs that compute it, tf32 (of CUDA's matrix products) on others, float32 on CPUs and MPS.
+        accumulate: Split each batch into this many parts: the same training in less memory, but slower. Where
+            memory runs out, a run doubles it by itself.
+        checkpoint_activations: Compute activations again in the backward pass instead of keeping them: the same
+            training in much less memory, for about a third more time. For deep networks and large pictures.
         until_converged: Stop as soon as neither samples nor the held-out loss improve; --minutes is then the
             longest it may take (480 if left out).
         set: Change settings of the preset, for example objective.loss=l1 network.block=convnext. --dry-run
@@ -72,10 +82,13 @@ def train(
         dry_run: Print the settings (config.json) and stop, without training.
         profile: Measure some early steps: where their time goes, and a trace to look at in ui.perfetto.dev.
         compile: Compile the network first. Steps are then faster, but compiling takes minutes the first time.
+        no_compile: Never compile the network. Without either, a run on a CUDA GPU compiles where the budget is
+            long enough for that to pay.
     """
     silence_profiler()
     shape = {"size": cli.parse_size(size), "channels": channels, "fit": fit, "labels": labels, "layout": layout}
     cost = {"batch_size": batch_size, "precision": precision, "accumulate": accumulate, "seed": seed}
+    cost["checkpoint_activations"] = checkpoint_activations or None
     data = {"flip": flip or None, "held_out": held_out, "background": cli.parse_colour(background)}
     with StopSignals(graceful=False) as stop:  # before anything slow, such as importing PyTorch
         what = {"preset": preset, "changes": set or None, "init": init}
@@ -85,7 +98,13 @@ def train(
         budget = _budget(minutes, steps, images)
         ending = {"budget": budget, "until_converged": until_converged or None}
         options = TrainOptions(**shape, **cost, **data, **values, **what, **ending)  # type: ignore[arg-type]
-        run_training(source, out, options, stop, Invocation(device, resume, dry_run, profile, compile))
+        choice = _compile_choice(asked=compile, refused=no_compile)
+        run_training(source, out, options, stop, Invocation(device, resume, dry_run, profile, choice))
+
+
+def _compile_choice(*, asked: bool, refused: bool) -> "CompileChoice":
+    require(not (asked and refused), "--compile and --no-compile contradict each other: keep one of them.")
+    return "always" if asked else "never" if refused else "auto"
 
 
 def _budget(minutes: float | None, steps: int | None, images: int | None) -> "Budget | None":
