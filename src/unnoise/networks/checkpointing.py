@@ -42,10 +42,11 @@ def _checkpointed(module: nn.Module, *inputs: torch.Tensor | None) -> torch.Tens
 @contextmanager
 def _frozen_statistics(norms: list[_BatchNorm]) -> Iterator[None]:
     """Context in which BatchNorm's running statistics, which moved in the first pass, do not move again."""
-    for norm in norms:
-        norm.track_running_stats = False
+    kept = [(norm, name, buffer) for norm in norms for name, buffer in norm.named_buffers(recurse=False)]
+    for norm, name, buffer in kept:
+        setattr(norm, name, buffer.clone())
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, name, buffer in kept:
+            setattr(norm, name, buffer)
