@@ -27,6 +27,7 @@ class ScarceMemory:
         patches: undo it after the test.
         training: most images of a step; None for any number.
         sampling: most images of a network in eval mode.
+        differentiating: the same, where its input is differentiated.
         complaint: what is raised.
         backward: whether it is the backward pass that fails, as it needs more than the forward pass.
         first_step: calls in training before this one succeed at any size.
@@ -38,6 +39,7 @@ class ScarceMemory:
         *,
         training: int | None = None,
         sampling: int | None = None,
+        differentiating: int | None = None,
         complaint: Callable[[], Exception] = COMPLAINTS["cuda"],
         backward: bool = False,
         first_step: int = 0,
@@ -49,7 +51,7 @@ class ScarceMemory:
         def scarce(network: nn.Module, noisy_images: torch.Tensor, *told: object, **more: object) -> object:
             learns, count = network.training, len(noisy_images)
             self.calls[learns].append(count)
-            limit = training if learns else sampling
+            limit = training if learns else differentiating if noisy_images.requires_grad else sampling
             fails = limit is not None and count > limit and (not learns or len(self.calls[True]) > first_step)
 
             def fail(*_: object) -> None:
