@@ -8,15 +8,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageSequence
+from torch import nn
 
 from helpers.command_line import ok, refused
 from helpers.scarce_memory import ScarceMemory
 from unnoise.networks.unet import UNet
 from unnoise.runs.checkpoint import Run
 
-TOLD = re.compile(
-    r"unnoise: The memory of cpu is too small for (\d+) pictures at once: from now on .* (\d+) at"
-)
+pytestmark = [
+    pytest.mark.filterwarnings("always:The memory of:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning"),
+]
+
+TOLD = re.compile(r"unnoise: The memory of cpu is too small for (\d+) pictures at once: from .* takes (\d+) at")
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +28,14 @@ def _learned(trained):
     """The head of the run's average, which starts at zero, draws something."""
     run = Run.open(trained)
     assert float(run.load().generate(1).std()) > 0
+
+
+@pytest.fixture
+def extractor(tmp_path) -> str:
+    """A file with a network of a few random filters, which is quick."""
+    layers = nn.Conv2d(3, 6, 32, stride=32), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    torch.jit.trace(nn.Sequential(*layers).eval(), torch.zeros(1, 3, 224, 224)).save(str(tmp_path / "tiny.pt"))
+    return str(tmp_path / "tiny.pt")
 
 
 def told(capsys) -> list[tuple[int, int]]:
@@ -117,8 +129,8 @@ def test_one_picture_that_does_not_fit_ends_a_command_in_a_sentence(trained, mon
         assert not Path("x.png").exists()
 
 
-def test_an_evaluation_goes_on_in_pieces_with_the_same_scores(trained, monkeypatch, capsys):
-    options = ("--num-samples", 24, "--num-images", 6, "--num-terms", 2, "--device", "cpu")
+def test_an_evaluation_goes_on_in_pieces_with_the_same_scores(trained, extractor, monkeypatch, capsys):
+    options = ("--num-samples", 24, "--num-images", 6, "--num-terms", 2, "--extractor", extractor)
 
     def scores() -> dict[str, float]:
         ok("evaluate", trained, *options)
@@ -136,7 +148,7 @@ def test_an_evaluation_goes_on_in_pieces_with_the_same_scores(trained, monkeypat
 
 @pytest.mark.parametrize("kind", ["--bits-per-dim", "--ode"])
 def test_a_likelihood_is_the_same_in_pieces(trained, monkeypatch, capsys, kind):
-    options = (kind, "--num-images", 5, "--num-steps", 8)
+    options = (kind, "--num-images", 3, "--num-steps", 8)
 
     def bits() -> float:
         ok("evaluate", trained, *options)
@@ -146,9 +158,9 @@ def test_a_likelihood_is_the_same_in_pieces(trained, monkeypatch, capsys, kind):
 
     wanted = bits()
     capsys.readouterr()
-    ScarceMemory(monkeypatch, sampling=2, differentiating=2)
+    ScarceMemory(monkeypatch, sampling=1, differentiating=1)
     assert bits() == pytest.approx(wanted, rel=1e-5)
-    assert told(capsys) == [(5, 2)]
+    assert told(capsys) == [(3, 1)]
 
 
 def test_memory_that_runs_out_once_in_the_midst_costs_nothing(trained, monkeypatch, capsys):

@@ -1,7 +1,7 @@
 """Process of a distributed training in tests, started by torchrun: trains the run in a folder.
 
-It writes what only this process knows (losses, averages, gradients, pictures of a batch) to rank-N.npz. A second
-argument is the number of images that fit into the memory of each rank but the first.
+It writes what only this process knows (losses, averages, gradients, pictures of a batch) to rank-N.npz. A
+second argument is the number of images that fit into the memory of each rank but the first.
 """
 
 import sys

@@ -64,7 +64,8 @@ class Rehearsal:
 
     def compile(self) -> float | None:
         """Compiles the network; returns the seconds that it took, or None where it failed, with a warning."""
-        return self._fit(compile_training)
+        began = self.clock()
+        return None if self._fit(compile_training) is None else self.clock() - began
 
     def _fit(self, work: Callable[..., Result]) -> Result:
         images, classes, part = self.batches[0], self.batches.classes(0), self.batches.part
