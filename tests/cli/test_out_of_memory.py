@@ -12,6 +12,7 @@ from torch import nn
 
 from helpers.command_line import ok, refused
 from helpers.scarce_memory import ScarceMemory
+from unnoise.evaluation import dataset_likelihood
 from unnoise.networks.unet import UNet
 from unnoise.runs.checkpoint import Run
 
@@ -149,6 +150,7 @@ def test_an_evaluation_goes_on_in_pieces_with_the_same_scores(trained, extractor
 @pytest.mark.parametrize("kind", ["--bits-per-dim", "--ode"])
 def test_a_likelihood_is_the_same_in_pieces(trained, monkeypatch, capsys, kind):
     options = (kind, "--num-images", 3, "--num-steps", 8)
+    monkeypatch.setattr(dataset_likelihood, "FLOW_STEPS", 4)
 
     def bits() -> float:
         ok("evaluate", trained, *options)

@@ -76,6 +76,12 @@ _MIRROR = "Mirror each picture left to right half of the time. For pictures that
 Flip: TypeAlias = Annotated[bool, option(None, "off", _MIRROR)]
 _CLASSES = "Learn classes: auto takes them from the source (subfolders, IDX, .npz); or an IDX or .csv file."
 Labels: TypeAlias = Annotated[str | None, option("auto|FILE", "none", _CLASSES)]
+_ARITHMETIC = """Precision of the network's arithmetic; weights stay in float32. The default is bfloat16 on CUDA
+GPUs that compute it, tf32 (float32 with TF32 products) on others, and float32 on CPUs and MPS."""
+Precision: TypeAlias = Annotated[
+    Literal["float32", "tf32", "bfloat16"] | None,
+    option(None, "what suits the device", " ".join(_ARITHMETIC.split())),
+]
 
 # Of sampling.
 _STEPS = "Steps from noise to picture. More is finer and slower; 10 to 50 is usual."

@@ -139,29 +139,24 @@ class Diffusion:
         generator = generator or self.generator
         self.denoiser.network.train()
         self.weights.begin()
+        losses, means, group = list[PerImage](), list[torch.Tensor](), self.weights.group
         try:
-            return self._step(self.noised(images, classes, generator, part=part), generator, part, accumulate)
+            batch = self.noised(images, classes, generator, part=part)
+            pieces = batch.split(accumulate) if accumulate > 1 else [batch]
+            for piece in pieces:
+                # Of several processes, only the last piece averages the gradients.
+                with nullcontext() if group is None or piece is pieces[-1] else group.no_sync():
+                    loss, found = self.losses(piece, generator, part)
+                    share = len(piece.images) / len(images)
+                    self.weights.backward(loss * share)
+                losses.append(found.losses.detach())
+                means.append(torch.stack([loss.detach(), found.noise_loss, found.image_loss]) * share)
+            total = torch.stack(means).sum(0)
+            loss, noise_loss, image_loss = total if group is None else group.mean(total)
+            norm = self.weights.step(loss)
         except BaseException:
             self.weights.cancel()
             raise
-
-    def _step(
-        self, batch: NoisedBatch, generator: torch.Generator, part: BatchPart | None, accumulate: int
-    ) -> StepResult:
-        group = self.weights.group
-        pieces = batch.split(accumulate) if accumulate > 1 else [batch]
-        losses, means = list[PerImage](), list[torch.Tensor]()
-        for piece in pieces:
-            # Of several processes, only the last piece averages the gradients.
-            with nullcontext() if group is None or piece is pieces[-1] else group.no_sync():
-                loss, found = self.losses(piece, generator, part)
-                share = len(piece.images) / len(batch.images)
-                self.weights.backward(loss * share)
-            losses.append(found.losses.detach())
-            means.append(torch.stack([loss.detach(), found.noise_loss, found.image_loss]) * share)
-        total = torch.stack(means).sum(0)
-        loss, noise_loss, image_loss = total if group is None else group.mean(total)
-        norm = self.weights.step(loss)
         if self.loss_history is not None and batch.times is not None:
             seen = batch.times.flatten(), torch.cat(losses)
             self.loss_history.record(*(seen if group is None else map(group.gather, seen)))

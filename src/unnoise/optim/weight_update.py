@@ -103,18 +103,15 @@ class WeightUpdate:
                     torch._foreach_copy_(self._statistics, self._kept)
                 return norm
         with _in_one_piece():
-            self._move()
+            self.optimizer.step()
+            if self.group is not None:
+                for statistics in self._statistics:
+                    statistics.copy_(self.group.mean(statistics))
+            with record_function(PROFILER_RANGES["averages"]):
+                self.average.update()
+                if self.profiles.sigma_rels:
+                    self.profiles.update()
         return norm
-
-    def _move(self) -> None:
-        self.optimizer.step()
-        if self.group is not None:
-            for statistics in self._statistics:
-                statistics.copy_(self.group.mean(statistics))
-        with record_function(PROFILER_RANGES["averages"]):
-            self.average.update()
-            if self.profiles.sigma_rels:
-                self.profiles.update()
 
     def _cancel_unless(self, finite: Bool[Tensor, ""], gradients: Sequence[Tensor]) -> None:
         """Unless `finite`, sets the gradient to 0 and the statistics back, without waiting for the device."""

@@ -166,14 +166,8 @@ def _train_until_fault(
     """Trains until the end or a fault; returns whether to continue from an older state."""
     run, accelerator = limits.run, _accelerator(device)
     config, batches = run.config, _batches(run.config, pictures, parts, accelerator)
-    diffusion, adjustments, progress = _restored(run, accelerator, device)
-    accumulation = limits.apply(diffusion, batches)
-    if compiler is not None:
-        rehearsal = Rehearsal(diffusion, batches, accumulation)
-        agree = partial(agreed, accelerator)
-        seconds = compiler(rehearsal, config.budget, progress, agree)
-        progress = progress._replace(seconds=progress.seconds + seconds)
-    distribute(diffusion, accelerator)
+    diffusion, adjustments, restored = _restored(run, accelerator, device)
+    accumulation, progress = _prepared(limits, compiler, diffusion, batches, restored, accelerator)
     if guards is not None:
         _warn_of_other_processes(run, diffusion)
     monitor = None if guards is None else Monitor(run, diffusion, pictures, parts, progress)
@@ -208,6 +202,27 @@ def _batches(
     share = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
     size, flip = config.recipe.batch_size, config.data.flip
     return Batches(pictures, parts.training, size, config.seed, flip=flip, **share)
+
+
+def _prepared(
+    limits: MemoryLimits,
+    compiler: TrainingCompiler | None,
+    diffusion: Diffusion,
+    batches: Batches,
+    progress: Progress,
+    accelerator: Accelerator,
+) -> tuple[Accumulation, Progress]:
+    """Finds out what fits into memory, compiles, and lets several processes share the diffusion.
+
+    Returns the pieces of a step, and the progress with the time that compiling took, where that counts.
+    """
+    accumulation = limits.apply(diffusion, batches)
+    if compiler is not None:
+        rehearsal = Rehearsal(diffusion, batches, accumulation)
+        seconds = compiler(rehearsal, limits.run.config.budget, progress, partial(agreed, accelerator))
+        progress = progress._replace(seconds=progress.seconds + seconds)
+    distribute(diffusion, accelerator)
+    return accumulation, progress
 
 
 def _restored(

@@ -90,8 +90,7 @@ def generate(
         batch_size: How many pictures to draw at once. Less needs less memory; what does not fit is halved by
             itself.
     """
-    require(batch_size >= 1, f"The batch size is at least 1, but got {batch_size}.")
-    opened, path = _open(run, labels), out or run / "generated.png"
+    opened, path = _open(run, labels, batch_size), out or run / "generated.png"
     changes: dict[str, object] = {"num_steps": num_steps, "eta": eta, "sampler": sampler, "spacing": spacing}
     changes |= {"variance": variance, "clip": clip}
     guided = {"scale": guidance, "rescale": guidance_rescale, "interval": guidance_interval}
@@ -100,19 +99,25 @@ def generate(
         _redraw(opened, device, sampling, labels, original, num_images, seed, path, batch_size)
         return
     number = _NUM_IMAGES if num_images is None else num_images
-    check_seeds(seed, number)
-    check_generated(path)
-    check_output(opened.config, number, path, sampling.num_steps)
+    _check(opened, seed, number, path, sampling.num_steps)
     batch, how = min(number, batch_size) if compiled else None, (sampling.guidance, autoguidance, weak)
     denoiser = load_denoiser(opened, device, *how, compile_for=batch, best=best)
     generator = SeededGenerator(denoiser, opened.config, sampling, labels, batch_size)
     save_generated(generator, range(seed, seed + number), path)
 
 
-def _open(path: Path, labels: tuple[str, ...]) -> "Run":
-    """The run, once it is known that it has these classes."""
+def _check(run: "Run", seed: int, number: int, path: Path, num_steps: int) -> None:
+    """Checks that so many pictures can be drawn and written."""
+    check_seeds(seed, number)
+    check_generated(path)
+    check_output(run.config, number, path, num_steps)
+
+
+def _open(path: Path, labels: tuple[str, ...], batch_size: int) -> "Run":
+    """The run, once it is known that it has these classes, and that a batch has pictures."""
     from unnoise.runs.checkpoint import Run
 
+    require(batch_size >= 1, f"The batch size is at least 1, but got {batch_size}.")
     run = Run.open(path)
     run.config.classes([], labels)
     return run
@@ -170,8 +175,7 @@ def _redraw(
     session.denoiser.pieces.size = batch_size
     names, pixels = session.pictures(original.paths, original.held_out, seed)
     number = versions * len(names)
-    classes = run.config.classes(range(number), labels)
-    draw = session.noises(seed, number)
+    classes, draw = run.config.classes(range(number), labels), session.noises(seed, number)
     strength = _STRENGTH if original.strength is None else original.strength
     steps = editing.redraw(
         session.denoise(None if classes is None else classes.to(session.denoiser.device)),

@@ -1,5 +1,6 @@
 """`unnoise train`: train a model on a folder of pictures."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,6 +14,7 @@ from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
     from unnoise.runs.config import Budget
+    from unnoise.runs.plan import TrainOptions
     from unnoise.training.compiler import CompileChoice
 
 
@@ -36,9 +38,7 @@ def train(
     layout: cli.Layout = None,
     flip: cli.Flip = False,
     held_out: Annotated[int | None, cli.option("N", "one in 20, at most 1,000")] = None,
-    precision: Annotated[
-        Literal["float32", "tf32", "bfloat16"] | None, cli.option(None, "what suits the device")
-    ] = None,
+    precision: cli.Precision = None,
     accumulate: Annotated[int | None, cli.option("N", "1")] = None,
     checkpoint_activations: cli.Flag = False,
     labels: cli.Labels = None,
@@ -69,8 +69,6 @@ def train(
         resume: Go on with the run in --out. Repeat the options it was started with, or leave them out.
         init: Start from the averaged weights of this run (fine-tuning) and, without --preset, with its recipe.
         held_out: How many pictures are not trained on, but kept to test with.
-        precision: Precision of the network's arithmetic; weights stay in float32. bfloat16 is the default on
-            GPUs that compute it, tf32 (of CUDA's matrix products) on others, float32 on CPUs and MPS.
         accumulate: Split each batch into this many parts: the same training in less memory, but slower. Where
             memory runs out, a run doubles it by itself.
         checkpoint_activations: Compute activations again in the backward pass instead of keeping them: the same
@@ -87,19 +85,28 @@ def train(
     """
     silence_profiler()
     shape = {"size": cli.parse_size(size), "channels": channels, "fit": fit, "labels": labels, "layout": layout}
-    cost = {"batch_size": batch_size, "precision": precision, "accumulate": accumulate, "seed": seed}
-    cost["checkpoint_activations"] = checkpoint_activations or None
-    data = {"flip": flip or None, "held_out": held_out, "background": cli.parse_colour(background)}
+    cost = {
+        "batch_size": batch_size,
+        "accumulate": accumulate,
+        "checkpoint_activations": checkpoint_activations,
+    }
+    data = {"flip": flip, "held_out": held_out, "seed": seed, "background": cli.parse_colour(background)}
     with StopSignals(graceful=False) as stop:  # before anything slow, such as importing PyTorch
-        what = {"preset": preset, "changes": set or None, "init": init}
-        values = {"ranges": cli.parse_range(range)}
-        from unnoise.runs.plan import TrainOptions
+        what = {"preset": preset, "changes": set, "init": init, "ranges": cli.parse_range(range)}
+        end = {"budget": _budget(minutes, steps, images), "until_converged": until_converged}
+        options = _options({"precision": precision}, shape, cost, data, what, end)
+        start = Invocation(device, resume, dry_run, profile, _compile_choice(asked=compile, refused=no_compile))
+        run_training(source, out, options, stop, start)
 
-        budget = _budget(minutes, steps, images)
-        ending = {"budget": budget, "until_converged": until_converged or None}
-        options = TrainOptions(**shape, **cost, **data, **values, **what, **ending)  # type: ignore[arg-type]
-        choice = _compile_choice(asked=compile, refused=no_compile)
-        run_training(source, out, options, stop, Invocation(device, resume, dry_run, profile, choice))
+
+def _options(*parts: Mapping[str, object]) -> "TrainOptions":
+    """The options that were given: a flag that was not, and an empty list, leave the choice to the run."""
+    from unnoise.runs.plan import TrainOptions
+
+    given = {
+        name: value for part in parts for name, value in part.items() if value is not False and value != ()
+    }
+    return TrainOptions(**given)  # type: ignore[arg-type]
 
 
 def _compile_choice(*, asked: bool, refused: bool) -> "CompileChoice":
