@@ -84,32 +84,26 @@ def train(
             long enough for that to pay.
     """
     silence_profiler()
-    shape = {"size": cli.parse_size(size), "channels": channels, "fit": fit, "labels": labels, "layout": layout}
-    cost = {
-        "batch_size": batch_size,
-        "accumulate": accumulate,
-        "checkpoint_activations": checkpoint_activations,
-    }
-    data = {"flip": flip, "held_out": held_out, "seed": seed, "background": cli.parse_colour(background)}
+    shape = {"size": cli.parse_size(size), "channels": channels, "labels": labels, "batch_size": batch_size}
+    data = {"flip": flip, "held_out": held_out, "layout": layout, "background": cli.parse_colour(background)}
+    use = {"accumulate": accumulate, "checkpoint_activations": checkpoint_activations, "precision": precision}
     with StopSignals(graceful=False) as stop:  # before anything slow, such as importing PyTorch
-        what = {"preset": preset, "changes": set, "init": init, "ranges": cli.parse_range(range)}
-        end = {"budget": _budget(minutes, steps, images), "until_converged": until_converged}
-        options = _options({"precision": precision}, shape, cost, data, what, end)
-        start = Invocation(device, resume, dry_run, profile, _compile_choice(asked=compile, refused=no_compile))
-        run_training(source, out, options, stop, start)
+        what = {"preset": preset, "changes": set, "init": init, "fit": fit, "ranges": cli.parse_range(range)}
+        ends = {"budget": _budget(minutes, steps, images), "until_converged": until_converged, "seed": seed}
+        chosen, faster = _options(shape, use, data, what, ends), _choice(asked=compile, refused=no_compile)
+        run_training(source, out, chosen, stop, Invocation(device, resume, dry_run, profile, faster))
 
 
 def _options(*parts: Mapping[str, object]) -> "TrainOptions":
     """The options that were given: a flag that was not, and an empty list, leave the choice to the run."""
     from unnoise.runs.plan import TrainOptions
 
-    given = {
-        name: value for part in parts for name, value in part.items() if value is not False and value != ()
-    }
+    pairs = [pair for part in parts for pair in part.items()]
+    given = {name: value for name, value in pairs if value is not False and value != ()}
     return TrainOptions(**given)  # type: ignore[arg-type]
 
 
-def _compile_choice(*, asked: bool, refused: bool) -> "CompileChoice":
+def _choice(*, asked: bool, refused: bool) -> "CompileChoice":
     require(not (asked and refused), "--compile and --no-compile contradict each other: keep one of them.")
     return "always" if asked else "never" if refused else "auto"
 
