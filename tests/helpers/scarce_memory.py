@@ -14,6 +14,7 @@ COMPLAINTS: dict[str, Callable[[], Exception]] = {
         "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "
         "to allocate 4096 bytes. Error code 12 (Cannot allocate memory)"
     ),
+    "oneDNN": lambda: RuntimeError("could not create a primitive"),
     "mps": lambda: RuntimeError("MPS backend out of memory (MPS allocated: 9.06 GB, max allowed: 9.07 GB)."),
     "host": MemoryError,
 }

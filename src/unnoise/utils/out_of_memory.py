@@ -19,9 +19,13 @@ _COMPLAINTS = (
     "out of memory",  # CUDA, ROCm, MPS
     "can't allocate memory",  # PyTorch on a CPU
     "not enough memory: you tried to allocate",  # the same on Windows
+    "could not create a memory object",  # oneDNN, which computes convolutions on a CPU
     "ALLOC_FAILED",  # cuBLAS, cuDNN
     "Failed to allocate memory",  # ONNX Runtime
 )
+
+_WHOLE_COMPLAINTS = ("could not create a primitive",)
+"""Of oneDNN again. With more words ("... descriptor") it means an operation that it does not know."""
 
 
 class DoesNotFitError(UnnoiseError):
@@ -32,7 +36,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on any device."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError | DoesNotFitError):
         return True
-    return isinstance(error, RuntimeError) and any(complaint in str(error) for complaint in _COMPLAINTS)
+    if not isinstance(error, RuntimeError):
+        return False
+    text = str(error)
+    return text in _WHOLE_COMPLAINTS or any(complaint in text for complaint in _COMPLAINTS)
 
 
 class Attempt:
