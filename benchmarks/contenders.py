@@ -83,7 +83,6 @@ class Unnoise:
             batches,
             budget,
             seed=seed,
-            accumulate=config.accumulate,
             spent=lambda _: min(self._spent, _LAST_STEP),
         )
 

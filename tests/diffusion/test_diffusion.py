@@ -10,6 +10,7 @@ from torch import nn
 
 import unnoise
 from helpers.oracles import Gaussian, column
+from helpers.scarce_memory import ScarceMemory
 from unnoise import Diffusion, Normalizer
 from unnoise.diffusion.noise_levels import DrawnLevels, LogNormal
 from unnoise.diffusion.objectives import Objective
@@ -294,6 +295,35 @@ def test_a_trajectory_starts_at_the_noise_and_ends_at_the_picture():
     torch.testing.assert_close(steps[:3], diffusion.normalizer.denormalize(entered), atol=1e-5, rtol=1e-5)
 
 
+def test_a_trajectory_leaves_the_device_step_by_step(monkeypatch):
+    """So that a device holds a few steps, however long it is."""
+    diffusion, moved = spied(), []
+    cpu = torch.Tensor.cpu
+
+    def recorded(tensor, *given, **more):
+        if tensor.shape == (2, *SHAPE):
+            moved.append(len(calls(diffusion.ema)))
+        return cpu(tensor, *given, **more)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", recorded)
+    diffusion.ema.trajectory(diffusion.ema.noises([4, 5])(), 5)
+    assert moved == [1, 2, 3, 4, 5, 5]  # after each call of the network, and the picture at the end
+
+
+def test_an_average_in_pieces_draws_the_same_pictures(monkeypatch):
+    """Also where the parts of one batch have different classes and predictions of the step before."""
+    network = UNet(2, (8, 16), 1, num_classes=3, self_conditioning=True)
+    nn.init.normal_(network.head.weight, std=0.1)
+    diffusion, told = Diffusion(network, SHAPE), {"classes": torch.arange(7) % 3, "seed": 5}
+    wanted = diffusion.ema.generate(7, 4, **told)
+    scarce = ScarceMemory(monkeypatch, sampling=3)
+    with pytest.warns(UserWarning, match="too small for 7 pictures at once: from now on the network takes 3"):
+        found = diffusion.ema.generate(7, 4, **told)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+    assert scarce.failed == [7]
+    assert diffusion.denoiser.pieces is diffusion.ema.pieces
+
+
 def test_reverse_diffusion_is_an_iterator_of_predictions():
     diffusion = spied()
     predictions = list(diffusion.ema.reverse_diffusion(torch.randn(2, *SHAPE), 6))
@@ -344,7 +374,7 @@ def test_bfloat16_is_only_the_networks_arithmetic():
     assert predictions[1].dtype == torch.float32
     assert not torch.equal(*predictions)
     torch.testing.assert_close(*predictions, atol=0.05, rtol=0.05)
-    rough.train_step(images())
+    assert torch.isfinite(rough.train_step(images()).loss)
     assert {p.dtype for p in rough.network.parameters()} == {torch.float32}
 
 

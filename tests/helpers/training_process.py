@@ -1,27 +1,32 @@
 """Process of a distributed training in tests, started by torchrun: trains the run in a folder.
 
-It writes what only this process knows (losses, averages, gradients, pictures of a batch) to rank-N.npz.
+It writes what only this process knows (losses, averages, gradients, pictures of a batch) to rank-N.npz. A
+second argument is the number of images that fit into the memory of each rank but the first.
 """
 
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from accelerate import PartialState
 
 from helpers.runs import digits
+from helpers.scarce_memory import ScarceMemory
 from unnoise.data.batches import Batches, split
 from unnoise.runs.checkpoint import Run
 from unnoise.training.distributed import end_process_group
 from unnoise.training.loop import train
 
 
-def main(folder: str) -> None:
+def main(folder: str, scarce: str = "") -> None:
     """Trains the run, and writes the losses and the averaged weights of this process to `rank-N.npz`."""
     torch.set_num_threads(1)
     processes = PartialState(cpu=True)
     run = Run.open(Path(folder))
+    if scarce and not processes.is_main_process:
+        ScarceMemory(pytest.MonkeyPatch(), training=int(scarce))
     held = {}
     build = type(run.config).build
 
@@ -50,4 +55,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

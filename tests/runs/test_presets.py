@@ -15,12 +15,16 @@ from unnoise.runs.plan import TrainOptions, default_preset, plan, resume_config
 from unnoise.runs.presets import OWN_PRESETS, PRESET_NOTES, PRESETS, recipe
 from unnoise.runs.sizing import DEVICE_SPEEDS, IMAGES_PER_MINUTE, PRESET_LIMITS, choose_preset
 from unnoise.utils.device_speed import count_flops
+from unnoise.utils.precision import DeviceCapabilities
 
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+
+
+GPU = DeviceCapabilities(type="cuda", bfloat16=True)
 
 
 def budget(amount: float, unit: str = "minutes") -> Budget:
@@ -99,11 +103,11 @@ def test_the_reason_names_the_budget_its_worth_and_the_range():
 def test_a_plan_stores_the_name_of_the_chosen_preset():
     minutes = TrainOptions(budget=budget(30))
     assert plan(digits(), minutes).preset == "small"
-    assert plan(digits(), minutes, "cuda").preset == "medium"
-    assert plan(digits(), minutes, "cuda").recipe == recipe("medium", 1, 8, 8)
-    assert plan(digits(), TrainOptions(preset="default", budget=budget(30)), "cuda").preset == "medium"
+    assert plan(digits(), minutes, GPU).preset == "medium"
+    assert plan(digits(), minutes, GPU).recipe == recipe("medium", 1, 8, 8)
+    assert plan(digits(), TrainOptions(preset="default", budget=budget(30)), GPU).preset == "medium"
     named = TrainOptions(preset="nano", budget=budget(1e6))
-    assert plan(digits(), named, "cuda").preset == "nano"
+    assert plan(digits(), named, GPU).preset == "nano"
     assert default_preset(digits(), named, "cuda") is None
     assert plan(digits(), TrainOptions(budget=budget(1e5, "steps"))).preset == "small"
     assert plan(digits(), TrainOptions(budget=budget(1e5, "steps"), batch_size=2)).preset == "nano"

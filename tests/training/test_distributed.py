@@ -19,6 +19,7 @@ from unnoise.diffusion.noising import Noising
 from unnoise.optim.process_group import BatchPart
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
+from unnoise.training.accumulation import Accumulation
 from unnoise.training.loop import steps, train
 from unnoise.training.previews import draw_samples
 from unnoise.utils.errors import UnnoiseError
@@ -27,13 +28,13 @@ from unnoise.utils.tensor_files import read_facts
 LOSS_AWARE = 'noise_levels={"kind": "LossAware", "num_slices": 4, "memory": 2, "uniform": 0.1}'
 
 
-def launch(folder: Path, processes: int) -> list[dict[str, np.ndarray]]:
+def launch(folder: Path, processes: int, *more: str) -> list[dict[str, np.ndarray]]:
     """Trains the run with so many processes; what each of them found."""
     here = Path(__file__).parents[1]
     paths = os.pathsep.join([str(here.parent), str(here), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     done = subprocess.run(
-        [sys.executable, *command, str(here / "helpers" / "training_process.py"), str(folder)],
+        [sys.executable, *command, str(here / "helpers" / "training_process.py"), str(folder), *more],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
         capture_output=True,
         text=True,
@@ -51,7 +52,8 @@ def gradients_of_a_step(run: Run) -> dict[str, torch.Tensor]:
     diffusion, images, config = run.config.build(), digits(), run.config
     training = split(len(images), config.data.held_out, config.seed).training
     batches = Batches(images, training, config.recipe.batch_size, config.seed)
-    list(itertools.islice(steps(diffusion, batches, config.budget, accumulate=config.accumulate), 1))
+    pieces = Accumulation(config.accumulate)
+    list(itertools.islice(steps(diffusion, batches, config.budget, accumulation=pieces), 1))
     found = {name: p.grad for name, p in diffusion.network.named_parameters() if p.grad is not None}
     assert max(float(gradient.abs().max()) for gradient in found.values()) > 1e-3
     return found
@@ -140,6 +142,16 @@ def test_a_run_is_resumed_with_another_number_of_processes(tmp_path):
     longer = run.with_config(replace(run.config, budget=Budget(unit="steps", amount=10.0)))
     with pytest.warns(UserWarning, match=r"by 2 process.* continues with 1. .* rounded in another order"):
         assert len(list(train(longer, digits()))) == 2
+
+
+@pytest.mark.slow
+def test_processes_agree_on_the_pieces_of_the_one_with_the_least_memory(tmp_path):
+    """One rank holds 10 images, and its part of a batch is 32: all ranks take four pieces, from the start."""
+    wanted, run = begun(tmp_path / "wanted", 4, accumulate=4), begun(tmp_path / "run", 4)
+    expected = [step.result.loss.item() for step in train(wanted, digits())]
+    for found in launch(run.path, 2, "10"):
+        np.testing.assert_allclose(found["losses"], expected, rtol=0, atol=1e-5)
+    assert Run.open(run.path).config.accumulate == 4
 
 
 # --- without any second process -----------------------------------------------------------------------------

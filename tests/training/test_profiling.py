@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from helpers.oracles import last
 from helpers.runs import digits, start
-from unnoise.cli import run, training
+from unnoise.cli import profile_report, run
 from unnoise.data.batches import Batches, split
 from unnoise.training import profiling
 from unnoise.training.loop import train
@@ -180,13 +180,13 @@ def test_time_by_kind_counts_operators_inside_steps_and_whole_parts():
 
 def test_sentences_of_a_profile():
     given = StepProfile(10, 50.0, {"norms": 3.0, "data": 1.0}, None, 0.25, 2.0, 80.0, None)
-    first, second = training.profile_sentences(given)
+    first, second = profile_report.profile_sentences(given)
     assert "50.0 ms for 2 GFLOP: 40 GFLOP/s, 50% of the 80 that" in first
     assert second == "Loading the pictures takes 25.0% of a step: training waits for them."
-    _, idle, data = training.profile_sentences(given._replace(idle=0.4, data=0.01))
+    _, idle, data = profile_report.profile_sentences(given._replace(idle=0.4, data=0.01))
     assert "idle for 40% of a step" in idle
     assert "does not wait" in data
-    assert len(training.profile_sentences(given._replace(idle=0.01))) == 2
+    assert len(profile_report.profile_sentences(given._replace(idle=0.01))) == 2
 
 
 def test_train_prints_a_profile_and_continues(tmp_path, monkeypatch, capsys):

@@ -80,7 +80,9 @@ def _run(arguments: Sequence[str]) -> int:
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        return print_error("Out of memory: lower --batch-size, --size or --num-images.")
+        return print_error(
+            "Out of memory: lower --batch-size, --size or --num-images, or choose another --device."
+        )
     return 0
 
 

@@ -84,6 +84,12 @@ _STRICT = "Refuse pictures without a class; otherwise they are learned from with
 StrictLabels: TypeAlias = Annotated[bool, option(None, "off", _STRICT)]
 _FOLDERS = "Learn from the folder train (or training), and hold out test, val and the like."
 SplitFolders: TypeAlias = Annotated[bool, option(None, "off", _FOLDERS)]
+_ARITHMETIC = """Precision of the network's arithmetic; weights stay in float32. The default is bfloat16 on CUDA
+GPUs that compute it, tf32 (float32 with TF32 products) on others, and float32 on CPUs and MPS."""
+Precision: TypeAlias = Annotated[
+    Literal["float32", "tf32", "bfloat16"] | None,
+    option(None, "what suits the device", " ".join(_ARITHMETIC.split())),
+]
 
 # Of sampling.
 _STEPS = "Steps from noise to picture. More is finer and slower; 10 to 50 is usual."

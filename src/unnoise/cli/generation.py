@@ -73,25 +73,26 @@ class SeededGenerator:
     config: "RunConfig"
     sampling: "Sampling"
     labels: tuple[str, ...] = ()
+    batch_size: int = BATCH_SIZE
+    """Pictures at once, at most."""
 
     def images(self, seeds: Sequence[int]) -> "Images":
         """The pictures of these seeds, on the CPU."""
         classes = self.config.classes(seeds, self.labels)
-        drawn = self.denoiser.generate(len(seeds), seed=seeds[0], sampling=self.sampling, classes=classes)
-        return drawn.cpu()
+        how = {"seed": seeds[0], "sampling": self.sampling, "batch_size": self.batch_size}
+        return self.denoiser.generate(len(seeds), classes=classes, **how).cpu()  # type: ignore[arg-type]
 
     def trajectory(self, seeds: Sequence[int]) -> "Trajectory":
         """The reverse process of these seeds, on the CPU."""
         draw, classes = self.denoiser.noises(seeds), self.config.classes(seeds, self.labels)
-        shown = self.denoiser.trajectory(draw(), sampling=self.sampling, classes=classes, draw_noises=draw)
-        return shown.cpu()
+        return self.denoiser.trajectory(draw(), sampling=self.sampling, classes=classes, draw_noises=draw)
 
 
-def batches(seeds: Sequence[int], task: str) -> Iterator[Sequence[int]]:
-    """The seeds in batches, with a progress bar."""
-    with ProgressBar(task, len(seeds)) as bar:
-        for first in range(0, len(seeds), BATCH_SIZE):
-            batch = seeds[first : first + BATCH_SIZE]
+def batches(numbers: Sequence[int], task: str, batch_size: int = BATCH_SIZE) -> Iterator[Sequence[int]]:
+    """The numbers in batches, with a progress bar."""
+    with ProgressBar(task, len(numbers)) as bar:
+        for first in range(0, len(numbers), batch_size):
+            batch = numbers[first : first + batch_size]
             yield batch
             bar.advance(len(batch))
 
@@ -112,7 +113,7 @@ def save_images(generator: SeededGenerator, seeds: range, path: Path) -> None:
     from unnoise import pictures
 
     drawn = []
-    for batch in batches(seeds, "Generating"):
+    for batch in batches(seeds, "Generating", generator.batch_size):
         images = generator.images(batch)
         if is_folder(path):
             save_each(pictures.to_uint8(images), [f"{seed:06d}" for seed in batch], path)
@@ -153,7 +154,7 @@ def save_reverse_process(generator: SeededGenerator, seeds: range, path: Path) -
 
     from unnoise import pictures
 
-    parts = [generator.trajectory(batch) for batch in batches(seeds, "Generating")]
+    parts = [generator.trajectory(batch) for batch in batches(seeds, "Generating", generator.batch_size)]
     pictures.save_animation(pictures.frames(torch.cat(parts, dim=1)), path)
 
 

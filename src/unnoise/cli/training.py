@@ -7,23 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from unnoise.cli.console import ProgressBar, amount, count, error_console, print_message, print_result, table
+from unnoise.cli.console import ProgressBar, amount, count, error_console, print_message, print_result
 from unnoise.cli.loading import load_pictures, load_run_pictures, with_absolute_paths
+from unnoise.cli.profile_report import step_profiler
 from unnoise.cli.stopping import StopSignals
 from unnoise.cli.streams import guarded_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from unnoise.data import ImageSet
     from unnoise.runs.checkpoint import Run
     from unnoise.runs.config import RunConfig
     from unnoise.runs.plan import TrainOptions
-    from unnoise.training.profiling import StepProfile, StepProfiler
+    from unnoise.training.compiler import CompileChoice
+    from unnoise.utils.precision import Precision
 
 _NAMED_FILES = 10
-_NOTEWORTHY = 0.05
-"""A larger share of a step than this is worth a message."""
 
 
 class Invocation(NamedTuple):
@@ -33,7 +31,7 @@ class Invocation(NamedTuple):
     resume: bool = False
     dry_run: bool = False
     profile: bool = False
-    compile: bool = False
+    compile: "CompileChoice" = "auto"
 
 
 def run_training(
@@ -97,11 +95,12 @@ def _require_startable(path: Path, *, resume: bool) -> None:
 def _print_config(source: str, path: Path, options: "TrainOptions", device: str) -> None:
     from unnoise.runs.checkpoint import Run
     from unnoise.runs.plan import plan
+    from unnoise.utils.precision import DeviceCapabilities
 
     Run.refuse_existing(path)
-    images, kind = load_pictures(source, options), device.partition(":")[0]
-    config = with_absolute_paths(plan(images, options, kind), source)
-    _announce_plan(images, options, kind, config)
+    images, trains = load_pictures(source, options), DeviceCapabilities.of(device)
+    config = with_absolute_paths(plan(images, options, trains), source)
+    _announce_plan(images, options, trains.type, config)
     print(config.to_json(), end="")
 
 
@@ -109,15 +108,16 @@ def _create(source: str, path: Path, options: "TrainOptions", device: str) -> "t
     from unnoise.runs.checkpoint import Run
     from unnoise.runs.plan import plan
     from unnoise.utils.errors import require
+    from unnoise.utils.precision import DeviceCapabilities
 
     require(
         Path(source).expanduser().resolve() != path.resolve() or source in {"digits", "fashion-mnist"},
         f"The run would be written among the pictures, into {path}: choose another folder with --out, such as "
         f"{path / 'run'}.",
     )
-    images, kind = load_pictures(source, options), device.partition(":")[0]
-    run = Run.create(path, with_absolute_paths(plan(images, options, kind), source))
-    _announce_plan(images, options, kind, run.config)
+    images, trains = load_pictures(source, options), DeviceCapabilities.of(device)
+    run = Run.create(path, with_absolute_paths(plan(images, options, trains), source))
+    _announce_plan(images, options, trains.type, run.config)
     return run, images
 
 
@@ -171,9 +171,10 @@ def _announce(images: "ImageSet", run: "Run", device: str) -> None:
     print_message(
         f"{count(len(images), 'picture')} of {images.height} x {images.width}, "
         f"{count(images.channels, 'channel')}{classes}, {config.data.held_out:,} of them held out for tests. "
-        f"Training preset {config.preset} on {device} for {amount(config.budget.amount, config.budget.unit)}, "
-        f"into {run.path}."
+        f"Training preset {config.preset} on {device} in {config.precision} for "
+        f"{amount(config.budget.amount, config.budget.unit)}, into {run.path}."
     )
+    _announce_precision(config.precision, device, resumed=bool(run.states()))
     if config.init is not None and not run.states():
         print_message(f"Starting from the averaged weights of {config.init}.")
     if not run.states():  # a resumed run has printed this already
@@ -181,6 +182,18 @@ def _announce(images: "ImageSet", run: "Run", device: str) -> None:
 
         for sentence in brief_findings(images, config):
             print_message(sentence)
+
+
+def _announce_precision(precision: "Precision", device: str, *, resumed: bool) -> None:
+    """Says so where a run goes on in another precision than it would have begun with here."""
+    from unnoise.utils.precision import DeviceCapabilities
+
+    default = DeviceCapabilities.of(device).default_precision
+    if resumed and precision != default:
+        print_message(
+            f"The run keeps the precision that it was started with, {precision}; a new one would train in "
+            f"{default} on {device}."
+        )
 
 
 def _warn_of_one_process(processes: int) -> None:
@@ -196,15 +209,17 @@ def _train(
     run: "Run", images: "ImageSet", device: str, stop: StopSignals, start: Invocation, *, leads: bool
 ) -> None:
     """Trains with a progress bar, or a line a minute where there is no terminal, until the end or a signal."""
+    from unnoise.training.compiler import TrainingCompiler
     from unnoise.training.loop import train
 
     last, speed, held_out, quality = None, "", "", ""
-    profiler = _profiler(run, device) if start.profile and leads else None
+    profiler = step_profiler(run, device) if start.profile and leads else None
     with ProgressBar("Training", 1.0, hidden=not ((terminal := error_console().is_terminal) and leads)) as bar:
         stop.graceful = True
         watch = profiler.watch if profiler else iter
-        compiled = _announce_compiling(leads=leads) if start.compile else None
-        for step in train(run, images, device, lambda: stop.received, watch, compiled):
+        tell = print_message if leads else lambda _: None
+        compiler = TrainingCompiler(start.compile, device.partition(":")[0], tell)
+        for step in train(run, images, device, lambda: stop.received, watch, compiler):
             if step.held_out_loss is not None:
                 held_out = f", held-out loss {step.held_out_loss:.4f}"
             if step.quality is not None:
@@ -224,20 +239,6 @@ def _train(
         )
     if last is None and not stop.received and not run.config.until_converged:
         print_message("The budget of this run is already spent: give it a larger one to train on.")
-
-
-def _announce_compiling(*, leads: bool) -> "Callable[[float], None]":
-    """Prints that the network is being compiled; returns what prints how long it took."""
-
-    def compiled(seconds: float) -> None:
-        if leads:
-            print_message(
-                f"Compiled in {seconds:.0f} s, which do not count towards the budget; the next start reuses it."
-            )
-
-    if leads:
-        print_message("Compiling the network: this can take minutes the first time.")
-    return compiled
 
 
 def _print_results(run: "Run", *, stopped: bool) -> None:
@@ -260,47 +261,3 @@ def _print_results(run: "Run", *, stopped: bool) -> None:
         print_result("samples", sheets[-1])
     print_result("loss curve", run.path / "loss.png")
     print_result("run", run.path)
-
-
-def silence_profiler() -> None:
-    """Keeps PyTorch's profiler from logging, unless the user set its level; before PyTorch is imported."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-
-
-def _profiler(run: "Run", device: str) -> "StepProfiler":
-    import torch
-
-    from unnoise.training.profiling import StepProfiler
-
-    return StepProfiler(run.path / "profile", torch.device(device), run.config.precision, _print_profile)
-
-
-def _print_profile(profile: "StepProfile") -> None:
-    """Prints a table of where the time of a step goes, and the share of the device's peak speed."""
-    rows = table("time of a training step", "ms", "%")
-    whole = sum(profile.kinds.values())
-    for kind, spent in profile.kinds.items():
-        rows.add_row(kind, f"{spent:.2f}", f"{spent / whole:.1%}".rstrip("%"))
-    rows.add_row("all", f"{whole:.2f}", "100")
-    error_console().print(rows)
-    for sentence in profile_sentences(profile):
-        print_message(sentence)
-    if profile.trace is not None:
-        print_result("profile (open it in ui.perfetto.dev)", Path(profile.trace))
-
-
-def profile_sentences(profile: "StepProfile") -> list[str]:
-    """The speed of a step, and what holds it up."""
-    told = [
-        f"Without the profiler a step takes {profile.milliseconds:.1f} ms for {profile.gigaflops:.3g} GFLOP: "
-        f"{profile.speed:,.0f} GFLOP/s, {profile.peak_share:.0%} of the {profile.peak:,.0f} that a large "
-        "matrix product reaches on this device."
-    ]
-    if profile.idle is not None and profile.idle > _NOTEWORTHY:
-        told.append(
-            f"The device is idle for {profile.idle:.0%} of a step, because Python is slower: a larger "
-            "--batch-size, or --compile, keeps it busy."
-        )
-    waits = "waits for them" if profile.data > _NOTEWORTHY else "does not wait for them"
-    told.append(f"Loading the pictures takes {profile.data:.1%} of a step: training {waits}.")
-    return told

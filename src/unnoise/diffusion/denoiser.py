@@ -8,8 +8,8 @@ compares the prediction with the noises and images that were mixed; sampling sta
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import partial
-from typing import Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -18,7 +18,7 @@ from unnoise.diffusion.conditioning import Abilities, Condition, conditions, req
 from unnoise.diffusion.guidance import Autoguidance
 from unnoise.diffusion.learned_variance import variance_loss
 from unnoise.diffusion.normalizer import Normalizer
-from unnoise.diffusion.objectives import Objective
+from unnoise.diffusion.objectives import Losses, Objective
 from unnoise.diffusion.samplers.sampling import Sampling, self_conditioned
 from unnoise.diffusion.schedules import DiscreteSchedule, Schedule
 from unnoise.diffusion.seeds import SeededNoises
@@ -26,26 +26,15 @@ from unnoise.diffusion.tensors import (
     Classes,
     Denoise,
     Images,
-    PerImage,
+    NextFeatures,
     Prediction,
     Rates,
-    Scalar,
     Trajectory,
     mix,
 )
 from unnoise.utils.errors import require
-
-Precision = Literal["float32", "bfloat16"]
-
-
-class Losses(NamedTuple):
-    """Training loss of each image, (B,), and two mean absolute errors without gradient."""
-
-    losses: PerImage
-    noise_loss: Scalar
-    """mean |noises - predicted noises|."""
-    image_loss: Scalar
-    """mean |images - predicted images|, of normalised images."""
+from unnoise.utils.out_of_memory import Pieces
+from unnoise.utils.precision import Precision
 
 
 class Denoiser:
@@ -94,21 +83,17 @@ class Denoiser:
         self.condition = condition
         self.precision = precision
         self.autoguidance = autoguidance
+        self.pieces = Pieces(device=self.device)
+        """How many images the network takes at once where nothing is learned; fewer once memory ran out."""
         require_compatible(condition, self.abilities, schedule, objective.predicts)
 
     def over(self, network: nn.Module, *, autoguidance: Autoguidance | None = None) -> "Denoiser":
         """The same settings over another network: a moving average, or a compiled copy."""
-        return Denoiser(
-            network,
-            self.image_shape,
-            normalizer=self.normalizer,
-            schedule=self.schedule,
-            objective=self.objective,
-            condition=self.condition,
-            device=self.device,
-            precision=self.precision,
-            autoguidance=autoguidance or self.autoguidance,
-        )
+        other = copy(self)
+        other.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        other.abilities = Abilities(network)
+        other.autoguidance = autoguidance or self.autoguidance
+        return other
 
     def denoise(
         self,
@@ -133,8 +118,17 @@ class Denoiser:
         told = conditions(self.condition, noise_rates, signal_rates, self.schedule)
         more = {"classes": classes, "previous_images": previous_images}
         given = {name: value for name, value in more.items() if value is not None}
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            output = self.network(noisy_images, told, **given).float()
+
+        def call(noisy_images: Images, told: Rates, *given_values: torch.Tensor) -> NextFeatures:
+            named = dict(zip(given, given_values, strict=True))
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+                output: NextFeatures = self.network(noisy_images, told, **named).float()
+            return output
+
+        # Gradients need the memory of all pieces: what learns is cut as a whole, by the training loop.
+        learns = self.network.training or (torch.is_grad_enabled() and noisy_images.requires_grad)
+        pass_on = call if learns else partial(self.pieces.apply, call)
+        output = pass_on(noisy_images, told, *given.values())
         uncertainties = variances = None
         if self.abilities.uncertainty:
             output, uncertainties = output[:, :-1], output[:, -1, 0, 0]
@@ -265,19 +259,20 @@ class Denoiser:
         num_images = 1 if num_images is None else num_images
         require(num_images >= 1, f"At least 1 image can be generated, but {num_images} were asked for.")
         sampling = sampling or Sampling(num_steps=num_steps, eta=eta)
-        pictures = []
-        for first in range(0, num_images, batch_size):
-            draw = self.noises(range(seed + first, seed + min(first + batch_size, num_images)))
+
+        def drawn(some: slice) -> Images:
+            draw = self.noises(range(seed + some.start, seed + some.stop))
             start = draw()  # drawn in any case, so that no later draw can repeat the start
             if initial_noises is not None:
-                start = initial_noises[first : first + batch_size].to(self.device)
-            some = None if classes is None else classes[first : first + batch_size].to(self.device)
-            walk = self.reverse_diffusion(start, sampling=sampling, classes=some, draw_noises=draw)
+                start = initial_noises[some].to(self.device)
+            told = None if classes is None else classes[some].to(self.device)
+            walk = self.reverse_diffusion(start, sampling=sampling, classes=told, draw_noises=draw)
             for prediction in walk:
                 images = prediction.images
                 each_step()
-            pictures.append(self.normalizer.denormalize(images))
-        return torch.cat(pictures)
+            return self.normalizer.denormalize(images)
+
+        return torch.cat(Pieces(batch_size, self.device).map(num_images, drawn))
 
     def trajectory(
         self,
@@ -288,13 +283,15 @@ class Denoiser:
         classes: Classes | None = None,
         draw_noises: Callable[[], Images] | None = None,
     ) -> Trajectory:
-        """The noisy images at every step, and the result, in [0, 1]: (num_steps + 1, B, C, H, W).
+        """The noisy images at every step, and the result, in [0, 1]: (num_steps + 1, B, C, H, W), on the CPU.
 
-        Arguments as for `reverse_diffusion`. A noisy image is mixed again from the prediction made of it.
+        Arguments as for `reverse_diffusion`. A noisy image is mixed again from the prediction made of it. Each
+        step leaves the device at once, for many large ones would fill its memory.
         """
         sampling, steps = sampling or Sampling(num_steps=num_steps), []
         walk = self.reverse_diffusion(noises, sampling=sampling, classes=classes, draw_noises=draw_noises)
         for prediction, *rates in zip(walk, *sampling.grid(self.schedule), strict=False):
             noise_rates, signal_rates = (rate.to(noises).expand(len(noises), 1, 1, 1) for rate in rates)
-            steps.append(mix(prediction.images, prediction.noises, noise_rates, signal_rates))
-        return self.normalizer.denormalize(torch.stack([*steps, prediction.images]))
+            noisy_images = mix(prediction.images, prediction.noises, noise_rates, signal_rates)
+            steps.append(self.normalizer.denormalize(noisy_images).cpu())
+        return torch.stack([*steps, self.normalizer.denormalize(prediction.images).cpu()])

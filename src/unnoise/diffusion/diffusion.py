@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from unnoise.diffusion.conditioning import Condition
-from unnoise.diffusion.denoiser import Denoiser, Losses, Precision
+from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.noise_levels import LossAware, LossHistory, NoiseLevels, UniformTimes
 from unnoise.diffusion.noising import NoisedBatch, Noising
 from unnoise.diffusion.normalizer import Normalizer
-from unnoise.diffusion.objectives import Objective
+from unnoise.diffusion.objectives import Losses, Objective
 from unnoise.diffusion.schedules import OffsetCosine, Schedule
 from unnoise.diffusion.seeds import seeded_global_generator
 from unnoise.diffusion.tensors import Classes, Images, PerImage, Pixels, Scalar
@@ -25,6 +25,7 @@ from unnoise.optim.ema import EMAConfig
 from unnoise.optim.optimizers import OptimizerConfig
 from unnoise.optim.process_group import BatchPart
 from unnoise.optim.weight_update import WeightUpdate
+from unnoise.utils.precision import Precision
 
 
 class StepResult(NamedTuple):
@@ -134,24 +135,30 @@ class Diffusion:
             part: which part of the step's batch the images are, where several processes share it.
             accumulate: in how many pieces the batch goes through the network, one after the other: the same
                 step in less memory.
+
+        An error on the way, such as too little memory, leaves the weights and their statistics as they were.
         """
         generator = generator or self.generator
         self.denoiser.network.train()
         self.weights.begin()
-        batch, group = self.noised(images, classes, generator, part=part), self.weights.group
-        pieces = batch.split(accumulate) if accumulate > 1 else [batch]
-        losses, means = list[PerImage](), list[torch.Tensor]()
-        for piece in pieces:
-            # Of several processes, only the last piece averages the gradients.
-            with nullcontext() if group is None or piece is pieces[-1] else group.no_sync():
-                loss, found = self.losses(piece, generator, part)
-                share = len(piece.images) / len(images)
-                self.weights.backward(loss * share)
-            losses.append(found.losses.detach())
-            means.append(torch.stack([loss.detach(), found.noise_loss, found.image_loss]) * share)
-        total = torch.stack(means).sum(0)
-        loss, noise_loss, image_loss = total if group is None else group.mean(total)
-        norm = self.weights.step(loss)
+        losses, means, group = list[PerImage](), list[torch.Tensor](), self.weights.group
+        try:
+            batch = self.noised(images, classes, generator, part=part)
+            pieces = batch.split(accumulate) if accumulate > 1 else [batch]
+            for piece in pieces:
+                # Of several processes, only the last piece averages the gradients.
+                with nullcontext() if group is None or piece is pieces[-1] else group.no_sync():
+                    loss, found = self.losses(piece, generator, part)
+                    share = len(piece.images) / len(images)
+                    self.weights.backward(loss * share)
+                losses.append(found.losses.detach())
+                means.append(torch.stack([loss.detach(), found.noise_loss, found.image_loss]) * share)
+            total = torch.stack(means).sum(0)
+            loss, noise_loss, image_loss = total if group is None else group.mean(total)
+            norm = self.weights.step(loss)
+        except BaseException:
+            self.weights.cancel()
+            raise
         if self.loss_history is not None and batch.times is not None:
             seen = batch.times.flatten(), torch.cat(losses)
             self.loss_history.record(*(seen if group is None else map(group.gather, seen)))

@@ -20,11 +20,11 @@ target u = eps - x_0 is (sigma - alpha) x_t + (alpha + sigma) v.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from torch.nn import functional
 
-from unnoise.diffusion.tensors import Images, PerImage, Prediction, Rates
+from unnoise.diffusion.tensors import Images, PerImage, Prediction, Rates, Scalar
 from unnoise.diffusion.weightings import AnyWeighting, Unweighted
 from unnoise.utils.errors import require
 
@@ -34,6 +34,16 @@ Loss = Literal["l1", "l2", "huber"]
 
 _SMALLEST_DIVISOR = 1e-5
 """The smallest divisor: keeps divisions by a rate finite at the ends of a schedule."""
+
+
+class Losses(NamedTuple):
+    """Training loss of each image, (B,), and two mean absolute errors without gradient."""
+
+    losses: PerImage
+    noise_loss: Scalar
+    """mean |noises - predicted noises|."""
+    image_loss: Scalar
+    """mean |images - predicted images|, of normalised images."""
 
 
 def velocity(prediction: Prediction, noise_rates: Rates, signal_rates: Rates) -> Images:

@@ -23,6 +23,7 @@ from unnoise.evaluation.likelihood import (
     sum_terms,
 )
 from unnoise.utils.errors import require
+from unnoise.utils.out_of_memory import Attempt, Pieces
 
 FLOW_STEPS = 50
 """Steps of the probability flow, each with 4 calls of the network and their gradients."""
@@ -79,26 +80,27 @@ def measure_bound(
     model, parts = denoiser, list[dict[str, Tensor]]()
     steps = len(noise_chain(model.schedule, num_steps).times) - 1
     terms_each = 2 + (steps if num_terms is None else min(num_terms, steps))
-    for images, draw, before in _batches(model, pictures, indices, seed, batch_size):
-        normalized, terms = model.normalizer.normalize(images.to(model.device)), []
-        for term in bound_terms(
-            model.denoise,
-            normalized,
-            model.schedule,
-            num_steps,
-            variance=_learned_log_variance if model.abilities.learned_variance else "large",
-            decoder=PixelDecoder(model.normalizer),
-            num_terms=num_terms,
-            draw_noises=draw,
-            draw_uniforms=draw.uniforms,
-        ):
-            terms.append(term)
-            inside = len(terms) / terms_each * len(images)
-            if len(terms) < terms_each:
-                yield LikelihoodProgress((before + inside) / len(indices), _joined(parts))
-        bound = sum_terms(terms, normalized[0].numel())
-        parts.append({**bound._asdict(), "total": bound.total})
-        yield LikelihoodProgress((before + len(images)) / len(indices), _joined(parts))
+    for images, draw, before, attempt in _batches(model, pictures, indices, seed, batch_size):
+        with attempt:
+            normalized, terms = model.normalizer.normalize(images.to(model.device)), []
+            for term in bound_terms(
+                model.denoise,
+                normalized,
+                model.schedule,
+                num_steps,
+                variance=_learned_log_variance if model.abilities.learned_variance else "large",
+                decoder=PixelDecoder(model.normalizer),
+                num_terms=num_terms,
+                draw_noises=draw,
+                draw_uniforms=draw.uniforms,
+            ):
+                terms.append(term)
+                inside = len(terms) / terms_each * len(images)
+                if len(terms) < terms_each:
+                    yield LikelihoodProgress((before + inside) / len(indices), _joined(parts))
+            bound = sum_terms(terms, normalized[0].numel())
+            parts.append({**bound._asdict(), "total": bound.total})
+            yield LikelihoodProgress((before + len(images)) / len(indices), _joined(parts))
 
 
 def _learned_log_variance(prediction: Prediction, weights: PosteriorWeights) -> Tensor:
@@ -118,29 +120,35 @@ def measure_flow(
     """
     model, parts = denoiser, list[dict[str, Tensor]]()
     volume = grey_level_volume(model.normalizer, model.image_shape)
-    for images, draw, before in _batches(model, pictures, indices, seed, batch_size):
-        uniforms = torch.special.ndtr(draw())  # the distribution function of a normal number is uniform
-        data = model.normalizer.normalize(dequantize(images.to(model.device), uniforms))
-        flow = flow_states(model.denoise, data, model.schedule, FLOW_STEPS, draw_noises=draw)
-        for step, state in enumerate(flow, start=1):
-            log_likelihoods = state.log_likelihoods
-            if step < FLOW_STEPS:
-                inside = step / FLOW_STEPS * len(images)
-                yield LikelihoodProgress((before + inside) / len(indices), _joined(parts))
-        parts.append({"flow": bits_per_dim(log_likelihoods - volume, data[0].numel())})
-        yield LikelihoodProgress((before + len(images)) / len(indices), _joined(parts))
+    for images, draw, before, attempt in _batches(model, pictures, indices, seed, batch_size):
+        with attempt:
+            uniforms = torch.special.ndtr(draw())  # the distribution function of a normal number is uniform
+            data = model.normalizer.normalize(dequantize(images.to(model.device), uniforms))
+            flow = flow_states(model.denoise, data, model.schedule, FLOW_STEPS, draw_noises=draw)
+            for step, state in enumerate(flow, start=1):
+                log_likelihoods = state.log_likelihoods
+                if step < FLOW_STEPS:
+                    inside = step / FLOW_STEPS * len(images)
+                    yield LikelihoodProgress((before + inside) / len(indices), _joined(parts))
+            parts.append({"flow": bits_per_dim(log_likelihoods - volume, data[0].numel())})
+            yield LikelihoodProgress((before + len(images)) / len(indices), _joined(parts))
 
 
 def _batches(
     model: Denoiser, pictures: Pictures, indices: Indices, seed: int, batch_size: int | Callable[[], int]
-) -> Iterator[tuple[Pixels, SeededNoises, int]]:
-    """Batches of pictures, their random numbers, and the number of pictures before them."""
+) -> Iterator[tuple[Pixels, SeededNoises, int, Attempt]]:
+    """Batches of pictures, their random numbers, the number of pictures before them, and a context.
+
+    A batch comes again, in halves, where memory runs out inside the context.
+    """
     require(callable(batch_size) or batch_size >= 1, f"The batch size is at least 1, but got {batch_size}.")
-    first = 0
+    pieces, first = Pieces(device=model.device), 0
     while first < len(indices) and (number := batch_size() if callable(batch_size) else batch_size):
-        chosen = indices[first : first + number]
-        seeds = [seed + int(index) for index in chosen]
-        yield pictures.take(chosen), SeededNoises(seeds, model.image_shape, model.device), first
+        batch = indices[first : first + number]
+        for some in pieces.slices(len(batch)):
+            seeds = [seed + int(index) for index in batch[some]]
+            noises = SeededNoises(seeds, model.image_shape, model.device)
+            yield pictures.take(batch[some]), noises, first + some.start, pieces.attempt
         first += number
 
 

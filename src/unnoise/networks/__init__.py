@@ -12,6 +12,7 @@ from unnoise.networks.unet_config import UNetConfig
 __all__ = [
     "AnnotatedConfig",
     "AnnotatedUNet",
+    "Network",
     "NetworkConfig",
     "UNet",
     "UNet2D",
@@ -21,11 +22,14 @@ __all__ = [
     "require_fits_in_memory",
 ]
 
+Network = UNet | AnnotatedUNet | UNet2D
+"""A network of any kind."""
+
 NetworkConfig = UNetConfig | AnnotatedConfig | UNet2DConfig
 """Config of a network of any kind."""
 
 
-def build(config: NetworkConfig) -> UNet | AnnotatedUNet | UNet2D:
+def build(config: NetworkConfig) -> Network:
     """Builds the network of a config; raises `UnnoiseError` where it would not fit into memory."""
     require_fits_in_memory(config)
     return _made(config)
@@ -43,7 +47,7 @@ def require_fits_in_memory(config: NetworkConfig) -> None:
     limits.require_fits_in_memory(lambda: _made(config), (*config.widths, *ends), depth)
 
 
-def _made(config: NetworkConfig) -> UNet | AnnotatedUNet | UNet2D:
+def _made(config: NetworkConfig) -> Network:
     match config:
         case UNetConfig():
             return UNet.from_config(config)

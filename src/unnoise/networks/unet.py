@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unnoise.diffusion.tensors import Classes, Features, Images, NextFeatures, Rates
+from unnoise.networks.checkpointing import block_caller
 from unnoise.networks.embeddings import Embeddings, Modulation, SinusoidalEmbedding, TimestepEmbedding
 from unnoise.networks.norms import Normalization, normalization
 from unnoise.networks.published.annotated import AnnotatedConfig, AnnotatedUNet
@@ -94,6 +95,8 @@ class UNet(nn.Module):
         self.config = UNetConfig(**{field.name: given[field.name] for field in fields(UNetConfig)})
         self._build_levels(self.config)
         self._build_extras(self.config)
+        self.checkpointing = False
+        """See `checkpointing`."""
 
     @classmethod
     def from_config(cls, config: UNetConfig) -> "UNet":
@@ -268,16 +271,16 @@ class UNet(nn.Module):
             return torch.cat([output.float(), values], dim=1)
 
     def _levels(self, images: Features, embedding: Embeddings | None) -> NextFeatures:
-        skips = []
+        skips, call = [], block_caller(self)
         for level in self.down:
             for stage in level:  # type: ignore[attr-defined]
-                images = stage(images, embedding)
+                images = call(stage, images, embedding)
                 skips.append(images)
             images = functional.avg_pool2d(images, 2)
         for stage in self.middle:
-            images = stage(images, embedding)
+            images = call(stage, images, embedding)
         for level in self.up:
             images = upsample(images, self.config.upsampling)
             for stage in level:  # type: ignore[attr-defined]
-                images = stage(torch.cat([images, skips.pop()], dim=1), embedding)
+                images = call(stage, torch.cat([images, skips.pop()], dim=1), embedding)
         return images

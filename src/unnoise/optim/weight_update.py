@@ -4,7 +4,8 @@ The gradient is checked and clipped, the optimiser moves the weights, and the av
 or gradient is not finite changes nothing: no weight, no average, no state of the optimiser.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeAlias
 
 import torch
@@ -17,6 +18,8 @@ from unnoise.optim.optimizers import OptimizerConfig
 from unnoise.optim.power_ema import PowerAverages
 from unnoise.optim.process_group import ProcessGroup
 from unnoise.utils.device_speed import PROFILER_RANGES
+from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.out_of_memory import is_out_of_memory
 
 Scalar: TypeAlias = Float[Tensor, ""]
 
@@ -62,6 +65,13 @@ class WeightUpdate:
             torch._foreach_copy_(self._kept, self._statistics)
         self.optimizer.zero_grad(set_to_none=True)
 
+    @torch.no_grad()
+    def cancel(self) -> None:
+        """Where an error ends a step before the weights move: clears the gradients, puts statistics back."""
+        if self._kept:
+            torch._foreach_copy_(self._statistics, self._kept)
+        self.optimizer.zero_grad(set_to_none=True)
+
     def backward(self, loss: Scalar) -> None:
         """Adds the gradients of a loss, averaged over the processes."""
         if self.group is not None:
@@ -75,6 +85,9 @@ class WeightUpdate:
 
         Returns:
             The norm of the gradient before clipping; not finite where the loss is not.
+
+        Raises:
+            UnnoiseError: where memory runs out while the weights move; they must not be used any more.
         """
         with record_function(PROFILER_RANGES["guards"]):
             gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
@@ -89,14 +102,15 @@ class WeightUpdate:
                 if self._kept:
                     torch._foreach_copy_(self._statistics, self._kept)
                 return norm
-        self.optimizer.step()
-        if self.group is not None:
-            for statistics in self._statistics:
-                statistics.copy_(self.group.mean(statistics))
-        with record_function(PROFILER_RANGES["averages"]):
-            self.average.update()
-            if self.profiles.sigma_rels:
-                self.profiles.update()
+        with _in_one_piece():
+            self.optimizer.step()
+            if self.group is not None:
+                for statistics in self._statistics:
+                    statistics.copy_(self.group.mean(statistics))
+            with record_function(PROFILER_RANGES["averages"]):
+                self.average.update()
+                if self.profiles.sigma_rels:
+                    self.profiles.update()
         return norm
 
     def _cancel_unless(self, finite: Bool[Tensor, ""], gradients: Sequence[Tensor]) -> None:
@@ -106,6 +120,20 @@ class WeightUpdate:
             _keep_or_zero(self._statistics, finite)
             _keep_or_zero(self._kept, ~finite)
             torch._foreach_add_(self._statistics, self._kept)
+
+
+@contextmanager
+def _in_one_piece() -> Iterator[None]:
+    """Context of work that can be neither cut nor repeated: says so where memory runs out inside."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UnnoiseError(
+            "The optimiser and the averages do not fit into memory beside the weights. Choose a smaller "
+            "--preset, or a device with more memory; --resume goes on from the last state that was saved."
+        ) from None
 
 
 def _keep_or_zero(tensors: Sequence[Tensor], keep: Bool[Tensor, ""]) -> None:

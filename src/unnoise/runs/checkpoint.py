@@ -41,6 +41,7 @@ from unnoise.runs.state_tensors import fill_network, fill_optimizer, flat_optimi
 from unnoise.utils import json_text
 from unnoise.utils.errors import DamagedFileError, UnnoiseError, require, require_permitted
 from unnoise.utils.files import atomic_write
+from unnoise.utils.precision import set_tf32
 from unnoise.utils.tensor_files import read_facts, read_tensors, write_tensors
 
 INIT = "init.safetensors"
@@ -161,6 +162,7 @@ class Run:
         for state in self.states()[:1]:
             require_fitting_config(read_facts(state), weight_settings(self.config.recipe), state)
         denoiser = self.config.denoiser(device)
+        set_tf32(device, self.config.precision)
         path = weights or file
         tensors, _ = read_tensors(path)
         require_finite_weights(tensors, path)

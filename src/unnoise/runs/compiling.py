@@ -13,6 +13,7 @@ from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.tensors import Classes, Pixels
 from unnoise.optim.process_group import BatchPart
 from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.out_of_memory import is_out_of_memory
 
 _PLACE = "TORCHINDUCTOR_CACHE_DIR"
 
@@ -66,10 +67,12 @@ def compile_training(
             warnings.simplefilter("ignore")  # the compilers' own advice
             denoiser.network = torch.compile(network)  # type: ignore[assignment]
             rehearse(diffusion, images, classes, part=part, accumulate=accumulate)
-    except Exception as error:  # noqa: BLE001 (the compilers raise errors of many kinds)
+    except Exception as error:  # the compilers raise errors of many kinds
         denoiser.network = network
+        if is_out_of_memory(error):
+            raise
         warnings.warn(
-            f"{_reason(error)} Training goes on without. Install a C++ compiler, or leave --compile out.",
+            f"{_reason(error)} Training goes on without. Install a C++ compiler, or give --no-compile.",
             stacklevel=2,
         )
         return None

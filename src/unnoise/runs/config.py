@@ -8,12 +8,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import nn
 
 from unnoise.data import ImageSet
 from unnoise.data.batches import Split
 from unnoise.diffusion.conditioning import Condition
-from unnoise.diffusion.denoiser import Denoiser, Precision
+from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.noise_levels import AnyNoiseLevels, UniformTimes, shifted_levels
 from unnoise.diffusion.normalizer import Normalizer
@@ -22,13 +21,14 @@ from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import AnySchedule, OffsetCosine, Schedule, require_noise_shift, shifted
 from unnoise.diffusion.seeds import require_seeds
 from unnoise.diffusion.tensors import Classes
-from unnoise.networks import NetworkConfig, UNetConfig, build
+from unnoise.networks import Network, NetworkConfig, UNetConfig, build
 from unnoise.optim.ema import EMAConfig
 from unnoise.optim.optimizers import OptimizerConfig
 from unnoise.runs.conversion import changed, plain, structured
 from unnoise.runs.data_config import DataConfig
 from unnoise.utils import json_text
 from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.precision import Precision
 
 FORMAT = 1
 """Version of config.json and of the run folder; raised when an older unnoise could no longer read them."""
@@ -112,6 +112,10 @@ class RunConfig:
     """Gradient accumulation: number of pieces that a batch is cut into, for the same steps in less memory."""
     deterministic: bool = False
     """Whether deterministic kernels alone are used; see `training.deterministic`."""
+    pictures_at_once: int | None = None
+    """Most pictures that the network takes at once where it does not learn, as found when memory ran out."""
+    checkpoint_activations: bool = False
+    """Whether the backward pass computes the blocks' activations again, for the same steps in less memory."""
     budget: Budget = Budget()
     until_converged: bool = False
     """Whether the run ends before its budget once it has converged; see `training.monitoring`."""
@@ -141,9 +145,10 @@ class RunConfig:
 
     def build(self, device: torch.device | str = "cpu") -> Diffusion:
         """Builds the `Diffusion` of this run before its first step; its weights depend on the seed alone."""
-        recipe = self.recipe
+        recipe, network = self.recipe, self._network()
+        network.checkpointing = self.checkpoint_activations
         return Diffusion(
-            self._network(),
+            network,
             self.data.image_shape,
             normalizer=self.normalizer,
             schedule=self.schedule,
@@ -171,7 +176,7 @@ class RunConfig:
             precision=self.precision,
         )
 
-    def _network(self) -> nn.Module:
+    def _network(self) -> Network:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             return build(self.recipe.network)

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from unnoise.data import ImageSet
 from unnoise.data.batches import held_out_count
 from unnoise.data.decoding.value_range import RangeChoice, Ranges
-from unnoise.diffusion.denoiser import Precision
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.schedules import noise_shift_for
 from unnoise.diffusion.seeds import require_seeds
@@ -22,6 +21,7 @@ from unnoise.runs.footprint import pieces_that_fit
 from unnoise.runs.presets import DEFAULT, preset_for, recipe
 from unnoise.runs.sizing import PresetChoice, require_devices
 from unnoise.utils.errors import require
+from unnoise.utils.precision import CPU, DeviceCapabilities, Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,8 @@ class TrainOptions:
     deterministic: bool | None = None
     devices: int | None = None
     """Number of devices that train together, 1 if left out: it counts in the choice of a preset."""
+    checkpoint_activations: bool | None = None
+    """Whether the backward pass computes activations again, to need less memory."""
     fit: Literal["crop", "pad"] | None = None
     background: tuple[int, int, int] | None = None
     ranges: RangeChoice = None
@@ -74,18 +76,21 @@ class TrainOptions:
         )
 
 
+_MEMORY = ("accumulate", "checkpoint_activations")
+"""Options that change the memory that training takes, and not what it learns."""
+
 _LONGEST = Budget(unit="minutes", amount=480.0)
 """Default budget of a run that stops once it has converged."""
 
 
-def plan(images: ImageSet, options: TrainOptions, device_type: str = "cpu") -> RunConfig:
+def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = CPU) -> RunConfig:
     """Decides everything that the options leave open, and fits the normaliser to the training pictures.
 
     The classes of the pictures become part of the configuration where options.labels asks for them.
 
     Args:
         images, options: what to train on, and how.
-        device_type: cpu, cuda or mps: what trains. It matters for the size of the network.
+        device: what trains. It matters for the size of the network and the precision.
 
     Raises:
         UnnoiseError: for options that contradict each other or the pictures.
@@ -105,7 +110,7 @@ def plan(images: ImageSet, options: TrainOptions, device_type: str = "cpu") -> R
     )
     data = _data(images, options)
     training = data.split(len(images), seed).training
-    choice = default_preset(images, options, device_type)
+    choice = default_preset(images, options, device.type)
     init = None if options.init is None else Run.open(Path(options.init))
     named = options.preset not in (None, DEFAULT)
     preset = init.config.preset if init and not named else choice.name if choice else options.preset or DEFAULT
@@ -116,9 +121,10 @@ def plan(images: ImageSet, options: TrainOptions, device_type: str = "cpu") -> R
     return RunConfig(
         preset=preset,
         seed=seed,
-        precision=options.precision or "float32",
-        accumulate=_accumulate(chosen, images, options, device_type),
+        precision=options.precision or device.default_precision,
+        accumulate=_accumulate(chosen, images, options, device.type),
         deterministic=bool(options.deterministic),
+        checkpoint_activations=bool(options.checkpoint_activations),
         budget=_budget(options),
         until_converged=bool(options.until_converged),
         data=data,
@@ -234,7 +240,7 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
     )
     # The same labels may lie elsewhere by now: `require_same_pictures` compares their content.
     _require_same_range(data.ranges, options.ranges)
-    free = {"budget", "changes", "accumulate", "ranges", "strict_labels", "devices"} | (
+    free = {"budget", "changes", *_MEMORY, "ranges", "strict_labels", "devices"} | (
         set() if data.labels is None else {"labels"}
     )
     if options.preset == DEFAULT:
@@ -250,8 +256,9 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
             "with --out.",
         )
     data = replace(data, labels=options.labels or data.labels)
-    accumulate = config.accumulate if options.accumulate is None else options.accumulate
-    return replace(config, budget=options.budget or config.budget, accumulate=accumulate, data=data)
+    changed: dict[str, Any] = {name: getattr(options, name) for name in _MEMORY}
+    changed = {name: value for name, value in changed.items() if value is not None}
+    return replace(config, budget=options.budget or config.budget, data=data, **changed)
 
 
 def _options_of(config: RunConfig) -> TrainOptions:

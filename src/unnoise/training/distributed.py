@@ -16,6 +16,7 @@ from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.tensors import Images, Scalar
 from unnoise.training.previews import PreviewSize
 from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.out_of_memory import DoesNotFitError
 
 _POLL_SECONDS = 0.1
 _PATIENCE = timedelta(days=365)
@@ -158,6 +159,14 @@ def _align_strides(parameter: nn.Parameter) -> None:
     parameter.register_hook(aligned)  # type: ignore[no-untyped-call]
 
 
+def agreed(accelerator: Accelerator, number: float) -> float:
+    """One number in all processes: the mean of the number in each."""
+    if accelerator.num_processes == 1:
+        return number
+    mean: Tensor = accelerator.reduce(torch.tensor(number, device=accelerator.device), "mean")
+    return float(mean)
+
+
 class Coordinator:
     """Keeps the ranks of a run in step: rank 0 decides, the others follow.
 
@@ -209,7 +218,8 @@ class Coordinator:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # After any other error the other ranks wait within a step: their launcher ends them.
-        if not self._ended and (kind is None or issubclass(kind, GeneratorExit | UnnoiseError)):
+        orderly = kind is None or issubclass(kind, GeneratorExit | UnnoiseError)
+        if not self._ended and orderly and not (kind and issubclass(kind, DoesNotFitError)):
             self.end(again=False)
 
     def stay(self) -> bool:

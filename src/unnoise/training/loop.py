@@ -15,22 +15,27 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch.profiler import record_function
 
 from unnoise.data.batches import Batches, Prefetcher, Split
-from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.diffusion import Diffusion, StepResult
+from unnoise.diffusion.tensors import Classes, Pixels
 from unnoise.evaluation.features import FingerprintedPictures
+from unnoise.optim.process_group import BatchPart
 from unnoise.runs.checkpoint import Progress, Run
-from unnoise.runs.compiling import compile_training
 from unnoise.runs.config import Budget, RunConfig
 from unnoise.runs.history import read_events
 from unnoise.runs.lock import lock_run
+from unnoise.training.accumulation import Accumulation
+from unnoise.training.compiler import Rehearsal, TrainingCompiler
 from unnoise.training.deterministic import deterministic_kernels
-from unnoise.training.distributed import Coordinator, distribute, own_device, rank_0_first
+from unnoise.training.distributed import Coordinator, agreed, distribute, own_device, rank_0_first
 from unnoise.training.guards import Adjustments, Fault, Guards
+from unnoise.training.memory_limits import MemoryLimits
 from unnoise.training.monitoring import Monitor
 from unnoise.training.previews import Batch, Interrupted, draw_samples
 from unnoise.training.recorder import Recorder, TrainStep
 from unnoise.utils import malloc
 from unnoise.utils.device_speed import PROFILER_RANGES
 from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.precision import set_tf32
 from unnoise.utils.tensor_files import read_facts
 
 _MAX_TESTED = 256
@@ -61,7 +66,7 @@ def steps(
     progress: Progress = Progress(),  # noqa: B008 (immutable)
     *,
     seed: int = 0,
-    accumulate: int = 1,
+    accumulation: Accumulation | None = None,
     spent: Callable[[Progress], float] | None = None,
 ) -> Iterator[TrainStep]:
     """Trains from `progress` on until the budget is spent. Writes nothing, prints nothing.
@@ -71,22 +76,37 @@ def steps(
     for a budget of minutes, where the learning rate follows the clock).
 
     Args:
-        accumulate: see `Diffusion.train_step`.
+        accumulation: in how many pieces a step goes through the network; one, and more where memory runs out,
+            if left out.
         spent: the fraction of the budget that is spent, where the budget alone does not decide.
     """
     spent = spent or (lambda now: budget.spent(*now))
+    accumulation = accumulation or Accumulation(device=diffusion.denoiser.device)
     started = time.monotonic() - progress.seconds
     with Prefetcher(batches, diffusion.denoiser.device) as prefetched:
         while (fraction := spent(progress)) < 1:
             learning_rate = diffusion.weights.config.learning_rate_at(fraction)
             diffusion.weights.set_learning_rate(learning_rate)
-            diffusion.generator.manual_seed(_seed_of(seed, progress.step))
             with record_function(PROFILER_RANGES["data"]):
                 pictures, classes = prefetched(progress.step)
-            result = diffusion.train_step(pictures, classes, part=batches.part, accumulate=accumulate)
+            step = partial(_step, diffusion, pictures, classes, batches.part, _seed_of(seed, progress.step))
+            result = accumulation.fit(len(pictures), step)
             seen = progress.images + batches.batch_size
             progress = Progress(progress.step + 1, seen, time.monotonic() - started)
             yield TrainStep(progress, min(1.0, budget.spent(*progress)), learning_rate, result)
+
+
+def _step(
+    diffusion: Diffusion,
+    pictures: Pixels,
+    classes: Classes | None,
+    part: BatchPart | None,
+    seed: int,
+    pieces: int,
+) -> StepResult:
+    """A training step, whose random numbers are the same in any number of pieces."""
+    diffusion.generator.manual_seed(seed)
+    return diffusion.train_step(pictures, classes, part=part, accumulate=pieces)
 
 
 def _seed_of(seed: int, step: int) -> int:
@@ -99,7 +119,7 @@ def train(
     device: torch.device | str = "cpu",
     stop: Callable[[], bool] = lambda: False,
     watch: Callable[[Iterator[TrainStep]], Iterator[TrainStep]] = iter,
-    compiled: Callable[[float], object] | None = None,
+    compiler: TrainingCompiler | None = None,
 ) -> Generator[TrainStep, None, None]:
     """Trains a run from the state in its folder to the end of its budget, and keeps the folder up to date.
 
@@ -112,8 +132,7 @@ def train(
         stop: called before each step; True ends the training. Of several processes the first decides for all.
         watch: passes the steps on and may measure them, as a `StepProfiler` does; only in the first of several
             processes.
-        compiled: if given, the network is compiled before it trains, and this is called with the seconds that
-            it took.
+        compiler: if given, it may compile the network before that trains.
 
     Yields:
         a `TrainStep` after each step; where a guard goes back (see `guards`), steps come again.
@@ -130,26 +149,29 @@ def train(
         run.require_resumable()
         with rank_0_first():  # it may remove old events
             guards = Guards(run, pictures, parts.training) if accelerator.is_main_process else None
+        limits = MemoryLimits(run, accelerator)
         with deterministic_kernels(run.config.deterministic):
-            while (yield from _train_until_fault(run, pictures, parts, device, stop, guards, watch, compiled)):
+            while (
+                yield from _train_until_fault(limits, pictures, parts, device, stop, guards, watch, compiler)
+            ):
                 pass
 
 
 def _train_until_fault(
-    run: Run,
+    limits: MemoryLimits,
     pictures: FingerprintedPictures,
     parts: Split,
     device: torch.device | str,
     stop: Callable[[], bool],
     guards: Guards | None,
     watch: Callable[[Iterator[TrainStep]], Iterator[TrainStep]],
-    compiled: Callable[[float], object] | None,
+    compiler: TrainingCompiler | None,
 ) -> Generator[TrainStep, None, bool]:
     """Trains until the end or a fault; returns whether to continue from an older state."""
-    config, accelerator = run.config, _accelerator(device)
-    batches = _batches(run.config, pictures, parts, accelerator)
-    prepare = partial(_compile, batches, config.accumulate, compiled) if compiled else lambda _: None
-    diffusion, adjustments, progress = _restored(run, accelerator, device, prepare)
+    run, accelerator = limits.run, _accelerator(device)
+    config, batches = run.config, _batches(run.config, pictures, parts, accelerator)
+    diffusion, adjustments, restored = _restored(run, accelerator, device)
+    accumulation, progress = _prepared(limits, compiler, diffusion, batches, restored, accelerator)
     if guards is not None:
         _warn_of_other_processes(run, diffusion)
     monitor = None if guards is None else Monitor(run, diffusion, pictures, parts, progress)
@@ -163,8 +185,8 @@ def _train_until_fault(
         return coordinator.spent(lambda: 1.0 if converged or stop() else config.budget.spent(*now))
 
     coordinator = Coordinator(accelerator, partial(draw_samples, diffusion.ema, config, each_step=check))
-    seed, accumulate = adjustments.seed(config.seed), config.accumulate
-    iterator = steps(diffusion, batches, config.budget, progress, seed=seed, accumulate=accumulate, spent=spent)
+    shared = {"seed": adjustments.seed(config.seed), "accumulation": accumulation, "spent": spent}
+    iterator = steps(diffusion, batches, config.budget, progress, **shared)  # type: ignore[arg-type]
     if guards is None:
         yield from iterator
         return coordinator.stay()
@@ -186,34 +208,40 @@ def _batches(
     return Batches(pictures, parts.training, size, config.seed, flip=flip, **share)
 
 
-def _compile(
-    batches: Batches, accumulate: int, compiled: Callable[[float], object], diffusion: Diffusion
-) -> None:
-    seconds = compile_training(
-        diffusion, batches[0], batches.classes(0), part=batches.part, accumulate=accumulate
-    )
-    if seconds is not None:
-        compiled(seconds)
+def _prepared(
+    limits: MemoryLimits,
+    compiler: TrainingCompiler | None,
+    diffusion: Diffusion,
+    batches: Batches,
+    progress: Progress,
+    accelerator: Accelerator,
+) -> tuple[Accumulation, Progress]:
+    """Finds out what fits into memory, compiles, and lets several processes share the diffusion.
+
+    Returns the pieces of a step, and the progress with the time that compiling took, where that counts.
+    """
+    accumulation = limits.apply(diffusion, batches)
+    if compiler is not None:
+        rehearsal = Rehearsal(diffusion, batches, accumulation)
+        seconds = compiler(rehearsal, limits.run.config.budget, progress, partial(agreed, accelerator))
+        progress = progress._replace(seconds=progress.seconds + seconds)
+    distribute(diffusion, accelerator)
+    return accumulation, progress
 
 
 def _restored(
     run: Run,
     accelerator: Accelerator,
     device: torch.device | str,
-    prepare: Callable[[Diffusion], object],
 ) -> tuple[Diffusion, Adjustments, Progress]:
-    """The diffusion as it was saved last, or before its first step, with the adjustments of its guards.
-
-    `prepare` is called with it before several processes share it.
-    """
+    """The diffusion as it was saved last, or before its first step, with the adjustments of its guards."""
     # One process trains on the given device; of several, Accelerate gives each a device of its own.
     diffusion = run.config.build(device if accelerator.num_processes == 1 else accelerator.device)
     with rank_0_first():  # it also renames damaged states
         restored = run.restore(diffusion)
     adjustments = Adjustments.of(read_events(run.path))
     progress = adjustments.apply(diffusion, restored)
-    prepare(diffusion)
-    distribute(diffusion, accelerator)
+    set_tf32(diffusion.denoiser.device, diffusion.denoiser.precision)
     return diffusion, adjustments, progress
 
 

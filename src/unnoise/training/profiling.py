@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from unnoise.diffusion.denoiser import Precision
 from unnoise.utils import device_speed
 from unnoise.utils.device_speed import PROFILER_RANGES, FlopCounter, peak_gflops, synchronize
+from unnoise.utils.precision import Precision
 
 Step = TypeVar("Step")
 

@@ -21,7 +21,9 @@ from unnoise.training.guards import Fault, Guards, known_to_have_failed, require
 from unnoise.training.monitoring import Monitor
 from unnoise.training.previews import Batch, Previews, PreviewSize
 from unnoise.training.progress_log import ProgressLine, ProgressLog
+from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.files import WriteError, remove_temporary_files
+from unnoise.utils.out_of_memory import is_out_of_memory
 from unnoise.utils.tables import write_table
 from unnoise.utils.timers import BudgetTimer, Milestones
 
@@ -137,11 +139,14 @@ class Recorder:
             self._try(self.write_history)
 
     def _try(self, action: Callable[[], Result]) -> Result | None:
-        """Does what can wait: where a file can't be written, warns, and leaves it for the next time."""
+        """Does what can wait: where disk or memory are full, warns, and leaves it for the next time."""
         try:
             return action()
-        except WriteError as error:
-            warnings.warn(f"{error} Training goes on, and tries again later.", stacklevel=2)
+        except Exception as error:
+            if not isinstance(error, WriteError) and not is_out_of_memory(error):
+                raise
+            why = str(error) if isinstance(error, UnnoiseError) else "Memory ran out beside the training."
+            warnings.warn(f"{why} Training goes on, and tries again later.", stacklevel=2)
             return None
 
     def _measure(self, monitor: Monitor) -> QualityRow:

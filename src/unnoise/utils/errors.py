@@ -43,5 +43,6 @@ def out_of_memory(error: BaseException) -> bool:
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
+        or "out of memory" in str(error)
         or "can't allocate memory" in str(error)
     )

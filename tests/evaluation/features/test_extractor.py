@@ -8,7 +8,7 @@ from torch import nn
 
 from helpers.feature_pictures import means_extractor, random_images
 from unnoise.evaluation.features import Extractor, features_of
-from unnoise.evaluation.features.extractor import digest_of
+from unnoise.evaluation.features.extractor import NetworkExtractor, digest_of
 from unnoise.evaluation.features.lite0 import lite0_extractor
 from unnoise.evaluation.features.preprocessing import (
     imagenet_preparation,
@@ -159,3 +159,20 @@ def test_lite0_features_equal_the_input_of_its_classifier(small_lite0):
 def test_digest_of_lite0_depends_on_its_side(small_lite0):
     assert lite0_extractor(side=64).digest == small_lite0.digest
     assert lite0_extractor(side=112).digest != small_lite0.digest
+
+
+def test_features_are_the_same_in_pieces_where_memory_runs_out():
+    sizes = []
+
+    def backbone(images: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(images))
+        if len(images) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return images.mean((2, 3))
+
+    extractor = NetworkExtractor("x", 4, "as it is", "0", True, lambda pixels: pixels / 255, backbone)
+    pixels = torch.randint(0, 256, (10, 3, 4, 4), dtype=torch.uint8)
+    with pytest.warns(UserWarning, match="too small for 10 pictures at once: from now on the network takes 2"):
+        found = extractor(pixels)
+    torch.testing.assert_close(found, (pixels / 255).mean((2, 3)))
+    assert sizes == [10, 5, *[2] * 5]

@@ -13,7 +13,7 @@ from unnoise.cli.effects import refuse_without_effect
 from unnoise.cli.generation import BATCH_SIZE, SeededGenerator, chosen_sampling, save_generated
 from unnoise.cli.loading import DenoiserOptions
 from unnoise.cli.output_paths import ANIMATIONS, check_edited, check_generated
-from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
     from unnoise.diffusion.samplers.sampling import Sampling
@@ -47,6 +47,7 @@ def generate(
     from_held_out: Annotated[int, cli.option("N")] = 0,
     strength: Annotated[float | None, cli.option("S", "0.5")] = None,
     compiled: Annotated[cli.Flag, arg(name="compile")] = False,
+    batch_size: Annotated[int, cli.option("N", "64")] = BATCH_SIZE,
     device: cli.Device = "auto",
 ) -> None:
     """Draw new pictures with a trained run, or new versions of given pictures.
@@ -80,28 +81,37 @@ def generate(
         strength: With --from: how much to change, from 0 (nothing) to 1 (a new picture).
         compiled: Compile the network first. That takes a minute or more, and pays off for thousands of
             pictures.
+        batch_size: How many pictures to draw at once. Less needs less memory; what does not fit is halved by
+            itself.
     """
-    opened, path = _open(run, labels), out or run / "generated.png"
+    opened, path = _open(run, labels, batch_size), out or run / "generated.png"
     changes: dict[str, object] = {"num_steps": num_steps, "eta": eta, "sampler": sampler, "spacing": spacing}
     changes |= {"variance": variance, "clip": clip}
     guided = {"scale": guidance, "rescale": guidance_rescale, "interval": guidance_interval}
     options = DenoiserOptions(best, autoguidance, weak, compiled)
     sampling = chosen_sampling(opened.config, changes, guided, autoguided=options.guides)
     if original := OriginalPictures(from_images, from_held_out, strength).checked():
-        _redraw(opened, device, sampling, options, labels, original, num_images, seed, path)
+        _redraw(opened, device, sampling, options, labels, original, num_images, seed, path, batch_size)
         return
     number = _NUM_IMAGES if num_images is None else num_images
+    _check(opened, seed, number, path, sampling.num_steps)
+    denoiser = options.load(opened, device, sampling.guidance, min(number, batch_size))
+    generator = SeededGenerator(denoiser, opened.config, sampling, labels, batch_size)
+    save_generated(generator, range(seed, seed + number), path)
+
+
+def _check(run: "Run", seed: int, number: int, path: Path, num_steps: int) -> None:
+    """Checks that so many pictures can be drawn and written."""
     check_seeds(seed, number)
     check_generated(path)
-    check_output(opened.config, number, path, sampling.num_steps)
-    denoiser = options.load(opened, device, sampling.guidance, min(number, BATCH_SIZE))
-    save_generated(SeededGenerator(denoiser, opened.config, sampling, labels), range(seed, seed + number), path)
+    check_output(run.config, number, path, num_steps)
 
 
-def _open(path: Path, labels: tuple[str, ...]) -> "Run":
-    """The run, once it is known that it has these classes."""
+def _open(path: Path, labels: tuple[str, ...], batch_size: int) -> "Run":
+    """The run, once it is known that it has these classes, and that a batch has pictures."""
     from unnoise.runs.checkpoint import Run
 
+    require(batch_size >= 1, f"The batch size is at least 1, but got {batch_size}.")
     run = Run.open(path)
     run.config.classes([], labels)
     return run
@@ -145,6 +155,7 @@ def _redraw(
     num_versions: int | None,
     seed: int,
     out: Path,
+    batch_size: int,
 ) -> None:
     """Writes a sheet of pictures and their new versions (SDEdit); to .npz or a folder the versions alone."""
     from unnoise.diffusion import editing
@@ -156,9 +167,9 @@ def _redraw(
     sampling.grid(run.config.schedule)
     names, pixels = given_pictures(run.config, original.paths, original.held_out, seed)
     number = versions * len(names)
-    session = EditSession(run, options.load(run, device, sampling.guidance, number), sampling)
-    classes = run.config.classes(range(number), labels)
-    draw = session.noises(seed, number)
+    session = EditSession(run, options.load(run, device, sampling.guidance, min(number, batch_size)), sampling)
+    session.denoiser.pieces.size = batch_size
+    classes, draw = run.config.classes(range(number), labels), session.noises(seed, number)
     strength = _STRENGTH if original.strength is None else original.strength
     steps = editing.redraw(
         session.denoise(None if classes is None else classes.to(session.denoiser.device)),

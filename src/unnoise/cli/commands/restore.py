@@ -104,18 +104,27 @@ def _restored(
     noise: float,
 ) -> "Images":
     """Samples of the run that agree with the given pictures, in [0, 1]."""
-    from unnoise.diffusion import editing
+    import torch
 
-    draw = session.noises(seed, len(measured))
-    denoise = editing.conditioned(
-        session.denoise_label(label),
-        problem.on_normalized,
-        problem.normalize(measured).to(session.denoiser.device),
-        measured_std=noise / problem.scale,
-        num_solves=num_solves,
-    )
-    steps = session.sampler(draw)(denoise, draw(), session.num_steps, session.schedule, times=session.times)
-    return session.denormalized(last_step(steps, session.num_steps, "Restoring").images)
+    from unnoise.diffusion import editing
+    from unnoise.utils.out_of_memory import Pieces
+
+    normalized = problem.normalize(measured).to(session.denoiser.device)
+
+    def restored(some: slice) -> "Images":
+        draw = session.noises(seed + some.start, some.stop - some.start)
+        denoise = editing.conditioned(
+            session.denoise_label(label),
+            problem.on_normalized,
+            normalized[some],
+            measured_std=noise / problem.scale,
+            num_solves=num_solves,
+        )
+        steps = session.sampler(draw)(denoise, draw(), session.num_steps, session.schedule, times=session.times)
+        return session.denormalized(last_step(steps, session.num_steps, "Restoring").images)
+
+    # Pictures are restored apart, so that where memory runs out for their gradients, fewer can share a batch.
+    return torch.cat(Pieces(device=session.denoiser.device).map(len(measured), restored))
 
 
 def _enlarged(measured: "Images", like: "Images") -> "Images":

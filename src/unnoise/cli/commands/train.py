@@ -1,5 +1,6 @@
 """`unnoise train`: train a model on a folder of pictures."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -7,12 +8,15 @@ from tyro.conf import Positional, arg
 
 from unnoise.cli import arguments as cli
 from unnoise.cli.effects import refuse_without_effect
+from unnoise.cli.profile_report import silence_profiler
 from unnoise.cli.stopping import StopSignals
-from unnoise.cli.training import Invocation, run_training, silence_profiler
-from unnoise.utils.errors import UnnoiseError
+from unnoise.cli.training import Invocation, run_training
+from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
     from unnoise.runs.config import Budget
+    from unnoise.runs.plan import TrainOptions
+    from unnoise.training.compiler import CompileChoice
 
 
 def train(
@@ -36,17 +40,19 @@ def train(
     flip: cli.Flip = False,
     noise_shift: cli.NoiseShift = None,
     held_out: Annotated[int | None, cli.option("N", "one in 20, at most 1,000")] = None,
-    precision: Annotated[Literal["float32", "bfloat16"] | None, cli.option(None, "float32")] = None,
+    precision: cli.Precision = None,
     accumulate: Annotated[int | None, cli.option("N", "1")] = None,
     split_folders: cli.SplitFolders = False,
     deterministic: cli.Flag = False,
+    checkpoint_activations: cli.Flag = False,
     labels: cli.Labels = None,
     strict_labels: cli.StrictLabels = False,
     until_converged: cli.Flag = False,
     set: Annotated[tuple[str, ...], cli.option("PATH=VALUE ...", "no changes")] = (),  # noqa: A002 (that is its name)
     dry_run: cli.Flag = False,
     profile: cli.Flag = False,
-    compile: cli.Flag = False,  # noqa: A002 (the same)
+    compile: Annotated[cli.Flag, cli.option(None, "on a GPU where it pays")] = False,  # noqa: A002 (the same)
+    no_compile: cli.Flag = False,
 ) -> None:
     """Train a diffusion model on your pictures, from scratch.
 
@@ -68,9 +74,11 @@ def train(
         resume: Go on with the run in --out. Repeat the options it was started with, or leave them out.
         init: Start from the averaged weights of this run (fine-tuning) and, without --preset, with its recipe.
         held_out: How many pictures are not trained on, but kept to test with.
-        precision: Precision of the network's arithmetic. bfloat16 is faster on GPUs that support it.
-        accumulate: Split each batch into this many parts: the same training in less memory, but slower.
+        accumulate: Split each batch into this many parts: the same training in less memory, but slower. Where
+            memory runs out, a run doubles it by itself.
         deterministic: On CUDA, take deterministic kernels alone: equal seeds then give equal bits, but slower.
+        checkpoint_activations: Compute activations again in the backward pass instead of keeping them: the same
+            training in much less memory, for about a third more time. For deep networks and large pictures.
         until_converged: Stop as soon as neither samples nor the held-out loss improve; --minutes is then the
             longest it may take (480 if left out).
         set: Change settings of the preset, for example objective.loss=l1 network.block=convnext. --dry-run
@@ -78,25 +86,38 @@ def train(
         dry_run: Print the settings (config.json) and stop, without training.
         profile: Measure some early steps: where their time goes, and a trace to look at in ui.perfetto.dev.
         compile: Compile the network first. Steps are then faster, but compiling takes minutes the first time.
+        no_compile: Never compile the network. Without either, a run on a CUDA GPU compiles where the budget is
+            long enough for that to pay.
     """
     silence_profiler()
     if dry_run:
-        unused = {"resume": resume, "profile": profile, "compile": compile}
+        unused = {"resume": resume, "profile": profile, "compile": compile, "no_compile": no_compile}
         refuse_without_effect(unused, "with --dry-run, which shows a new run and trains nothing")
-    shape = {"size": cli.parse_size(size), "channels": channels, "fit": fit, "labels": labels, "layout": layout}
-    cost = {"batch_size": batch_size, "precision": precision, "accumulate": accumulate, "seed": seed}
-    cost["deterministic"] = deterministic or None
-    data = {"flip": flip or None, "held_out": held_out, "background": cli.parse_colour(background)}
-    groups = {"split_folders": split_folders or None, "strict_labels": strict_labels or None}
+    shape = {"size": cli.parse_size(size), "channels": channels, "labels": labels, "batch_size": batch_size}
+    data = {"flip": flip, "held_out": held_out, "layout": layout, "background": cli.parse_colour(background)}
+    groups = {"split_folders": split_folders, "strict_labels": strict_labels, "deterministic": deterministic}
+    use = {"accumulate": accumulate, "checkpoint_activations": checkpoint_activations, "precision": precision}
     with StopSignals(graceful=False) as stop:  # before anything slow, such as importing PyTorch
-        what = {"preset": preset, "changes": set or None, "init": init}
-        values = {"ranges": cli.parse_range(range), "noise_shift": cli.parse_noise_shift(noise_shift)}
-        from unnoise.runs.plan import TrainOptions
+        what = {"preset": preset, "changes": set, "init": init, "fit": fit, "ranges": cli.parse_range(range)}
+        shift = {"noise_shift": cli.parse_noise_shift(noise_shift)}
+        ends = {"budget": _budget(minutes, steps, images), "until_converged": until_converged, "seed": seed}
+        chosen = _options(shape, use, data, groups, what, shift, ends)
+        faster = _choice(asked=compile, refused=no_compile)
+        run_training(source, out, chosen, stop, Invocation(device, resume, dry_run, profile, faster))
 
-        budget = _budget(minutes, steps, images)
-        ending = {"budget": budget, "until_converged": until_converged or None}
-        options = TrainOptions(**shape, **cost, **data, **groups, **values, **what, **ending)  # type: ignore[arg-type]
-        run_training(source, out, options, stop, Invocation(device, resume, dry_run, profile, compile))
+
+def _options(*parts: Mapping[str, object]) -> "TrainOptions":
+    """The options that were given: a flag that was not, and an empty list, leave the choice to the run."""
+    from unnoise.runs.plan import TrainOptions
+
+    pairs = [pair for part in parts for pair in part.items()]
+    given = {name: value for name, value in pairs if value is not False and value != ()}
+    return TrainOptions(**given)  # type: ignore[arg-type]
+
+
+def _choice(*, asked: bool, refused: bool) -> "CompileChoice":
+    require(not (asked and refused), "--compile and --no-compile contradict each other: keep one of them.")
+    return "always" if asked else "never" if refused else "auto"
 
 
 def _budget(minutes: float | None, steps: int | None, images: int | None) -> "Budget | None":

@@ -6,7 +6,7 @@ all of these.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from unnoise.diffusion.tensors import Images, Pixels
 from unnoise.utils.errors import require
+from unnoise.utils.out_of_memory import Pieces
 
 Vectors: TypeAlias = Float[Tensor, "batch dimensions"]
 """Features of a batch of pictures, float32."""
@@ -80,6 +81,11 @@ class NetworkExtractor:
     prepare: Callable[[Pixels], Images | Pixels]
     backbone: Callable[[Tensor], object]
     device: torch.device | str = "cpu"
+    pieces: Pieces = field(init=False)
+    """How many pictures the network takes at once; fewer once memory ran out."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pieces", Pieces(device=self.device))
 
     def __call__(self, pictures: Pixels) -> Vectors:
         """Features, float32 (B, d) on the CPU.
@@ -89,6 +95,9 @@ class NetworkExtractor:
         """
         if isinstance(self.backbone, nn.Module):
             self.backbone.eval()  # in training mode, the features of a picture could depend on its batch
+        return self.pieces.apply(self._features, pictures)
+
+    def _features(self, pictures: Pixels) -> Vectors:
         with torch.inference_mode():
             features = self.backbone(self.prepare(pictures.to(self.device)))
         return self._checked(features, len(pictures))

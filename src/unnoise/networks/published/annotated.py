@@ -13,6 +13,7 @@ from torch import nn
 
 from unnoise.diffusion.tensors import Classes, Features, Images, NextFeatures, Rates
 from unnoise.networks.attention import Attention, LinearAttention
+from unnoise.networks.checkpointing import block_caller
 from unnoise.networks.convnext import ConvNeXtBlock
 from unnoise.networks.embeddings import Embeddings, TimestepEmbedding
 from unnoise.networks.limits import MAX_LEVELS, MAX_WIDTH, require_between
@@ -117,6 +118,8 @@ class AnnotatedUNet(nn.Module):
             _block(config, widths[1], dim, unconditioned=True) if convnext else _block(config, 2 * dim, dim)
         )
         self.head = nn.Conv2d(dim, config.channels, 1)
+        self.checkpointing = False
+        """See `checkpointing`."""
 
     def forward(
         self,
@@ -141,26 +144,25 @@ class AnnotatedUNet(nn.Module):
 
     def _levels(self, stem: Features, embedding: Embeddings) -> NextFeatures:
         two_skips, images = self.config.study != "convnext", stem
-        skips = []
+        skips, call = [], block_caller(self)
         for level in self.down:
             first, second, attention, resize = level.blocks()  # type: ignore[operator]
-            images = first(images, embedding)
+            images = call(first, images, embedding)
             if two_skips:
                 skips.append(images)
-            images = attention(second(images, embedding))
+            images = call(attention, call(second, images, embedding))
             skips.append(images)
             images = resize(images)
-        images = self.middle_attention(self.middle_first(images, embedding))
-        images = self.middle_second(images, embedding)
+        images = call(self.middle_attention, call(self.middle_first, images, embedding))
+        images = call(self.middle_second, images, embedding)
         for level in self.up:
             first, second, attention, resize = level.blocks()  # type: ignore[operator]
-            images = first(torch.cat([images, skips.pop()], dim=1), embedding)
+            images = call(first, torch.cat([images, skips.pop()], dim=1), embedding)
             if two_skips:
                 images = torch.cat([images, skips.pop()], dim=1)
-            images = resize(attention(second(images, embedding)))
+            images = resize(call(attention, call(second, images, embedding)))
         # As published, the skip of convnext's first level is not used.
-        final: NextFeatures = self.final(torch.cat([images, stem], dim=1) if two_skips else images, embedding)
-        return final
+        return call(self.final, torch.cat([images, stem], dim=1) if two_skips else images, embedding)
 
 
 def _down(config: AnnotatedConfig) -> Iterator[AnnotatedLevel]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from unnoise.diffusion.tensors import Classes, Features, Images, NextFeatures, Rates
+from unnoise.networks.checkpointing import block_caller
 from unnoise.networks.embeddings import Embeddings
 from unnoise.networks.published.unet2d_blocks import (
     UNet2DAttention,
@@ -120,6 +121,8 @@ class UNet2D(nn.Module):
         self.mid_block = middle  # as in diffusers, built before the blocks up and registered after them
         self.conv_norm_out = nn.GroupNorm(config.groups, widths[0], eps=config.eps)
         self.conv_out = nn.Conv2d(widths[0], config.channels, 3, padding=1)
+        self.checkpointing = False
+        """See `checkpointing`."""
 
     def forward(
         self,
@@ -145,22 +148,22 @@ class UNet2D(nn.Module):
         return crop(images, *noisy_images.shape[-2:])
 
     def _levels(self, images: Features, embedding: Embeddings) -> NextFeatures:
-        skips = [images]
+        skips, call = [images], block_caller(self)
         for level in self.down_blocks:
             for block, attention in level.stages():  # type: ignore[operator]
-                images = block(images, embedding)
-                images = images if attention is None else attention(images)
+                images = call(block, images, embedding)
+                images = images if attention is None else call(attention, images)
                 skips.append(images)
             for halve in getattr(level, "downsamplers", ()):
                 images = halve(images)
                 skips.append(images)
         for block, attention in self.mid_block.stages():
-            images = block(images, embedding)
-            images = images if attention is None else attention(images)
+            images = call(block, images, embedding)
+            images = images if attention is None else call(attention, images)
         for level in self.up_blocks:
             for block, attention in level.stages():  # type: ignore[operator]
-                images = block(torch.cat([images, skips.pop()], dim=1), embedding)
-                images = images if attention is None else attention(images)
+                images = call(block, torch.cat([images, skips.pop()], dim=1), embedding)
+                images = images if attention is None else call(attention, images)
             for double in getattr(level, "upsamplers", ()):
                 images = double(images)
         return images

@@ -28,6 +28,7 @@ from unnoise.runs.config import RunConfig
 from unnoise.runs.footprint import DiskUse
 from unnoise.runs.plan import TrainOptions, default_preset, plan
 from unnoise.training.loop import choose_device
+from unnoise.utils.precision import DeviceCapabilities
 
 _BLANK = 2.0
 """Standard deviation, in grey levels, below which a picture is blank."""
@@ -80,7 +81,8 @@ def examine(
         UnnoiseError: for options that cannot be met.
     """
     chosen = choose_device(device)
-    config, choice = plan(images, options, chosen.type), default_preset(images, options, chosen.type)
+    config = plan(images, options, DeviceCapabilities.of(chosen))
+    choice = default_preset(images, options, chosen.type)
     progress("Training for a second", 0)
     speed = measure_speed(config, images, chosen, options.devices or 1, clock=clock) if measure else None
     copies = find_copies(images.pixels, progress=lambda part: progress("Looking for copies", part))

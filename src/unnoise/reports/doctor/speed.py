@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,8 @@ from unnoise.data import ImageSet
 from unnoise.data.batches import Batches
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.runs.config import RunConfig
+from unnoise.training.accumulation import Accumulation
+from unnoise.utils.precision import set_tf32
 
 TRAINING_SHARE = 0.95
 """Share of a run's time that training takes; at most the rest goes into saving, sampling and evaluating."""
@@ -65,7 +68,9 @@ def measure_speed(
     batches = Batches(images, training, size, config.seed, flip=config.data.flip, processes=devices)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    steps, took = time_steps(lambda number: _step(diffusion, batches, number), seconds, clock)
+    set_tf32(device, config.precision)
+    accumulation = Accumulation(config.accumulate, device)
+    steps, took = time_steps(lambda number: _step(diffusion, batches, number, accumulation), seconds, clock)
     return Speed(size * steps / took, size, steps, peak_memory(device), str(device), devices)
 
 
@@ -87,8 +92,9 @@ def time_steps(
     return number - first, max(clock() - begun, 1e-9)
 
 
-def _step(diffusion: Diffusion, batches: Batches, number: int) -> float:
-    result = diffusion.train_step(batches[number], batches.classes(number), part=batches.part)
+def _step(diffusion: Diffusion, batches: Batches, number: int, accumulation: Accumulation) -> float:
+    train_step = partial(diffusion.train_step, batches[number], batches.classes(number), part=batches.part)
+    result = accumulation.fit(batches.batch_size, lambda pieces: train_step(accumulate=pieces))
     return float(result.loss)  # waits until the device is done
 
 

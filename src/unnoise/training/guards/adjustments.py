@@ -6,10 +6,10 @@ They are read from events.csv each time, so that a resumed run keeps them and no
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from unnoise.diffusion.denoiser import Precision
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.runs.checkpoint import Progress
 from unnoise.runs.history import EventRow
+from unnoise.utils.precision import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
