@@ -45,3 +45,10 @@ def test_systems_without_glibc_are_left_as_they_are(missing, monkeypatch):
         monkeypatch.setattr(sys, "platform", "linux")
         monkeypatch.setattr(malloc.ctypes, "CDLL", lambda _: object())
     assert malloc.keep_freed_memory() is False
+
+
+def test_memory_is_given_back_where_the_c_library_can(monkeypatch):
+    malloc.give_back_freed_memory()
+    assert not malloc.give_back_freed_memory()  # nothing was freed since
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not malloc.give_back_freed_memory()
