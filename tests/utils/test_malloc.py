@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from unnoise.utils import malloc
+
 _COUNTS = """
 import json, resource, sys
 import torch
@@ -45,3 +47,9 @@ def test_systems_without_glibc_are_left_as_they_are(missing, monkeypatch):
         monkeypatch.setattr(sys, "platform", "linux")
         monkeypatch.setattr(malloc.ctypes, "CDLL", lambda _: object())
     assert malloc.keep_freed_memory() is False
+
+
+def test_memory_is_given_back_where_the_c_library_can(monkeypatch):
+    assert malloc.give_back_freed_memory() in {True, False}
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not malloc.give_back_freed_memory()

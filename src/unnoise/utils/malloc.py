@@ -24,3 +24,13 @@ def keep_freed_memory() -> bool:
         return False
     trims = mallopt(_TRIM_THRESHOLD, _NEVER)
     return bool(trims and any(mallopt(_MMAP_THRESHOLD, size) for size in _HEAP_BLOCK_SIZES))
+
+
+def give_back_freed_memory() -> bool:
+    """Gives freed memory back to the system; returns whether the C library (glibc) can do so and found any."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except (AttributeError, OSError):  # another C library
+        return False

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import torch
 
+from unnoise.utils import malloc
 from unnoise.utils.errors import UnnoiseError
 
 Result = TypeVar("Result")
@@ -142,8 +143,9 @@ class Pieces:
 
 
 def free_cached_memory() -> None:
-    """Gives memory back that nothing uses any more, but PyTorch keeps."""
+    """Gives memory back that nothing uses any more, but PyTorch or the C library keep."""
     gc.collect()
+    malloc.give_back_freed_memory()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
