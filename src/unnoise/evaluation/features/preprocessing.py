@@ -9,6 +9,7 @@ Resizing is bilinear, with a filter as wide as the pixels of the result, so that
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -52,7 +53,11 @@ def resized(images: Images, height: int, width: int) -> Resized:
     """Pictures resized to (B, C, height, width), bilinear and antialiased; unchanged if they have that size."""
     if images.shape[2:] == (height, width):
         return images
-    return functional.interpolate(images, (height, width), mode="bilinear", antialias=True, align_corners=False)
+    resize = partial(functional.interpolate, size=(height, width), mode="bilinear", antialias=True)
+    try:
+        return resize(images, align_corners=False)
+    except NotImplementedError:  # MPS of older versions of PyTorch has no such kernel
+        return resize(images.cpu(), align_corners=False).to(images.device)
 
 
 @dataclass(frozen=True)
