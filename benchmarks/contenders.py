@@ -20,7 +20,7 @@ from unnoise.data.batches import Batches
 from unnoise.runs.config import Budget
 from unnoise.runs.plan import TrainOptions, plan
 from unnoise.training.loop import steps
-from unnoise.training.recorder import TrainStep
+from unnoise.training.train_step import TrainStep
 
 _DRAWN_AT_ONCE = 100
 _LAST_STEP = 1 - 1e-9

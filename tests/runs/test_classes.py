@@ -13,7 +13,8 @@ from unnoise.data import load
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import RunConfig
 from unnoise.runs.data_config import DataConfig
-from unnoise.runs.plan import TrainOptions, plan, require_same_pictures, resume_config
+from unnoise.runs.plan import TrainOptions, plan
+from unnoise.runs.resume import require_same_pictures, resume_config
 from unnoise.training import loop as training
 from unnoise.utils.errors import UnnoiseError
 

@@ -12,7 +12,8 @@ from helpers.runs import digits, start
 from unnoise.cli import run as unnoise
 from unnoise.diffusion.schedules import DiscreteSchedule, log_snr, noise_shift_of, shifted
 from unnoise.runs.config import RunConfig
-from unnoise.runs.plan import TrainOptions, plan, resume_config
+from unnoise.runs.plan import TrainOptions, plan
+from unnoise.runs.resume import resume_config
 from unnoise.utils.errors import UnnoiseError
 
 TIMES = torch.linspace(0.1, 0.9, 9).view(-1, 1, 1, 1)

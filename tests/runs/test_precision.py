@@ -9,7 +9,8 @@ import torch
 
 from helpers.command_line import ok, refused
 from helpers.runs import digits, start
-from unnoise.runs.plan import TrainOptions, plan, resume_config
+from unnoise.runs.plan import TrainOptions, plan
+from unnoise.runs.resume import resume_config
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.precision import DeviceCapabilities
 

@@ -20,7 +20,8 @@ from unnoise.optim.power_ema import DEFAULT_SIGMA_RELS, PowerAverages, Profile, 
 from unnoise.runs.autoguidance import chosen
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import RunConfig
-from unnoise.runs.plan import TrainOptions, plan, resume_config
+from unnoise.runs.plan import TrainOptions, plan
+from unnoise.runs.resume import resume_config
 from unnoise.runs.snapshots import FEWEST_STEPS, Snapshots, kept_steps, thinned
 from unnoise.training.loop import train
 from unnoise.training.recorder import EARLY_AVERAGES, Recorder

@@ -12,7 +12,8 @@ from unnoise.cli.loading import load_run_pictures, parse_labels
 from unnoise.data import load
 from unnoise.reports.settings import train_command
 from unnoise.runs.config import RunConfig
-from unnoise.runs.plan import TrainOptions, plan, resume_config
+from unnoise.runs.plan import TrainOptions, plan
+from unnoise.runs.resume import resume_config
 from unnoise.utils.errors import UnnoiseError
 
 NAMES = [

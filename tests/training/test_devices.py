@@ -9,7 +9,8 @@ from torch.overrides import TorchFunctionMode
 from helpers.runs import digits, start
 from unnoise.data.batches import Batches, Prefetcher
 from unnoise.reports.doctor.speed import measure_speed
-from unnoise.runs.plan import TrainOptions, default_preset, plan, resume_config
+from unnoise.runs.plan import TrainOptions, default_preset, plan
+from unnoise.runs.resume import resume_config
 from unnoise.runs.sizing import choose_preset
 from unnoise.training.deterministic import deterministic_kernels
 from unnoise.training.distributed import number_of_devices

@@ -123,7 +123,7 @@ def _create(source: str, path: Path, options: "TrainOptions", device: str) -> "t
 
 def _reopen(source: str, path: Path, options: "TrainOptions", _device: str) -> "tuple[Run, ImageSet]":
     from unnoise.runs.checkpoint import Run
-    from unnoise.runs.plan import require_same_pictures, resume_config
+    from unnoise.runs.resume import require_same_pictures, resume_config
 
     run = Run.open(path)
     run.require_resumable()  # again: others may have written there until it was locked

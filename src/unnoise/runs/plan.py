@@ -1,14 +1,14 @@
 """Plan of a run: from pictures and options to its complete configuration."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from unnoise.data import ImageSet
 from unnoise.data.batches import held_out_count
-from unnoise.data.decoding.value_range import RangeChoice, Ranges
+from unnoise.data.decoding.value_range import RangeChoice
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.schedules import noise_shift_for
 from unnoise.diffusion.seeds import require_seeds
@@ -75,9 +75,6 @@ class TrainOptions:
             "them at random: keep one of them.",
         )
 
-
-_MEMORY = ("accumulate", "checkpoint_activations")
-"""Options that change the memory that training takes, and not what it learns."""
 
 _LONGEST = Budget(unit="minutes", amount=480.0)
 """Default budget of a run that stops once it has converged."""
@@ -198,7 +195,7 @@ def _recipe(preset: str, images: ImageSet, options: TrainOptions, base: Recipe |
         # The end is not known, so the learning rate can't fall towards it; the average of the weights does.
         chosen = chosen.changed(["optimizer.decay=constant", "optimizer.warmup=0"])
     if options.noise_shift is not None:
-        chosen = replace(chosen, noise_shift=_noise_shift(options.noise_shift, images.height, images.width))
+        chosen = replace(chosen, noise_shift=noise_shift_of(options.noise_shift, images.height, images.width))
     chosen = chosen.changed(options.changes or ())
     if not options.labels:
         return chosen
@@ -209,7 +206,8 @@ def _recipe(preset: str, images: ImageSet, options: TrainOptions, base: Recipe |
     return chosen.changed([f"network.num_classes={len(images.class_names)}"])
 
 
-def _noise_shift(wanted: float | Literal["size"], height: int, width: int) -> float:
+def noise_shift_of(wanted: float | Literal["size"], height: int, width: int) -> float:
+    """The factor that was asked for, or that of the pictures' size."""
     return noise_shift_for(height, width) if wanted == "size" else wanted
 
 
@@ -222,110 +220,3 @@ def _normalizer(chosen: Recipe, images: ImageSet, training: np.ndarray) -> Norma
         case "dataset":
             sums, squares = images.moments[training].sum(0).tolist()
             return Normalizer.of_sums(len(training) * images.height * images.width, sums, squares)
-
-
-def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
-    """The configuration with which a run is resumed: its own, but for budget, memory and place of its labels.
-
-    Its preset stays, even where `default` would now stand for another one.
-
-    Raises:
-        UnnoiseError: when an option contradicts the configuration of the run.
-    """
-    data, before = config.data, _options_of(config)
-    require(
-        config.recipe.changed(options.changes or ()) == config.recipe,
-        f"This run was started with another recipe than that of --set {' '.join(options.changes or ())}. Leave "
-        "--set out, or start a new run with --out.",
-    )
-    # The same labels may lie elsewhere by now: `require_same_pictures` compares their content.
-    _require_same_range(data.ranges, options.ranges)
-    free = {"budget", "changes", *_MEMORY, "ranges", "strict_labels", "devices"} | (
-        set() if data.labels is None else {"labels"}
-    )
-    if options.preset == DEFAULT:
-        options = replace(options, preset=None)
-    if options.noise_shift is not None:
-        options = replace(options, noise_shift=_noise_shift(options.noise_shift, data.height, data.width))
-    for field in fields(TrainOptions):
-        now, then = getattr(options, field.name), getattr(before, field.name)
-        name = field.name.replace("_", " ")
-        require(
-            field.name in free or now is None or now == then,
-            f"This run was started with {name} {then}, but got {now}. Leave the option out, or start a new run "
-            "with --out.",
-        )
-    data = replace(data, labels=options.labels or data.labels)
-    changed: dict[str, Any] = {name: getattr(options, name) for name in _MEMORY}
-    changed = {name: value for name, value in changed.items() if value is not None}
-    return replace(config, budget=options.budget or config.budget, data=data, **changed)
-
-
-def _options_of(config: RunConfig) -> TrainOptions:
-    """The options that a run was started with, as far as its configuration tells."""
-    data = config.data
-    return TrainOptions(
-        preset=config.preset,
-        size=(data.height, data.width),
-        channels=data.channels,
-        batch_size=config.recipe.batch_size,
-        seed=config.seed,
-        precision=config.precision,
-        accumulate=config.accumulate,
-        deterministic=config.deterministic,
-        fit=data.fit,
-        background=data.background,
-        layout=data.layout,
-        flip=data.flip,
-        noise_shift=config.recipe.noise_shift,
-        held_out=None if data.held_out_ranges else data.held_out,
-        split_folders=bool(data.held_out_ranges),
-        labels=data.labels,
-        until_converged=config.until_converged,
-        init=config.init,
-    )
-
-
-def _require_same_range(known: Ranges, choice: RangeChoice) -> None:
-    """Raises UnnoiseError for two numbers that are not the range of the run."""
-    chosen = choice if isinstance(choice, tuple) else ()
-    require(
-        choice is None or bool(known),
-        "This run was started without a range, as its pictures have 8 bits, but got --range. Leave it out.",
-    )
-    require(
-        all((now.low, now.high) == (then.low, then.high) for now in chosen for then in known),
-        f"This run was started with the range {', '.join(one.text() for one in known)}, but got "
-        f"{', '.join(f'{one.low:g} to {one.high:g}' for one in chosen)}. Leave the option out, or start a new "
-        "run with --out.",
-    )
-
-
-def require_same_pictures(config: RunConfig, images: ImageSet) -> None:
-    """Checks that these are the pictures, and classes, that the run was started with.
-
-    Raises:
-        UnnoiseError: when they are others.
-    """
-    require(
-        images.fingerprint == config.data.fingerprint,
-        f"{images.source} does not hold the pictures that this run was started with (their fingerprint was "
-        f"{config.data.fingerprint[:8]}, and is now {images.fingerprint[:8]}). Restore them, or start a new "
-        "run with --out.",
-    )
-    data, names = config.data, images.class_names if config.data.labels else ()
-    require(
-        names == data.classes,
-        f"This run was started with the classes {_listed(data.classes)}, but {images.source} now has "
-        f"{_listed(names)}. Restore the labels, or start a new run with --out.",
-    )
-    require(
-        not data.classes or images.label_fingerprint == data.label_fingerprint,
-        f"The labels in {data.labels} have changed since this run was started. Restore them, or start a new "
-        "run with --out.",
-    )
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return (", ".join(names[:10]) or "none") + more

@@ -31,7 +31,8 @@ from unnoise.training.guards import Adjustments, Fault, Guards
 from unnoise.training.memory_limits import MemoryLimits
 from unnoise.training.monitoring import Monitor
 from unnoise.training.previews import Batch, Interrupted, draw_samples
-from unnoise.training.recorder import Recorder, TrainStep
+from unnoise.training.recorder import Recorder
+from unnoise.training.train_step import TrainStep
 from unnoise.utils import malloc
 from unnoise.utils.device_speed import PROFILER_RANGES
 from unnoise.utils.errors import UnnoiseError

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from unnoise.training.guards import Fault, Guards, known_to_have_failed, require
 from unnoise.training.monitoring import Monitor
 from unnoise.training.previews import Batch, Previews, PreviewSize
 from unnoise.training.progress_log import ProgressLine, ProgressLog
+from unnoise.training.train_step import TrainStep
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.files import WriteError, remove_temporary_files
 from unnoise.utils.out_of_memory import is_out_of_memory
@@ -34,22 +35,6 @@ SAVING_SHARE = 1 / 50
 EARLY_AVERAGES = 7
 """Averages are also stored at 1 / 2 ... 1 / 128 of the time of the first regular ones, so that a run that stops
 or converges long before its budget is spent has some to choose from, too."""
-
-
-class TrainStep(NamedTuple):
-    """What the loop yields after each step."""
-
-    progress: Progress
-    spent: float
-    """Fraction of the budget, 0 to 1."""
-    learning_rate: float
-    result: StepResult
-    held_out_loss: float | None = None
-    """Measured now and then."""
-    quality: QualityRow | None = None
-    """Quality of the samples, measured seldom."""
-    line: ProgressLine | None = None
-    """Line of progress.jsonl, each minute and at the end."""
 
 
 class Recorder:

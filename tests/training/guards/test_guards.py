@@ -21,7 +21,7 @@ from unnoise.training import recorder as recording
 from unnoise.training.guards import Adjustments, Fault, Guards, spikes
 from unnoise.training.loop import steps, train
 from unnoise.training.monitoring import Monitor
-from unnoise.training.recorder import TrainStep
+from unnoise.training.train_step import TrainStep
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.timers import BudgetTimer
 
