@@ -270,7 +270,6 @@ def test_given_noises_are_not_drawn_again_on_the_way():
 
 @pytest.mark.row("J2")
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_same_picture_on_another_device():
     torch.manual_seed(0)
     network = UNet(2, (8, 16), 1)

@@ -186,7 +186,7 @@ def test_a_run_keeps_that_it_is_deterministic_and_a_cpu_computes_the_same(tmp_pa
         resume_config(run.config, TrainOptions(deterministic=False))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_equal_seeds_give_equal_bits_on_cuda(tmp_path, precision):
     losses = []

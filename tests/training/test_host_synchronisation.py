@@ -106,7 +106,7 @@ def test_numbers_of_the_host_differ_from_step_to_step_and_follow_from_the_seed(m
     assert 150 < sum(tosses) < 250
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("changes", RECIPES, ids=lambda changes: " ".join(changes) or "default")
 def test_cuda_is_never_waited_for(tmp_path, changes, precision):
