@@ -27,6 +27,7 @@ Train diffusion models from scratch on your own pictures, and draw new ones.
   unnoise ema RUN --sigma-rel 0.10         chooses the length of weight averaging
   unnoise info PICTURES                    examines pictures before training
   unnoise info RUN                         shows what a run holds
+  unnoise export RUN --to onnx --out FILE  writes the network for other programs
   unnoise presets                          lists recipes with cost and quality
 
 With your own pictures (or --held-out 4, to try it at once):
@@ -48,7 +49,7 @@ one of the names digits and fashion-mnist. RUN is the folder that train writes.
 
 COMMANDS = (
     *("demo", "train", "generate", "morph", "evaluate", "solve", "report", "compare", "ema", "info", "presets"),
-    *("invert", "vary", "inpaint", "outpaint", "restore"),
+    *("invert", "vary", "inpaint", "outpaint", "restore", "export"),
 )
 
 
