@@ -4,9 +4,10 @@ PyTorch is imported only by a command that works, so that `unnoise --help` answe
 """
 
 import importlib
+import keyword
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from unnoise import __version__
 from unnoise.cli.console import prepare_terminal, print_error, print_warning
@@ -28,6 +29,7 @@ Train diffusion models from scratch on your own pictures, and draw new ones.
   unnoise info PICTURES                    examines pictures before training
   unnoise info RUN                         shows what a run holds
   unnoise export RUN --to onnx --out FILE  writes the network for other programs
+  unnoise import FOLDER --out RUN          makes a run of diffusers' pipeline
   unnoise presets                          lists recipes with cost and quality
 
 With your own pictures (or --held-out 4, to try it at once):
@@ -49,7 +51,7 @@ one of the names digits and fashion-mnist. RUN is the folder that train writes.
 
 COMMANDS = (
     *("demo", "train", "generate", "morph", "evaluate", "solve", "report", "compare", "ema", "info", "presets"),
-    *("invert", "vary", "inpaint", "outpaint", "restore", "export"),
+    *("invert", "vary", "inpaint", "outpaint", "restore", "export", "import"),
 )
 
 
@@ -99,8 +101,14 @@ def _dispatch(arguments: list[str]) -> None:
         )
     from unnoise.cli.arguments import parse_arguments  # here, since it imports tyro
 
-    command = getattr(importlib.import_module(f"unnoise.cli.commands.{name}"), name)
-    parse_arguments(command, f"unnoise {name}", rest)()
+    parse_arguments(command_function(name), f"unnoise {name}", rest)()
+
+
+def command_function(name: str) -> Callable[..., None]:
+    """The function of a command. That of `import`, a word of Python, is called `import_`."""
+    name = f"{name}_" if keyword.iskeyword(name) else name
+    command: Callable[..., None] = getattr(importlib.import_module(f"unnoise.cli.commands.{name}"), name)
+    return command
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -103,13 +103,14 @@ class Run:
     def require_resumable(self) -> None:
         """Checks that the run does not have weights without a state, which a resumed run would overwrite.
 
-        A run that never saved anything has neither: it is resumed at its first step.
+        A run that never saved anything has neither: it is resumed at its first step. So is an imported one,
+        which then starts from its weights.
 
         Raises:
             UnnoiseError: when there is nothing to go on from; the message says what is possible instead.
         """
         weights = [file for file in (self.path / "model.safetensors", self.best_weights) if file.exists()]
-        if not weights or self.states():
+        if not weights or self.states() or self.config.imported is not None:
             return
         step = read_facts(weights[0]).get("step")
         at = f", step {int(step):,}" if step else ""
@@ -214,12 +215,14 @@ class Run:
                     self._save_averages(diffusion, progress.step)
                 return progress
         if self.config.init is not None:
-            self._start_from_init(diffusion)
+            self._start_from(INIT, diffusion)
+        elif self.config.imported is not None:
+            self._start_from("model.safetensors", diffusion)
         return Progress()
 
-    def _start_from_init(self, diffusion: Diffusion) -> None:
-        """Loads init.safetensors into the network and all its averages."""
-        path = self.path / INIT
+    def _start_from(self, name: str, diffusion: Diffusion) -> None:
+        """Loads these weights into the network and all its averages."""
+        path = self.path / name
         tensors, _ = read_tensors(path)
         require_finite_weights(tensors, path)
         average, profiles = diffusion.weights.average, diffusion.weights.profiles

@@ -29,8 +29,20 @@ def _to_onnx(run: "Run", out: Path, weights: WeightType) -> None:
     )
 
 
+def _to_diffusers(run: "Run", out: Path, weights: WeightType) -> None:
+    from unnoise.export.diffusers import export_diffusers
+
+    if weights != "float32":
+        print_message(f"--weights {weights} has no effect: a pipeline of diffusers gets float32.")
+    made = export_diffusers(run, out)
+    print_message(f"{made.pipeline}: it draws as the run does with num_inference_steps={made.num_steps}.")
+    for note in made.notes:
+        print_message(note)
+
+
 _TARGETS: Mapping[str, Callable[["Run", Path, WeightType], None]] = {
     "onnx": _to_onnx,
+    "diffusers": _to_diffusers,
 }
 """What --to calls with the run, --out and --weights."""
 
@@ -45,13 +57,15 @@ def export(
     """Write a run's averaged network for other programs.
 
     ONNX is for onnxruntime and whatever else reads it: docs/export.md draws with it in 30 lines of NumPy.
+    diffusers reads a run of the preset diffusers, whose network is its own.
 
       unnoise export runs/photos --to onnx --out photos.onnx
       unnoise export runs/photos --to onnx --out photos.onnx --weights int8
+      unnoise export runs/photos --to diffusers --out pipeline
 
     Args:
         to: What to write.
-        out: Where it goes, a name that ends in .onnx.
+        out: Where it goes: a name that ends in .onnx, or for diffusers a new folder.
         weights: How the weights are stored. float16 and bfloat16 take half of the space, int8 a quarter; what
             that changes in drawn pictures is measured and printed. Arithmetic is float32 in any case.
     """
