@@ -26,7 +26,7 @@ def tiny_network(**options) -> UNet2DModel:
     model = UNet2DModel(**(tiny | options))
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
+            parameter.add_(0.02 * torch.randn_like(parameter))
     return model.eval()
 
 
@@ -45,7 +45,7 @@ def saved(folder: Path, scheduler=None, *, ddim=False, flat=False, **options) ->
 def edit(file: Path, **changes) -> None:
     """Changes values of a JSON file; None removes them."""
     values = json.loads(file.read_text()) | changes
-    file.write_text(json.dumps({name: value for name, value in values.items() if value != "gone"}))
+    file.write_text(json.dumps({name: value for name, value in values.items() if value is not None}))
 
 
 def drawn(folder: Path, num_steps: int) -> torch.Tensor:

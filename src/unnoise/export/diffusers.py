@@ -72,6 +72,10 @@ def check_diffusers(run: Run, out: Path) -> None:
         (_is_symmetric(config.normalizer), "its pictures are not normalised to [-1, 1]"),
     ):
         require(fits, f"No pipeline of diffusers draws as {run.path} does: {what}. {_PRESET}")
+    require(
+        recipe.sampling.variance != "learned",
+        f"{run.path} draws with a learned variance, which a UNet2DModel lacks. {_PRESET}",
+    )
     multiple = 2 ** (len(network.widths) - 1)
     require(
         data.height % multiple == data.width % multiple == 0,
@@ -149,6 +153,17 @@ def _notes(config: RunConfig) -> list[str]:
         notes.append(
             f"DDIM of diffusers goes on by {schedule.num_timesteps} // steps timesteps, not quite those of the "
             f"run here: take a number of steps that divides {schedule.num_timesteps}."
+        )
+    few = sampling.num_steps < schedule.num_timesteps
+    if (
+        sampling.sampler == "ancestral"
+        and sampling.variance == "large"
+        and sampling.spacing != "leading"
+        and few
+    ):
+        notes.append(
+            "DDPM of diffusers, with the large variance and trailing timesteps, adds noise also in its last step: "
+            f"take all {schedule.num_timesteps} steps there."
         )
     if sampling.clip == "dynamic" or (sampling.clip == "static" and sampling.sampler != "ancestral"):
         notes.append(
