@@ -24,6 +24,7 @@ from unnoise.runs.plan import TrainOptions, plan
 
 NETWORK = UNet2DConfig(channels=1, widths=(8, 16), layers=1, attention=(False, True), groups=4)
 DDIM, DDPM = Sampling(num_steps=10, clip="images"), Sampling(sampler="ancestral", num_steps=10, clip="static")
+LARGE = replace(DDPM, variance="large", spacing="leading")
 SCHEDULES = {
     "linear": (LinearBeta(1000), "noise", DDIM),
     "linear, rescaled": (LinearBeta(200), "velocity", DDIM),

@@ -162,8 +162,8 @@ def _notes(config: RunConfig) -> list[str]:
         and few
     ):
         notes.append(
-            "DDPM of diffusers, with the large variance and trailing timesteps, adds noise also in its last step: "
-            f"take all {schedule.num_timesteps} steps there."
+            "With the large variance, DDPM of diffusers adds noise also in its last step, unless it takes all "
+            f"timesteps or leading ones: take all {schedule.num_timesteps} steps there."
         )
     if sampling.clip == "dynamic" or (sampling.clip == "static" and sampling.sampler != "ancestral"):
         notes.append(
