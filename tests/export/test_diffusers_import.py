@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from helpers.command_line import ok, refused
 from helpers.pipelines import SEEDS, drawn, edit, saved
+from unnoise.reports.settings import train_command
 from unnoise.runs.checkpoint import Run
 
 PAPER = {
@@ -99,6 +100,9 @@ def test_half_precision_and_several_files_of_weights_are_read(tmp_path):
 def test_an_imported_run_is_edited_evaluated_and_trained(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     ok("import", saved(tmp_path / "pipeline"), "--out", "run")
+    ok("info", "run")
+    assert "none yet, 8 x 8" in capsys.readouterr().out
+    assert train_command(Run.open(tmp_path / "run").config).endswith("--out RUN")
     before = Run.open(tmp_path / "run").load().network.state_dict()
     ok("generate", "run", "--num-images", 2, "--num-steps", 3, "--out", "drawn")
     picture = next((tmp_path / "drawn").glob("*.png"))
@@ -113,6 +117,9 @@ def test_an_imported_run_is_edited_evaluated_and_trained(tmp_path, monkeypatch, 
     after = run.load().network.state_dict()
     largest = max(float((after[name] - before[name]).abs().max()) for name in before)
     assert 0 < largest < 1e-3  # it went on from these weights
+    assert "unnoise train digits" in train_command(run.config)
+    ok("evaluate", "run", "--bits-per-dim", "--num-images", 4, "--num-steps", 4, "--num-terms", 2)
+    ok("export", "run", "--to", "diffusers", "--out", "back")
     ok("train", "digits", "--out", "tuned", "--init", "run", "--steps", 1)
 
 

@@ -29,7 +29,7 @@ from unnoise.networks import limits
 from unnoise.training.loop import train
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
-MODULES = tuple(f"helpers.bad_{name}" for name in ("days", "sources", "pictures", "values", "options", "runs"))
+MODULES = tuple(f"helpers.bad_{name}" for name in ("days", "sources", "pictures", "values", "options", "runs", "pipelines"))
 
 HEAD = """\
 # What goes wrong, and what unnoise says

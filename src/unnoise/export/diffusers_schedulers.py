@@ -12,7 +12,6 @@ from unnoise.diffusion.sampler_names import Clip, SamplerName, Variance
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import (
     AnyChain,
-    AnySchedule,
     BetaTable,
     CosineBeta,
     DiscreteSchedule,
@@ -58,10 +57,14 @@ _ONLY: Mapping[str, tuple[object, ...]] = {
 _OLDER_NAMES = {"timesteps": "num_train_timesteps"}
 
 
+Chain = AnyChain | ZeroTerminalSNR | BetaTable
+"""The schedules that a scheduler's config can name."""
+
+
 class SchedulerChoice(NamedTuple):
     """What a scheduler's config says, in our terms, and what of it is drawn otherwise here."""
 
-    schedule: AnySchedule
+    schedule: Chain
     predicts: Target
     sampling: Sampling
     notes: tuple[str, ...]
@@ -146,7 +149,7 @@ def _require_known(given: Mapping[str, Any], where: str) -> None:
         require(got in allowed, f"{where} has {name} {got!r}, but only {allowed[0]!r} can be read.")
 
 
-def _schedule(given: Mapping[str, Any], where: str) -> AnySchedule:
+def _schedule(given: Mapping[str, Any], where: str) -> Chain:
     table, zero = given.get("trained_betas"), bool(given.get("rescale_betas_zero_snr", False))
     if table is not None:
         made = BetaTable(table=tuple(float(beta) for beta in table))

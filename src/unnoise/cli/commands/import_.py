@@ -6,7 +6,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from unnoise.cli import arguments as cli
-from unnoise.cli.console import print_message, print_result
+from unnoise.cli.console import count, print_message, print_result
 
 
 def import_(
@@ -39,7 +39,7 @@ def import_(
         run = import_pipeline(pipeline, out)
     data, sampling = run.config.data, run.config.recipe.sampling
     print_message(
-        f"Pictures of {data.height} x {data.width}, {data.channels} channels, drawn by {sampling.sampler} in "
+        f"Pictures of {data.height} x {data.width}, {count(data.channels, 'channel')}, drawn by {sampling.sampler} in "
         f"{sampling.num_steps:,} steps."
     )
     for note in pipeline.notes:
