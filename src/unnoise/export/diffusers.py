@@ -54,8 +54,7 @@ def check_diffusers(run: Run, out: Path) -> None:
         f"{out} is there already. Choose a new folder with --out.",
     )
     check_writable(out / "unet" / WEIGHTS)
-    config = run.config
-    recipe, data = config.recipe, config.data
+    config, recipe = run.config, run.config.recipe
     network = recipe.network
     kind = type(network).__name__.removesuffix("Config")
     require(
@@ -76,6 +75,11 @@ def check_diffusers(run: Run, out: Path) -> None:
         recipe.sampling.variance != "learned",
         f"{run.path} draws with a learned variance, which a UNet2DModel lacks. {_PRESET}",
     )
+    _check_sides(run, network)
+
+
+def _check_sides(run: Run, network: UNet2DConfig) -> None:
+    data = run.config.data
     multiple = 2 ** (len(network.widths) - 1)
     require(
         data.height % multiple == data.width % multiple == 0,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.objectives import Objective
-from unnoise.export.diffusers_schedulers import from_scheduler
+from unnoise.export.diffusers_schedulers import SchedulerChoice, from_scheduler
 from unnoise.networks import UNet2DConfig
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.checks import require_finite_weights
@@ -86,24 +86,29 @@ def read_pipeline(folder: Path, size: tuple[int, int] | None = None) -> Pipeline
             json_text.read(scheduler, _COPY), str(scheduler), ddim=pipeline == "DDIMPipeline"
         ),
     )
-    height, width = size or _checked(unet, lambda: _size(options))
-    preset = replace(
-        recipe("diffusers", network.channels, height, width),
+    config = _config(folder, network, chosen, size or _checked(unet, lambda: _size(options)))
+    weights = _weights(unet.parent)
+    fill_network(config.denoiser().network, weights, unet.parent / f"{_WEIGHTS}.safetensors")
+    return Pipeline(config, weights, chosen.notes)
+
+
+def _config(folder: Path, network: UNet2DConfig, chosen: SchedulerChoice, size: tuple[int, int]) -> RunConfig:
+    """The configuration of the run: in training that of the preset `diffusers`."""
+    (height, width), channels = size, network.channels
+    changed = replace(
+        recipe("diffusers", channels, height, width),
         network=network,
         schedule=chosen.schedule,
         objective=Objective(chosen.predicts, chosen.predicts, "l2"),
         sampling=chosen.sampling,
     )
-    config = RunConfig(
+    return RunConfig(
         preset="diffusers",
-        data=DataConfig(source="", height=height, width=width, channels=network.channels),
-        normalizer=Normalizer.symmetric(network.channels),
-        recipe=structured(plain(preset), Recipe, str(unet)),
+        data=DataConfig(source="", height=height, width=width, channels=channels),
+        normalizer=Normalizer.symmetric(channels),
+        recipe=structured(plain(changed), Recipe, str(folder)),
         imported=str(folder.resolve()),
     )
-    weights = _weights(unet.parent)
-    fill_network(config.denoiser().network, weights, unet.parent / f"{_WEIGHTS}.safetensors")
-    return Pipeline(config, weights, chosen.notes)
 
 
 def import_pipeline(pipeline: Pipeline, path: Path) -> Run:

@@ -39,8 +39,8 @@ def import_(
         run = import_pipeline(pipeline, out)
     data, sampling = run.config.data, run.config.recipe.sampling
     print_message(
-        f"Pictures of {data.height} x {data.width}, {count(data.channels, 'channel')}, drawn by {sampling.sampler} in "
-        f"{sampling.num_steps:,} steps."
+        f"Pictures of {data.height} x {data.width}, {count(data.channels, 'channel')}, drawn by "
+        f"{sampling.sampler} in {sampling.num_steps:,} steps."
     )
     for note in pipeline.notes:
         print_message(note)

@@ -122,8 +122,8 @@ def _run_facts(path: Path) -> dict[str, str]:
     parameters = sum(p.numel() for p in build(config.recipe.network).parameters())
     facts = {
         "run": str(path),
-        "pictures": f"{data.source or 'none yet'}, {data.height} x {data.width}, {count(data.channels, 'channel')}, "
-        f"{data.held_out:,} held out{' by their folders' if data.held_out_ranges else ''}",
+        "pictures": f"{data.source or 'none yet'}, {data.height} x {data.width}, "
+        f"{count(data.channels, 'channel')}, {data.held_out:,} held out{' by their folders' if data.held_out_ranges else ''}",
         "preset": f"{config.preset} (predicts the {config.recipe.objective.predicts}, "
         f"{type(config.recipe.schedule).__name__} schedule)",
         "network": f"{parameters:,} parameters, widths {' '.join(map(str, config.recipe.network.widths))}",
