@@ -123,7 +123,8 @@ def _run_facts(path: Path) -> dict[str, str]:
     facts = {
         "run": str(path),
         "pictures": f"{data.source or 'none yet'}, {data.height} x {data.width}, "
-        f"{count(data.channels, 'channel')}, {data.held_out:,} held out{' by their folders' if data.held_out_ranges else ''}",
+        f"{count(data.channels, 'channel')}, "
+        f"{data.held_out:,} held out{' by their folders' if data.held_out_ranges else ''}",
         "preset": f"{config.preset} (predicts the {config.recipe.objective.predicts}, "
         f"{type(config.recipe.schedule).__name__} schedule)",
         "network": f"{parameters:,} parameters, widths {' '.join(map(str, config.recipe.network.widths))}",
