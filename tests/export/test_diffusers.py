@@ -21,11 +21,14 @@ from unnoise.diffusion.schedules import (
 from unnoise.networks import UNet2DConfig
 from unnoise.runs.checkpoint import Progress, Run
 from unnoise.runs.plan import TrainOptions, plan
+from unnoise.runs.presets import recipe
 
 NETWORK = UNet2DConfig(channels=1, widths=(8, 16), layers=1, attention=(False, True), groups=4)
 DDIM, DDPM = Sampling(num_steps=10, clip="images"), Sampling(sampler="ancestral", num_steps=10, clip="static")
 LARGE = replace(DDPM, variance="large", spacing="leading")
+PRESET = recipe("diffusers", 1, 8, 8)
 SCHEDULES = {
+    "preset": (PRESET.schedule, PRESET.objective.predicts, PRESET.sampling),
     "linear": (LinearBeta(1000), "noise", DDIM),
     "linear, rescaled": (LinearBeta(200), "velocity", DDIM),
     "linear, not rescaled": (LinearBeta(200, rescale=False), "velocity", DDPM),
@@ -46,14 +49,14 @@ SCHEDULES = {
 def mapped(path, schedule, predicts, sampling) -> Run:
     """A run of a small UNet2DModel with random weights."""
     config = plan(digits(), TrainOptions(preset="diffusers"))
-    recipe = replace(
+    changed = replace(
         config.recipe,
         network=NETWORK,
         schedule=schedule,
         objective=Objective(predicts, predicts, "l2"),
         sampling=sampling,
     )
-    run = Run.create(path, replace(config, recipe=recipe))
+    run = Run.create(path, replace(config, recipe=changed))
     diffusion = run.config.build()
     with torch.no_grad():
         for parameter in diffusion.ema.network.parameters():
@@ -93,10 +96,10 @@ def test_other_runs_are_refused_with_the_preset_to_train(tmp_path, capsys):
     message = refused(capsys, "export", other.path, "--to", "diffusers", "--out", out)
     assert "UNet of the preset nano, is no UNet2DModel of diffusers. Train one that is with --preset" in message
     run = mapped(tmp_path / "run", LinearBeta(100), "velocity", DDIM)
-    recipe, data = run.config.recipe, run.config.data
+    own, data = run.config.recipe, run.config.data
     for changed, sentence in (
-        ({"recipe": replace(recipe, condition="log_snr")}, "told the log_snr instead of the timestep"),
-        ({"recipe": replace(recipe, objective=Objective("flow", "flow"))}, "it predicts the flow"),
+        ({"recipe": replace(own, condition="log_snr")}, "told the log_snr instead of the timestep"),
+        ({"recipe": replace(own, objective=Objective("flow", "flow"))}, "it predicts the flow"),
         ({"normalizer": replace(run.config.normalizer, mean=(0.4,))}, r"not normalised to [-1, 1]"),
         ({"data": replace(data, height=9)}, "multiples of 2, but the pictures of"),
     ):

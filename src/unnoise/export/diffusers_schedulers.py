@@ -32,7 +32,7 @@ _COMMON = {
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type"),
     *("thresholding", "dynamic_thresholding_ratio", "sample_max_value", "timestep_spacing", "steps_offset"),
     *("rescale_betas_zero_snr", "clip_sample", "clip_sample_range", "variance_type", "set_alpha_to_one"),
-    *("tensor_format", "clip_predicted_image"),
+    "tensor_format",  # of the first versions; it has no effect
 }
 _OF_DPM_SOLVER = {
     *("solver_order", "algorithm_type", "solver_type", "lower_order_final", "euler_at_final"),
@@ -44,6 +44,7 @@ _ONLY: Mapping[str, tuple[object, ...]] = {
     "euler_at_final": (False,),
     "final_sigmas_type": ("zero",),
     "set_alpha_to_one": (True,),
+    "timestep_values": (None,),
     "use_exponential_sigmas": (False, None),
     "use_beta_sigmas": (False, None),
     "use_lu_lambdas": (False, None),
@@ -54,7 +55,7 @@ _ONLY: Mapping[str, tuple[object, ...]] = {
 }
 """Options that are read where they have one of these values, the first of which is the default."""
 
-_OLDER_NAMES = {"timesteps": "num_train_timesteps"}
+_OLDER_NAMES = {"timesteps": "num_train_timesteps", "clip_predicted_image": "clip_sample"}
 
 
 Chain = AnyChain | ZeroTerminalSNR | BetaTable
