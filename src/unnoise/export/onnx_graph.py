@@ -106,6 +106,7 @@ def _traced(denoiser: Denoiser, multiple: int) -> "onnx.ModelProto":
                 custom_translation_table=_translations(),
                 dynamo=True,
                 verbose=False,
+                optimize=False,
             )
     except torch.onnx.OnnxExporterError as error:
         reason = str(error).strip().partition("\n")[0]
