@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -58,6 +59,14 @@ NETWORKS = {
     "diffusers": UNet2DConfig(channels=1, widths=(8, 16), layers=1, attention=(False, True), groups=4),
 }
 TIMESTEPS = {"everything", "annotated-ddpm", "annotated-resnet", "ddpm-study", "diffusers"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_checks_of_shapes():
+    """While a graph is traced, sizes are symbols, which the checks of shapes take for wrong."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def drawn_weights(network):
