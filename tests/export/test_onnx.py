@@ -129,6 +129,19 @@ def exported(saved, tmp_path_factory):
     return out
 
 
+@pytest.fixture(scope="module")
+def guided(tmp_path_factory):
+    """A run with classes, self-conditioning, guidance and clipping, and its export beside it."""
+    changes = ("network.num_classes=3", "network.self_conditioning=true", "sampling.clip=static")
+    folder = tmp_path_factory.mktemp("guided")
+    opened = start(folder / "run", recipe_changes=(*changes, "sampling.guidance.scale=2"))
+    made = opened.config.build()
+    drawn_weights(made.weights.average.network)
+    opened.save(made, Progress(step=1))
+    assert run(["export", str(opened.path), "--to", "onnx", "--out", str(folder / "model.onnx")]) == 0
+    return opened.path
+
+
 def code_of_the_page() -> str:
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     return code
@@ -150,9 +163,23 @@ def test_the_loop_of_the_page_draws_the_pictures_of_unnoise(
     assert np.abs(names["draw"](noises.numpy(), num_steps, order) - wanted).max() < 1e-4
 
 
-def test_the_loop_has_30_lines():
-    lines = code_of_the_page().partition("def draw")[2].strip().splitlines()
-    assert len(lines) <= 30
+@pytest.mark.slow
+@pytest.mark.parametrize("wanted_classes", [[0, 2, 3, 1], None])
+def test_the_loop_of_the_page_knows_classes_guidance_and_clipping(guided, wanted_classes, monkeypatch):
+    monkeypatch.chdir(guided.parent)
+    names: dict = {}
+    exec(code_of_the_page(), names)  # noqa: S102 (our own page)
+    denoiser = Run.open(guided).load()
+    noises = denoiser.noises(range(4))()
+    sampling = replace(Run.open(guided).config.recipe.sampling, sampler="dpmpp_2m", num_steps=5)
+    classes = None if wanted_classes is None else torch.tensor(wanted_classes)
+    wanted = denoiser.generate(initial_noises=noises, sampling=sampling, classes=classes).numpy()
+    given = None if classes is None else classes.numpy()
+    assert np.abs(names["draw"](noises.numpy(), 5, 2, given) - wanted).max() < 1e-4
+
+
+def test_the_code_of_the_page_has_30_lines():
+    assert sum(bool(line.strip()) for line in code_of_the_page().splitlines()) <= 30
 
 
 def test_the_metadata_says_what_the_run_says(saved, exported):
@@ -168,7 +195,10 @@ def test_the_metadata_says_what_the_run_says(saved, exported):
     assert set(facts["rates"]) == {"3", "5", "10", "20", "50"}
 
 
-def test_weights_take_less_space_and_their_loss_is_told(saved, exported, tmp_path, capfd):
+def test_weights_take_less_space_and_their_loss_is_told(saved, exported, tmp_path, monkeypatch, capfd):
+    config = Run.open(saved).config
+    model = denoise_graph(Run.open(saved).load(), config.recipe.network)  # once, as it takes long
+    monkeypatch.setattr("unnoise.export.onnx.denoise_graph", lambda _denoiser, _config: model)
     found = {"float32": (exported.stat().st_size, 0.03)}
     for weights in ("float16", "bfloat16", "int8"):
         out = tmp_path / f"{weights}.onnx"
