@@ -67,6 +67,7 @@ def denoise_graph(denoiser: Denoiser, config: NetworkConfig) -> "onnx.ModelProto
     multiple = _size_multiple(config)
     model = _traced(denoiser, multiple)
     _take_any_size(model, multiple)
+    _leave_out_remarks(model)
     return model
 
 
@@ -91,6 +92,8 @@ def _traced(denoiser: Denoiser, multiple: int) -> "onnx.ModelProto":
         inputs["classes"] = torch.zeros(3, dtype=torch.int64)
     if abilities.self_conditioning:
         inputs["previous_images"] = images.clone()
+    module = _DenoiseModule(denoiser).eval()
+    module(**inputs)  # once for real: tables that a schedule keeps must not be computed while tracing
     pictures = {0: batch, 2: rows, 3: columns}
     outputs = ["noises", "images"]
     outputs += ["variances"] if abilities.learned_variance else []
@@ -98,7 +101,7 @@ def _traced(denoiser: Denoiser, multiple: int) -> "onnx.ModelProto":
     try:
         with _traceable():
             program = torch.onnx.export(
-                _DenoiseModule(denoiser).eval(),
+                module,
                 kwargs=inputs,
                 output_names=outputs,
                 dynamic_shapes={name: pictures if name.endswith("images") else {0: batch} for name in inputs},
@@ -106,6 +109,7 @@ def _traced(denoiser: Denoiser, multiple: int) -> "onnx.ModelProto":
                 custom_translation_table=_translations(),
                 dynamo=True,
                 verbose=False,
+                optimize=False,
             )
     except torch.onnx.OnnxExporterError as error:
         reason = str(error).strip().partition("\n")[0]
@@ -180,6 +184,14 @@ def _take_any_size(model: "onnx.ModelProto", multiple: int) -> None:
     nodes = [*before, *graph.node, *after]
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
+
+
+def _leave_out_remarks(model: "onnx.ModelProto") -> None:
+    """Removes what the exporter noted of each node, such as the files and lines that it came from."""
+    del model.metadata_props[:], model.graph.metadata_props[:]
+    for one in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del one.metadata_props[:]
+        one.doc_string = ""
 
 
 def _rename(graph: "onnx.GraphProto", old: str, new: str) -> None:
