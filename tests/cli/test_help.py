@@ -1,6 +1,5 @@
 """Help of the command line lists every command and explains every option."""
 
-import importlib
 import inspect
 import re
 
@@ -8,7 +7,7 @@ import pytest
 
 from helpers.command_line import ok
 from unnoise import __version__
-from unnoise.cli import COMMANDS, HELP, run
+from unnoise.cli import COMMANDS, HELP, command_function, run
 from unnoise.cli.arguments import parse_colour, parse_size
 from unnoise.utils.errors import UnnoiseError
 
@@ -33,7 +32,7 @@ def test_the_help_of_every_command_explains_every_option(capsys, command):
     shown = capsys.readouterr().out
     assert f"usage: unnoise {command}" in shown
     assert "(default: None)" not in shown
-    function = getattr(importlib.import_module(f"unnoise.cli.commands.{command}"), command)
+    function = command_function(command)
     explained = inspect.getdoc(function)
     for name, parameter in inspect.signature(function).parameters.items():
         shared = any(

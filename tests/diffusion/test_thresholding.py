@@ -36,10 +36,17 @@ def test_images_are_within_the_bounds_of_each_channel_and_noises_are_rederived_o
     assert torch.equal(prediction.noises, plain.noises) is not rederive
 
 
+def test_images_are_clipped_alone_as_by_ddim_of_diffusers():
+    mine = thresholded(fixed(NOISY), BOUNDS, "images")(NOISY, *RATES)
+    its = thresholded(fixed(NOISY), BOUNDS, "static", rederive=False)(NOISY, *RATES)
+    assert torch.equal(mine.images, its.images)
+    assert torch.equal(mine.noises, its.noises)
+
+
 @pytest.mark.row("C3")
 def test_images_within_the_bounds_are_unchanged():
     inside = (NOISY / 100).clamp(-0.4, 0.9)
-    for clip in ("none", "static", "dynamic"):
+    for clip in ("none", "static", "dynamic", "images"):
         prediction = thresholded(fixed(inside), BOUNDS, clip)(NOISY, *RATES)
         torch.testing.assert_close(prediction.images, inside, atol=1e-6, rtol=1e-6)
     denoise = fixed(inside)

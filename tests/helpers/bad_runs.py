@@ -294,6 +294,8 @@ CASES = [
     ),
     asked("an average of width 0", "ema", "run", "--sigma-rel", 0),
     asked("averages that were not stored", "ema", "run", "--sigma-rel", 0.1),
+    asked("an export to nothing known", "export", "run", "--to", "onyx", "--out", "x.onnx"),
+    asked("an export to ONNX under another name", "export", "run", "--to", "onnx", "--out", "x.txt"),
     asked("a single run to compare", "compare", "run"),
     asked("resuming at another size", *RESUME, "--size", 16),
     asked(

@@ -29,7 +29,8 @@ from unnoise.networks import limits
 from unnoise.training.loop import train
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
-MODULES = tuple(f"helpers.bad_{name}" for name in ("days", "sources", "pictures", "values", "options", "runs"))
+_NAMES = ("days", "sources", "pictures", "values", "options", "runs", "pipelines")
+MODULES = tuple(f"helpers.bad_{name}" for name in _NAMES)
 
 HEAD = """\
 # What goes wrong, and what unnoise says

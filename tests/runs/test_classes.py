@@ -14,7 +14,7 @@ from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import RunConfig
 from unnoise.runs.data_config import DataConfig
 from unnoise.runs.plan import TrainOptions, plan
-from unnoise.runs.resume import require_same_pictures, resume_config
+from unnoise.runs.resume import resume_config, with_same_pictures
 from unnoise.training import loop as training
 from unnoise.utils.errors import UnnoiseError
 
@@ -59,28 +59,28 @@ def test_a_config_without_keys_for_classes_is_read(folder):
         del known["data"][name]
     config = RunConfig.from_json(json.dumps(known), Path("config.json"))
     assert config.data.classes == ()
-    require_same_pictures(config, load(folder))
-    require_same_pictures(config, load(folder, labels=True))  # classes that were not asked for do not matter
+    with_same_pictures(config, load(folder))
+    with_same_pictures(config, load(folder, labels=True))  # classes that were not asked for do not matter
 
 
 def test_resuming_with_other_classes_or_labels_is_refused(folder, tmp_path):
     images = load(folder, labels=True)
     config = plan(images, TrainOptions(labels="auto"))
-    require_same_pictures(config, images)
+    with_same_pictures(config, images)
     kinds = {name: name.partition("/")[0] for name in COLOURS}
     same = load(folder, labels=written(tmp_path / "same.csv", kinds))
-    require_same_pictures(config, same)
+    with_same_pictures(config, same)
     other = load(folder, labels=written(tmp_path / "other.csv", kinds | {"class9/0.png": "x"}))
     with pytest.raises(UnnoiseError, match=r"classes class9, class10, but .* now has class9, class10, x\. "):
-        require_same_pictures(config, other)
+        with_same_pictures(config, other)
     with pytest.raises(UnnoiseError, match=r"the classes class9, class10, but .* now has none\. "):
-        require_same_pictures(config, load(folder))
+        with_same_pictures(config, load(folder))
     swapped = load(folder, labels=written(tmp_path / "swapped.csv", kinds | {"class9/0.png": "class10"}))
     with pytest.raises(UnnoiseError, match="have changed since this run was started"):
-        require_same_pictures(config, swapped)
+        with_same_pictures(config, swapped)
     many = tuple(map(str, range(15)))
     with pytest.raises(UnnoiseError, match="8, 9 and 5 more, but"):
-        require_same_pictures(replace(config, data=replace(config.data, classes=many)), images)
+        with_same_pictures(replace(config, data=replace(config.data, classes=many)), images)
 
 
 def test_labels_may_move_but_not_appear_or_vanish_on_resume(folder):

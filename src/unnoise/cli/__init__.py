@@ -4,9 +4,10 @@ PyTorch is imported only by a command that works, so that `unnoise --help` answe
 """
 
 import importlib
+import keyword
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from unnoise import __version__
 from unnoise.cli.console import prepare_terminal, print_error, print_warning
@@ -27,6 +28,8 @@ Train diffusion models from scratch on your own pictures, and draw new ones.
   unnoise ema RUN --sigma-rel 0.10         chooses the length of weight averaging
   unnoise info PICTURES                    examines pictures before training
   unnoise info RUN                         shows what a run holds
+  unnoise export RUN --to onnx --out FILE  writes the network for other programs
+  unnoise import FOLDER --out RUN          makes a run of diffusers' pipeline
   unnoise presets                          lists recipes with cost and quality
 
 With your own pictures (or --held-out 4, to try it at once):
@@ -48,7 +51,7 @@ one of the names digits and fashion-mnist. RUN is the folder that train writes.
 
 COMMANDS = (
     *("demo", "train", "generate", "morph", "evaluate", "solve", "report", "compare", "ema", "info", "presets"),
-    *("invert", "vary", "inpaint", "outpaint", "restore"),
+    *("invert", "vary", "inpaint", "outpaint", "restore", "export", "import"),
 )
 
 
@@ -100,5 +103,11 @@ def _dispatch(arguments: list[str]) -> None:
         )
     from unnoise.cli.arguments import parse_arguments  # here, since it imports tyro
 
-    command = getattr(importlib.import_module(f"unnoise.cli.commands.{name}"), name)
-    parse_arguments(command, f"unnoise {name}", rest)()
+    parse_arguments(command_function(name), f"unnoise {name}", rest)()
+
+
+def command_function(name: str) -> Callable[..., None]:
+    """The function of a command. That of `import`, a word of Python, is called `import_`."""
+    name = f"{name}_" if keyword.iskeyword(name) else name
+    command: Callable[..., None] = getattr(importlib.import_module(f"unnoise.cli.commands.{name}"), name)
+    return command

@@ -100,8 +100,9 @@ Sampler: TypeAlias = Annotated[sampler_names.SamplerName | None, option(None, _O
 Spacing: TypeAlias = Annotated[sampler_names.Spacing | None, option(None, _OWN)]
 _VARIANCE = "Variance of the noise that --sampler ancestral adds. learned needs a network that predicts it."
 Variance: TypeAlias = Annotated[sampler_names.Variance | None, option(None, _OWN, _VARIANCE)]
-_CLIP = "Keep predicted pictures in the range of pixels in every step: static cuts off, dynamic scales down."
-Clip: TypeAlias = Annotated[sampler_names.Clip | None, option(None, _OWN, _CLIP)]
+_CLIP = """Keep predicted pictures in the range of pixels in every step: static cuts off, dynamic scales down,
+images cuts off and leaves the predicted noises."""
+Clip: TypeAlias = Annotated[sampler_names.Clip | None, option(None, _OWN, " ".join(_CLIP.split()))]
 _FEATURES = """Network whose features are compared: lite0 (works offline), learned (trained on your pictures),
 inception (of published FID and KID), dinov2, or a TorchScript or ONNX file. auto is lite0."""
 Extractor: TypeAlias = Annotated[str | None, option("NAME|FILE", "auto", " ".join(_FEATURES.split()))]

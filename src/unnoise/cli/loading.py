@@ -67,6 +67,10 @@ def load_run_pictures(
     from unnoise.data import absolute_source, load
 
     data = config.data
+    if source is None and not data.source:
+        raise UnnoiseError(
+            "This run was imported, and has no pictures of its own. Name a folder of some after RUN, or files."
+        )
     place = absolute_source(data.source)
     if source is None and place != data.source and not Path(place).exists():  # a run of an older unnoise
         raise UnnoiseError(

@@ -123,13 +123,13 @@ def _create(source: str, path: Path, options: "TrainOptions", device: str) -> "t
 
 def _reopen(source: str, path: Path, options: "TrainOptions", _device: str) -> "tuple[Run, ImageSet]":
     from unnoise.runs.checkpoint import Run
-    from unnoise.runs.resume import require_same_pictures, resume_config
+    from unnoise.runs.resume import resume_config, with_same_pictures
 
     run = Run.open(path)
     run.require_resumable()  # again: others may have written there until it was locked
     config = resume_config(run.config, options)
     images = load_run_pictures(config, source, labels=True, strict=bool(options.strict_labels))
-    require_same_pictures(config, images)
+    config = with_same_pictures(config, images)
     return run.with_config(with_absolute_paths(config, source)), images
 
 

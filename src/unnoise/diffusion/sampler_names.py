@@ -29,5 +29,5 @@ Spacing = Literal["uniform", "trailing", "leading", "linspace", "log_snr", "karr
 Variance = Literal["small", "large", "learned"]
 """See `samplers.ancestral`."""
 
-Clip = Literal["none", "static", "dynamic"]
+Clip = Literal["none", "static", "dynamic", "images"]
 """See `thresholding.thresholded`."""

@@ -26,6 +26,7 @@ def thresholded(denoise: Denoise, bounds: Bounds, clip: Clip, *, rederive: bool 
         bounds: normalised black and white, each (1, C, 1, 1).
         clip: `none`; `static` clips each value; `dynamic` (Imagen, 2205.11487, section 2.3) first scales images
             with more than 0.5 % of their values outside, so that 0.5 % are clipped, which keeps the contrast.
+            `images` is `static` without `rederive`, as DDIM of diffusers clips by default.
         rederive: recomputes the noises from the clipped images, so that both still mix to the noisy images.
     """
     if clip == "none":
@@ -36,11 +37,11 @@ def thresholded(denoise: Denoise, bounds: Bounds, clip: Clip, *, rederive: bool 
         prediction = denoise(noisy_images, noise_rates, signal_rates)
         lowest, highest = low.to(noisy_images), high.to(noisy_images)
         images = (
-            prediction.images.clamp(lowest, highest)
-            if clip == "static"
-            else _dynamic(prediction.images, lowest, highest)
+            _dynamic(prediction.images, lowest, highest)
+            if clip == "dynamic"
+            else prediction.images.clamp(lowest, highest)
         )
-        if not rederive:
+        if clip == "images" or not rederive:
             return prediction._replace(images=images)
         noises = (noisy_images - signal_rates * images) / noise_rates.clamp(min=1e-4)
         return prediction._replace(noises=noises, images=images)

@@ -144,7 +144,7 @@ class LinearAttention(nn.Module):
     def forward(self, images: Features) -> Features:
         """(B, width, H, W) -> the same shape."""
         rows, (queries, keys, values) = self._rows_and_weights(images)
-        batch, width, inner = len(rows), rows.shape[-1], len(queries)
+        batch, width, inner = rows.shape[0], rows.shape[-1], len(queries)
         query = functional.linear(rows, queries).view(batch, -1, self.heads, inner // self.heads)
         if self.memory is not None:
             keys, values = _with_memory(keys, self.memory[0]), _with_memory(values, self.memory[1])
@@ -183,7 +183,7 @@ def _with_memory(
 def _with_ones(rows: Rows, tokens: int) -> Float[Tensor, "batch positions+{tokens} inputs+{tokens}"]:
     """(B, N, C) -> (B, N + tokens, C + tokens): one more position, with one more feature, for each token."""
     ones = functional.pad(torch.eye(tokens, dtype=rows.dtype, device=rows.device), (rows.shape[-1], 0))
-    return torch.cat([functional.pad(rows, (0, tokens)), ones.expand(len(rows), -1, -1)], dim=1)
+    return torch.cat([functional.pad(rows, (0, tokens)), ones.expand(rows.shape[0], -1, -1)], dim=1)
 
 
 def _rows(images: Features) -> Rows:
@@ -193,4 +193,4 @@ def _rows(images: Features) -> Rows:
 
 def _picture(rows: Rows, images: Features) -> Features:
     """(B, H W, C) -> (B, C, H, W), a view with the channels last."""
-    return rows.view(len(rows), *images.shape[2:], -1).permute(0, 3, 1, 2)
+    return rows.view(rows.shape[0], *images.shape[2:], -1).permute(0, 3, 1, 2)

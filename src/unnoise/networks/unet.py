@@ -259,7 +259,7 @@ class UNet(nn.Module):
         embedding = sinusoids if self.dense is None else self.dense[:-1](sinusoids)
         if self.classes is not None:
             if classes is None:
-                classes = torch.full((len(embedding),), self.config.num_classes, device=embedding.device)
+                classes = torch.full(embedding.shape[:1], self.config.num_classes, device=embedding.device)
             embedding = embedding + self.classes(classes)
         return embedding if self.dense is None else self.dense[-1](embedding)
 

@@ -58,7 +58,7 @@ def described(folder: RunFolder) -> str:
     data = folder.run.config.data
     kinds = {1: "grey", 2: "grey with transparency", 3: "colour", 4: "colour with transparency"}
     kind = kinds.get(data.channels, f"{data.channels} channels")
-    return f"{Path(data.source).name or data.source}, {data.height} × {data.width} pixels, {kind}"
+    return f"{Path(data.source).name or data.source or 'none yet'}, {data.height} × {data.width} pixels, {kind}"
 
 
 def _lead(folder: RunFolder) -> str:
@@ -169,9 +169,12 @@ def _missing(folder: RunFolder) -> list[Section]:
         "copies": known.memorisation,
         "colours": known.colours,
     }
+    unknown = [] if folder.run.config.data.source else ["PICTURES"]  # of an imported run
     absent = [name for name, part in parts.items() if not part]
     if absent:
-        lines.append(Text(f"Measure {', '.join(absent)}:", shlex.join(["unnoise", "evaluate", str(path)])))
+        lines.append(
+            Text(f"Measure {', '.join(absent)}:", shlex.join(["unnoise", "evaluate", str(path), *unknown]))
+        )
     in_training = {
         "loss": folder.history,
         "samples": folder.newest_sheet,
@@ -182,7 +185,7 @@ def _missing(folder: RunFolder) -> list[Section]:
     if absent:
         budget, source = folder.run.config.budget, folder.run.config.data.source
         more = [f"--{budget.unit}", f"{2 * budget.amount:g}"]
-        words = ["unnoise", "train", source, "--out", str(path), "--resume", *more]
+        words = ["unnoise", "train", source or "PICTURES", "--out", str(path), "--resume", *more]
         lines.append(Text(f"Train longer to measure {', '.join(absent)}:", shlex.join(words)))
     return lines
 

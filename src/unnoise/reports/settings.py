@@ -17,11 +17,19 @@ _WIDTH = 44
 
 
 def train_command(config: RunConfig) -> str:
-    """The command that trains the same again: the preset, and every setting that differs from it."""
+    """The command that trains the same again: the preset, and every setting that differs from it.
+
+    That of an imported run imports it again, and goes on with its pictures if it has any.
+    """
     data, budget = config.data, config.budget
+    spent = [f"--{budget.unit}", f"{budget.amount:.12g}"]
+    if config.imported is not None:
+        again = _wrapped([["unnoise", "import", config.imported], ["--out", "RUN"]])
+        resumed = [["unnoise", "train", data.source], ["--out", "RUN"], ["--resume"], spent]
+        return f"{again}\n{_wrapped(resumed)}" if data.source else again
     options = [
         ["--preset", config.preset],
-        [f"--{budget.unit}", f"{budget.amount:.12g}"],
+        spent,
         ["--size", f"{data.height}x{data.width}"],
         ["--channels", str(data.channels)],
         ["--batch-size", str(config.recipe.batch_size)],

@@ -110,13 +110,14 @@ class Run:
     def require_resumable(self) -> None:
         """Checks that the run does not have weights without a state, which a resumed run would overwrite.
 
-        A run that never saved anything has neither: it is resumed at its first step.
+        A run that never saved anything has neither: it is resumed at its first step. So is an imported one,
+        which then starts from its weights.
 
         Raises:
             UnnoiseError: when there is nothing to go on from; the message says what is possible instead.
         """
         weights = [file for file in (self.path / "model.safetensors", self.best_weights) if file.exists()]
-        if not weights or self.states():
+        if not weights or self.states() or self.config.imported is not None:
             return
         step = read_facts(weights[0]).get("step")
         at = f", step {int(step):,}" if step else ""
@@ -241,10 +242,10 @@ class Run:
         return Progress()
 
     def load_init(self, diffusion: Diffusion) -> None:
-        """Loads the weights of the run that this one starts from, if any, into the network and its averages."""
-        if self.config.init is None:
+        """Loads the weights that this run starts from, if any, into the network and its averages."""
+        if self.config.init is None and self.config.imported is None:
             return
-        path = self.path / INIT
+        path = self.path / ("model.safetensors" if self.config.init is None else INIT)
         tensors, _ = read_tensors(path)
         require_finite_weights(tensors, path)
         average, profiles = diffusion.weights.average, diffusion.weights.profiles

@@ -124,6 +124,8 @@ class RunConfig:
     recipe: Recipe
     init: str | None = None
     """Run from whose averaged weights this one started; a copy of them is its init.safetensors."""
+    imported: str | None = None
+    """Folder of another library from which the first model.safetensors of this run came."""
 
     def __post_init__(self) -> None:
         require_seeds([self.seed])

@@ -105,7 +105,7 @@ def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = C
         f"{images.source} was loaded without labels, but options.labels is {options.labels!r}. Load it by "
         "load(..., labels=True).",
     )
-    data = _data(images, options)
+    data = data_config(images, options)
     training = data.split(len(images), seed).training
     choice = default_preset(images, options, device.type)
     init = None if options.init is None else Run.open(Path(options.init))
@@ -131,7 +131,7 @@ def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = C
     )
 
 
-def _data(images: ImageSet, options: TrainOptions) -> DataConfig:
+def data_config(images: ImageSet, options: TrainOptions) -> DataConfig:
     """The pictures of a run, and how they were read."""
     ranges = images.held_out_ranges
     held_out = held_out_count(len(images)) if options.held_out is None else options.held_out

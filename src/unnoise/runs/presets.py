@@ -7,7 +7,7 @@ from unnoise.diffusion.noise_levels import LogNormal, UniformPower
 from unnoise.diffusion.objectives import Objective
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import LinearBeta, OffsetCosine, SigmoidAlphaBar, SignalStep
-from unnoise.networks import AnnotatedConfig, UNetConfig
+from unnoise.networks import AnnotatedConfig, UNet2DConfig, UNetConfig
 from unnoise.optim.ema import EMAConfig
 from unnoise.optim.optimizers import OptimizerConfig
 from unnoise.optim.power_ema import DEFAULT_SIGMA_RELS
@@ -167,6 +167,42 @@ def ddpm_study(channels: int, height: int, width: int) -> Recipe:
     )
 
 
+def diffusers(channels: int, height: int, width: int) -> Recipe:
+    """Preset `diffusers`: a `UNet2DModel`, trained as in diffusers' train_unconditional.py; it can be exported.
+
+    The network is that of ddpm-cifar10-32 up to 64 pixels, and that of the tutorial on butterflies above, with
+    fewer levels where sides cannot be halved as often, but at least 3.
+    """
+    wide = max(height, width) > 64
+    widths = (128, 128, 256, 256, 512, 512) if wide else (128, 256, 256, 256)
+    halvings = min((side & -side).bit_length() - 1 for side in (height, width))
+    levels = max(3, min(len(widths), halvings + 1))
+    attended = min(4 if wide else 1, levels - 1)
+    return Recipe(
+        network=UNet2DConfig(
+            channels=channels,
+            widths=widths[:levels],
+            attention=tuple(level == attended for level in range(levels)),
+        ),
+        schedule=LinearBeta(1000),
+        objective=Objective("noise", "noise", "l2"),
+        condition="timestep",
+        normalization="symmetric",
+        optimizer=OptimizerConfig(
+            learning_rate=1e-4,
+            weight_decay=1e-6,
+            betas=(0.95, 0.999),
+            max_gradient_norm=1.0,
+            warmup=0.02,
+            decay="cosine",
+        ),
+        ema=EMAConfig(decay=0.9999, warmup=1.0),
+        batch_size=16,
+        # A tenth of the timesteps. DDIM of diffusers clips in a way that barely trained networks do not bear.
+        sampling=Sampling(sampler="ancestral", num_steps=100, clip="static"),
+    )
+
+
 PRESETS: dict[str, Callable[[int, int, int], Recipe]] = {
     "nano": nano,
     "small": small,
@@ -177,6 +213,7 @@ PRESETS: dict[str, Callable[[int, int, int], Recipe]] = {
     "annotated-ddpm": annotated_ddpm,
     "annotated-resnet": annotated_resnet,
     "ddpm-study": ddpm_study,
+    "diffusers": diffusers,
 }
 OWN_PRESETS = ("nano", "small", "medium", "large")
 DEFAULT = "default"
@@ -223,6 +260,7 @@ PRESET_NOTES = {
     "annotated-ddpm": PresetNote("5 epochs", "first annotated study"),
     "annotated-resnet": PresetNote("6 epochs", "second annotated study"),
     "ddpm-study": PresetNote("GPU, days", "DDPM study"),
+    "diffusers": PresetNote("GPU, hours; exports to diffusers", "train_unconditional.py"),
 }
 
 

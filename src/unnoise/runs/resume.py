@@ -6,7 +6,7 @@ from typing import Any
 from unnoise.data import ImageSet
 from unnoise.data.decoding.value_range import RangeChoice, Ranges
 from unnoise.runs.config import RunConfig
-from unnoise.runs.plan import TrainOptions, noise_shift_of
+from unnoise.runs.plan import TrainOptions, data_config, noise_shift_of
 from unnoise.runs.presets import DEFAULT
 from unnoise.utils.errors import require
 
@@ -28,7 +28,7 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
         f"This run was started with another recipe than that of --set {' '.join(options.changes or ())}. Leave "
         "--set out, or start a new run with --out.",
     )
-    # The same labels may lie elsewhere by now: `require_same_pictures` compares their content.
+    # The same labels may lie elsewhere by now: `with_same_pictures` compares their content.
     _require_same_range(data.ranges, options.ranges)
     free = {"budget", "changes", *_MEMORY, "ranges", "strict_labels", "devices"} | (
         set() if data.labels is None else {"labels"}
@@ -91,12 +91,17 @@ def _require_same_range(known: Ranges, choice: RangeChoice) -> None:
     )
 
 
-def require_same_pictures(config: RunConfig, images: ImageSet) -> None:
+def with_same_pictures(config: RunConfig, images: ImageSet) -> RunConfig:
     """Checks that these are the pictures, and classes, that the run was started with.
+
+    Returns:
+        The same configuration; that of an imported run, which has no pictures yet, with these.
 
     Raises:
         UnnoiseError: when they are others.
     """
+    if config.imported is not None and not config.data.fingerprint:
+        return replace(config, data=data_config(images, replace(_options_of(config), held_out=None)))
     require(
         images.fingerprint == config.data.fingerprint,
         f"{images.source} does not hold the pictures that this run was started with (their fingerprint was "
@@ -114,6 +119,7 @@ def require_same_pictures(config: RunConfig, images: ImageSet) -> None:
         f"The labels in {data.labels} have changed since this run was started. Restore them, or start a new "
         "run with --out.",
     )
+    return config
 
 
 def _listed(names: tuple[str, ...]) -> str:

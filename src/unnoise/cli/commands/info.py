@@ -131,7 +131,8 @@ def _run_facts(path: Path) -> dict[str, str]:
     parameters = sum(p.numel() for p in build(config.recipe.network).parameters())
     facts = {
         "run": str(path),
-        "pictures": f"{data.source}, {data.height} x {data.width}, {count(data.channels, 'channel')}, "
+        "pictures": f"{data.source or 'none yet'}, {data.height} x {data.width}, "
+        f"{count(data.channels, 'channel')}, "
         f"{data.held_out:,} held out{' by their folders' if data.held_out_ranges else ''}",
         "preset": f"{config.preset} (predicts the {config.recipe.objective.predicts}, "
         f"{type(config.recipe.schedule).__name__} schedule)",
@@ -142,6 +143,8 @@ def _run_facts(path: Path) -> dict[str, str]:
         facts["noise shift"] = f"{config.recipe.noise_shift:g}"
     if config.init is not None:
         facts["started from"] = f"the averaged weights of {config.init}"
+    if config.imported is not None:
+        facts["imported from"] = config.imported
     if data.classes:
         facts["classes"] = class_names(data.classes)
     if data.without_class:

@@ -7,6 +7,7 @@ on the other times in the batch. As sigma^2 + alpha^2 = 1, a schedule is an angl
 log-SNR = 2 log(alpha / sigma) as a function of time.
 """
 
+from unnoise.diffusion.schedules.beta_table import BetaTable
 from unnoise.diffusion.schedules.continuous import Cosine, Linear, OffsetCosine, RectifiedFlow
 from unnoise.diffusion.schedules.discrete import (
     AnyChain,
@@ -58,12 +59,14 @@ AnySchedule = (
     | CosineBeta
     | SigmoidAlphaBar
     | ZeroTerminalSNR
+    | BetaTable
 )
 """Every schedule that config.json can name."""
 
 __all__ = [
     "AnyChain",
     "AnySchedule",
+    "BetaTable",
     "Cosine",
     "CosineBeta",
     "CosinePower",

@@ -35,6 +35,20 @@ _ONLY: dict[str, tuple[object, ...]] = {
 }
 """Options that must have their default value; `swish` is another name of `silu`."""
 
+_OLDER_NAMES = {
+    "image_size": "sample_size",
+    "num_res_blocks": "layers_per_block",
+    "block_channels": "block_out_channels",
+    "down_blocks": "down_block_types",
+    "up_blocks": "up_block_types",
+    "downscale_freq_shift": "freq_shift",
+    "resnet_num_groups": "norm_num_groups",
+    "resnet_act_fn": "act_fn",
+    "resnet_eps": "norm_eps",
+    "num_head_channels": "attention_head_dim",
+}
+"""Names of the options in the first versions of diffusers."""
+
 _ELSEWHERE = {"out_channels", "attn_norm_num_groups", "down_block_types", "up_block_types"}
 _WITHOUT_EFFECT = {"sample_size", "num_train_timesteps"}
 
@@ -101,7 +115,9 @@ class UNet2DConfig:
         """
         kind = config.get("_class_name", "UNet2DModel")
         require(kind == "UNet2DModel", f"UNet2D needs the config of a UNet2DModel, but got one of a {kind}.")
-        given = {name: value for name, value in config.items() if not name.startswith("_")}
+        given = {
+            _OLDER_NAMES.get(name, name): value for name, value in config.items() if not name.startswith("_")
+        }
         unknown = sorted(given.keys() - _OWN_NAMES.keys() - _ONLY.keys() - _ELSEWHERE - _WITHOUT_EFFECT)
         require(
             not unknown, f"UNet2D has no option {', '.join(unknown)}. Leave it out if it has its default value."
@@ -123,11 +139,26 @@ class UNet2DConfig:
         )
         return made
 
+    def to_diffusers(self, height: int, width: int) -> dict[str, Any]:
+        """The options of a `UNet2DModel` for pictures of this size: what `from_diffusers` reads."""
+        own = {name: getattr(self, field) for name, field in _OWN_NAMES.items()}
+        kinds = ["AttnDownBlock2D" if attends else "DownBlock2D" for attends in self.attention]
+        return {
+            **own,
+            "block_out_channels": list(self.widths),
+            "out_channels": self.channels,
+            "sample_size": height if height == width else [height, width],
+            "down_block_types": kinds,
+            "up_block_types": [kind.replace("Down", "Up") for kind in reversed(kinds)],
+        }
+
 
 def _attention(given: Mapping[str, Any]) -> tuple[bool, ...]:
     """Whether each level has attention, from the names of its blocks."""
     down = given.get("down_block_types", ("DownBlock2D", *["AttnDownBlock2D"] * 3))
     up = given.get("up_block_types", (*["AttnUpBlock2D"] * 3, "UpBlock2D"))
+    # The first versions of diffusers called them UNetResDownBlock2D.
+    down, up = ([str(name).removeprefix("UNetRes") for name in names] for names in (down, up))
     known = {"DownBlock2D": "UpBlock2D", "AttnDownBlock2D": "AttnUpBlock2D"}
     for blocks, names in ((down, known.keys()), (up, known.values())):
         others = [block for block in blocks if block not in names]
