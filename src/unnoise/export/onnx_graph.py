@@ -1,5 +1,6 @@
 """ONNX graph of `denoise`: traced by PyTorch's exporter, for any batch, height and width."""
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -123,15 +124,17 @@ def _traced(denoiser: Denoiser, multiple: int) -> "onnx.ModelProto":
 
 @contextmanager
 def _traceable() -> Iterator[None]:
-    """PyTorch's own warnings silenced, and attention as one operation: its pieces depend on the batch size."""
-    few = attention.FEW_POSITIONS
+    """Attention as one operation, as its pieces depend on the batch size; exporter's remarks silenced."""
+    few, silenced = attention.FEW_POSITIONS, logging.root.manager.disable
     attention.FEW_POSITIONS = 0
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             yield
     finally:
         attention.FEW_POSITIONS = few
+        logging.disable(silenced)
 
 
 def _translations() -> dict[Any, Any]:
