@@ -139,8 +139,9 @@ def _traceable() -> Iterator[None]:
 
 def _translations() -> dict[Any, Any]:
     """Operations that PyTorch's exporter lacks: the search of a timestep by its log-SNR."""
-    from onnxscript import INT64
-    from onnxscript import opset18 as op
+    import onnxscript
+
+    op: Any = onnxscript.opset18
 
     def searchsorted(
         borders: Any,  # noqa: ANN401 - symbolic values of onnxscript
@@ -152,8 +153,9 @@ def _translations() -> dict[Any, Any]:
     ) -> Any:  # noqa: ANN401
         """The number of rising borders (T,) that are at most as large as each wanted value."""
         assert right, "only the search from the right is translated"
-        passed = op.LessOrEqual(borders, op.Unsqueeze(wanted, op.Constant(value_ints=[-1])))
-        return op.ReduceSum(op.Cast(passed, to=INT64.dtype), op.Constant(value_ints=[-1]), keepdims=0)
+        last = op.Constant(value_ints=[-1])
+        passed = op.LessOrEqual(borders, op.Unsqueeze(wanted, last))
+        return op.ReduceSum(op.Cast(passed, to=onnxscript.INT64.dtype), last, keepdims=0)
 
     return {torch.ops.aten.searchsorted.Tensor: searchsorted}
 
