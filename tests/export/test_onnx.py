@@ -30,7 +30,6 @@ PAGE = Path(__file__).parents[2] / "docs" / "export.md"
 TINY = {"channels": 1, "widths": (8, 16), "block_depth": 1, "embedding_dim": 16}
 NETWORKS = {
     "own presets": UNetConfig(**TINY, attention=("none", "full"), patch_size=2),
-    "linear attention": UNetConfig(**TINY, attention=("linear", "linear")),
     "keras-ddim": UNetConfig(
         **TINY,
         block="book",

@@ -1,6 +1,7 @@
 """`denoise` by onnxruntime, and how far the pictures that it draws are from those of PyTorch."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -76,8 +77,6 @@ def pixel_bounds(denoiser: Denoiser) -> Bounds:
 
 def comparable(sampling: Sampling) -> Sampling:
     """The run's own sampling, in at most `MOST_STEPS` steps."""
-    from dataclasses import replace
-
     return replace(sampling, num_steps=min(sampling.num_steps, MOST_STEPS))
 
 

@@ -1,5 +1,6 @@
 """ONNX graph of `denoise`: traced by PyTorch's exporter, for any batch, height and width."""
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -123,21 +124,24 @@ def _traced(denoiser: Denoiser, multiple: int) -> "onnx.ModelProto":
 
 @contextmanager
 def _traceable() -> Iterator[None]:
-    """PyTorch's own warnings silenced, and attention as one operation: its pieces depend on the batch size."""
-    few = attention.FEW_POSITIONS
+    """Attention as one operation, as its pieces depend on the batch size; exporter's remarks silenced."""
+    few, silenced = attention.FEW_POSITIONS, logging.root.manager.disable
     attention.FEW_POSITIONS = 0
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             yield
     finally:
         attention.FEW_POSITIONS = few
+        logging.disable(silenced)
 
 
 def _translations() -> dict[Any, Any]:
     """Operations that PyTorch's exporter lacks: the search of a timestep by its log-SNR."""
-    from onnxscript import INT64
-    from onnxscript import opset18 as op
+    import onnxscript
+
+    op: Any = onnxscript.opset18
 
     def searchsorted(
         borders: Any,  # noqa: ANN401 - symbolic values of onnxscript
@@ -149,8 +153,9 @@ def _translations() -> dict[Any, Any]:
     ) -> Any:  # noqa: ANN401
         """The number of rising borders (T,) that are at most as large as each wanted value."""
         assert right, "only the search from the right is translated"
-        passed = op.LessOrEqual(borders, op.Unsqueeze(wanted, op.Constant(value_ints=[-1])))
-        return op.ReduceSum(op.Cast(passed, to=INT64.dtype), op.Constant(value_ints=[-1]), keepdims=0)
+        last = op.Constant(value_ints=[-1])
+        passed = op.LessOrEqual(borders, op.Unsqueeze(wanted, last))
+        return op.ReduceSum(op.Cast(passed, to=onnxscript.INT64.dtype), last, keepdims=0)
 
     return {torch.ops.aten.searchsorted.Tensor: searchsorted}
 

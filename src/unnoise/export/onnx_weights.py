@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WeightType = Literal["float32", "float16", "bfloat16", "int8"]
 _LARGEST_INT8 = 127
+_LARGEST_FLOAT16 = 65504
 
 
 class _Stored(NamedTuple):
@@ -59,9 +60,12 @@ def _halved(tensor: "onnx.TensorProto", kind: Literal["float16", "bfloat16"]) ->
     import onnx
 
     values = onnx.numpy_helper.to_array(tensor)
-    dtype = np.dtype(np.float16 if kind == "float16" else ml_dtypes.bfloat16)
-    name, largest = f"{tensor.name}.{kind}", float(ml_dtypes.finfo(dtype).max)
-    stored = onnx.numpy_helper.from_array(np.clip(values, -largest, largest).astype(dtype), name)
+    name = f"{tensor.name}.{kind}"
+    if kind == "float16":
+        rounded = np.clip(values, -_LARGEST_FLOAT16, _LARGEST_FLOAT16).astype(np.float16)
+    else:
+        rounded = values.astype(ml_dtypes.bfloat16)
+    stored = onnx.numpy_helper.from_array(rounded, name)
     node = onnx.helper.make_node("Cast", [name], [tensor.name], to=onnx.TensorProto.FLOAT)
     return _Stored([stored], node)
 
