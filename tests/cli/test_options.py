@@ -26,18 +26,19 @@ ALWAYS = {
     "ema": "sigma_rel out",
     "evaluate": "best bits_per_dim ode num_images seed batch_size device",
     "generate": """num_images num_steps seed out labels autoguidance sampler clip best from_images from_held_out
-        compiled device""",
+        compiled batch_size device""",
     "info": "",
     "inpaint": "mask held_out num_steps repeats label seed out save device",
     "invert": "held_out num_steps label out save device",
     "morph": "frames num_steps images held_out label out device",
     "outpaint": "size held_out num_steps overlap repeats label seed out save device",
-    "presets": "size channels minutes device",
+    "presets": "size channels minutes device devices",
     "report": "out",
     "restore": "task spoil held_out num_steps num_solves noise label seed out save device",
     "solve": "restore",
     "train": """out minutes steps images size channels batch_size preset seed device init fit background flip
-        held_out precision accumulate labels until_converged set dry_run""",
+        held_out precision accumulate labels until_converged set dry_run noise_shift split_folders deterministic
+        checkpoint_activations""",
     "vary": "held_out amount num_variations num_steps label seed out save device",
 }
 """Options that have an effect in every combination that a command accepts."""
@@ -60,9 +61,11 @@ VALUES = {
     "guidance_rescale": [0.7],
     "jump_length": [2],
     "keep": [],
+    "devices": [2],
     "labels": ["auto"],
     "layout": ["NHWC"],
     "minutes": [3],
+    "no_compile": [],
     "no_measure": [],
     "num_samples": [300],
     "num_steps": [2],
@@ -82,7 +85,9 @@ VALUES = {
     "spacing": ["leading"],
     "spacings": ["uniform"],
     "split": ["training"],
+    "split_folders": [],
     "strength": [0.5],
+    "strict_labels": [],
     "variance": ["large"],
     "weak": [6],
     "weights": ["w.pth"],
@@ -111,8 +116,8 @@ OF_SAMPLES = """minutes num_samples split extractor weights eta sampler spacing 
 
 OF_SEARCH = "minutes calls samplers spacings num_samples extractor seed keep device"
 OF_PICTURES = """out minutes size channels batch_size preset device fit background range layout flip labels
-    no_measure"""
-OF_TRAINING = "resume profile compile"
+    no_measure split_folders strict_labels devices"""
+OF_TRAINING = "resume profile compile no_compile"
 
 REFUSED = [
     *[("generate", ["RUN"], *row) for row in SAMPLING],
@@ -134,6 +139,7 @@ REFUSED = [
     *[("solve", ["RUN"], name, ["--restore"], "tries nothing") for name in OF_SEARCH.split()],
     *[("info", ["RUN"], name, [], "for a run") for name in OF_PICTURES.split()],
     *[("train", ["digits"], name, ["--dry-run"], "trains nothing") for name in OF_TRAINING.split()],
+    ("train", ["digits"], "strict_labels", ["--dry-run"], "without --labels"),
     ("train", ["digits"], "range", ["--dry-run"], "8 bits"),
     ("train", ["digits"], "range", ["--resume", "--out", "RUN"], "8 bits"),
     ("train", ["digits"], "layout", ["--dry-run"], "not one array"),

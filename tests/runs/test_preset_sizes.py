@@ -19,6 +19,7 @@ from unnoise.runs.plan import TrainOptions, plan
 from unnoise.runs.presets import OWN_PRESETS, PRESETS, preset_for, recipe
 from unnoise.runs.sizing import PRESET_LIMITS
 from unnoise.runs.snapshots import FEWEST_STEPS
+from unnoise.utils.precision import DeviceCapabilities
 
 SHAPES = ((16, 16), (24, 40), (32, 32), (64, 64), (128, 128), (256, 256))
 CHANNELS = (1, 3, 4)
@@ -125,7 +126,7 @@ def test_a_plan_cuts_batches_unless_it_is_told_how(pictures, monkeypatch):
     config: RunConfig = plan(images, TrainOptions(preset="nano"))
     assert config.accumulate == 4
     assert plan(images, TrainOptions(preset="nano", accumulate=2)).accumulate == 2
-    assert plan(images, TrainOptions(preset="nano"), "cuda").accumulate == 1
+    assert plan(images, TrainOptions(preset="nano"), DeviceCapabilities(type="cuda", bfloat16=True)).accumulate == 1
 
 
 def test_usual_runs_start_without_a_forecast(monkeypatch):

@@ -81,6 +81,7 @@ _CLASSES = """Learn classes: auto takes them from the source (subfolders, IDX, .
 level below; or an IDX or .csv file."""
 Labels: TypeAlias = Annotated[str | None, option("auto|auto:N|FILE", "none", " ".join(_CLASSES.split()))]
 _STRICT = "Refuse pictures without a class; otherwise they are learned from without one."
+LABELS_REMEDY = "Add --labels auto, or leave it out."
 StrictLabels: TypeAlias = Annotated[bool, option(None, "off", _STRICT)]
 _FOLDERS = "Learn from the folder train (or training), and hold out test, val and the like."
 SplitFolders: TypeAlias = Annotated[bool, option(None, "off", _FOLDERS)]

@@ -64,12 +64,9 @@ def run_training(
             if leads:
                 _require_startable(path, resume=start.resume)
                 held.enter_context(lock_run(path))
-            # The first process has created the run by the time that the others open it.
-            begin = _open_as_is if not leads else _reopen if start.resume else _create
-            with warnings.catch_warnings():
-                if not leads:  # the first has read the same pictures, and has warned of them
-                    warnings.simplefilter("ignore")
-                run, images = begin(source, path, options, device)
+                run, images = (_reopen if start.resume else _create)(source, path, options, device)
+            else:  # by now the first process has created the run
+                run, images = _open_as_is(source, path)
         if leads:
             devices = options.devices or 1
             _announce(images, run, device if devices == 1 else f"{devices} x {device.partition(':')[0]}")
@@ -133,11 +130,14 @@ def _reopen(source: str, path: Path, options: "TrainOptions", _device: str) -> "
     return run.with_config(with_absolute_paths(config, source)), images
 
 
-def _open_as_is(source: str, path: Path, _options: "TrainOptions", _device: str) -> "tuple[Run, ImageSet]":
+def _open_as_is(source: str, path: Path) -> "tuple[Run, ImageSet]":
+    """The run and its pictures, of which the first process has warned."""
     from unnoise.runs.checkpoint import Run
 
     run = Run.open(path)
-    return run, load_run_pictures(run.config, source, labels=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return run, load_run_pictures(run.config, source, labels=True)
 
 
 def _announce_plan(images: "ImageSet", options: "TrainOptions", device_type: str, config: "RunConfig") -> None:

@@ -145,8 +145,11 @@ class Cache:
         _sweep(self._images)
         key = _key(source, settled, dated=True)
         with claimed(self.root / "pieces" / key) as folder:
-            found = self._open(source, self._recall(key))
-            if found is not None:  # another process was faster
+            known = self._recall(key)
+            found = self._open(source, known)
+            if (
+                found is not None and known is not None and known.reader == _READER
+            ):  # another process was faster
                 return found
             tally, pixels = decode_into_pieces(folder, source, settled, progress=progress)
             record = _Record(

@@ -65,14 +65,17 @@ def info(
     """
     read = {"size": size, "channels": channels, "fit": fit, "background": background, "range": range}
     read |= {"layout": layout, "flip": flip, "labels": labels}
+    read |= {"split_folders": split_folders, "strict_labels": strict_labels}
     planned = {"minutes": minutes, "batch_size": batch_size, "preset": preset}
-    planned |= {"device": None if device == "auto" else device}
+    planned |= {"device": None if device == "auto" else device, "devices": None if devices == 1 else devices}
     if _is_run(Path(what)):
         where, remedy = f"for a run such as {what}", f"unnoise report {what} shows what it has learned."
         refuse_without_effect({"out": out}, where, remedy)
         refuse_without_effect(planned | read | {"no_measure": no_measure}, where)
         print_output(fact_table(_run_facts(Path(what))))
         return
+    if labels is None:
+        refuse_without_effect({"strict_labels": strict_labels}, "without --labels", cli.LABELS_REMEDY)
     from unnoise.runs.config import Budget
     from unnoise.runs.plan import TrainOptions
 

@@ -93,6 +93,8 @@ def train(
     if dry_run:
         unused = {"resume": resume, "profile": profile, "compile": compile, "no_compile": no_compile}
         refuse_without_effect(unused, "with --dry-run, which shows a new run and trains nothing")
+    if labels is None and not resume:
+        refuse_without_effect({"strict_labels": strict_labels}, "without --labels", cli.LABELS_REMEDY)
     shape = {"size": cli.parse_size(size), "channels": channels, "labels": labels, "batch_size": batch_size}
     data = {"flip": flip, "held_out": held_out, "layout": layout, "background": cli.parse_colour(background)}
     groups = {"split_folders": split_folders, "strict_labels": strict_labels, "deterministic": deterministic}
