@@ -3,7 +3,6 @@
 A new option has to be put into one of the two tables.
 """
 
-import importlib
 import inspect
 import shutil
 from dataclasses import replace
@@ -16,7 +15,7 @@ from PIL import Image
 
 from helpers.command_line import ok, refused
 from helpers.runs import start
-from unnoise.cli import COMMANDS
+from unnoise.cli import COMMANDS, command_function
 from unnoise.runs.checkpoint import Progress, Run
 from unnoise.utils.tensor_files import read_tensors, write_tensors
 
@@ -175,8 +174,7 @@ def _a_picture():
 def test_the_tables_have_every_option_of_every_command():
     assert ALWAYS.keys() == set(COMMANDS)
     for command in COMMANDS:
-        function = getattr(importlib.import_module(f"unnoise.cli.commands.{command}"), command)
-        parameters = inspect.signature(function).parameters.values()
+        parameters = inspect.signature(command_function(command)).parameters.values()
         named = {one.name for one in parameters if one.kind is not one.POSITIONAL_ONLY} - {"source"}
         sometimes = {row[2] for row in REFUSED if row[0] == command}
         always = set(ALWAYS[command].split())
