@@ -26,6 +26,8 @@ ALWAYS = {
     "evaluate": "best bits_per_dim ode num_images seed batch_size device",
     "generate": """num_images num_steps seed out labels autoguidance sampler clip best from_images from_held_out
         compiled batch_size device""",
+    "export": "to out",
+    "import": "out size",
     "info": "",
     "inpaint": "mask held_out num_steps repeats label seed out save device",
     "invert": "held_out num_steps label out save device",
@@ -139,6 +141,7 @@ REFUSED = [
     *[("info", ["RUN"], name, [], "for a run") for name in OF_PICTURES.split()],
     *[("train", ["digits"], name, ["--dry-run"], "trains nothing") for name in OF_TRAINING.split()],
     ("train", ["digits"], "strict_labels", ["--dry-run"], "without --labels"),
+    ("export", ["RUN", "--out", "x", "--to", "diffusers"], "weights", [], "with --to diffusers"),
     ("train", ["digits"], "range", ["--dry-run"], "8 bits"),
     ("train", ["digits"], "range", ["--resume", "--out", "RUN"], "8 bits"),
     ("train", ["digits"], "layout", ["--dry-run"], "not one array"),
@@ -192,7 +195,8 @@ def test_an_option_without_effect_is_refused(runs, capsys, command, subject, opt
     path = runs["CLASSES" if "CLASSES" in others else "RUN"]
     given = [path if word == "RUN" else word for word in (*subject, *others) if word != "CLASSES"]
     flag = f"--{option.replace('_', '-')}"
-    said = refused(capsys, command, *given, flag, *VALUES[option])
+    value = ["float16"] if command == "export" else VALUES[option]
+    said = refused(capsys, command, *given, flag, *value)
     assert flag in said
     assert "no effect" in said or "without a range" in said
     assert sentence in said

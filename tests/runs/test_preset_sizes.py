@@ -126,10 +126,8 @@ def test_a_plan_cuts_batches_unless_it_is_told_how(pictures, monkeypatch):
     config: RunConfig = plan(images, TrainOptions(preset="nano"))
     assert config.accumulate == 4
     assert plan(images, TrainOptions(preset="nano", accumulate=2)).accumulate == 2
-    assert (
-        plan(images, TrainOptions(preset="nano"), DeviceCapabilities(type="cuda", bfloat16=True)).accumulate
-        == 1
-    )
+    gpu = DeviceCapabilities(type="cuda", bfloat16=True)
+    assert plan(images, TrainOptions(preset="nano"), gpu).accumulate == 1
 
 
 def test_usual_runs_start_without_a_forecast(monkeypatch):

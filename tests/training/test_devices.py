@@ -117,9 +117,8 @@ def test_the_number_of_devices_counts_in_a_plan_and_is_free_on_resuming():
     images = digits()
     names = [default_preset(images, TrainOptions(devices=count), "cuda").name for count in (1, 64)]
     assert names == ["medium", "large"]
-    assert (
-        plan(images, TrainOptions(devices=64), DeviceCapabilities(type="cuda", bfloat16=True)).preset == "large"
-    )
+    gpu = DeviceCapabilities(type="cuda", bfloat16=True)
+    assert plan(images, TrainOptions(devices=64), gpu).preset == "large"
     config = plan(images, TrainOptions())
     assert resume_config(config, TrainOptions(devices=3)) == config
     with pytest.raises(UnnoiseError, match="At least 1 device trains, but got 0"):

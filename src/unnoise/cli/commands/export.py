@@ -8,6 +8,7 @@ from tyro.conf import arg
 
 from unnoise.cli import arguments as cli
 from unnoise.cli.console import ProgressBar, print_message, print_result
+from unnoise.cli.effects import refuse_without_effect
 from unnoise.utils.errors import UnnoiseError
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ def _to_onnx(run: "Run", out: Path, weights: WeightType) -> None:
 def _to_diffusers(run: "Run", out: Path, weights: WeightType) -> None:
     from unnoise.export.diffusers import export_diffusers
 
-    if weights != "float32":
-        print_message(f"--weights {weights} has no effect: a pipeline of diffusers gets float32.")
+    refuse_without_effect({"weights": weights != "float32"}, "with --to diffusers: a pipeline gets float32")
     made = export_diffusers(run, out)
     print_message(f"{made.pipeline}: it draws as the run does with num_inference_steps={made.num_steps}.")
     for note in made.notes:
