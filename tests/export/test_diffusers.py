@@ -127,7 +127,6 @@ def test_other_runs_are_refused_with_the_preset_to_train(tmp_path, capsys):
 )
 def test_what_the_pipeline_draws_otherwise_is_told(tmp_path, capsys, sampling, sentence):
     run = mapped(tmp_path / "run", LinearBeta(100), "velocity", sampling)
-    ok("export", run.path, "--to", "diffusers", "--out", tmp_path / "pipeline", "--weights", "int8")
+    ok("export", run.path, "--to", "diffusers", "--out", tmp_path / "pipeline")
     said = " ".join(capsys.readouterr().err.split())
     assert sentence in said
-    assert "--weights int8 has no effect" in said
