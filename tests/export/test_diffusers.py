@@ -61,7 +61,7 @@ def mapped(path, schedule, predicts, sampling) -> Run:
     with torch.no_grad():
         for parameter in diffusion.ema.network.parameters():
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-    run.save(diffusion, Progress())
+    run.save(diffusion, Progress(step=1))
     return run
 
 
