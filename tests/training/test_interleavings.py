@@ -1,6 +1,5 @@
 """Random interleavings of starts, kills, second starts, full disks and lost terminals: nothing is lost."""
 
-import os
 import shutil
 import signal
 from collections import Counter
@@ -8,49 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from helpers import reliability
 from helpers.killed import (
-    SOURCE,
     STEPS,
     Aim,
     Pause,
     begin,
-    calls_file,
-    files_of,
     finished,
-    server,
     weights,
 )
 
 PARTS, EACH = 4, 50
 EVENTS = ("kill", "kill in a file", "signal", "second start", "disk full", "log only")
 LOGS = ("file", "closed", "full")
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with some pictures in it."""
-    folder = tmp_path_factory.mktemp("interleavings")
-    np.save(folder / SOURCE, (load_digits().images[:120] * 15).astype(np.uint8))
-    os.environ["UNNOISE_CACHE"] = str(folder / "cache")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def children():
-    return server()
-
-
-@pytest.fixture(scope="module")
-def unharmed(place, children):
-    """The run that nothing happened to, and how many functions it called."""
-    run = place / "unharmed"
-    child = begin(children, run, Aim("call", 0))
-    child.join()
-    assert child.exitcode == 0, run.with_suffix(".err").read_text()
-    return files_of(run), int(calls_file(run).read_text())
 
 
 def newest(run: Path) -> int:

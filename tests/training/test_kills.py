@@ -8,10 +8,9 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from helpers import reliability
-from helpers.killed import SOURCE, Aim, begin, calls_file, files_of, finished, server, weights
+from helpers.killed import SOURCE, Aim, begin, calls_file, finished, weights
 
 KILLS = 60
 AIMED = [
@@ -25,33 +24,6 @@ AIMED = [
     for count in counts
     for after in (False, True)
 ]
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with some pictures in it."""
-    folder = tmp_path_factory.mktemp("kills")
-    pictures = (load_digits().images[:120] * 15).astype(np.uint8)
-    np.save(folder / SOURCE, pictures)
-    os.environ["UNNOISE_CACHE"] = str(folder / "cache")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def children():
-    return server()
-
-
-@pytest.fixture(scope="module")
-def unharmed(place, children):
-    """The run that was never killed, and how many functions it called."""
-    run = place / "unharmed"
-    child = begin(children, run, Aim("call", 0))
-    child.join()
-    assert child.exitcode == 0, run.with_suffix(".err").read_text()
-    files = files_of(run)
-    assert len(files) > 2
-    return files, int(calls_file(run).read_text())
 
 
 @pytest.mark.slow

@@ -195,7 +195,9 @@ def _recipe(preset: str, images: ImageSet, options: TrainOptions, base: Recipe |
         # The end is not known, so the learning rate can't fall towards it; the average of the weights does.
         chosen = chosen.changed(["optimizer.decay=constant", "optimizer.warmup=0"])
     if options.noise_shift is not None:
-        chosen = replace(chosen, noise_shift=noise_shift_of(options.noise_shift, images.height, images.width))
+        chosen = replace(
+            chosen, noise_shift=chosen_noise_shift(options.noise_shift, images.height, images.width)
+        )
     chosen = chosen.changed(options.changes or ())
     if not options.labels:
         return chosen
@@ -206,7 +208,7 @@ def _recipe(preset: str, images: ImageSet, options: TrainOptions, base: Recipe |
     return chosen.changed([f"network.num_classes={len(images.class_names)}"])
 
 
-def noise_shift_of(wanted: float | Literal["size"], height: int, width: int) -> float:
+def chosen_noise_shift(wanted: float | Literal["size"], height: int, width: int) -> float:
     """The factor that was asked for, or that of the pictures' size."""
     return noise_shift_for(height, width) if wanted == "size" else wanted
 

@@ -6,7 +6,7 @@ from typing import Any
 from unnoise.data import ImageSet
 from unnoise.data.decoding.value_range import RangeChoice, Ranges
 from unnoise.runs.config import RunConfig
-from unnoise.runs.plan import TrainOptions, data_config, noise_shift_of
+from unnoise.runs.plan import TrainOptions, chosen_noise_shift, data_config
 from unnoise.runs.presets import DEFAULT
 from unnoise.utils.errors import require
 
@@ -36,7 +36,7 @@ def resume_config(config: RunConfig, options: TrainOptions) -> RunConfig:
     if options.preset == DEFAULT:
         options = replace(options, preset=None)
     if options.noise_shift is not None:
-        options = replace(options, noise_shift=noise_shift_of(options.noise_shift, data.height, data.width))
+        options = replace(options, noise_shift=chosen_noise_shift(options.noise_shift, data.height, data.width))
     for field in fields(TrainOptions):
         now, then = getattr(options, field.name), getattr(before, field.name)
         name = field.name.replace("_", " ")

@@ -35,14 +35,3 @@ def require_permitted(path: str | Path, error: BaseException) -> None:
         raise NotPermittedError(
             f"Cannot read {str(path)!r}: permission denied. Change its permissions, or copy it elsewhere."
         ) from error
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether there was no memory left, as Python and PyTorch say it."""
-    # By name, since naming PyTorch's class would import PyTorch.
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "out of memory" in str(error)
-        or "can't allocate memory" in str(error)
-    )

@@ -117,7 +117,12 @@ class Pieces:
         return results
 
     def apply(self, call: Callable[..., torch.Tensor], *tensors: torch.Tensor) -> torch.Tensor:
-        """`call(*tensors)`, in pieces of the first dimension of all of them where memory runs out."""
+        """`call(*tensors)`, in pieces of the first dimension of all of them where memory runs out.
+
+        A call that is exported as a graph stays whole, so that the graph takes any number of pictures.
+        """
+        if torch.compiler.is_exporting():
+            return call(*tensors)
         outputs = self.map(len(tensors[0]), lambda some: call(*(tensor[some] for tensor in tensors)))
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 

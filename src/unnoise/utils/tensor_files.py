@@ -11,8 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from unnoise.utils.errors import DamagedFileError, UnnoiseError, out_of_memory, require, require_permitted
+from unnoise.utils.errors import DamagedFileError, UnnoiseError, require, require_permitted
 from unnoise.utils.files import atomic_write
+from unnoise.utils.out_of_memory import is_out_of_memory
 from unnoise.utils.pickles import require_no_pickle
 
 Tensors: TypeAlias = dict[str, Tensor]
@@ -73,7 +74,7 @@ def read_tensors(path: Path) -> tuple[Tensors, Facts]:
             facts = dict(file.metadata() or {})
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         require_permitted(path, error)
-        if out_of_memory(error):
+        if is_out_of_memory(error):
             raise
         raise _damaged(path, str(error)) from None
     written = facts.pop(_CHECKSUM, None)
@@ -90,6 +91,7 @@ def _require_readable(path: Path) -> None:
         with path.open("rb") as file:
             file.read(1)
     except OSError as error:
+        require_permitted(path, error)
         reason = (error.strerror or str(error)).lower()
         raise UnnoiseError(f"Cannot read {path}: {reason}. Make it readable, and try again.") from None
 
