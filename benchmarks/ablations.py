@@ -20,12 +20,12 @@ from benchmarks.ablation_measures import SAMPLES, DigitJudge, held_out_errors
 from benchmarks.ablation_variants import BASELINE, SIZE, VARIANTS, Variant, chosen
 from benchmarks.json_rows import read_rows, write_rows
 from benchmarks.report import MADE, machine, made, publish, table
-from unnoise.cli.console import ProgressBar, count, print_message
+from unnoise.api.reporting import count, progress_bar, tell
 from unnoise.data import ImageSet, load
 from unnoise.data.batches import Batches, split
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.runs.plan import plan
-from unnoise.training.loop import steps
+from unnoise.trainer.loop import steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ def run(task: Task, images: ImageSet, judge: DigitJudge, progress: Callable[[], 
 
 def run_all(tasks: Sequence[Task], rows: list[Row], images: ImageSet, judge: DigitJudge, out: Path) -> None:
     """Does the tasks, and writes the file after each; Ctrl-C leaves all finished runs."""
-    with ProgressBar("Training", sum(task.steps for task in tasks), hidden=not tasks) as bar:
+    with progress_bar("Training", sum(task.steps for task in tasks), hidden=not tasks) as bar:
         for place, task in enumerate(tasks, start=1):
             done = sum(before.steps for before in tasks[: place - 1])
             bar.update(done, f"{task.variant.name}, seed {task.seed} ({place} of {len(tasks)})")
@@ -198,7 +198,7 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     """Does the runs that are missing, then writes the tables of all runs."""
     options = parsed()
-    print_message(machine())
+    tell(machine())
     images = load("digits", size=(SIZE, SIZE), labels=True)
     judge = DigitJudge.load_or_train(images, options.out.with_suffix(".judge.safetensors"))
     rows = read_rows(options.out, Row)
@@ -207,7 +207,7 @@ def main() -> None:
     try:
         run_all([task for task in tasks if not task.done_in(rows)], rows, images, judge, options.out)
     except KeyboardInterrupt:
-        print_message("Stopped. The same command continues.")
+        tell("Stopped. The same command continues.")
     finished = [row for row in rows if row.steps == options.steps]
     minutes = sum(row.seconds for row in finished) / 60
     how = f"{count(len(finished), 'run')} took {minutes:.0f} minutes."

@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from benchmarks.power_law import PowerLaw, fit
 from benchmarks.report import MADE, folder_for, made, option_parser, publish, table
 from benchmarks.turns import calls_within, in_turns, medians, timed
-from unnoise.cli.console import ProgressBar
+from unnoise.api.reporting import progress_bar
 from unnoise.networks.attention import Attention, LinearAttention
 from unnoise.networks.norms import RMSNorm, normalization
 from unnoise.pictures import save_png
@@ -147,7 +147,7 @@ def main() -> None:
         parser.error(f"a slope needs two sides of {FITTED_FROM} or more, and at least 1 turn")
     torch.manual_seed(0)
     times: dict[int, Times] = {}
-    with ProgressBar("Measuring", sum(side**4 for side in sides)) as bar:
+    with progress_bar("Measuring", sum(side**4 for side in sides)) as bar:
         for side in sides:
             times[side] = measure(side, turns)
             bar.update(sum(done**4 for done in times), f"{side} x {side}")

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.other_libraries import Diffusers, Lucidrains, SmallDiffusion
-from unnoise.cli.console import print_message
+from unnoise.api.reporting import tell
 from unnoise.data import ImageSet
 from unnoise.data.batches import Batches
 from unnoise.runs.config import Budget
 from unnoise.runs.plan import TrainOptions, plan
-from unnoise.training.loop import steps
-from unnoise.training.train_step import TrainStep
+from unnoise.trainer.loop import steps
+from unnoise.trainer.train_step import TrainStep
 
 _DRAWN_AT_ONCE = 100
 _LAST_STEP = 1 - 1e-9
@@ -152,7 +152,5 @@ def installed(names: Sequence[str]) -> list[str]:
     """Those of these contenders whose library is installed; says which are not."""
     for name in names:
         if not ENTRIES[name].installed:
-            print_message(
-                f"{ENTRIES[name].title} is left out, because it is not installed; `make bench` installs it."
-            )
+            tell(f"{ENTRIES[name].title} is left out, because it is not installed; `make bench` installs it.")
     return [name for name in names if ENTRIES[name].installed]

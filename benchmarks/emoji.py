@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unnoise.cli.console import print_result
+from unnoise.api.reporting import tell_result
 
 
 def pictures(emoji: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -32,7 +32,7 @@ def main() -> None:
         if source.is_file():
             (options.out / category).mkdir(parents=True, exist_ok=True)
             shutil.copy(source, options.out / category / name)
-    print_result("pictures", options.out)
+    tell_result("pictures", options.out)
 
 
 if __name__ == "__main__":

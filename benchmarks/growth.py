@@ -24,7 +24,7 @@ from benchmarks.processes import in_fresh_process, own_peak
 from benchmarks.random_pictures import npy_file
 from benchmarks.report import folder_for, measured, option_parser, processor, publish
 from benchmarks.turns import calls_within, in_turns, medians, timed
-from unnoise.cli.console import ProgressBar, count, print_result
+from unnoise.api.reporting import count, progress_bar, tell_result
 from unnoise.data import load
 from unnoise.data.batches import Batches, held_out_count, split
 from unnoise.diffusion.diffusion import Diffusion
@@ -35,7 +35,7 @@ from unnoise.pictures.charts import painted
 from unnoise.runs.config import Recipe, RunConfig
 from unnoise.runs.data_config import DataConfig
 from unnoise.runs.presets import recipe
-from unnoise.training.loop import choose_device
+from unnoise.trainer.loop import choose_device
 from unnoise.utils.device_speed import count_flops
 from unnoise.utils.tables import read_table, write_table
 
@@ -138,7 +138,7 @@ def loading(counts: tuple[int, ...], seconds: float, new_row: Callable[..., Row]
     rows = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        ProgressBar("Growing: pictures", sum(number + 100_000 for number in counts)) as bar,
+        progress_bar("Growing: pictures", sum(number + 100_000 for number in counts)) as bar,
     ):
         for number in counts:
             path = Path(folder) / f"{number}.npy"
@@ -201,7 +201,7 @@ def main() -> None:
         rows = merged(read_table(folder / "growth.csv", Row), rows)
         write_table(folder / "growth.csv", Row, rows)
         save_png(painted(partial(draw, rows), (7.0, 5.2)).quantize(64), folder / "growth.png")
-        print_result("rows", folder / "growth.csv")
+        tell_result("rows", folder / "growth.csv")
     publish("growth", __doc__, tables(rows), folder)
 
 

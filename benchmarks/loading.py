@@ -30,7 +30,7 @@ from benchmarks.turns import in_turns, medians
 from unnoise.data import ImageSet, load
 from unnoise.data.batches import Batches, split
 from unnoise.runs.plan import TrainOptions, plan
-from unnoise.training.loop import choose_device
+from unnoise.trainer.loop import choose_device
 
 BATCH, SIDE = 64, 64
 WORKERS = (0, 2)

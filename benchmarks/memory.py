@@ -21,8 +21,8 @@ from benchmarks.processes import in_fresh_process, own_peak
 from benchmarks.report import MADE, folder_for, made, option_parser, publish, table
 from benchmarks.training_pairs import BATCH, SIDE, with_diffusers, with_lucidrains
 from benchmarks.turns import in_turns, medians
-from unnoise.cli.console import count
-from unnoise.training.loop import choose_device
+from unnoise.api.reporting import count
+from unnoise.trainer.loop import choose_device
 
 PAIRS = {"diffusers": with_diffusers, "lucidrains": with_lucidrains}
 NAMES = {"diffusers": "diffusers, UNet2DModel", "lucidrains": "denoising-diffusion-pytorch 1.9.4, Unet"}

@@ -18,7 +18,7 @@ from benchmarks.judges import Judge, judges, picture_set
 from benchmarks.other_libraries import OtherLibrary
 from benchmarks.report import MADE, folder_for, made, option_parser, publish, table
 from benchmarks.time_to_quality import Amounts, Job, build
-from unnoise.cli.console import ProgressBar
+from unnoise.api.reporting import progress_bar
 from unnoise.utils.errors import require
 from unnoise.utils.tensor_files import read_tensors
 
@@ -46,7 +46,7 @@ def measure(job: Job, names: Sequence[str], seen: Sequence[Judge], count: int) -
         contender = build(job, name)
         assert isinstance(contender, OtherLibrary)
         contender.restore(read_tensors(path)[0])
-        with ProgressBar(f"{name}: drawing", len(contender.samplers) * count) as bar:
+        with progress_bar(f"{name}: drawing", len(contender.samplers) * count) as bar:
             for sampler in contender.samplers:
                 contender.use(sampler)
                 batches = []

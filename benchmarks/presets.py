@@ -22,7 +22,7 @@ from benchmarks.processes import in_fresh_process
 from benchmarks.quality_results import Row
 from benchmarks.report import MADE, folder_for, made, measured, option_parser, publish, table
 from unnoise import Diffusion
-from unnoise.cli.console import ProgressBar, print_result
+from unnoise.api.reporting import progress_bar, tell_result
 from unnoise.networks import build
 from unnoise.reports.doctor.speed import peak_memory
 from unnoise.runs.config import Recipe
@@ -174,7 +174,7 @@ def main() -> None:
     if not options.quick:
         file = file or Path("src/unnoise/runs/measured.toml")
     costs: dict[str, list[Cost]] = {name: [] for name in options.presets}
-    with ProgressBar("Presets", len(costs) * len(sides)) as bar:
+    with progress_bar("Presets", len(costs) * len(sides)) as bar:
         for name in costs:
             for side in sides:
                 batch = 4 if options.quick else batch_for(name, side)
@@ -204,7 +204,7 @@ def _publish(
     if file is not None:
         with atomic_write(file) as temporary:
             temporary.write_text(preset_costs_to_toml(kept), "utf-8")
-        print_result("measured", file)
+        tell_result("measured", file)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unnoise.cli.console import ProgressBar
+from unnoise.api.reporting import progress_bar
 
 _PIECE = 10_000
 """Pictures of a file that are drawn at once."""
@@ -16,7 +16,7 @@ def png_folder(folder: Path, count: int, side: int = 64) -> Path:
     numbers = np.random.default_rng(0)
     coarse = Image.fromarray(numbers.integers(0, 256, (256, 256, 3), np.uint8)).resize((2048, 2048))
     whole = np.asarray(coarse)
-    with ProgressBar("Writing pictures", count) as bar:
+    with progress_bar("Writing pictures", count) as bar:
         for number in range(count):
             path = folder / f"{number // 1000:03d}" / f"{number:06d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from unnoise.cli.console import count, print_result
+from unnoise.api.reporting import count, tell_result
 from unnoise.utils.files import atomic_write
 
 MADE = "made"
@@ -117,7 +117,7 @@ def publish(page: str, description: str | None, blocks: Mapping[str, str], folde
         old = path.read_text(encoding="utf-8") if path.is_file() else new_page(description or page)
         with atomic_write(path) as file:
             file.write_text(filled(old, blocks), encoding="utf-8")
-        print_result("page", path)
+        tell_result("page", path)
 
 
 # --- options --------------------------------------------------------------------------------------------------

@@ -34,12 +34,12 @@ from unnoise.runs.checkpoint import Progress, Run
 from unnoise.runs.config import Budget
 from unnoise.runs.history import HistoryRow
 from unnoise.runs.plan import TrainOptions, plan
-from unnoise.training.guards import Guards
-from unnoise.training.loop import steps
-from unnoise.training.monitoring.monitor import MONITOR_SHARE
-from unnoise.training.previews import SAMPLE_SEEDS, PreviewSize, draw_samples
-from unnoise.training.previews.rhythm import PreviewRhythm
-from unnoise.training.recorder import SAVING_SHARE, Recorder
+from unnoise.trainer.guards import Guards
+from unnoise.trainer.loop import steps
+from unnoise.trainer.monitoring.monitor import MONITOR_SHARE
+from unnoise.trainer.previews import SAMPLE_SEEDS, PreviewSize, draw_samples
+from unnoise.trainer.previews.rhythm import PreviewRhythm
+from unnoise.trainer.recorder import SAVING_SHARE, Recorder
 from unnoise.utils.timers import BudgetTimer
 
 RUN = 600.0

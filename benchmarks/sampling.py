@@ -21,7 +21,7 @@ from benchmarks.diffusers_models import SIDE, WIDTHS, build_pipeline, build_unet
 from benchmarks.report import MADE, folder_for, made, option_parser, publish, table
 from benchmarks.turns import Clock, in_turns, medians, timed
 from unnoise import Diffusion, Normalizer
-from unnoise.cli.console import ProgressBar
+from unnoise.api.reporting import progress_bar
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.objectives import Objective
 from unnoise.diffusion.sampler_names import SamplerName
@@ -179,7 +179,7 @@ def measure(steps: int, batches: Sequence[int], turns: int, clock: Clock, *, com
     unet = build_unet()
     compared = Compared(unet, ours(unet))
     rows = []
-    with ProgressBar("Measuring", sum(batches) * len(SAMPLERS)) as bar:
+    with progress_bar("Measuring", sum(batches) * len(SAMPLERS)) as bar:
         for num_images in batches:
             if compiling:
                 torch.compiler.reset()  # otherwise the next size is compiled for all sizes

@@ -26,7 +26,7 @@ from benchmarks.json_rows import read_rows, write_rows
 from benchmarks.judges import Judge, PictureSet, classifier_judge, subset
 from benchmarks.report import MADE, machine, made, publish
 from benchmarks.solver_report import AT, LONG, OWN, REAL, REFERENCES, Row, draw, grids_of, tables
-from unnoise.cli.console import ProgressBar, count, print_message
+from unnoise.api.reporting import count, progress_bar, tell
 from unnoise.data import load
 from unnoise.data.batches import split
 from unnoise.diffusion.denoiser import Denoiser
@@ -146,7 +146,7 @@ def measure_all(planned: Plan, judge: Judge, log: Path, minutes: float) -> list[
     """Makes the missing measurements until the time is over; returns all rows."""
     rows, started = read_rows(log, Row), time.monotonic()
     later = sum(task.cost for task in planned.tables({}))
-    with ProgressBar("Measuring", 1.0) as bar:
+    with progress_bar("Measuring", 1.0) as bar:
         for part, after in ((planned.tuning, later), (lambda: planned.tables(planned.grids(rows)), 0)):
             left = [task for task in part() if task.result_in(rows) is None]
             progress = Counter(bar, after + sum(task.cost for task in left))
@@ -155,7 +155,7 @@ def measure_all(planned: Plan, judge: Judge, log: Path, minutes: float) -> list[
                 rows.append(measure(task, planned.run, planned.denoiser, judge, partial(progress, note=note)))
                 write_rows(log, rows)
                 if time.monotonic() - started > 60 * minutes:
-                    print_message(f"{minutes:g} minutes are over. The same command continues.")
+                    tell(f"{minutes:g} minutes are over. The same command continues.")
                     return rows
     return rows
 
@@ -163,7 +163,7 @@ def measure_all(planned: Plan, judge: Judge, log: Path, minutes: float) -> list[
 class Counter:
     """Adds up the cost of finished work, and shows it on a bar."""
 
-    def __init__(self, bar: ProgressBar, total: float) -> None:
+    def __init__(self, bar: progress_bar, total: float) -> None:
         self.bar, self.total, self.done = bar, total, 0.0
 
     def __call__(self, cost: float, note: str) -> None:
@@ -261,7 +261,7 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     """Makes the missing measurements, then writes the page of all of them."""
     options = parsed()
-    print_message(machine())
+    tell(machine())
     try:
         run = Run.open(options.run)
         weights = blake2b((run.path / "model.safetensors").read_bytes(), digest_size=6).hexdigest()
@@ -272,7 +272,7 @@ def main() -> None:
         try:
             rows = measure_all(planned, judge, options.log, options.minutes)
         except KeyboardInterrupt:
-            print_message("Stopped. The same command continues.")
+            tell("Stopped. The same command continues.")
             rows = read_rows(options.log, Row)
         real = real_rows(pictures, judge, options.seeds, options.samples)
         write_page(planned, judge, rows, real, options.docs)

@@ -16,15 +16,15 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.report import MADE, made, publish, table
-from unnoise.cli.console import ProgressBar
+from unnoise.api.reporting import progress_bar
 from unnoise.data import load
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
 from unnoise.runs.history import LevelRow, QualityRow, read_measurements
 from unnoise.runs.plan import TrainOptions, plan
-from unnoise.training.loop import train
-from unnoise.training.monitoring import best_step, convergence_reason, monitor
-from unnoise.training.monitoring.convergence import held_out_curve
+from unnoise.trainer.loop import train
+from unnoise.trainer.monitoring import best_step, convergence_reason, monitor
+from unnoise.trainer.monitoring.convergence import held_out_curve
 
 TRAINED, HELD_OUT = 200, 50
 
@@ -60,7 +60,7 @@ def run_on_few(folder: Path, minutes: float, seed: int) -> Run:
     run = Run.create(folder / "run", config)
     run = run.with_config(replace(config, until_converged=False))
     often = patch.object(monitor, "MONITOR_SHARE", monitor.CONVERGENCE_SHARE)
-    with often, ProgressBar("Training", 1.0) as bar:
+    with often, progress_bar("Training", 1.0) as bar:
         for step in train(run, images):
             bar.update(step.spent, f"loss {float(step.result.loss):.4f}")
     return run

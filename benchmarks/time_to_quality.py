@@ -29,7 +29,7 @@ from benchmarks.quality_report import publish_page
 from benchmarks.quality_results import NOISE, REAL, Row
 from benchmarks.report import machine, option_parser
 from benchmarks.turns import Clock, Runner, train_in_slices
-from unnoise.cli.console import ProgressBar
+from unnoise.api.reporting import progress_bar
 from unnoise.utils import malloc
 from unnoise.utils.errors import UnnoiseError, require
 from unnoise.utils.tables import read_table, write_table
@@ -129,7 +129,7 @@ class Job(NamedTuple):
 def train(job: Job, runners: Sequence[Runner[Contender]], clock: Clock = time.perf_counter) -> None:
     """Trains all of them in slices, and writes their weights at the marks."""
     marks = [60 * mark for mark in job.amounts.marks]
-    with ProgressBar(f"{job.pictures.name}, seed {job.seed}: training", marks[-1] * len(runners)) as bar:
+    with progress_bar(f"{job.pictures.name}, seed {job.seed}: training", marks[-1] * len(runners)) as bar:
         for runner, mark in train_in_slices(runners, marks, job.amounts.slice_seconds, clock):
             if mark is not None:
                 facts = {
@@ -151,7 +151,7 @@ def drawn(job: Job, name: str, contender: Contender, mark: float) -> tuple[list[
             return list(torch.split(found["pictures"], 100)), float(notes["seconds"])
     contender.restore(read_tensors(job.file(name, mark))[0])
     started, batches = time.perf_counter(), []
-    with ProgressBar(f"{name} after {mark:g} minutes: drawing", most) as bar:
+    with progress_bar(f"{name} after {mark:g} minutes: drawing", most) as bar:
         for batch in sample(contender, most, 1_000_000 * (job.seed + 1)):
             batches.append(batch)
             bar.advance(len(batch))

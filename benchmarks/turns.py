@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Generic, Protocol, TypeVar
 
-from unnoise.cli.console import ProgressBar
+from unnoise.api.reporting import progress_bar
 
 Clock = Callable[[], float]
 
@@ -45,7 +45,7 @@ def in_turns(
         warmup: turns before them.
     """
     values: dict[str, list[float]] = {name: [] for name in runs}
-    with ProgressBar(title, turns + warmup, hidden=not title) as bar:
+    with progress_bar(title, turns + warmup, hidden=not title) as bar:
         for turn in range(turns + warmup):
             for name, run in runs.items():
                 value = run()

@@ -19,7 +19,8 @@ import torch
 
 from benchmarks.gpu import charts, checks, speed
 from benchmarks.report import MADE, made, publish
-from unnoise.cli.console import ProgressBar, print_error, print_message, print_result
+from unnoise.api.reporting import progress_bar, tell, tell_result
+from unnoise.cli.console import print_error
 from unnoise.pictures import save_png
 from unnoise.pictures.charts import painted
 
@@ -39,7 +40,7 @@ def measured_speeds(
 ) -> dict[speed.Case, speed.Speed | None]:
     """The speed of each case; None for those that did not fit into the time or the memory."""
     found: dict[speed.Case, speed.Speed | None] = {}
-    with ProgressBar("Training steps", len(cases)) as bar:
+    with progress_bar("Training steps", len(cases)) as bar:
         for number, case in enumerate(cases, start=1):
             in_time = time.monotonic() < ends
             found[case] = speed.measure(case, amount, device) if in_time else None
@@ -62,7 +63,7 @@ def write(docs: Path, blocks: dict[str, str], found: dict[speed.Case, speed.Spee
     for name, (draw, inches) in _CHARTS.items():
         path = docs / f"{name}.png"
         save_png(painted(lambda figure, draw=draw: draw(found, figure), inches), path)  # type: ignore[misc]
-        print_result("chart", path)
+        tell_result("chart", path)
 
 
 def measure_all(work: Path, docs: Path, *, rehearsal: bool) -> int:
@@ -71,9 +72,9 @@ def measure_all(work: Path, docs: Path, *, rehearsal: bool) -> int:
     device = torch.device("cpu" if rehearsal else "cuda")
     amount = speed.REHEARSAL if rehearsal else speed.FULL
     training = checks.REHEARSAL if rehearsal else checks.FULL
-    print_message(f"Tests that need a GPU, on {device}:")
+    tell(f"Tests that need a GPU, on {device}:")
     tests = checks.device_tests("tests/diffusion" if rehearsal else "tests")
-    print_message("Training in two precisions:")
+    tell("Training in two precisions:")
     runs = checks.trained(work, training, device)
     agreement = checks.same_seeds(runs[0].run, device)
     # A rehearsal calls the functions of the compiler, which then compiles nothing.

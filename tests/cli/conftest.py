@@ -8,7 +8,7 @@ from helpers.oracles import last
 from helpers.runs import digits, start
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.runs import presets
-from unnoise.training.loop import train
+from unnoise.trainer.loop import train
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from helpers.runs import digits, start
 from unnoise.data import DecodeSettings, read_mask, read_pictures
 from unnoise.data.batches import split
 from unnoise.runs.checkpoint import Run
-from unnoise.training.loop import train
+from unnoise.trainer.loop import train
 from unnoise.utils.errors import UnnoiseError
 
 DISCRETE = ('schedule={"kind": "LinearBeta", "num_timesteps": 40}', "condition=log_snr")

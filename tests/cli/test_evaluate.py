@@ -16,12 +16,12 @@ from helpers.fake_extractors import Clock, random_filters
 from helpers.oracles import last
 from helpers.runs import digits, start
 from unnoise import evaluation
-from unnoise.cli.bits_per_dim import BitsOptions
-from unnoise.cli.evaluating import EvaluationOptions, evaluate_all
-from unnoise.cli.loading import DenoiserOptions
+from unnoise.api.bits_per_dim import BitsOptions
+from unnoise.api.evaluating import EvaluationOptions, evaluate_all
+from unnoise.api.loading import DenoiserOptions
 from unnoise.data.batches import split
 from unnoise.diffusion.denoiser import Denoiser
-from unnoise.training.loop import train
+from unnoise.trainer.loop import train
 from unnoise.utils.tensor_files import read_tensors, write_tensors
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")

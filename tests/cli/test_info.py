@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from helpers.odd_pictures import as_image, unlike, write_odd_folder
+from unnoise.api.doctor_report import bytes_text, duration_range, rounded, times_text
 from unnoise.cli import run
-from unnoise.cli.doctor_report import bytes_text, duration_range, rounded, times_text
-from unnoise.training import loop as training
+from unnoise.trainer import loop as training
 
 
 @pytest.fixture(autouse=True)

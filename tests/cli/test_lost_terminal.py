@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unnoise.cli.stopping import SIGNALS, StopSignals
+from unnoise.api.stopping import SIGNALS, StopSignals
 
 SHOW = ("--help", "presets", "info {run}", "train --help", "train digits --dry-run")
 

@@ -14,7 +14,7 @@ from helpers.oracles import last
 from helpers.runs import digits, start
 from unnoise.cli import COMMANDS
 from unnoise.cli import run as command_line
-from unnoise.training.loop import train
+from unnoise.trainer.loop import train
 
 ENCODINGS = ("ascii", "latin-1", "cp437", "cp1252", "utf-8")
 NAME = "Ωmega – ±5 日本 é"

@@ -18,7 +18,7 @@ from helpers.clocks import Clock
 from helpers.command_line import ok, refused
 from helpers.data_files import random_photos
 from helpers.previews import draw_previews
-from unnoise.cli.loading import load_run_pictures
+from unnoise.api.loading import load_run_pictures
 from unnoise.runs.checkpoint import Run
 
 

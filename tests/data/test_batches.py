@@ -11,7 +11,7 @@ from unnoise.data import load
 from unnoise.data.batches import Batches, Prefetcher, held_out_count, split
 from unnoise.runs.config import Budget
 from unnoise.runs.plan import TrainOptions, plan
-from unnoise.training import loop as training
+from unnoise.trainer import loop as training
 from unnoise.utils.errors import UnnoiseError
 
 

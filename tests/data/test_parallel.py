@@ -8,7 +8,7 @@ from queue import SimpleQueue
 import pytest
 
 from helpers.killed import server
-from unnoise.cli.stopping import StopSignals
+from unnoise.api.stopping import StopSignals
 from unnoise.data.parallel import map_in_order
 
 

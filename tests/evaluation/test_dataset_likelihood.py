@@ -23,7 +23,7 @@ from unnoise.evaluation import (
     unseen_pictures,
     write_evaluation,
 )
-from unnoise.training.loop import train
+from unnoise.trainer.loop import train
 from unnoise.utils.errors import UnnoiseError
 
 

@@ -11,7 +11,7 @@ from unnoise.data import ImageSet
 from unnoise.evaluation import (
     choose_references,
 )
-from unnoise.training.loop import train
+from unnoise.trainer.loop import train
 from unnoise.utils.errors import UnnoiseError
 
 

@@ -15,7 +15,7 @@ from unnoise.evaluation import (
     conditions_text,
     evaluated_weights,
 )
-from unnoise.training.loop import train
+from unnoise.trainer.loop import train
 from unnoise.utils.tensor_files import read_tensors, write_tensors
 
 

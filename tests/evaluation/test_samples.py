@@ -18,7 +18,7 @@ from unnoise.evaluation import (
     draw_progress,
     draw_samples,
 )
-from unnoise.training.loop import train
+from unnoise.trainer.loop import train
 from unnoise.utils.errors import UnnoiseError
 
 

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from unnoise.diffusion.diffusion import Diffusion
-from unnoise.training import loop, recorder
-from unnoise.training.monitoring import monitor
-from unnoise.training.previews import previews
+from unnoise.trainer import loop, recorder
+from unnoise.trainer.monitoring import monitor
+from unnoise.trainer.previews import previews
 
 
 class Clock:

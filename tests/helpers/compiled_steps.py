@@ -13,7 +13,7 @@ import torch
 
 from helpers.runs import digits, start
 from unnoise.runs.compiling import compile_training
-from unnoise.training.profiling import count_eagerly
+from unnoise.trainer.profiling import count_eagerly
 from unnoise.utils.device_speed import FlopCounter
 
 SMALLEST = ("network.widths=[8]", 'network.attention=["none"]')

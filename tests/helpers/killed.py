@@ -21,7 +21,7 @@ SOURCE = "pictures.npy"
 STEPS = 6
 _IMPORTED = (
     "helpers.killed",
-    "unnoise.training.loop",
+    "unnoise.trainer.loop",
     "unnoise.data",
     "unnoise.runs.plan",
     "unnoise.cli.commands.train",
@@ -143,8 +143,8 @@ def _train(folder: str, aim: Aim | None, quota: int, log: Log, pause: Pause | No
 
     from unnoise import pictures
     from unnoise.cli import run
-    from unnoise.training import recorder as recording
-    from unnoise.training.previews import rhythm, sizes
+    from unnoise.trainer import recorder as recording
+    from unnoise.trainer.previews import rhythm, sizes
     from unnoise.utils.timers import BudgetTimer
 
     torch.set_num_threads(1)
@@ -183,7 +183,7 @@ def _count_calls(aim: Aim, told: Path) -> None:
 
     Before, in the first tenths of a second, and after, when all is saved, a process just ends.
     """
-    from unnoise.cli.stopping import StopSignals
+    from unnoise.api.stopping import StopSignals
 
     enter, leave, seen = StopSignals.__enter__, StopSignals.__exit__, [0]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from unnoise.training.previews.rhythm import Choice, PreviewRhythm
+from unnoise.trainer.previews.rhythm import Choice, PreviewRhythm
 
 
 def draw_previews(patches: pytest.MonkeyPatch, when: Callable[[float], bool] = lambda _: True) -> None:

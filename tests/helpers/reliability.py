@@ -26,7 +26,7 @@ from helpers.runs import digits, start
 from unnoise.cli import run
 from unnoise.data import load
 from unnoise.networks import limits
-from unnoise.training.loop import train
+from unnoise.trainer.loop import train
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 _NAMES = ("days", "sources", "pictures", "values", "options", "runs", "pipelines")
@@ -43,9 +43,9 @@ cannot be read costs only itself: it is named, with the reason, and the others a
 The tests try each row and compare it with this page; `make pages` writes it. `tests/house/test_fuzz.py`
 tries files that were damaged at random, and `make fuzz` does so for as long as one likes.
 
-`tests/training/test_kills.py` kills runs (kill -9) at random moments and in the midst of writing files, and
+`tests/trainer/test_kills.py` kills runs (kill -9) at random moments and in the midst of writing files, and
 resumes each: its weights, its optimiser and its averages must be those of a run that was never killed, to
-the last bit. It printed: {kills}. `tests/training/test_interleavings.py` tries 200 random interleavings of
+the last bit. It printed: {kills}. `tests/trainer/test_interleavings.py` tries 200 random interleavings of
 starts, kills, signals, second starts, full disks and logs that cannot be written: nothing trained was lost.
 `tests/runs/test_checkpoint.py` cuts a state off at 200 random places, and flips a bit at 200 others: each
 damage was found, and none was loaded.

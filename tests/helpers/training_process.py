@@ -16,8 +16,8 @@ from helpers.runs import digits
 from helpers.scarce_memory import ScarceMemory
 from unnoise.data.batches import Batches, split
 from unnoise.runs.checkpoint import Run
-from unnoise.training.distributed import end_process_group
-from unnoise.training.loop import train
+from unnoise.trainer.distributed import end_process_group
+from unnoise.trainer.loop import train
 
 
 def main(folder: str, scarce: str = "") -> None:

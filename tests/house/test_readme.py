@@ -30,7 +30,7 @@ def test_the_python_example_of_the_readme_runs():
 
 def test_the_python_examples_of_the_library_page_run(tmp_path, monkeypatch):
     from helpers.runs import digits, start
-    from unnoise.training.loop import train
+    from unnoise.trainer.loop import train
 
     monkeypatch.chdir(tmp_path)
     list(train(start(Path("runs/mine"), 1), digits()))

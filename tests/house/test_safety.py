@@ -15,8 +15,8 @@ from rich.console import Console
 from helpers.bad_pictures import jpeg_with_exif, png, tags, tiff, zeros
 from helpers.data_files import png_chunk
 from helpers.runs import start
+from unnoise.api.tables import fact_table
 from unnoise.cli import run
-from unnoise.cli.doctor_report import fact_table
 from unnoise.reports import RunFolder, report
 from unnoise.reports.page import render
 from unnoise.runs.config import RunConfig

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.oracles import last
 from helpers.runs import digits, start
-from unnoise.training.loop import train
+from unnoise.trainer.loop import train
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from unnoise.reports.page import Code, Text
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget, RunConfig
 from unnoise.runs.plan import TrainOptions, plan
-from unnoise.training.loop import train
+from unnoise.trainer.loop import train
 from unnoise.utils.errors import UnnoiseError
 
 pytestmark = pytest.mark.usefixtures("own_folder")

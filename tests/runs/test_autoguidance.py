@@ -18,8 +18,8 @@ from unnoise.optim.power_ema import Profile
 from unnoise.runs.autoguidance import chosen, guided_by, weaker_of
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.snapshots import Snapshots
-from unnoise.training.loop import train
-from unnoise.training.recorder import Recorder
+from unnoise.trainer.loop import train
+from unnoise.trainer.recorder import Recorder
 from unnoise.utils.errors import UnnoiseError
 
 NOISES = torch.randn(2000, 1, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -15,7 +15,7 @@ from helpers.oracles import last
 from helpers.runs import digits, start
 from unnoise.runs.checkpoint import Progress, Run
 from unnoise.runs.config import Budget
-from unnoise.training.loop import train
+from unnoise.trainer.loop import train
 from unnoise.utils import files, tensor_files
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.tensor_files import read_facts, read_tensors, write_tensors

@@ -15,7 +15,7 @@ from unnoise.runs.config import RunConfig
 from unnoise.runs.data_config import DataConfig
 from unnoise.runs.plan import TrainOptions, plan
 from unnoise.runs.resume import resume_config, with_same_pictures
-from unnoise.training import loop as training
+from unnoise.trainer import loop as training
 from unnoise.utils.errors import UnnoiseError
 
 COLOURS = {f"class{9 + k % 2}/{k}.png": (40 * k, 20, 10) for k in range(6)}

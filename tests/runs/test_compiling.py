@@ -17,8 +17,8 @@ from helpers.runs import digits, start
 from unnoise.cli import run
 from unnoise.runs import compiling
 from unnoise.runs.compiling import compile_training
-from unnoise.training.compiler import TrainingCompiler
-from unnoise.training.loop import train
+from unnoise.trainer.compiler import TrainingCompiler
+from unnoise.trainer.loop import train
 
 TINY = ["network.widths=[8,16]", 'network.attention=["none","none"]']
 

@@ -8,7 +8,7 @@ import pytest
 from helpers.command_line import ok
 from helpers.oracles import last
 from helpers.runs import digits, start
-from unnoise.training.loop import train
+from unnoise.trainer.loop import train
 from unnoise.utils.tensor_files import read_tensors, write_tensors
 
 

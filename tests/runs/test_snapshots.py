@@ -23,8 +23,8 @@ from unnoise.runs.config import RunConfig
 from unnoise.runs.plan import TrainOptions, plan
 from unnoise.runs.resume import resume_config
 from unnoise.runs.snapshots import FEWEST_STEPS, Snapshots, kept_steps, thinned
-from unnoise.training.loop import train
-from unnoise.training.recorder import EARLY_AVERAGES, Recorder
+from unnoise.trainer.loop import train
+from unnoise.trainer.recorder import EARLY_AVERAGES, Recorder
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.tensor_files import read_tensors
 from unnoise.utils.timers import Milestones

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from helpers.data_files import save_many
+from unnoise.api.loading import load_run_pictures, parse_labels
 from unnoise.cli import run
-from unnoise.cli.loading import load_run_pictures, parse_labels
 from unnoise.data import load
 from unnoise.reports.settings import train_command
 from unnoise.runs.config import RunConfig

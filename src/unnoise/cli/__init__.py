@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from unnoise import __version__
+from unnoise.api.reporting import reporting
+from unnoise.api.terminal import TerminalReporter
 from unnoise.cli.console import prepare_terminal, print_error, print_warning
 from unnoise.cli.streams import ReaderGone, guarded_output
 from unnoise.utils.errors import UnnoiseError
@@ -63,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command; returns the exit code: 0, or 2 after an error, printed as one sentence."""
     warnings.showwarning = print_warning  # type: ignore[assignment]
     prepare_terminal()
-    with guarded_output():
+    with guarded_output(), reporting(TerminalReporter()):
         return _run(arguments)
 
 

@@ -45,6 +45,19 @@ Minutes: TypeAlias = Annotated[float, arg(metavar="MINUTES")]
 Flag: TypeAlias = Annotated[bool, option(default="off")]
 OutputFile: TypeAlias = Annotated[Path, arg(metavar="FILE")]
 
+STEPS = option("N", _OWN)
+FLAG = option(default="off")
+SAMPLING: dict[str, Any] = {
+    "num_steps": STEPS,
+    **dict.fromkeys(("eta", "guidance", "guidance_rescale"), option("X", _OWN)),
+    "guidance_interval": option("LOW HIGH", _OWN),
+    **dict.fromkeys(("sampler", "spacing", "variance", "clip"), option(None, _OWN)),
+    "autoguidance": option("SCALE", "none"),
+    "weak": option("STEP|RUN", "about a quarter of the training"),
+    "best": FLAG,
+}
+"""How the help shows the options of sampling."""
+
 # Of training, and of `unnoise info`, which forecasts it.
 _COMMON_SIZE = "the pictures' own if all agree and none is above 128, else 64"
 Size: TypeAlias = Annotated[
@@ -168,12 +181,22 @@ def parse_arguments(command: Callable[..., None], name: str, arguments: Sequence
 
 
 def _docstring(command: Callable[..., None]) -> str:
+    """The docstring, with the explanations of the function that the command takes its options from."""
+    text, function = _own_docstring(command), getattr(command, "explained_by", None)
+    if function is None:
+        return text
+    explained = _own_docstring(function).partition("\nArgs:\n")[2].partition("\n\n")[0]
+    head = text if "\nArgs:\n" in text else f"{text}\n\nArgs:"
+    return f"{head}\n{explained}"
+
+
+def _own_docstring(function: Callable[..., object]) -> str:
     """The docstring; from the source file where `python -OO` left it out."""
-    text = inspect.getdoc(command)
+    text = inspect.getdoc(function)
     if text is None:
-        tree = ast.parse(Path(command.__code__.co_filename).read_text(encoding="utf-8"))
+        tree = ast.parse(Path(function.__code__.co_filename).read_text(encoding="utf-8"))
         named = (one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef))
-        text = next((ast.get_docstring(one) for one in named if one.name == command.__name__), None)
+        text = next((ast.get_docstring(one) for one in named if one.name == function.__name__), None)
     return text or ""
 
 

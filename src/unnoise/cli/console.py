@@ -1,19 +1,11 @@
-"""Printing: results on standard output for scripts; progress, notes and errors on standard error for people."""
+"""Printing of the command line: errors and warnings as one sentence, on any terminal."""
 
 import io
 import os
 import sys
-from collections.abc import Collection
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from unnoise.utils.text import SPELL_OUT, printable
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
 
 _NARROWEST = 20
 """Columns of a window below which COLUMNS is not believed."""
@@ -39,102 +31,3 @@ def print_error(sentence: str, code: int = 2) -> int:
 def print_warning(message: Warning | str, *_: object) -> None:
     """Prints a warning as one sentence, without file and line. It replaces `warnings.showwarning`."""
     print_error(str(message))
-
-
-def error_console() -> "Console":
-    """The console of standard error, where people read."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False)
-
-
-def output_console() -> "Console":
-    """The console of standard output. Rich itself would end the process where the reader has left."""
-    from rich.console import Console
-
-    class OutputConsole(Console):
-        """A console that raises BrokenPipeError, which `unnoise.cli.run` expects."""
-
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError
-
-    return OutputConsole(highlight=False)
-
-
-def print_message(text: str) -> None:
-    """Prints a message for people on standard error."""
-    error_console().print(printable(text, lines=True), markup=False, soft_wrap=True)
-
-
-def print_result(what: str, path: Path) -> None:
-    """Prints the path of a result on standard output."""
-    print(f"{what}: {printable(str(path))}", flush=True)
-
-
-def table(*titles: str, left: Collection[str] = ()) -> "Table":
-    """An empty table without lines; numbers stand right, the first column and those in `left` stand left."""
-    from rich.table import Table
-    from rich.text import Text
-
-    made = Table(box=None, pad_edge=False)
-    for place, title in enumerate(titles):
-        text = Text(printable(title))
-        made.add_column(text, justify="left" if place == 0 or title in left else "right")
-    return made
-
-
-def print_output(*parts: "Table | str") -> None:
-    """Prints tables and lines of text on standard output."""
-    console = output_console()
-    for part in parts:
-        text = isinstance(part, str)
-        console.print(printable(part) if isinstance(part, str) else part, markup=False, soft_wrap=text)
-
-
-class ProgressBar:
-    """A progress bar with the time left, on standard error; a context.
-
-    Args:
-        task: what is being done.
-        total: how much there is to do.
-        hidden: shows nothing (in all processes but the first).
-    """
-
-    def __init__(self, task: str, total: float, *, hidden: bool = False) -> None:
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-        note = TextColumn("{task.fields[note]}", markup=False)
-        columns = (BarColumn(), TaskProgressColumn(), note, TimeRemainingColumn())
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            *columns,
-            TextColumn("left"),
-            console=error_console(),
-            disable=hidden,
-        )
-        self._task = self._progress.add_task(task, total=total, note="")
-
-    def __enter__(self) -> "ProgressBar":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def advance(self, amount: float) -> None:
-        """Adds to what is done."""
-        self._progress.advance(self._task, amount)
-
-    def update(self, completed: float, note: str) -> None:
-        """Sets what is done in all, and the note behind the bar."""
-        self._progress.update(self._task, completed=completed, note=note)
-
-
-def amount(number: float, units: str) -> str:
-    """`1 minute`, `2.5 minutes`, from the plural."""
-    return f"{number:g} {units.removesuffix('s') if number == 1 else units}"
-
-
-def count(number: int, noun: str) -> str:
-    """`1 picture`, `60,000 pictures`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -73,6 +73,19 @@ def save_gif(
         UnnoiseError: no frames, frames of several sizes, times out of range, or a path that can't be written.
     """
     require_suffix(path, ".gif")
+    encoded = gif_bytes(frames, seconds_per_frame, hold_last, loop, boomerang)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(encoded)
+
+
+def gif_bytes(
+    frames: Sequence[Image.Image],
+    seconds_per_frame: float = SECONDS_PER_FRAME,
+    hold_last: float = HOLD_LAST,
+    loop: bool = True,
+    boomerang: bool = False,
+) -> bytes:
+    """The bytes of a GIF; see `save_gif`."""
     longest = max(seconds_per_frame, hold_last)
     require(
         seconds_per_frame >= 0.02 and longest <= 655.0,
@@ -80,9 +93,7 @@ def save_gif(
         f"hold_last {hold_last}. The defaults are {SECONDS_PER_FRAME} and {HOLD_LAST}; an .mp4 may be faster.",
     )
     indices, palette = gifs.indexed(frames)
-    encoded = gifs.encode(_timed(indices, seconds_per_frame, hold_last, boomerang), palette, loop)
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(encoded)
+    return gifs.encode(_timed(indices, seconds_per_frame, hold_last, boomerang), palette, loop)
 
 
 def _even(picture: Image.Image) -> UInt8[np.ndarray, "height width 3"]:

@@ -13,7 +13,7 @@ from unnoise.reports.number_text import count, number, time_unit
 from unnoise.reports.page import Chart
 from unnoise.reports.run_folder import RunFolder
 from unnoise.runs.history import HistoryRow, QualityRow
-from unnoise.training.monitoring import best_step
+from unnoise.trainer.monitoring import best_step
 
 Cost: TypeAlias = Callable[[HistoryRow | QualityRow], float]
 

@@ -37,7 +37,7 @@ from unnoise.runs.checkpoint import write_tensors
 from unnoise.runs.config import Budget
 from unnoise.runs.plan import TrainOptions, plan
 from unnoise.runs.sizing import choose_preset
-from unnoise.training.loop import train
+from unnoise.trainer.loop import train
 from unnoise.utils.errors import UnnoiseError
 
 __all__ = ["cache"]

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional
 
+from unnoise.api.output_paths import check_page
+from unnoise.api.reporting import progress_bar, tell, tell_output, tell_result
+from unnoise.api.tables import table
 from unnoise.cli import arguments as cli
-from unnoise.cli.console import ProgressBar, print_message, print_output, print_result, table
-from unnoise.cli.output_paths import check_page
 from unnoise.utils.errors import require
 from unnoise.utils.text import printable
 
@@ -39,17 +40,17 @@ def compare(
     require(len(runs) >= 2, f"A comparison needs at least 2 runs, but got {len(runs)}: name another one.")
     require(seeds >= 1, f"Runs are compared on at least 1 seed, but got --seeds {seeds}: try 8.")
     from unnoise import reports
-    from unnoise.training.loop import choose_device
+    from unnoise.trainer.loop import choose_device
 
     path, chosen = check_page(out, *runs), choose_device(device)
     folders, drawn = [reports.RunFolder.read(run) for run in runs], []
-    with ProgressBar("Generating", len(folders)) as bar:
+    with progress_bar("Generating", len(folders)) as bar:
         for folder in folders:
             drawn.append(reports.sample_seeds(folder, seeds, num_steps, chosen))
             bar.advance(1)
     reports.save_page(reports.compare(folders, drawn), path)
     _print_scores(folders)
-    print_result("comparison", path)
+    tell_result("comparison", path)
 
 
 def _print_scores(folders: "Sequence[RunFolder]") -> None:
@@ -64,7 +65,7 @@ def _print_scores(folders: "Sequence[RunFolder]") -> None:
         cells = [f"{cell.text} ({cell.beneath})" if cell.beneath else cell.text for cell in row.cells]
         styles = ["bold" if cell.best else "" for cell in row.cells]
         rows.add_row(*map(Text, map(printable, (row.name, *cells)), ("", *styles)))
-    print_output(rows)
+    tell_output(rows)
     for sentence in (why_not_compare_scores(folders), why_not_compare_losses(folders)):
         if sentence:
-            print_message(sentence)
+            tell(sentence)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
+from unnoise.api.reporting import tell, tell_result
 from unnoise.cli import arguments as cli
-from unnoise.cli.console import print_message, print_result
 from unnoise.utils.errors import require
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def demo(
         minutes: How long to train, in minutes.
         seed: Seed of the training; another one gives another model.
     """
-    from unnoise.cli.stopping import StopSignals
-    from unnoise.cli.training import Invocation, run_training
+    from unnoise.api.stopping import StopSignals
+    from unnoise.api.training import Invocation, run_training
     from unnoise.runs.checkpoint import Run
     from unnoise.runs.config import Budget
     from unnoise.runs.lock import lock_run
@@ -59,22 +59,22 @@ def demo(
 
 
 def _draw(run: "Run", device: str, out: Path) -> None:
-    from unnoise.cli.generation import SeededGenerator, save_images, save_morph, save_reverse_process
-    from unnoise.training.loop import choose_device
+    from unnoise.api.generation import SeededGenerator, save_images, save_morph, save_reverse_process
+    from unnoise.trainer.loop import choose_device
 
     sampling = run.config.recipe.sampling
     generator = SeededGenerator(run.load(choose_device(device)), run.config, sampling)
-    print_message("Drawing digits.")
+    tell("Drawing digits.")
     sheet, strip = out / "digits.png", out / "reverse.png"
     reverse, morph = out / "reverse.gif", out / "morph.gif"
     save_images(generator, range(100), sheet)
     _save_strip(generator.trajectory(range(6)), strip)
     save_reverse_process(generator, range(16), reverse)
     save_morph(generator, tuple(range(6)), 90, morph)
-    print_result("contact sheet", sheet)
-    print_result("reverse process", strip)
-    print_result("reverse process, moving", reverse)
-    print_result("morph", morph)
+    tell_result("contact sheet", sheet)
+    tell_result("reverse process", strip)
+    tell_result("reverse process, moving", reverse)
+    tell_result("morph", morph)
 
 
 def _save_strip(trajectory: "Trajectory", path: Path) -> None:

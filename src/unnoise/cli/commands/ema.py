@@ -7,8 +7,8 @@ from typing import Annotated
 
 from tyro.conf import arg
 
+from unnoise.api.reporting import count, tell, tell_result
 from unnoise.cli import arguments as cli
-from unnoise.cli.console import count, print_message, print_result
 
 _POOR = 0.1
 """A misfit above this is worth a warning."""
@@ -56,11 +56,11 @@ def ema(
     with lock_run(path):
         Run.create(path, replace(opened.config, init=None))
         write_tensors(path / "model.safetensors", made.tensors, facts)
-    print_message(
+    tell(
         f"Average of sigma_rel {sigma_rel:g} at step {made.profile.step:,}, from "
         f"{count(made.sources, 'stored average')} ({made.misfit:.1%} off the exact one)."
     )
-    print_result("run", path)
+    tell_result("run", path)
 
 
 def _default_path(run: Path, sigma_rel: float) -> Path:

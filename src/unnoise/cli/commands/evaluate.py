@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
+from unnoise.api.effects import refuse_without_effect
 from unnoise.cli import arguments as cli
-from unnoise.cli.effects import refuse_without_effect
 
 _MINUTES = 5.0
 _TERMS = 64
@@ -73,9 +73,9 @@ def evaluate(
         seed: Seed of the first sample, the choice of pictures and all noise.
         batch_size: Pictures processed at once. Less needs less memory.
     """
-    from unnoise.cli.bits_per_dim import BitsOptions, evaluate_bits
-    from unnoise.cli.evaluating import EvaluationOptions, evaluate_all
-    from unnoise.cli.loading import DenoiserOptions
+    from unnoise.api.bits_per_dim import BitsOptions, evaluate_bits
+    from unnoise.api.evaluating import EvaluationOptions, evaluate_all
+    from unnoise.api.loading import DenoiserOptions
 
     drawn: dict[str, object] = {"num_steps": num_steps, "eta": eta, "sampler": sampler, "spacing": spacing}
     drawn |= {"variance": variance, "clip": clip}

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
+from unnoise.api.effects import refuse_without_effect
+from unnoise.api.reporting import progress_bar, tell, tell_result
 from unnoise.cli import arguments as cli
-from unnoise.cli.console import ProgressBar, print_message, print_result
-from unnoise.cli.effects import refuse_without_effect
 from unnoise.utils.errors import UnnoiseError
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ def _to_onnx(run: "Run", out: Path, weights: WeightType) -> None:
     from unnoise.export.onnx import check_onnx, export_onnx
 
     check_onnx(out)
-    with ProgressBar("Exporting", 1.0) as bar:
+    with progress_bar("Exporting", 1.0) as bar:
         made = export_onnx(run, out, weights=weights, progress=bar.update)
     mean, largest = made.difference
-    print_message(
+    tell(
         f"Weights in {weights}, {made.megabytes:.1f} MB. Drawn from the same noises, its pictures differ from "
         f"PyTorch's by {mean:.2g} of 255 levels in the mean, and by {largest:.2g} at most."
     )
@@ -35,9 +35,9 @@ def _to_diffusers(run: "Run", out: Path, weights: WeightType) -> None:
 
     refuse_without_effect({"weights": weights != "float32"}, "with --to diffusers: a pipeline gets float32")
     made = export_diffusers(run, out)
-    print_message(f"{made.pipeline}: it draws as the run does with num_inference_steps={made.num_steps}.")
+    tell(f"{made.pipeline}: it draws as the run does with num_inference_steps={made.num_steps}.")
     for note in made.notes:
-        print_message(note)
+        tell(note)
 
 
 _TARGETS: Mapping[str, Callable[["Run", Path, WeightType], None]] = {
@@ -74,4 +74,4 @@ def export(
     if to not in _TARGETS:
         raise UnnoiseError(f"There is nothing to export to called {to!r}: choose from {', '.join(_TARGETS)}.")
     _TARGETS[to](Run.open(run), out, weights)
-    print_result("exported", out)
+    tell_result("exported", out)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from unnoise.api.reporting import count, tell, tell_result
 from unnoise.cli import arguments as cli
-from unnoise.cli.console import count, print_message, print_result
 
 
 def import_(
@@ -38,10 +38,10 @@ def import_(
     with lock_run(out):
         run = import_pipeline(pipeline, out)
     data, sampling = run.config.data, run.config.recipe.sampling
-    print_message(
+    tell(
         f"Pictures of {data.height} x {data.width}, {count(data.channels, 'channel')}, drawn by "
         f"{sampling.sampler} in {sampling.num_steps:,} steps."
     )
     for note in pipeline.notes:
-        print_message(note)
-    print_result("run", out)
+        tell(note)
+    tell_result("run", out)

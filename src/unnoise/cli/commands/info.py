@@ -5,19 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from unnoise.api.doctor_report import class_names, tell_checkup
+from unnoise.api.effects import refuse_without_effect
+from unnoise.api.loading import load_pictures
+from unnoise.api.output_paths import check_sheet
+from unnoise.api.reporting import amount, count, tell_output, tell_result
+from unnoise.api.tables import fact_table
+from unnoise.api.terminal import error_console
 from unnoise.cli import arguments as cli
-from unnoise.cli.console import (
-    amount,
-    count,
-    error_console,
-    output_console,
-    print_output,
-    print_result,
-)
-from unnoise.cli.doctor_report import class_names, fact_table, print_checkup
-from unnoise.cli.effects import refuse_without_effect
-from unnoise.cli.loading import load_pictures
-from unnoise.cli.output_paths import check_sheet
 
 if TYPE_CHECKING:
     from unnoise.reports.doctor import Checkup
@@ -72,7 +67,7 @@ def info(
         where, remedy = f"for a run such as {what}", f"unnoise report {what} shows what it has learned."
         refuse_without_effect({"out": out}, where, remedy)
         refuse_without_effect(planned | read | {"no_measure": no_measure}, where)
-        print_output(fact_table(_run_facts(Path(what))))
+        tell_output(fact_table(_run_facts(Path(what))))
         return
     if labels is None:
         refuse_without_effect({"strict_labels": strict_labels}, "without --labels", cli.LABELS_REMEDY)
@@ -114,13 +109,13 @@ def _examine(source: str, options: "TrainOptions", device: str, *, measure: bool
 
 
 def _show(checkup: "Checkup", sheet: Path | None) -> None:
-    print_checkup(checkup, output_console())
+    tell_checkup(checkup)
     if sheet is not None:
         from unnoise.pictures import save_png
         from unnoise.reports.doctor import checkup_sheet
 
         save_png(checkup_sheet(checkup), sheet)
-        print_result("sheet", sheet)
+        tell_result("sheet", sheet)
 
 
 def _run_facts(path: Path) -> dict[str, str]:

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from unnoise.cli import arguments as cli
-from unnoise.cli.console import print_message
-from unnoise.cli.editing import (
+from unnoise.api.editing import (
     BACKGROUND_GREY,
     EditSession,
     chosen_jump_length,
@@ -15,7 +13,9 @@ from unnoise.cli.editing import (
     save_edited,
     save_sheet,
 )
-from unnoise.cli.output_paths import check_edited
+from unnoise.api.output_paths import check_edited
+from unnoise.api.reporting import tell
+from unnoise.cli import arguments as cli
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,9 +83,9 @@ def inpaint(
 def _announce_mask(known: "Masks", path: "Path | None") -> None:
     """Says so if a mask keeps or redraws everything."""
     if known.all():
-        print_message(f"{path} is white everywhere: nothing is drawn anew. Paint black what should change.")
+        tell(f"{path} is white everywhere: nothing is drawn anew. Paint black what should change.")
     elif not known.any():
-        print_message(f"{path} is white nowhere: everything is drawn anew. Paint white what should stay.")
+        tell(f"{path} is white nowhere: everything is drawn anew. Paint white what should stay.")
 
 
 def _known_pixels(session: EditSession, path: Path | None, images: "Sequence[Path]") -> "Masks":

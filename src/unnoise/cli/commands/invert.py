@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
+from unnoise.api.editing import EditSession, difference, given_pictures, last_step, save_edited, save_sheet
+from unnoise.api.effects import refuse_without_effect
+from unnoise.api.output_paths import check_edited
+from unnoise.api.reporting import tell
 from unnoise.cli import arguments as cli
-from unnoise.cli.console import print_message
-from unnoise.cli.editing import EditSession, difference, given_pictures, last_step, save_edited, save_sheet
-from unnoise.cli.effects import refuse_without_effect
-from unnoise.cli.output_paths import check_edited
 
 
 def invert(
@@ -52,8 +52,8 @@ def invert(
     found = last_step(inversion, steps, "Inverting")
     drawing = ddim(denoise, found.noisy_images, steps, schedule, times=times)
     after = session.denormalized(last_step(drawing, steps, "Drawing").images)
-    print_message(f"The redrawn pictures differ from the given ones by {difference(after, before)}.")
-    print_message(f"{steps} steps each way: {found.calls} calls of the network to the noises, {steps} back.")
+    tell(f"The redrawn pictures differ from the given ones by {difference(after, before)}.")
+    tell(f"{steps} steps each way: {found.calls} calls of the network to the noises, {steps} back.")
     noises = session.denormalized(found.noisy_images)
     save_sheet("inverted", {"before": before, "noises": noises, "after": after}, sheet)
     save_edited(save, names, after, noises=found.noisy_images)

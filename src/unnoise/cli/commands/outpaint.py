@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from unnoise.cli import arguments as cli
-from unnoise.cli.editing import (
+from unnoise.api.editing import (
     BACKGROUND_GREY,
     EditSession,
     chosen_jump_length,
@@ -13,7 +12,8 @@ from unnoise.cli.editing import (
     save_edited,
     save_sheet,
 )
-from unnoise.cli.output_paths import check_edited
+from unnoise.api.output_paths import check_edited
+from unnoise.cli import arguments as cli
 from unnoise.utils.errors import require
 
 _LARGEST = 4096

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
+from unnoise.api.reporting import count, tell_output
+from unnoise.api.terminal import output_console
 from unnoise.cli import arguments as cli
-from unnoise.cli.console import count, output_console, print_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +45,7 @@ def presets(
     from unnoise.runs.data_config import DataConfig
     from unnoise.runs.preset_costs import read_preset_costs
     from unnoise.runs.presets import preset_for
-    from unnoise.training.loop import choose_device
+    from unnoise.trainer.loop import choose_device
 
     # They check themselves, as for a run.
     data = DataConfig(source="", height=shape[0], width=shape[1], channels=channels)
@@ -55,9 +56,9 @@ def presets(
     what = f"Pictures of {shape[0]} x {shape[1]}, {count(channels, 'channel')}. ~: forecast. –: not measured."
     chosen = f"Without --preset, unnoise train takes {choice.name} here: {choice.why}"
     tables = _cost_table(data.image_shape, found.presets), _origin_table(found.presets)
-    print_output(what, "", tables[0], "", tables[1], "")
+    tell_output(what, "", tables[0], "", tables[1], "")
     for text in (*how, chosen):
-        print_output(*textwrap.wrap(text, output_console().width))
+        tell_output(*textwrap.wrap(text, output_console().width))
 
 
 def _table(*texts: str, numbers: tuple[str, ...] = ()) -> "Table":

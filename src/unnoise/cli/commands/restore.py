@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional
 
-from unnoise.cli import arguments as cli
-from unnoise.cli.console import count, print_message
-from unnoise.cli.editing import (
+from unnoise.api.editing import (
     EditSession,
     decode_settings,
     difference,
@@ -17,8 +15,10 @@ from unnoise.cli.editing import (
     save_edited,
     save_sheet,
 )
-from unnoise.cli.effects import refuse_without_effect
-from unnoise.cli.output_paths import check_edited
+from unnoise.api.effects import refuse_without_effect
+from unnoise.api.output_paths import check_edited
+from unnoise.api.reporting import count, tell
+from unnoise.cli import arguments as cli
 from unnoise.utils.errors import UnnoiseError
 
 if TYPE_CHECKING:
@@ -84,9 +84,9 @@ def restore(
     measured = (255 * problem.on_pixels(before)).round() / 255 if whole else before
     restored = _restored(session, problem, measured, label, seed, num_solves, noise)
     again = difference(problem.on_pixels(restored), measured)
-    print_message(f"Made {problem.name} again, the restored pictures differ from the given ones by {again}.")
+    tell(f"Made {problem.name} again, the restored pictures differ from the given ones by {again}.")
     if whole:
-        print_message(f"The restored pictures differ from the originals by {difference(restored, before)}.")
+        tell(f"The restored pictures differ from the originals by {difference(restored, before)}.")
     columns = {"before": before} if whole else {}
     save_sheet(
         "restored", {**columns, problem.name: _enlarged(measured, restored), "restored": restored}, sheet

@@ -4,11 +4,12 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
+from unnoise.api.amounts import check_memory, check_seeds
+from unnoise.api.effects import refuse_without_effect
+from unnoise.api.loading import load_run_pictures
+from unnoise.api.reporting import count, progress_bar, tell, tell_output, tell_result
+from unnoise.api.tables import table
 from unnoise.cli import arguments as cli
-from unnoise.cli.amounts import check_memory, check_seeds
-from unnoise.cli.console import ProgressBar, count, print_message, print_output, print_result, table
-from unnoise.cli.effects import refuse_without_effect
-from unnoise.cli.loading import load_run_pictures
 from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def solve(
     """
     from unnoise.evaluation import sampler_search
     from unnoise.runs.checkpoint import Run
-    from unnoise.training.loop import choose_device
+    from unnoise.trainer.loop import choose_device
     from unnoise.utils.files import check_writable
 
     opened = Run.open(run)
@@ -80,9 +81,7 @@ def solve(
         if source is not None:
             raise UnnoiseError(f"--restore compares nothing with pictures: leave {source!r} out.")
         before = sampler_search.restore_sampling(opened).config.recipe.sampling
-        print_message(
-            f"Restored: unnoise generate {run} uses {before.sampler} with {count(before.num_steps, 'step')}."
-        )
+        tell(f"Restored: unnoise generate {run} uses {before.sampler} with {count(before.num_steps, 'step')}.")
         return
     space = _search_space(samplers, spacings, sampler_search.CALLS if calls is None else calls)
     minutes, seed = _MINUTES if minutes is None else minutes, seed or 0
@@ -144,7 +143,7 @@ def _references(run: "Run", source: str | None, name: str, seed: int, denoiser: 
 
     images = load_run_pictures(run.config, source)
     real = sampler_search.search_references(run.config, images, seed)
-    with ProgressBar("Preparing", 1.0) as bar:
+    with progress_bar("Preparing", 1.0) as bar:
         extractor = choose_extractor(
             name,
             images,
@@ -192,7 +191,7 @@ def _try_all(
 
     found: list[Trial] = []
     classes, schedule = run.config.classes(range(seed, seed + number)), denoiser.schedule
-    with ProgressBar("Trying samplers", 1.0) as bar:
+    with progress_bar("Trying samplers", 1.0) as bar:
 
         def show(_: int) -> None:
             latest = f"{found[-1].candidate.name}, {count(found[-1].taken, 'call')}" if found else ""
@@ -207,7 +206,7 @@ def _try_all(
                 found.append(trial)
                 show(0)
         except KeyboardInterrupt:
-            print_message("Stopped: choosing from the samplers tried so far.")
+            tell("Stopped: choosing from the samplers tried so far.")
         bar.update(1.0, f"{len(found)} tried")
     return found
 
@@ -239,19 +238,19 @@ def _finish(
     sampler_search.write_result(run, facts, trials, choice, kept=keep or not enough)
     pictures.save_png(sampler_search.comparison_charts(trials, name), run.path / "solve" / "errors.png")
     pictures.save_png(sampler_search.sample_sheet(trials, name, seed), run.path / "solve" / "side_by_side.png")
-    print_message(
+    tell(
         f"{count(number, 'sample')} of each, compared with {references.words}. "
         f"The rule of choice: {sampler_search.RULE}."
     )
-    print_message(_choice_text(choice, name))
+    tell(_choice_text(choice, name))
     for file in ("solve.json", "solve/errors.png", "solve/side_by_side.png"):
-        print_result("solved", run.path / file)
+        tell_result("solved", run.path / file)
     if keep or not enough:
-        print_message("The run keeps its present sampler." if keep else _doubt_text(run, choice, number))
+        tell("The run keeps its present sampler." if keep else _doubt_text(run, choice, number))
         return
     sampler_search.keep_sampling(run, choice.trial.sampling)
-    print_message(f"unnoise generate {run.path} uses it from now on. To undo that:")
-    print_message(f"  unnoise solve {run.path} --restore")
+    tell(f"unnoise generate {run.path} uses it from now on. To undo that:")
+    tell(f"  unnoise solve {run.path} --restore")
 
 
 def _doubt_text(run: "Run", choice: "Recommendation", number: int) -> str:
@@ -296,4 +295,4 @@ def _print_trials(trials: "Sequence[Trial]", choice: "Recommendation", name: str
             f"{trial.distance.low:.3g} to {trial.distance.high:.3g}",
             "recommended" if trial is choice.trial else mark,
         )
-    print_output(rows)
+    tell_output(rows)

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from unnoise.api.effects import refuse_without_effect
+from unnoise.api.profile_report import silence_profiler
+from unnoise.api.stopping import StopSignals
+from unnoise.api.training import Invocation, run_training
 from unnoise.cli import arguments as cli
-from unnoise.cli.effects import refuse_without_effect
-from unnoise.cli.profile_report import silence_profiler
-from unnoise.cli.stopping import StopSignals
-from unnoise.cli.training import Invocation, run_training
 from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
     from unnoise.runs.config import Budget
     from unnoise.runs.plan import TrainOptions
-    from unnoise.training.compiler import CompileChoice
+    from unnoise.trainer.compiler import CompileChoice
 
 
 def train(

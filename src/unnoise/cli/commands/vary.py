@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
+from unnoise.api.editing import EditSession, given_pictures, last_step, save_edited, save_sheet
+from unnoise.api.output_paths import check_edited
 from unnoise.cli import arguments as cli
-from unnoise.cli.editing import EditSession, given_pictures, last_step, save_edited, save_sheet
-from unnoise.cli.output_paths import check_edited
 from unnoise.utils.errors import require
 
 

@@ -27,7 +27,7 @@ from unnoise.reports.doctor.speed import Speed, measure_speed
 from unnoise.runs.config import RunConfig
 from unnoise.runs.footprint import DiskUse
 from unnoise.runs.plan import TrainOptions, default_preset, plan
-from unnoise.training.loop import choose_device
+from unnoise.trainer.loop import choose_device
 from unnoise.utils.precision import DeviceCapabilities
 
 _BLANK = 2.0

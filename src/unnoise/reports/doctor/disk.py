@@ -3,7 +3,7 @@
 from unnoise.data import ImageSet
 from unnoise.runs.config import RunConfig
 from unnoise.runs.footprint import DiskUse, run_disk_use
-from unnoise.training.monitoring.sample_quality import MIN_HELD_OUT
+from unnoise.trainer.monitoring.sample_quality import MIN_HELD_OUT
 
 
 def disk_use(config: RunConfig, images: ImageSet) -> DiskUse:

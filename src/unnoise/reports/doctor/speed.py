@@ -12,7 +12,7 @@ from unnoise.data import ImageSet
 from unnoise.data.batches import Batches
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.runs.config import RunConfig
-from unnoise.training.accumulation import Accumulation
+from unnoise.trainer.accumulation import Accumulation
 from unnoise.utils.precision import set_tf32
 
 TRAINING_SHARE = 0.95

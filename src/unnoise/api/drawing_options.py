@@ -1,0 +1,57 @@
+"""Options of drawing: the run's own sampling, changed by those that were given."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from unnoise.api.effects import refuse_without_effect
+
+if TYPE_CHECKING:
+    from unnoise.diffusion.samplers.sampling import Sampling
+    from unnoise.runs.config import RunConfig
+
+
+def chosen_sampling(
+    config: "RunConfig",
+    changes: Mapping[str, object],
+    guidance_changes: Mapping[str, object],
+    *,
+    autoguided: bool = False,
+) -> "Sampling":
+    """The run's own sampling with the options that were given.
+
+    Raises:
+        UnnoiseError: for values out of range, and options that would have no effect.
+    """
+    own = config.recipe.sampling
+    given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+    guidance: dict[str, Any] = {name: value for name, value in guidance_changes.items() if value is not None}
+    sampling = replace(own, **given, guidance=replace(own.guidance, **guidance))
+    _refuse_guidance_without_effect(config, sampling, guidance, autoguided=autoguided)
+    for name, sampler in (("eta", "ddim"), ("variance", "ancestral")):
+        if sampling.sampler != sampler:
+            where = f"with the sampler {sampling.sampler}"
+            remedy = f"Leave it out, or add --sampler {sampler}."
+            refuse_without_effect({name: given.get(name)}, where, remedy)
+    _refuse_spacing_without_effect(config, given.get("spacing"))
+    return sampling
+
+
+def _refuse_guidance_without_effect(
+    config: "RunConfig", sampling: "Sampling", given: Mapping[str, Any], *, autoguided: bool
+) -> None:
+    options = {f"guidance-{name}": given.get(name) for name in ("rescale", "interval")}
+    if not config.data.classes:
+        of_classes = {"guidance": given.get("scale")}
+        where = "here: this run was trained without --labels"
+        refuse_without_effect(of_classes if autoguided else of_classes | options, where)
+    elif sampling.guidance.scale == 1 and not autoguided:
+        refuse_without_effect(options, "where the scale of guidance is 1", "Add --guidance 2, for example.")
+
+
+def _refuse_spacing_without_effect(config: "RunConfig", spacing: str | None) -> None:
+    from unnoise.diffusion.schedules import DiscreteSchedule
+
+    if spacing in ("trailing", "leading", "linspace") and not isinstance(config.schedule, DiscreteSchedule):
+        where = "here: this run's schedule is continuous and has no timesteps to choose from"
+        refuse_without_effect({f"spacing {spacing}": spacing}, where, "Choose uniform, log_snr or karras.")

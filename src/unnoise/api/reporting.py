@@ -1,0 +1,187 @@
+"""Reporting: whom the functions of the front door tell what they do, and how far they are.
+
+Each function tells messages, tables, files and progress to the reporter of its context. The command line sets
+one that prints; `unnoise.api.notebook` has that of Python and notebooks; `progress=` takes any callable.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    Part: TypeAlias = "Table | Text | str"
+
+Progress: TypeAlias = Callable[[float, str], object]
+"""Called with the fraction that is done, 0 to 1, and what is being done."""
+
+
+class Bar(Protocol):
+    """Progress of one task; a context."""
+
+    def __enter__(self) -> "Bar":
+        """Shows it."""
+
+    def __exit__(self, *_: object) -> None:
+        """Ends it."""
+
+    def advance(self, amount: float) -> None:
+        """Adds to what is done."""
+
+    def update(self, completed: float, note: str) -> None:
+        """Sets what is done in all, and a note on it."""
+
+
+class Reporter(Protocol):
+    """Where messages, results and progress go."""
+
+    moving: bool
+    """Whether progress is seen while it moves; if not, training tells a message a minute."""
+
+    def message(self, text: "Part") -> None:
+        """A sentence, or a table, for people."""
+
+    def output(self, *parts: "Part") -> None:
+        """Tables and lines of text that were asked for."""
+
+    def result(self, what: str, path: Path) -> None:
+        """A file or folder that was written."""
+
+    def picture(self, path: Path) -> None:
+        """A picture that is worth a look while work goes on, such as a sheet of samples."""
+
+    def bar(self, task: str, total: float) -> Bar:
+        """Progress of a task, in parts of `total`."""
+
+
+class Silent:
+    """A reporter of nothing. Also a bar that shows nothing."""
+
+    moving = True
+
+    def message(self, text: "Part") -> None:
+        """Nothing."""
+
+    def output(self, *parts: "Part") -> None:
+        """Nothing."""
+
+    def result(self, what: str, path: Path) -> None:
+        """Nothing."""
+
+    def picture(self, path: Path) -> None:
+        """Nothing."""
+
+    def bar(self, task: str, total: float) -> Bar:
+        """Nothing."""
+        return self
+
+    def __enter__(self) -> "Silent":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def advance(self, amount: float) -> None:
+        """Nothing."""
+
+    def update(self, completed: float, note: str) -> None:
+        """Nothing."""
+
+
+class Calling(Silent):
+    """A reporter that calls `progress` with each step, and passes on all else."""
+
+    def __init__(self, progress: Progress, others: Reporter) -> None:
+        self._progress = progress
+        self.message = others.message  # type: ignore[method-assign]
+        self.output = others.output  # type: ignore[method-assign]
+        self.result = others.result  # type: ignore[method-assign]
+        self.picture = others.picture  # type: ignore[method-assign]
+
+    def bar(self, task: str, total: float) -> Bar:
+        """A bar that calls."""
+        return CallingBar(self._progress, task, total)
+
+
+class CallingBar(Silent):
+    """A bar that calls `progress(fraction, "task: note")`."""
+
+    def __init__(self, progress: Progress, task: str, total: float) -> None:
+        self._progress, self._task, self._total, self._done, self._note = progress, task, total, 0.0, ""
+
+    def advance(self, amount: float) -> None:
+        """Adds to what is done."""
+        self.update(self._done + amount, self._note)
+
+    def update(self, completed: float, note: str) -> None:
+        """Sets what is done in all, and the note."""
+        self._done, self._note = completed, note
+        text = f"{self._task}: {note}" if note else self._task
+        self._progress(min(1.0, completed / self._total) if self._total else 1.0, text)
+
+
+_current: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
+
+
+def reporter() -> Reporter:
+    """The reporter of this context: of the command line where it called, else that of Python."""
+    found = _current.get()
+    if found is None:
+        from unnoise.api.notebook import python_reporter
+
+        found = python_reporter()
+        _current.set(found)
+    return found
+
+
+@contextmanager
+def reporting(to: Reporter | Progress | None) -> Iterator[None]:
+    """Context in which a reporter, or a callable for progress, is told; with None nothing changes."""
+    if to is None:
+        yield
+        return
+    token = _current.set(to if hasattr(to, "bar") else Calling(to, reporter()))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def tell(text: "Part") -> None:
+    """Tells people a sentence, or a table."""
+    reporter().message(text)
+
+
+def tell_result(what: str, path: Path) -> None:
+    """Tells which file was written."""
+    reporter().result(what, path)
+
+
+def tell_output(*parts: "Part") -> None:
+    """Tells tables and lines of text that were asked for."""
+    reporter().output(*parts)
+
+
+def progress_bar(task: str, total: float, *, hidden: bool = False) -> Bar:
+    """Progress of a task, in parts of `total`; a context.
+
+    Args:
+        task: what is being done.
+        total: how much there is to do.
+        hidden: tells nobody (in all processes but the first).
+    """
+    return Silent() if hidden else reporter().bar(task, total)
+
+
+def amount(number: float, units: str) -> str:
+    """`1 minute`, `2.5 minutes`, from the plural."""
+    return f"{number:g} {units.removesuffix('s') if number == 1 else units}"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 picture`, `60,000 pictures`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,6 +1,0 @@
-"""Monitoring of a run while it trains: sample quality, loss at each noise level, convergence."""
-
-from unnoise.training.monitoring.convergence import best_step, convergence_reason
-from unnoise.training.monitoring.monitor import Monitor
-
-__all__ = ["Monitor", "best_step", "convergence_reason"]

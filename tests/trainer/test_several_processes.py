@@ -1,0 +1,176 @@
+"""Several processes: four train as one does, and wait for each other without a time-out."""
+
+import os
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+
+from helpers.runs import digits, start
+from unnoise.runs.checkpoint import Run
+from unnoise.trainer.distributed import distribute
+from unnoise.trainer.loop import train
+
+HERE = Path(__file__).parents[1]
+STEPS = 30
+CHANGES = ["batch_size=64", "network.widths=[16,32]", "optimizer.learning_rate=2e-3"]
+"""Groups of two channels or more: a bias before a norm of one channel has no gradient but rounding errors."""
+
+
+def torchrun(processes: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+    paths = os.pathsep.join([str(HERE.parent), str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    return subprocess.run(
+        [sys.executable, *command, *map(str, arguments)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_four_processes_train_as_one(tmp_path):
+    """1 x 64 and 4 x 16: losses, weights and averages to 1e-5 over 30 steps, in each process."""
+    alone = start(tmp_path / "one", STEPS, recipe_changes=CHANGES)
+    losses = [step.result.loss.item() for step in train(alone, digits())]
+    four = start(tmp_path / "four", STEPS, recipe_changes=CHANGES)
+    done = torchrun(4, HERE / "helpers" / "training_process.py", four.path)
+    assert done.returncode == 0, done.stderr
+    assert "strides" not in done.stderr
+    assert np.ptp(losses) > 0.1  # it learned
+    left, right = (load_file(run.states()[0]) for run in (alone, four))
+    names = [name for name in left if name.startswith(("network.", "average."))]
+    for name in names:
+        torch.testing.assert_close(right[name], left[name], rtol=0, atol=1e-5, msg=name)
+    for rank in range(4):
+        found = np.load(four.path / f"rank-{rank}.npz")
+        np.testing.assert_allclose(found["losses"], losses, rtol=0, atol=1e-5)
+        for name in [name for name in names if name.startswith("average.")]:
+            np.testing.assert_array_equal(found[name.replace("average", "ema", 1)], right[name].numpy())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 4])
+def test_the_command_line_says_everything_once(tmp_path, processes):
+    """Also where the cache cannot be written, so that each process decodes for itself."""
+    (tmp_path / "store").write_text("not a folder")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((48, 8, 8)))
+    words = ["--steps", 2, "--batch-size", 8, "--device", "cpu", "--preset", "nano"]
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setenv("UNNOISE_CACHE", str(tmp_path / "store"))
+        done = torchrun(
+            processes, "-m", "unnoise", "train", tmp_path / "x.npy", "--out", tmp_path / "run", *words
+        )
+    assert done.returncode == 0, done.stderr
+    told = " ".join(done.stderr.split())
+    assert told.count("Cannot write the cache") == 1
+    assert "strides" not in told
+    assert "Traceback" not in told
+    assert [path.stem for path in Run.open(tmp_path / "run").states()] == ["0000000002"]
+    again = torchrun(processes, "-m", "unnoise", "train", tmp_path / "x.npy", "--dry-run", "--preset", "nano")
+    assert again.stdout.count('"format"') == 1
+
+
+WAITING = """
+import sys, time
+from datetime import timedelta
+from pathlib import Path
+from accelerate import Accelerator, PartialState
+from unnoise.trainer.distributed import Coordinator, rank_0_first
+
+state = PartialState(cpu=True, timeout=timedelta(seconds=1))  # in place of 10 minutes
+leads, told = state.is_main_process, Path(sys.argv[1])
+for turn in range(2):
+    with rank_0_first():
+        if leads:
+            time.sleep(3 - 2 * turn)
+            (told / f"made-{turn}").touch()
+        assert (told / f"made-{turn}").exists()
+coordinator = Coordinator(Accelerator(cpu=True), None)
+if leads:
+    with coordinator:
+        time.sleep(3)
+        assert coordinator.spent(lambda: 0.25) == 0.25
+else:
+    assert coordinator.spent(None) == 0.25
+    assert coordinator.stay() is False
+(told / f"passed-{state.process_index}").touch()
+if sys.argv[2] == "fail":
+    with rank_0_first():
+        if leads:
+            raise SystemExit(2)
+        (told / "went-on").touch()
+state.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["pass", "fail"])
+def test_ranks_wait_longer_than_a_collective_would(tmp_path, end):
+    """For what rank 0 decodes, and for what it decides; where it fails, none goes on, and none prints why."""
+    (tmp_path / "script.py").write_text(WAITING)
+    done = torchrun(2, tmp_path / "script.py", tmp_path, end)
+    assert sorted(path.name for path in tmp_path.glob("passed-*")) == ["passed-0", "passed-1"], done.stderr
+    assert (done.returncode == 0) == (end == "pass")
+    assert not (tmp_path / "went-on").exists()
+
+
+class OneOfTwo(Accelerator):
+    """What `distribute` asks of Accelerate, without a second process."""
+
+    num_processes = 2
+    device = torch.device("cpu")
+
+    def __init__(self):
+        """Starts nothing."""
+
+    def prepare_model(self, network, **_):
+        network.no_sync = nullcontext
+        return network
+
+    def prepare_optimizer(self, optimizer, **_):
+        return optimizer
+
+    def backward(self, loss):
+        loss.backward()
+
+    def reduce(self, values, _how):
+        return values
+
+    def gather(self, values):
+        return values
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        ["network.block=convnext"],
+        ["network.block=book", "network.normalization=batch"],
+        ['network.attention=["linear","full"]'],
+        ["network.upsampling=bilinear", "network.modulation=add"],
+    ],
+)
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_gradients_lie_in_memory_as_their_weights_do(tmp_path, changes, accumulate):
+    """Or DistributedDataParallel would copy them, and warn: 1 x 1 convolutions, with the channels last."""
+    run = start(tmp_path / "run", 1, recipe_changes=changes)
+    images = digits().take(range(8))
+    alone, shared = run.config.build(), run.config.build()
+    distribute(shared, OneOfTwo())
+    found = [diffusion.train_step(images, accumulate=accumulate) for diffusion in (alone, shared)]
+    assert torch.equal(found[0].loss, found[1].loss)
+    parameters = dict(shared.network.named_parameters())
+    assert any(1 in weight.shape and weight.ndim == 4 for weight in parameters.values())
+    for name, weight in parameters.items():
+        if weight.grad is not None:
+            assert weight.grad.stride() == weight.stride(), name
+    for left, right in zip(alone.network.parameters(), parameters.values(), strict=True):
+        assert torch.equal(left, right)
