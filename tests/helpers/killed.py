@@ -27,6 +27,11 @@ _IMPORTED = (
     "unnoise.cli.commands.train",
     "unnoise.reports.doctor",
     "torch._dynamo",
+    "typeguard",
+    "numpy.ma",
+    "PIL.JpegImagePlugin",
+    "PIL.PngImagePlugin",
+    "helpers.frozen_heap",  # last
 )
 
 

@@ -64,3 +64,13 @@ def test_a_config_with_a_removed_sampler_opens_with_its_replacement(old_run, nam
     file.write_text(json.dumps(values))
     assert Run.open(old_run.path).config.recipe.sampling.sampler == sampler
     ok("generate", "run", "--num-images", 1, "--num-steps", 4, "--out", "x.png", *CPU)
+
+
+def test_muon_of_an_old_run_goes_on_moving_all_wide_matrices(old_run):
+    """Its state holds one number for each weight of a wide stem, but two for those that AdamW moves."""
+    file = old_run.path / "config.json"
+    assert "muon" not in json.loads(file.read_text())["recipe"]["optimizer"]
+    assert old_run.config.recipe.optimizer.name == "muon"
+    assert old_run.config.recipe.optimizer.muon == "wide"
+    values = json.loads(old_run.config.to_json())
+    assert values["recipe"]["optimizer"]["muon"] == "wide"

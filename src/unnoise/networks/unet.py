@@ -204,6 +204,11 @@ class UNet(nn.Module):
             for parameter in module.parameters() if module is not None else ():
                 nn.init.zeros_(parameter)
 
+    @property
+    def ends(self) -> list[nn.Module]:
+        """Stem and heads, which an optimiser may move otherwise than hidden layers."""
+        return [self.stem, self.head, *([] if self.uncertainty is None else [self.uncertainty])]
+
     def forward(
         self,
         noisy_images: Images,

@@ -57,17 +57,20 @@ def _newton_schulz(
     return wide if product is None else product @ wide
 
 
-def is_matrix(parameter: Tensor) -> bool:
-    """Whether Muon moves a parameter: at least 16 rows and columns, so no heads or depthwise filters."""
-    return parameter.ndim >= 2 and min(len(parameter), parameter[0].numel()) >= 16 and parameter.shape[1] > 1
-
-
 class Muon(torch.optim.Optimizer):
-    """Muon for matrices and AdamW for all other parameters, with one learning rate for both."""
+    """Muon for matrices and AdamW for all other parameters, with one learning rate for both.
+
+    Args:
+        matrices: parameters of two or more dimensions; see `weight_roles`.
+        others: parameters that AdamW moves.
+        learning_rate, momentum, betas, weight_decay: the last for both.
+        fused: of AdamW.
+    """
 
     def __init__(
         self,
-        parameters: Iterable[nn.Parameter],
+        matrices: Iterable[nn.Parameter],
+        others: Iterable[nn.Parameter],
         learning_rate: float,
         *,
         momentum: float = 0.95,
@@ -75,13 +78,10 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float = 0.0,
         fused: bool = False,
     ) -> None:
-        chosen = list(parameters)
-        matrices = [parameter for parameter in chosen if is_matrix(parameter)]
-        others = [parameter for parameter in chosen if not is_matrix(parameter)]
         self._adamw = torch.optim.AdamW(
-            [{"params": others}], learning_rate, betas, weight_decay=weight_decay, fused=fused
+            [{"params": list(others)}], learning_rate, betas, weight_decay=weight_decay, fused=fused
         )
-        group = {"params": matrices, "momentum": momentum, "weight_decay": weight_decay}
+        group = {"params": list(matrices), "momentum": momentum, "weight_decay": weight_decay}
         super().__init__([group, *self._adamw.param_groups], {"lr": learning_rate})
 
     @overload

@@ -1,7 +1,6 @@
 """Optimisers, and the learning-rate schedule over the budget of a run."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +8,7 @@ import torch
 from torch import nn
 
 from unnoise.optim.muon import Muon
+from unnoise.optim.weight_roles import MuonWeights, muon_weights
 from unnoise.utils.errors import require
 
 
@@ -18,7 +18,8 @@ class OptimizerConfig:
 
     Args:
         name: AdamW and Muon decouple the weight decay; Adam and RMSprop add it to the gradient. Muon moves
-            matrices, and AdamW the other weights.
+            the matrices of hidden layers, and AdamW the other weights.
+        muon: which weights Muon moves; see `weight_roles`.
         learning_rate: the highest, after the warm-up.
         weight_decay: 1e-4 in the Keras example, where it prevents divergence.
         betas: of Adam and AdamW; RMSprop takes the second as its smoothing constant.
@@ -31,6 +32,7 @@ class OptimizerConfig:
     """
 
     name: Literal["adamw", "adam", "rmsprop", "muon"] = "adamw"
+    muon: MuonWeights = "hidden"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
@@ -56,9 +58,9 @@ class OptimizerConfig:
             f"warmup is a fraction of the budget from 0 to below 1, but got {self.warmup}. Try 0.02.",
         )
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Builds the optimiser over these parameters, with fused kernels where the device has them."""
-        chosen = [parameter for parameter in parameters if parameter.requires_grad]
+    def build(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Builds the optimiser of a network's weights, with fused kernels where the device has them."""
+        chosen = [parameter for parameter in network.parameters() if parameter.requires_grad]
         fused = all(parameter.device.type in ("cpu", "cuda") for parameter in chosen)
         rate, weight_decay = self.learning_rate, self.weight_decay
         match self.name:
@@ -69,7 +71,10 @@ class OptimizerConfig:
             case "rmsprop":
                 return torch.optim.RMSprop(chosen, rate, alpha=self.betas[1], weight_decay=weight_decay)
             case "muon":
-                return Muon(chosen, rate, betas=self.betas, weight_decay=weight_decay, fused=fused)
+                matrices = [weight for weight in muon_weights(network, self.muon) if weight.requires_grad]
+                moved = set(map(id, matrices))
+                others = [parameter for parameter in chosen if id(parameter) not in moved]
+                return Muon(matrices, others, rate, betas=self.betas, weight_decay=weight_decay, fused=fused)
 
     def learning_rate_at(self, spent: float) -> float:
         """The learning rate when this fraction (0 to 1) of the budget is spent."""

@@ -44,7 +44,7 @@ class WeightUpdate:
         self.average = MovingAverage(network, ema)
         self.profiles = PowerAverages(network, ema.profiles, ema.profile_every)
         self.config = optimizer
-        self.optimizer: torch.optim.Optimizer = optimizer.build(network.parameters())
+        self.optimizer: torch.optim.Optimizer = optimizer.build(network)
         self.group: ProcessGroup | None = None
         """The processes that train together; None for one process."""
         self.host_sync = all(parameter.device.type == "cpu" for parameter in network.parameters())

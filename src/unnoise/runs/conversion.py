@@ -16,6 +16,7 @@ from unnoise.diffusion.schedules import AnyChain, AnySchedule
 from unnoise.diffusion.weightings import AnyWeighting
 from unnoise.networks import NetworkConfig
 from unnoise.networks.unet_config import AttentionChoice, AttentionKind
+from unnoise.optim.optimizers import OptimizerConfig
 from unnoise.utils import json_text
 from unnoise.utils.errors import UnnoiseError, require
 
@@ -117,6 +118,10 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(
         Sampling, lambda values, kind: structured_sampling(_with_replaced_sampler(values), kind)
     )
+    structured_optimizer = make_dict_structure_fn(OptimizerConfig, converter)
+    converter.register_structure_hook(
+        OptimizerConfig, lambda values, kind: structured_optimizer(_with_muon_of_old_runs(values), kind)
+    )
     for union in _UNIONS:
         configure_tagged_union(union, converter, tag_name="kind")
     return converter
@@ -125,6 +130,11 @@ def _converter() -> cattrs.Converter:
 def _with_replaced_sampler(values: Mapping[str, object]) -> Mapping[str, object]:
     """Settings of a `Sampling`, with a removed name of a sampler replaced."""
     return {**values, **_REMOVED_SAMPLERS.get(str(values.get("sampler")), {})}
+
+
+def _with_muon_of_old_runs(values: Mapping[str, object]) -> Mapping[str, object]:
+    """Settings of the optimiser, with the weights that Muon moved before it could be chosen."""
+    return {"muon": "wide", **values} if values.get("name") == "muon" else values
 
 
 def _strict(value: object, kind: type) -> object:

@@ -115,7 +115,7 @@ def _weights_and_state(recipe: Recipe) -> tuple[int, int]:
 def _optimizer_bytes(recipe: Recipe, network: nn.Module) -> int:
     """Adam keeps two numbers for each weight and a step count; Muon one for each weight of its matrices."""
     names, total = {weight: name for name, weight in network.named_parameters()}, 0
-    for place, group in enumerate(recipe.optimizer.build(network.parameters()).param_groups):
+    for place, group in enumerate(recipe.optimizer.build(network).param_groups):
         for weight in group["params"]:
             matrix = recipe.optimizer.name == "muon" and place == 0
             moments = 1 if matrix or recipe.optimizer.name == "rmsprop" else 2

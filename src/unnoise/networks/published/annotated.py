@@ -121,6 +121,11 @@ class AnnotatedUNet(nn.Module):
         self.checkpointing = False
         """See `checkpointing`."""
 
+    @property
+    def ends(self) -> list[nn.Module]:
+        """Stem and head, which an optimiser may move otherwise than hidden layers."""
+        return [self.stem, self.head]
+
     def forward(
         self,
         noisy_images: Images,

@@ -124,6 +124,11 @@ class UNet2D(nn.Module):
         self.checkpointing = False
         """See `checkpointing`."""
 
+    @property
+    def ends(self) -> list[nn.Module]:
+        """Stem and head, which an optimiser may move otherwise than hidden layers."""
+        return [self.conv_in, self.conv_out]
+
     def forward(
         self,
         noisy_images: Images,
