@@ -26,7 +26,7 @@ from benchmarks.json_rows import read_rows, write_rows
 from benchmarks.judges import Judge, PictureSet, classifier_judge, subset
 from benchmarks.report import MADE, machine, made, publish
 from benchmarks.solver_report import AT, LONG, OWN, REAL, REFERENCES, Row, draw, grids_of, tables
-from unnoise.api.reporting import count, progress_bar, tell
+from unnoise.api.reporting import Bar, count, progress_bar, tell
 from unnoise.data import load
 from unnoise.data.batches import split
 from unnoise.diffusion.denoiser import Denoiser
@@ -163,7 +163,7 @@ def measure_all(planned: Plan, judge: Judge, log: Path, minutes: float) -> list[
 class Counter:
     """Adds up the cost of finished work, and shows it on a bar."""
 
-    def __init__(self, bar: progress_bar, total: float) -> None:
+    def __init__(self, bar: Bar, total: float) -> None:
         self.bar, self.total, self.done = bar, total, 0.0
 
     def __call__(self, cost: float, note: str) -> None:

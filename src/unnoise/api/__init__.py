@@ -10,20 +10,75 @@ raise `UnnoiseError` in one sentence, warn by Python's warnings, and tell their 
 names. Nothing heavy is imported until it is used.
 """
 
+from unnoise.api.averaging import ema
+from unnoise.api.demonstration import demo
+from unnoise.api.drawing import Animation, Drawing
 from unnoise.api.effects import refuse_without_effect
+from unnoise.api.exporting import TARGETS, export
 from unnoise.api.generating import generate, reverse
+from unnoise.api.importing import import_pipeline
+from unnoise.api.inpainting import inpaint
+from unnoise.api.measuring import Evaluation, evaluate
 from unnoise.api.morphing import morph
 from unnoise.api.opening import OpenRun, open_run
-from unnoise.api.output_paths import check_animation
-from unnoise.api.pages import report
+from unnoise.api.outpainting import outpaint
+from unnoise.api.output_paths import ANIMATIONS, check_animation, check_edited
+from unnoise.api.pages import compare, report
+from unnoise.api.pictures import Checkup, Pictures, checkup, load
+from unnoise.api.preset_table import presets
+from unnoise.api.redrawing import redraw
+from unnoise.api.reporting import tell, tell_output, tell_result
+from unnoise.api.restoring import restore
+from unnoise.api.run_facts import is_run, run_facts
+from unnoise.api.shown import Findings
+from unnoise.api.solving import restore_sampler, solve
+from unnoise.api.training import Training, planned, resume, tell_config, train, training
+from unnoise.api.varying import invert, vary
 
 __all__ = [
+    "ANIMATIONS",
+    "TARGETS",
+    "Animation",
+    "Checkup",
+    "Drawing",
+    "Evaluation",
+    "Findings",
     "OpenRun",
+    "Pictures",
+    "Training",
     "check_animation",
+    "check_edited",
+    "checkup",
+    "compare",
+    "demo",
+    "ema",
+    "evaluate",
+    "export",
     "generate",
+    "import_pipeline",
+    "inpaint",
+    "invert",
+    "is_run",
+    "load",
     "morph",
     "open_run",
+    "outpaint",
+    "planned",
+    "presets",
+    "redraw",
     "refuse_without_effect",
     "report",
+    "restore",
+    "restore_sampler",
+    "resume",
     "reverse",
+    "run_facts",
+    "solve",
+    "tell",
+    "tell_config",
+    "tell_output",
+    "tell_result",
+    "train",
+    "training",
+    "vary",
 ]

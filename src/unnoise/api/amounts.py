@@ -92,3 +92,10 @@ def _size(number: int) -> str:
         if number >= unit:
             return f"{number / unit:,.3g} {name}" if number < 1000 * unit else f"{number // unit:,} {name}"
     return f"{number:,} bytes"
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on any device."""
+    from unnoise.utils.out_of_memory import is_out_of_memory  # here, since it imports PyTorch
+
+    return is_out_of_memory(error)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unnoise.api.loading import DenoiserOptions, load_run_pictures
@@ -13,6 +12,7 @@ from unnoise.utils.errors import UnnoiseError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from unnoise.api.opening import OpenRun
     from unnoise.data import ImageSet
     from unnoise.diffusion.denoiser import Denoiser
     from unnoise.evaluation import LikelihoodProgress
@@ -37,16 +37,15 @@ class BitsOptions:
 
 
 def evaluate_bits(
-    path: Path, source: str | None, options: BitsOptions, device: str, *, bound: bool, flow: bool
+    opened: "OpenRun", source: str | None, options: BitsOptions, *, bound: bool, flow: bool
 ) -> None:
     """Measures the variational bound, the likelihood of the probability flow, or both."""
     from unnoise import evaluation
-    from unnoise.runs.checkpoint import Run
     from unnoise.utils.files import check_writable
 
-    run = Run.open(path)
+    run, path = opened.folder, opened.path
     check_writable(path / "evaluation.json")
-    denoiser = options.denoiser.load(run, device, run.config.recipe.sampling.guidance, options.batch_size)
+    denoiser = options.denoiser.load(opened, run.config.recipe.sampling.guidance, options.batch_size)
     images = run_pictures(run, source)
     if bound:
         measure_bits(run, denoiser, images, options)

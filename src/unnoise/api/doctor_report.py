@@ -4,25 +4,29 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from unnoise.api.reporting import amount, count, tell_output
+from unnoise.api.reporting import amount, count
 from unnoise.api.tables import fact_table
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from unnoise.api.reporting import Part
     from unnoise.reports.doctor import Checkup
 
 _NAMED_CLASSES = 10
 _NAMED_PICTURES = 5
 
 
-def tell_checkup(checkup: "Checkup") -> None:
-    """Tells all sections, and the command that would train like this."""
-    _tell_section("Pictures", _picture_facts(checkup))
-    _tell_findings(checkup)
-    _tell_section("Training would use", _plan_facts(checkup))
-    _tell_section("Training would take", _cost_facts(checkup))
-    tell_output(_title("Next"), f"  {_train_command(checkup)}")
+def checkup_parts(checkup: "Checkup") -> "list[Part]":
+    """All sections, and the command that would train like this."""
+    return [
+        *_section("Pictures", _picture_facts(checkup)),
+        *_findings(checkup),
+        *_section("Training would use", _plan_facts(checkup)),
+        *_section("Training would take", _cost_facts(checkup)),
+        _title("Next"),
+        f"  {_train_command(checkup)}",
+    ]
 
 
 def class_names(each: Sequence[str]) -> str:
@@ -31,8 +35,8 @@ def class_names(each: Sequence[str]) -> str:
     return f"{len(each):,}: {', '.join(each[:_NAMED_CLASSES])}{more}"
 
 
-def _tell_section(title: str, facts: Mapping[str, str]) -> None:
-    tell_output(_title(title), fact_table(facts, indent=2), "")
+def _section(title: str, facts: Mapping[str, str]) -> "list[Part]":
+    return [_title(title), fact_table(facts, indent=2), ""]
 
 
 def _title(text: str) -> "Text":
@@ -64,7 +68,7 @@ def _picture_facts(checkup: "Checkup") -> dict[str, str]:
     return facts
 
 
-def _tell_findings(checkup: "Checkup") -> None:
+def _findings(checkup: "Checkup") -> "list[Part]":
     from rich.markup import escape
     from rich.table import Table
 
@@ -80,7 +84,7 @@ def _tell_findings(checkup: "Checkup") -> None:
             table.add_row("", f"[dim]{escape(', '.join(finding.names[:_NAMED_PICTURES]) + more)}[/dim]")
     if not checkup.findings:
         table.add_row("  ", "no problems")
-    tell_output(_title("Findings"), table, "")
+    return [_title("Findings"), table, ""]
 
 
 def _plan_facts(checkup: "Checkup") -> dict[str, str]:

@@ -55,12 +55,19 @@ class Drawing:
         images: (N, C, H, W), on the CPU.
         names: of the files of a folder, one for each picture.
         columns: where pictures were changed, the stages that the sheet shows beside one another.
+        noises: of inverted pictures, from which they are drawn.
     """
 
     def __init__(
-        self, images: "Images", names: Sequence[str], columns: "Mapping[str, Images] | None" = None
+        self,
+        images: "Images",
+        names: Sequence[str],
+        columns: "Mapping[str, Images] | None" = None,
+        *,
+        noises: "Images | None" = None,
     ) -> None:
         self._images = images
+        self.noises = noises
         self.names = names
         self.columns = columns
 
@@ -112,7 +119,8 @@ class Drawing:
 
         Args:
             path: a .png (one sheet), a .gif or .mp4 (of drawn pictures, noise turning into them), an .npz (the
-                array "images", uint8, N x H x W x C), or a folder (one PNG each).
+                array "images", uint8, N x H x W x C, and of inverted pictures "noises"), or a folder (one PNG
+                each).
 
         Raises:
             UnnoiseError: for another suffix, or a place that can't be written.
@@ -126,7 +134,8 @@ class Drawing:
         elif path.suffix.lower() in ANIMATIONS:
             self.animation().save(path)
         elif path.suffix.lower() == ".npz":
-            save_arrays(path, images=self.numpy())
+            more = {} if self.noises is None else {"noises": self.noises.numpy()}
+            _save_arrays(path, images=self.numpy(), **more)
         else:
             _save_png(self.sheet(), path)
         return path
@@ -143,7 +152,7 @@ def _save_png(picture: "Image", path: Path) -> None:
     pictures.save_png(picture, path)
 
 
-def save_arrays(path: Path, **arrays: Any) -> None:  # noqa: ANN401 (as NumPy's own)
+def _save_arrays(path: Path, **arrays: Any) -> None:  # noqa: ANN401 (as NumPy's own)
     """Writes arrays into an .npz."""
     import numpy as np
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from unnoise.api.amounts import check_memory, check_seeds
 from unnoise.api.effects import refuse_without_effect
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from unnoise.runs.config import RunConfig
 
 Step = TypeVar("Step")
+
+Sources: TypeAlias = str | Path | Sequence[str | Path]
+"""One picture file or several; or .npy or .npz arrays of pictures."""
 
 MAX_PICTURES = 64
 """Pictures edited at once, as they share one batch."""
@@ -111,6 +114,11 @@ class EditSession:
     def denormalized(self, images: "Images") -> "Images":
         """Images in [0, 1], on the CPU."""
         return self.denoiser.normalizer.denormalize(images).cpu()
+
+
+def paths_of(images: Sources) -> list[Path]:
+    """The files, also where only one was named."""
+    return [Path(one) for one in ([images] if isinstance(images, str | Path) else images)]
 
 
 def chosen_jump_length(jump_length: int | None, repeats: int) -> int:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from unnoise.api.amounts import check_memory, check_seeds
 from unnoise.api.bits_per_dim import BitsOptions, measure_bits, run_pictures
+from unnoise.api.drawing_options import chosen_sampling
 from unnoise.api.evaluation_tables import print_colours, print_memorisation, print_scores
-from unnoise.api.generation import chosen_sampling
 from unnoise.api.loading import DenoiserOptions, load_run_pictures
 from unnoise.api.reporting import count, progress_bar, tell, tell_result
 from unnoise.api.stopping import StopSignals
@@ -19,6 +19,7 @@ from unnoise.utils.errors import UnnoiseError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from unnoise.api.opening import OpenRun
     from unnoise.data import ImageSet
     from unnoise.data.batches import Split
     from unnoise.diffusion.denoiser import Denoiser
@@ -73,10 +74,9 @@ class Samples(NamedTuple):
 
 
 def evaluate_all(
-    path: Path,
+    opened: "OpenRun",
     source: str | None,
     options: EvaluationOptions,
-    device: str,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Measures scores, copies, colours and bits/dim of a run; what was measured is kept when it is stopped.
@@ -85,10 +85,9 @@ def evaluate_all(
     """
     from unnoise import evaluation
     from unnoise.evaluation.reference_pictures import MAX_PICTURES
-    from unnoise.runs.checkpoint import Run
     from unnoise.utils.files import check_writable
 
-    run = Run.open(path)
+    run, path = opened.folder, opened.path
     autoguided = options.denoiser.guides
     sampling = chosen_sampling(run.config, options.sampling, options.guidance, autoguided=autoguided)
     check_seeds(options.seed, options.num_samples or MAX_PICTURES)
@@ -96,7 +95,7 @@ def evaluate_all(
     budget = evaluation.TimeBudget(options.minutes, clock)
     check_writable(path / "evaluation.json")
     evaluation.read_evaluation(run)  # refuses a damaged one now
-    denoiser = options.denoiser.load(run, device, sampling.guidance, options.batch_size)
+    denoiser = options.denoiser.load(opened, sampling.guidance, options.batch_size)
     images = _with_classes(run, run_pictures(run, source))
     real = _real_pictures(run, images, options, budget, denoiser)
     with StopSignals("Scoring the samples drawn so far") as stop:

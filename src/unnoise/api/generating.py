@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unnoise.api.opening import OpenRun
     from unnoise.diffusion.denoiser import Denoiser
     from unnoise.diffusion.samplers.sampling import Sampling
-    from unnoise.diffusion.tensors import Images
+    from unnoise.diffusion.tensors import Images, Trajectory
     from unnoise.runs.config import RunConfig
 
 
@@ -43,7 +43,7 @@ class SeededDrawing(Drawing):
         labels: tuple[str, ...] = (),
         batch_size: int = 64,
     ) -> None:
-        self._images: Images | None = None
+        self._drawn: Images | None = None
         self.columns = None
         self._load, self.config, self.sampling = load, config, sampling
         self.seeds, self.labels, self.batch_size = seeds, labels, batch_size
@@ -60,10 +60,10 @@ class SeededDrawing(Drawing):
         """Draws the pictures, unless they are drawn already."""
         import torch
 
-        if self._images is None:
+        if self._drawn is None:
             check_memory(self.config, len(self.seeds))
-            self._images = torch.cat([part.tensor for part in self.batches()])
-        return self._images
+            self._drawn = torch.cat([part.tensor for part in self.batches()])
+        return self._drawn
 
     @property
     def tensor(self) -> "Images":
@@ -72,8 +72,8 @@ class SeededDrawing(Drawing):
 
     def batches(self) -> Iterator[Drawing]:
         """The pictures in parts, drawn one after the other."""
-        if self._images is not None:
-            yield Drawing(self._images, [f"{seed:06d}" for seed in self.seeds])
+        if self._drawn is not None:
+            yield Drawing(self._drawn, [f"{seed:06d}" for seed in self.seeds])
             return
         for seeds in self._in_batches():
             classes = self.config.classes(seeds, self.labels)
@@ -81,11 +81,9 @@ class SeededDrawing(Drawing):
             images = self.denoiser.generate(len(seeds), classes=classes, **how)  # type: ignore[arg-type]
             yield Drawing(images.cpu(), [f"{seed:06d}" for seed in seeds])
 
-    def animation(self) -> Animation:
-        """The reverse process: noise turning into these pictures."""
+    def trajectory(self) -> "Trajectory":
+        """The reverse process: (steps + 1, N, C, H, W) in [0, 1], noise first, on the CPU."""
         import torch
-
-        from unnoise import pictures
 
         check_memory(self.config, len(self.seeds), self.sampling.num_steps + 1)
         parts = []
@@ -93,7 +91,13 @@ class SeededDrawing(Drawing):
             draw, classes = self.denoiser.noises(seeds), self.config.classes(seeds, self.labels)
             walk = {"sampling": self.sampling, "classes": classes, "draw_noises": draw}
             parts.append(self.denoiser.trajectory(draw(), **walk))  # type: ignore[arg-type]
-        return Animation(pictures.frames(torch.cat(parts, dim=1)))
+        return torch.cat(parts, dim=1)
+
+    def animation(self) -> Animation:
+        """The reverse process: noise turning into these pictures."""
+        from unnoise import pictures
+
+        return Animation(pictures.frames(self.trajectory()))
 
     def save(self, path: str | Path) -> Path:
         """Writes the pictures, and returns the path; see `Drawing.save`.

@@ -110,7 +110,7 @@ def _through_seeds(
     classes = run.config.classes([0] * frames, (label,) if label else ())  # one and the same all the way
     parts = []
     with progress_bar("Morphing", frames) as bar:
-        for some in noises.split(_BATCH):
+        for some in torch.split(noises, _BATCH):
             told = None if classes is None else classes[: len(some)]
             parts.append(denoiser.generate(initial_noises=some, sampling=sampling, classes=told).cpu())
             bar.advance(len(some))
@@ -133,7 +133,7 @@ def _through_pictures(
     noises = noises_between(denoise, real, frames, steps, session.schedule, closed=True, times=times)
     parts = []
     with progress_bar("Morphing", frames) as bar:
-        for some in noises.split(_BATCH):
+        for some in torch.split(noises, _BATCH):
             for prediction in ddim(denoise, some, steps, session.schedule, times=times):
                 drawn = prediction.images
             parts.append(session.denormalized(drawn))

@@ -5,13 +5,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unnoise.api.averaging import ema
+from unnoise.api.exporting import export
 from unnoise.api.generating import generate, reverse
+from unnoise.api.inpainting import inpaint
+from unnoise.api.measuring import evaluate
 from unnoise.api.morphing import morph
+from unnoise.api.outpainting import outpaint
 from unnoise.api.pages import report
+from unnoise.api.redrawing import redraw
+from unnoise.api.restoring import restore
+from unnoise.api.run_facts import run_facts
+from unnoise.api.solving import solve
+from unnoise.api.training import resume
+from unnoise.api.varying import invert, vary
 
 if TYPE_CHECKING:
     import torch
 
+    from unnoise.diffusion.diffusion import Diffusion
     from unnoise.runs.checkpoint import Run
     from unnoise.runs.config import RunConfig
 
@@ -31,7 +43,19 @@ class OpenRun:
     generate = generate
     reverse = reverse
     morph = morph
+    redraw = redraw
+    vary = vary
+    invert = invert
+    inpaint = inpaint
+    outpaint = outpaint
+    restore = restore
+    evaluate = evaluate
+    solve = solve
     report = report
+    facts = run_facts
+    ema = ema
+    resume = resume
+    export = export
 
     @property
     def path(self) -> Path:
@@ -49,6 +73,28 @@ class OpenRun:
         from unnoise.trainer.loop import choose_device
 
         return choose_device(self.device)
+
+    @cached_property
+    def diffusion(self) -> "Diffusion":
+        """The plain object underneath: network, moving average, normaliser, schedule, training step.
+
+        As it was saved last; of a run without a state to resume from, both networks have the averaged weights.
+        """
+        diffusion = self.folder.config.build(self.torch_device)
+        if self.folder.states():
+            self.folder.restore(diffusion)
+        else:
+            averaged = self.folder.load(self.torch_device).network.state_dict()
+            for network in (diffusion.network, diffusion.ema.network):
+                network.load_state_dict(averaged)
+        diffusion.ema.network.eval()
+        return diffusion
+
+    def __repr__(self) -> str:
+        return str(self.facts())
+
+    def _repr_html_(self) -> str:
+        return self.facts()._repr_html_()
 
 
 def open_run(path: str | Path, device: str = "auto") -> OpenRun:

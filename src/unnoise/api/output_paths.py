@@ -64,12 +64,17 @@ def check_edited(sheet: Path, save: Path | None) -> Path:
     return sheet
 
 
-def check_sheet(path: Path) -> None:
-    """Checks where a sheet of pictures goes, a .png. Raises `UnnoiseError` if it can't be written there."""
+def check_sheet(path: Path) -> Path:
+    """Checks where a sheet of pictures goes, a .png; returns its path.
+
+    Raises:
+        UnnoiseError: if it can't be written there.
+    """
     from unnoise.utils.files import check_writable, require_suffix
 
     require_suffix(path, ".png")
     check_writable(path)
+    return path
 
 
 def check_page(path: Path, *runs: Path) -> Path:

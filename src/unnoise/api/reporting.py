@@ -39,8 +39,9 @@ class Bar(Protocol):
 class Reporter(Protocol):
     """Where messages, results and progress go."""
 
-    moving: bool
-    """Whether progress is seen while it moves; if not, training tells a message a minute."""
+    @property
+    def moving(self) -> bool:
+        """Whether progress is seen while it moves; if not, training tells a message a minute."""
 
     def message(self, text: "Part") -> None:
         """A sentence, or a table, for people."""
@@ -127,6 +128,30 @@ class CallingBar(Silent):
 _current: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
 
 
+class Collecting:
+    """A reporter that passes everything on, and keeps the tables and texts that were asked for in `parts`."""
+
+    def __init__(self, others: Reporter) -> None:
+        self._others = others
+        self.parts: list[Part] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._others, name)
+
+    def output(self, *parts: "Part") -> None:
+        """Keeps them."""
+        self.parts += parts
+        self._others.output(*parts)
+
+
+@contextmanager
+def collecting() -> "Iterator[list[Part]]":
+    """Context that gives a list of all tables and texts that are told in it."""
+    keeps = Collecting(reporter())
+    with reporting(keeps):  # type: ignore[arg-type]
+        yield keeps.parts
+
+
 def reporter() -> Reporter:
     """The reporter of this context: of the command line where it called, else that of Python."""
     found = _current.get()
@@ -164,6 +189,11 @@ def tell_result(what: str, path: Path) -> None:
 def tell_output(*parts: "Part") -> None:
     """Tells tables and lines of text that were asked for."""
     reporter().output(*parts)
+
+
+def tell_picture(path: Path) -> None:
+    """Tells of a picture that is worth a look while work goes on."""
+    reporter().picture(path)
 
 
 def progress_bar(task: str, total: float, *, hidden: bool = False) -> Bar:

@@ -1,261 +1,286 @@
-"""Training with messages and a progress bar, as `unnoise train` and `unnoise demo` run it."""
+"""Training: a run from pictures and words, with messages and progress, as a call or step by step."""
 
 import os
-import warnings
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
-from unnoise.api.loading import load_pictures, load_run_pictures, with_absolute_paths
-from unnoise.api.profile_report import step_profiler
-from unnoise.api.reporting import amount, count, progress_bar, reporter, tell, tell_output, tell_result
+from unnoise.api.effects import refuse_without_effect
+from unnoise.api.loading import with_absolute_paths
+from unnoise.api.pictures import Pictures
+from unnoise.api.profile_report import silence_profiler
+from unnoise.api.reporting import Progress, reporting, tell_output
+from unnoise.api.starting import (
+    Start,
+    announce,
+    announce_plan,
+    create,
+    open_as_is,
+    pictures_of,
+    reopen,
+    require_startable,
+    started,
+    warn_of_one_process,
+)
 from unnoise.api.stopping import StopSignals
+from unnoise.api.training_progress import tell_results, told_steps
+from unnoise.api.words import Colour, Range, Size
+from unnoise.utils.errors import require
 
 if TYPE_CHECKING:
-    from unnoise.data import ImageSet
-    from unnoise.runs.checkpoint import Run
+    from unnoise.api.opening import OpenRun
     from unnoise.runs.config import RunConfig
-    from unnoise.runs.plan import TrainOptions
-    from unnoise.trainer.compiler import CompileChoice
-    from unnoise.utils.precision import Precision
+    from unnoise.trainer.train_step import TrainStep
 
-_NAMED_FILES = 10
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
-class Invocation(NamedTuple):
-    """Options of one start of `unnoise train` that are no part of the run, so each start may have others."""
+def train(
+    pictures: Pictures | str | Path,
+    *,
+    out: str | Path | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    images: int | None = None,
+    size: Size | None = None,
+    channels: int | None = None,
+    batch_size: int | None = None,
+    preset: str | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    init: str | Path | None = None,
+    fit: Literal["crop", "pad"] | None = None,
+    background: Colour | None = None,
+    range: Range = (),  # noqa: A002 (that is its name)
+    layout: str | None = None,
+    flip: bool = False,
+    noise_shift: float | str | None = None,
+    held_out: int | None = None,
+    precision: Precision | None = None,
+    accumulate: int | None = None,
+    split_folders: bool = False,
+    deterministic: bool = False,
+    checkpoint_activations: bool = False,
+    labels: str | Path | None = None,
+    strict_labels: bool = False,
+    until_converged: bool = False,
+    set: Sequence[str] = (),  # noqa: A002 (that is its name)
+    profile: bool = False,
+    compile: bool | None = None,  # noqa: A002 (that is its name)
+    progress: Progress | None = None,
+) -> "OpenRun":
+    """Trains a diffusion model on pictures, from scratch, and writes a run.
 
-    device: str = "auto"
-    resume: bool = False
-    dry_run: bool = False
-    profile: bool = False
-    compile: "CompileChoice" = "auto"
+    Ctrl-C saves and returns the run; `OpenRun.resume` goes on.
+
+    Args:
+        pictures: a folder of pictures (with its subfolders), a .zip, .npy, .npz or IDX file, or one of the
+            names digits and fashion-mnist; or what `load` returned.
+        out: Folder to write the run into.
+        minutes: Train for this many minutes; the learning rate falls to zero by then.
+        steps: Train for this many steps instead of minutes.
+        images: Train until this many pictures were seen, counting repeats, instead of minutes.
+        size: Height, or height x width, in pixels, of all pictures.
+        channels: 1 grey, 3 colour, 2 or 4 with transparency.
+        batch_size: Pictures in each training step. Less needs less memory.
+        preset: The recipe: network, schedule and all other settings. `unnoise presets` lists them.
+        seed: Seed of the first weights, the order of the pictures and all noise.
+        device: auto, cpu, cuda, cuda:1 or mps. auto uses a GPU if there is one.
+        resume: Go on with the run in --out. Repeat the options it was started with, or leave them out.
+        init: Start from the averaged weights of this run (fine-tuning) and, without --preset, with its recipe.
+        fit: For pictures of another shape: crop to the middle, or pad with --background.
+        background: Colour behind transparent pictures and around padded ones: a name or #rrggbb.
+        range: Values that are black and white, of pictures with more than 8 bits and of arrays of numbers: two
+            numbers, or percentiles for the 0.1st and 99.9th of all values.
+        layout: Axes of an array: N pictures, H rows, W columns, C channels.
+        flip: Mirror each picture left to right half of the time. For pictures that may be mirrored.
+        noise_shift: More noise, for larger pictures: noise / signal times X; size takes the mean side / 32.
+        held_out: How many pictures are not trained on, but kept to test with.
+        precision: Precision of the network's arithmetic; weights stay in float32. The default is bfloat16 on
+            CUDA GPUs that compute it, tf32 (float32 with TF32 products) on others, and float32 on CPUs and MPS.
+        accumulate: Split each batch into this many parts: the same training in less memory, but slower. Where
+            memory runs out, a run doubles it by itself.
+        split_folders: Learn from the folder train (or training), and hold out test, val and the like.
+        deterministic: On CUDA, take deterministic kernels alone: equal seeds then give equal bits, but slower.
+        checkpoint_activations: Compute activations again in the backward pass instead of keeping them: the same
+            training in much less memory, for about a third more time. For deep networks and large pictures.
+        labels: Learn classes: auto takes them from the source (subfolders, IDX, .npz), auto:2 from the folders
+            a level below; or an IDX or .csv file.
+        strict_labels: Refuse pictures without a class; otherwise they are learned from without one.
+        until_converged: Stop as soon as neither samples nor the held-out loss improve; --minutes is then the
+            longest it may take (480 if left out).
+        set: Change settings of the preset, for example objective.loss=l1 network.block=convnext. --dry-run
+            shows all of them.
+        profile: Measure some early steps: where their time goes, and a trace to look at in ui.perfetto.dev.
+        compile: whether the network is compiled first, for faster steps; by default on a GPU where the budget
+            is long enough for that to pay.
+        progress: called with the fraction that is done, and what is being done.
+
+    Returns:
+        The run, open on the same device.
+
+    Raises:
+        UnnoiseError: for pictures that can't be read, options that contradict each other, a folder that holds a
+            run already.
+        KeyboardInterrupt: where it was stopped before its first step.
+    """
+    silence_profiler()  # before PyTorch is imported
+    given = {name: value for name, value in locals().items() if name not in {"pictures", "progress"}}
+    with reporting(progress), StopSignals(graceful=False) as stop:  # before what is slow, as importing PyTorch
+        return _last(_trained(started(pictures, given), stop))
+    raise KeyboardInterrupt  # `StopSignals` ended the block, and has said so
 
 
-def run_training(
-    source: str,
-    out: Path | None,
-    options: "TrainOptions",
-    stop: StopSignals,
-    start: Invocation = Invocation(),  # noqa: B008
-) -> "Run | None":
-    """Loads the pictures, creates or reopens the run, and trains it; returns None for a dry run."""
+class Training(Iterator["TrainStep"]):
+    """The steps of a training, for a loop of one's own.
+
+    `close()`, which the end of a `with` block calls, saves; after the last step all is saved as well.
+    """
+
+    def __init__(self, steps: "Generator[TrainStep, None, OpenRun]", start: Start) -> None:
+        self._steps, self._start = steps, start
+
+    def __next__(self) -> "TrainStep":
+        return next(self._steps)
+
+    def __enter__(self) -> "Training":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Saves, and ends the training."""
+        self._steps.close()
+
+    @property
+    def run(self) -> "OpenRun":
+        """The run, as it was saved last."""
+        from unnoise.api.opening import open_run
+
+        return open_run(self._start.path, self._start.device)
+
+
+def training(pictures: Pictures | str | Path, **options: Any) -> Training:  # noqa: ANN401
+    """Trains step by step, for those who want their own loop. Options are those of `train`.
+
+        with training("photos", minutes=10) as steps:
+            for step in steps:
+                print(step.progress.step, float(step.result.loss))
+        steps.run.generate(16)
+
+    Each step has `result` (loss, noise_loss, image_loss), `progress` (step, images, seconds), `spent` (the
+    fraction of the budget), and, where it was measured, `held_out_loss` and `quality`.
+    """
+    known = set(train.__annotations__) - {"pictures", "progress", "return"}
+    for name in options:
+        require(
+            name in known | {"progress"},
+            f"There is no option {name!r}: choose from {', '.join(sorted(known))}.",
+        )
+    follow = options.pop("progress", None)
+    start = started(pictures, (train.__kwdefaults__ or {}) | options)
+    return Training(_told_to(follow, _trained(start, StopSignals())), start)
+
+
+def resume(
+    run: "OpenRun",
+    pictures: Pictures | str | Path | None = None,
+    **options: Any,  # noqa: ANN401
+) -> "OpenRun":
+    """Goes on with a run, and returns it. Options are those of `train`.
+
+    As on the command line, `minutes`, `steps` or `images` are the whole budget of the run, with what is spent.
+    """
+    given: dict[str, Any] = {"out": run.path, "device": run.device, "resume": True} | options
+    return train(run.config.data.source if pictures is None else pictures, **given)
+
+
+def planned(
+    pictures: Pictures | str | Path,
+    *,
+    unused: Mapping[str, object] | None = None,
+    **options: Any,  # noqa: ANN401
+) -> "RunConfig":
+    """All settings of the run that `train` would write with these options; trains nothing.
+
+    `unused` are options of a command that have no effect here; they are refused.
+    """
+    from unnoise.runs.checkpoint import Run
+    from unnoise.runs.plan import plan
+    from unnoise.utils.precision import DeviceCapabilities
+
+    of_training = {name: options.pop(name, None) for name in ("resume", "profile", "compile")}
+    refuse_without_effect(
+        of_training | dict(unused or {}), "with --dry-run, which shows a new run and trains nothing"
+    )
+    start = started(pictures, (train.__kwdefaults__ or {}) | options)
+    Run.refuse_existing(start.path)
+    found, trains = pictures_of(start), DeviceCapabilities.of(start.device)
+    config = with_absolute_paths(plan(found, start.options, trains), start.source)
+    announce_plan(found, start.options, trains.type, config)
+    return config
+
+
+def tell_config(config: "RunConfig") -> None:
+    """Tells all settings, as in config.json; of several processes only one does."""
+    if os.environ.get("RANK", "0") == "0":
+        tell_output(config.to_json().rstrip("\n"))
+
+
+def _last(steps: "Generator[TrainStep, None, OpenRun]") -> "OpenRun":
+    """Takes all steps; returns what the generator returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            run: OpenRun = end.value
+            return run
+
+
+def _told_to(
+    follow: Progress | None, steps: "Generator[TrainStep, None, OpenRun]"
+) -> "Generator[TrainStep, None, OpenRun]":
+    """The same steps; while each is taken, `follow` is told the progress."""
+    try:
+        while True:
+            with reporting(follow):
+                try:
+                    step = next(steps)
+                except StopIteration as end:
+                    run: OpenRun = end.value
+                    return run
+            yield step
+    finally:
+        steps.close()
+
+
+def _trained(start: Start, stop: StopSignals) -> "Generator[TrainStep, None, OpenRun]":
+    """Loads the pictures, creates or reopens the run, and trains it."""
     from accelerate import PartialState
 
+    from unnoise.api.opening import OpenRun
     from unnoise.runs.lock import lock_run
-    from unnoise.trainer.distributed import end_process_group, number_of_devices, rank_0_first
-    from unnoise.trainer.loop import choose_device
+    from unnoise.trainer.distributed import end_process_group, rank_0_first
 
-    path = out or Path("runs") / Path(source).resolve().stem
-    device = str(choose_device(start.device))
-    options = replace(options, devices=number_of_devices(device.partition(":")[0]))
-    if start.dry_run:
-        if os.environ.get("RANK", "0") == "0":
-            _print_config(source, path, options, device)
-        return None
-    processes = PartialState(cpu=device == "cpu")
+    processes = PartialState(cpu=start.device == "cpu")
     leads = processes.is_main_process
     with ExitStack() as held:
         # Ends the threads between the processes, which would outlive the interpreter and abort it.
         held.callback(end_process_group, processes)
         with rank_0_first():  # decoding all pictures may take hours
             if leads:
-                _require_startable(path, resume=start.resume)
-                held.enter_context(lock_run(path))
-                run, images = (_reopen if start.resume else _create)(source, path, options, device)
+                require_startable(start.path, resume=start.resume)
+                held.enter_context(lock_run(start.path))
+                run, images = (reopen if start.resume else create)(start)
             else:  # by now the first process has created the run
-                run, images = _open_as_is(source, path)
+                run, images = open_as_is(start)
         if leads:
-            devices = options.devices or 1
-            _announce(images, run, device if devices == 1 else f"{devices} x {device.partition(':')[0]}")
-            _warn_of_one_process(processes.num_processes)
-        _train(run, images, device, stop, start, leads=leads)
+            announce(images, run, start)
+            warn_of_one_process(processes.num_processes)
+        yield from told_steps(run, images, start, stop, leads=leads)
         if leads:
-            _print_results(run, stopped=stop.received)
-    return run
-
-
-def _require_startable(path: Path, *, resume: bool) -> None:
-    """Checks that there is a run to go on with, or that a new one can be made here."""
-    from unnoise.runs.checkpoint import Run
-    from unnoise.utils.files import check_writable
-
-    if resume:
-        Run.open(path).require_resumable()
-    else:
-        Run.refuse_existing(path)
-        check_writable(path / "config.json")
-
-
-def _print_config(source: str, path: Path, options: "TrainOptions", device: str) -> None:
-    from unnoise.runs.checkpoint import Run
-    from unnoise.runs.plan import plan
-    from unnoise.utils.precision import DeviceCapabilities
-
-    Run.refuse_existing(path)
-    images, trains = load_pictures(source, options), DeviceCapabilities.of(device)
-    config = with_absolute_paths(plan(images, options, trains), source)
-    _announce_plan(images, options, trains.type, config)
-    tell_output(config.to_json().rstrip("\n"))
-
-
-def _create(source: str, path: Path, options: "TrainOptions", device: str) -> "tuple[Run, ImageSet]":
-    from unnoise.runs.checkpoint import Run
-    from unnoise.runs.plan import plan
-    from unnoise.utils.errors import require
-    from unnoise.utils.precision import DeviceCapabilities
-
-    require(
-        Path(source).expanduser().resolve() != path.resolve() or source in {"digits", "fashion-mnist"},
-        f"The run would be written among the pictures, into {path}: choose another folder with --out, such as "
-        f"{path / 'run'}.",
-    )
-    images, trains = load_pictures(source, options), DeviceCapabilities.of(device)
-    run = Run.create(path, with_absolute_paths(plan(images, options, trains), source))
-    _announce_plan(images, options, trains.type, run.config)
-    return run, images
-
-
-def _reopen(source: str, path: Path, options: "TrainOptions", _device: str) -> "tuple[Run, ImageSet]":
-    from unnoise.runs.checkpoint import Run
-    from unnoise.runs.resume import resume_config, with_same_pictures
-
-    run = Run.open(path)
-    run.require_resumable()  # again: others may have written there until it was locked
-    config = resume_config(run.config, options)
-    images = load_run_pictures(config, source, labels=True, strict=bool(options.strict_labels))
-    config = with_same_pictures(config, images)
-    return run.with_config(with_absolute_paths(config, source)), images
-
-
-def _open_as_is(source: str, path: Path) -> "tuple[Run, ImageSet]":
-    """The run and its pictures, of which the first process has warned."""
-    from unnoise.runs.checkpoint import Run
-
-    run = Run.open(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return run, load_run_pictures(run.config, source, labels=True)
-
-
-def _announce_plan(images: "ImageSet", options: "TrainOptions", device_type: str, config: "RunConfig") -> None:
-    """Prints which preset was chosen and why, and into how many pieces batches are cut, unless it was named."""
-    from unnoise.runs.plan import default_preset
-
-    choice = default_preset(images, options, device_type)
-    if choice is not None:
-        tell(f"Preset {choice.name}: {choice.why}")
-    if options.accumulate is None and config.accumulate > 1:
-        tell(
-            f"Batches of {config.recipe.batch_size} go through the network in {config.accumulate} pieces "
-            f"(--accumulate {config.accumulate}), to fit into this machine's memory."
-        )
-
-
-def _announce(images: "ImageSet", run: "Run", device: str) -> None:
-    """Prints which files were skipped, what will be trained, and what the data doctor warns of."""
-    from unnoise.utils.files import atomic_write
-
-    for skipped in images.skipped[:_NAMED_FILES]:
-        tell(f"Skipped {skipped.name}: {skipped.reason}")
-    if images.skipped:
-        with atomic_write(run.path / "skipped.txt") as file:
-            file.write_text("".join(f"{one.name}: {one.reason}\n" for one in images.skipped), "utf-8")
-    if len(images.skipped) > _NAMED_FILES:
-        left = count(len(images.skipped) - _NAMED_FILES, "more file")
-        tell(f"... and {left} could not be read; {run.path / 'skipped.txt'} lists all of them.")
-    config = run.config
-    classes = f", {len(config.data.classes):,} classes" if config.data.classes else ""
-    tell(
-        f"{count(len(images), 'picture')} of {images.height} x {images.width}, "
-        f"{count(images.channels, 'channel')}{classes}, {config.data.held_out:,} of them held out for tests. "
-        f"Training preset {config.preset} on {device} in {config.precision} for "
-        f"{amount(config.budget.amount, config.budget.unit)}, into {run.path}."
-    )
-    _announce_precision(config.precision, device, resumed=bool(run.states()))
-    if config.init is not None and not run.states():
-        tell(f"Starting from the averaged weights of {config.init}.")
-    if not run.states():  # a resumed run has printed this already
-        from unnoise.reports.doctor import brief_findings
-
-        for sentence in brief_findings(images, config):
-            tell(sentence)
-
-
-def _announce_precision(precision: "Precision", device: str, *, resumed: bool) -> None:
-    """Says so where a run goes on in another precision than it would have begun with here."""
-    from unnoise.utils.precision import DeviceCapabilities
-
-    default = DeviceCapabilities.of(device).default_precision
-    if resumed and precision != default:
-        tell(
-            f"The run keeps the precision that it was started with, {precision}; a new one would train in "
-            f"{default} on {device}."
-        )
-
-
-def _warn_of_one_process(processes: int) -> None:
-    """Accelerate's own launcher starts one process on CPUs, whatever it is asked for, and says nothing."""
-    if processes == 1 and os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true":
-        tell(
-            "Only one process trains: `accelerate launch --cpu` ignores --num_processes. "
-            "`torchrun --nproc_per_node 2 -m unnoise train ...` starts two."
-        )
-
-
-def _train(
-    run: "Run", images: "ImageSet", device: str, stop: StopSignals, start: Invocation, *, leads: bool
-) -> None:
-    """Trains with a progress bar, or a line a minute where there is no terminal, until the end or a signal."""
-    from unnoise.trainer.compiler import TrainingCompiler
-    from unnoise.trainer.loop import train
-
-    last, speed, held_out, quality = None, "", "", ""
-    profiler = step_profiler(run, device) if start.profile and leads else None
-    with progress_bar("Training", 1.0, hidden=not ((moving := reporter().moving) and leads)) as bar:
-        stop.graceful = True
-        watch = profiler.watch if profiler else iter
-        compiler = TrainingCompiler(start.compile, device.partition(":")[0], tell if leads else lambda _: None)
-        for step in train(run, images, device, lambda: stop.received, watch, compiler):
-            if step.held_out_loss is not None:
-                held_out = f", held-out loss {step.held_out_loss:.4f}"
-            if step.quality is not None:
-                quality = f", KID-{step.quality.extractor} {step.quality.kid:.3g}"
-            if last is None or step.progress.seconds - last.seconds > 0.5 or step.spent >= 1:
-                if last is not None:
-                    seen, seconds = (now - then for now, then in zip(step.progress[1:], last[1:], strict=True))
-                    speed = f"{max(seen, 0) / max(seconds, 1e-9):,.0f} images/s, "
-                last = step.progress
-                bar.update(step.spent, f"{speed}loss {float(step.result.loss):.4f}{held_out}{quality}")
-            if step.line is not None and not moving and step.progress.seconds >= 60:
-                tell(f"Training: {step.line.sentence}")  # the results tell the end of a shorter run
-    if profiler is not None and not profiler.done:
-        tell(
-            f"No profile: it takes {profiler.needed} steps, but the run ended after {profiler.taken}. "
-            "Give it a larger budget."
-        )
-    if last is None and not stop.received and not run.config.until_converged:
-        tell("The budget of this run is already spent: give it a larger one to train on.")
-
-
-def _print_results(run: "Run", *, stopped: bool) -> None:
-    from unnoise.runs.history import read_measurements
-    from unnoise.trainer.monitoring import best_step, convergence_reason
-
-    rows, levels = read_measurements(run.path)
-    reason = convergence_reason(rows, levels)
-    if reason and run.config.until_converged:
-        tell(reason)
-    if rows:
-        tell_result(f"best samples (step {best_step(rows):,}; generate --best)", run.path / "best.safetensors")
-    if stopped and not run.states():
-        tell("Stopped before the first step: nothing was trained, and nothing is lost.")
-        return
-    if stopped:
-        tell("Stopped and saved: the same command with --resume goes on.")
-    sheets = sorted(run.samples.glob("*.png"))
-    if sheets:
-        tell_result("samples", sheets[-1])
-    tell_result("loss curve", run.path / "loss.png")
-    tell_result("run", run.path)
+            tell_results(run, stopped=stop.received)
+    return OpenRun(run, start.device)

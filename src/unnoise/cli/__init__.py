@@ -9,12 +9,11 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from unnoise import __version__
+from unnoise import UnnoiseError, __version__
+from unnoise.api.amounts import ran_out_of_memory
 from unnoise.api.reporting import reporting
-from unnoise.api.terminal import TerminalReporter
-from unnoise.cli.console import prepare_terminal, print_error, print_warning
+from unnoise.api.terminal import TerminalReporter, prepare_terminal, print_error, print_warning
 from unnoise.cli.streams import ReaderGone, guarded_output
-from unnoise.utils.errors import UnnoiseError
 
 HELP = """\
 Train diffusion models from scratch on your own pictures, and draw new ones.
@@ -83,7 +82,7 @@ def _run(arguments: Sequence[str]) -> int:
         where = f"Cannot use {error.filename}" if error.filename else "The operating system reports an error"
         return print_error(f"{where}: {error.strerror or error}.")
     except (RuntimeError, MemoryError) as error:
-        if not (isinstance(error, MemoryError) or _ran_out_of_memory(error)):
+        if not (isinstance(error, MemoryError) or ran_out_of_memory(error)):
             raise
         return print_error(
             "Out of memory: lower --batch-size, --size or --num-images, or choose another --device."
@@ -113,9 +112,3 @@ def command_function(name: str) -> Callable[..., None]:
     name = f"{name}_" if keyword.iskeyword(name) else name
     command: Callable[..., None] = getattr(importlib.import_module(f"unnoise.cli.commands.{name}"), name)
     return command
-
-
-def _ran_out_of_memory(error: RuntimeError) -> bool:
-    from unnoise.utils.out_of_memory import is_out_of_memory  # here, since it imports PyTorch
-
-    return is_out_of_memory(error)

@@ -12,7 +12,12 @@ _OURS = frozenset({"run", "progress"})
 """Arguments of functions that are no options."""
 
 
-def takes(function: Callable[..., Any], *left_out: str, **options: Any) -> Callable[[Command], Command]:  # noqa: ANN401
+def takes(
+    function: Callable[..., Any],
+    *left_out: str,
+    explained_by: Callable[..., Any] | None = None,
+    **options: Any,  # noqa: ANN401
+) -> Callable[[Command], Command]:
     """Gives a command, beside its own, the options of a function of `unnoise.api`.
 
     Their names, defaults and explanations are the function's; they arrive in the command's `**options`.
@@ -20,6 +25,7 @@ def takes(function: Callable[..., Any], *left_out: str, **options: Any) -> Calla
     Args:
         function: what the command calls.
         left_out: its arguments that are no options.
+        explained_by: another function, which explains the options that this one does not.
         options: how the help shows an option: what `arguments.option` returns, by name. Where the command line
             needs another type than the function, `Annotated[type, option(...)]`.
     """
@@ -35,7 +41,7 @@ def takes(function: Callable[..., Any], *left_out: str, **options: Any) -> Calla
         parameters = sorted([*mine, *theirs], key=lambda one: one.kind)
         command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": None}
-        command.explained_by = function  # type: ignore[attr-defined]
+        command.explained_by = [one for one in (function, explained_by) if one]  # type: ignore[attr-defined]
         return command
 
     return decorate
@@ -52,7 +58,7 @@ def _shown(annotation: Any, option: Any) -> Any:  # noqa: ANN401
 def _parsed(annotation: Any) -> Any:  # noqa: ANN401
     """The type that the command line parses: `Path` for `str | Path`, a tuple for a sequence."""
     if get_origin(annotation) is Sequence:
-        return tuple[_parsed(get_args(annotation)[0]), ...]
+        return tuple.__class_getitem__((_parsed(get_args(annotation)[0]), ...))
     if get_origin(annotation) not in (Union, UnionType):
         return annotation
     members = set(get_args(annotation))

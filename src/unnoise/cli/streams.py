@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
-from unnoise.utils.errors import UnnoiseError
+from unnoise import UnnoiseError
 
 
 class ReaderGone(Exception):  # noqa: N818 (nothing is wrong)

@@ -5,9 +5,10 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from unnoise import api
-from unnoise.api.reporting import tell_result
+from unnoise import UnnoiseError, api
+from unnoise.api import tell_result
 from unnoise.cli import arguments as cli
+from unnoise.cli.editing import save_edited
 from unnoise.cli.signatures import takes
 
 
@@ -48,14 +49,22 @@ def generate(
         strength: With --from: how much to change, from 0 (nothing) to 1 (a new picture).
     """
     opened, path = api.open_run(run, device), out or run / "generated.png"
-    amount = {} if num_images is None else {"num_images": num_images}
-    if from_images or from_held_out:
-        chosen = {"strength": strength} if strength is not None else {}
-        versions = {"versions": num_images} if num_images is not None else {}
-        sheet, save = api.redrawn_paths(run, path)
-        drawn = api.redraw(opened, from_images, held_out=from_held_out, **chosen, **versions, **options)  # type: ignore[arg-type]
-        api.save_edited("generated", drawn, sheet, save)
+    if not from_images and not from_held_out:
+        api.refuse_without_effect({"strength": strength}, "without --from or --from-held-out")
+        amount = {} if num_images is None else {"num_images": num_images}
+        drawing = api.generate(opened, **amount, **options, lazy=True)  # type: ignore[arg-type]
+        tell_result("generated", drawing.save(path))
         return
-    api.refuse_without_effect({"strength": strength}, "without --from or --from-held-out")
-    drawn = api.generate(opened, **amount, **options, lazy=True)  # type: ignore[arg-type]
-    tell_result("generated", drawn.save(path))
+    sheet, save = _redrawn_paths(run, path)
+    chosen = {"held_out": from_held_out, "strength": strength, "versions": num_images}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    save_edited("generated", api.redraw(opened, from_images, **given, **options), sheet, save)  # type: ignore[arg-type]
+
+
+def _redrawn_paths(run: Path, out: Path) -> tuple[Path, Path | None]:
+    """Where the sheet goes, and where the versions alone."""
+    alone = out.is_dir() or out.suffix.lower() != ".png"
+    if alone and out.suffix.lower() in api.ANIMATIONS:
+        raise UnnoiseError(f"With --from, pictures go to a .png, an .npz or a folder, but --out is {out}.")
+    sheet, save = (run / "redrawn.png", out) if alone else (out, None)
+    return api.check_edited(sheet, save), save

@@ -1,31 +1,22 @@
 """`unnoise presets`: list the presets with their cost and quality."""
 
-import textwrap
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-from tyro.conf import arg
-
-from unnoise.api.reporting import count, tell_output
-from unnoise.api.terminal import output_console
+from unnoise import api
+from unnoise.api import tell_output
 from unnoise.cli import arguments as cli
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from rich.table import Table
-
-    from unnoise.runs.preset_costs import Figure, PresetCost
-
-_UNKNOWN = "–"
+from unnoise.cli.signatures import takes
 
 
-def presets(
-    size: Annotated[str, arg(metavar="H[xW]")] = "32",
-    channels: cli.Integer = 3,
-    minutes: cli.Minutes = 10.0,
-    device: cli.Device = "auto",
-    devices: cli.Devices = 1,
-) -> None:
+@takes(
+    api.presets,
+    size=Annotated[str, cli.option("H[xW]", "32")],
+    channels=cli.option("N", "3"),
+    minutes=cli.option("MINUTES", "10.0"),
+    device=cli.DEVICE,
+    devices=cli.option("N", "1"),
+)
+def presets(**options: object) -> None:
     """List the presets: what each is for, what it costs, how good it got, and which one suits you.
 
     All figures are for pictures of the given size. Parameters and GFLOP (of one picture, forward through the
@@ -33,79 +24,5 @@ def presets(
     stands before them: the speed on the same machine, the memory of a process that trains on a CPU in float32.
 
       unnoise presets --size 64 --minutes 60
-
-    Args:
-        size: Height, or height x width, of the pictures in pixels.
-        channels: 1 for grey, 3 for colour, 2 or 4 for the same with transparency.
-        minutes: How long you would train, in minutes.
     """
-    shape = cli.parse_size(size)
-    assert shape is not None
-    from unnoise.runs.config import Budget
-    from unnoise.runs.data_config import DataConfig
-    from unnoise.runs.preset_costs import read_preset_costs
-    from unnoise.runs.presets import preset_for
-    from unnoise.trainer.loop import choose_device
-
-    # They check themselves, as for a run.
-    data = DataConfig(source="", height=shape[0], width=shape[1], channels=channels)
-    budget = Budget(unit="minutes", amount=minutes)
-    choice = preset_for(choose_device(device).type, data.image_shape, budget, devices=devices)
-    found = read_preset_costs()
-    how = [found.how] if found.how else []
-    what = f"Pictures of {shape[0]} x {shape[1]}, {count(channels, 'channel')}. ~: forecast. –: not measured."
-    chosen = f"Without --preset, unnoise train takes {choice.name} here: {choice.why}"
-    tables = _cost_table(data.image_shape, found.presets), _origin_table(found.presets)
-    tell_output(what, "", tables[0], "", tables[1], "")
-    for text in (*how, chosen):
-        tell_output(*textwrap.wrap(text, output_console().width))
-
-
-def _table(*texts: str, numbers: tuple[str, ...] = ()) -> "Table":
-    """A table whose first column, and those of numbers after it, are never broken."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    first, *others = texts
-    table.add_column(first, style="bold", no_wrap=True, min_width=16)
-    for name in numbers:
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in others:
-        table.add_column(name, overflow="fold")
-    return table
-
-
-def _cost_table(shape: tuple[int, int, int], known: "Mapping[str, PresetCost]") -> "Table":
-    from unnoise.runs.footprint import network_size, run_disk_use
-    from unnoise.runs.preset_costs import PresetCost, images_per_second, megabytes
-    from unnoise.runs.presets import PRESET_NOTES, PRESETS
-
-    table = _table("name", "for", numbers=("parameters", "GFLOP", "images/s", "memory", "disk"))
-    for name, recipe in PRESETS.items():
-        chosen, cost = recipe(*shape), known.get(name, PresetCost())
-        size = network_size(chosen.network, *shape[1:])
-        rate, memory = images_per_second(name, cost, *shape), megabytes(name, cost, *shape)
-        table.add_row(
-            name,
-            f"{size.parameters / 1e6:#.3g} M",
-            f"{size.gigaflops:#.3g}",
-            _UNKNOWN if rate is None else f"{_mark(rate)}{rate.value:,.3g}",
-            f"{_mark(memory)}{memory.value / 1e3:,.2g} GB",
-            f"~{run_disk_use(chosen, judged=True).run / 1e9:,.2g} GB",
-            PRESET_NOTES[name].purpose,
-        )
-    return table
-
-
-def _mark(figure: "Figure") -> str:
-    return "" if figure.measured else "~"
-
-
-def _origin_table(known: "Mapping[str, PresetCost]") -> "Table":
-    from unnoise.runs.presets import PRESET_NOTES
-
-    table = _table("name", "source", "score, of 28 x 28 pictures")
-    for name, note in PRESET_NOTES.items():
-        score = known[name].score if name in known else None
-        table.add_row(name, note.source, score or _UNKNOWN)
-    return table
+    tell_output(*api.presets(**options).parts)  # type: ignore[arg-type]

@@ -1,45 +1,29 @@
 """`unnoise solve`: find the sampler that draws the best pictures in the fewest steps."""
 
-import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
-
-from unnoise.api.amounts import check_memory, check_seeds
-from unnoise.api.effects import refuse_without_effect
-from unnoise.api.loading import load_run_pictures
-from unnoise.api.reporting import count, progress_bar, tell, tell_output, tell_result
-from unnoise.api.tables import table
+from unnoise import api
 from unnoise.cli import arguments as cli
-from unnoise.utils.errors import UnnoiseError, require
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from unnoise.diffusion.denoiser import Denoiser
-    from unnoise.diffusion.sampler_names import SamplerName, Spacing
-    from unnoise.evaluation.features import Extractor
-    from unnoise.evaluation.sampler_search import Recommendation, SearchSpace, Trial
-    from unnoise.runs.checkpoint import Run
-
-_MINUTES = 5.0
-_MOST_SAMPLES = 512
-"""Drawn of each sampler where --num-samples is left out, at most."""
+from unnoise.cli.signatures import takes
 
 
+@takes(
+    api.solve,
+    "source",
+    minutes=cli.option("MINUTES", "5"),
+    calls=cli.option("N ...", "4 6 8 10 20 50"),
+    samplers=cli.option("NAME ...", "all"),
+    spacings=cli.option("NAME ...", "all"),
+    num_samples=cli.option("N", "as many as half of --minutes allow, 24 to 512"),
+    extractor=cli.option("NAME|FILE", "auto"),
+    seed=cli.option("N", "0"),
+    keep=cli.FLAG,
+)
 def solve(
     run: cli.Run,
     source: cli.RunSource = None,
     /,
-    minutes: Annotated[float | None, cli.option("MINUTES", "5")] = None,
-    calls: Annotated[tuple[int, ...] | None, cli.option("N ...", "4 6 8 10 20 50")] = None,
-    samplers: Annotated[tuple[str, ...], cli.option("NAME ...", "all")] = (),
-    spacings: Annotated[tuple[str, ...], cli.option("NAME ...", "all")] = (),
-    num_samples: Annotated[int | None, cli.option("N", "as many as half of --minutes allow, 24 to 512")] = None,
-    extractor: cli.Extractor = None,
-    seed: Annotated[int | None, cli.option("N", "0")] = None,
-    keep: cli.Flag = False,
     restore: cli.Flag = False,
     device: cli.Device = "auto",
+    **options: object,
 ) -> None:
     """Find the sampler that draws the best pictures in the fewest steps, and make it the run's own.
 
@@ -52,247 +36,10 @@ def solve(
       unnoise solve runs/photos --samplers ddim unipc --calls 8 16 --keep
 
     Args:
-        minutes: How long it may take, in minutes. The most promising samplers are tried first.
-        calls: Network calls per picture to try. heun takes two for each step, the others one.
-        samplers: Samplers to try, of those that unnoise generate --help lists.
-        spacings: Spacings of steps to try: uniform, log_snr or karras.
-        num_samples: Pictures that each sampler draws. More makes the comparison surer, and slower; below 256
-            the run keeps its sampler.
-        seed: Seed of the first picture.
-        keep: Keep the run's present sampler: only look.
         restore: Try nothing, and give the run back the sampler it had before a solve last changed it.
     """
-    from unnoise.evaluation import sampler_search
-    from unnoise.runs.checkpoint import Run
-    from unnoise.trainer.loop import choose_device
-    from unnoise.utils.files import check_writable
-
-    opened = Run.open(run)
+    opened = api.open_run(run, device)
     if restore:
-        tried: dict[str, object] = {
-            "minutes": minutes,
-            "calls": calls,
-            "samplers": samplers,
-            "spacings": spacings,
-        }
-        tried |= {"num_samples": num_samples, "extractor": extractor, "seed": seed, "keep": keep}
-        tried |= {"device": None if device == "auto" else device}
-        refuse_without_effect(tried, "with --restore, which tries nothing")
-        if source is not None:
-            raise UnnoiseError(f"--restore compares nothing with pictures: leave {source!r} out.")
-        before = sampler_search.restore_sampling(opened).config.recipe.sampling
-        tell(f"Restored: unnoise generate {run} uses {before.sampler} with {count(before.num_steps, 'step')}.")
-        return
-    space = _search_space(samplers, spacings, sampler_search.CALLS if calls is None else calls)
-    minutes, seed = _MINUTES if minutes is None else minutes, seed or 0
-    require(minutes > 0, f"Samplers are tried for more than 0 minutes, but got {minutes:g}: try 5.")
-    require(num_samples is None or num_samples >= 2, f"At least 2 samples are compared, but got {num_samples}.")
-    check_seeds(seed, num_samples or _MOST_SAMPLES)
-    check_memory(opened.config, num_samples or 1)
-    check_writable(run / "solve.json")
-    limit = TimeLimit(time.monotonic(), 60 * minutes)
-    denoiser = opened.load(choose_device(device))
-    references = _references(opened, source, extractor or "auto", seed, denoiser)
-    number = num_samples or _affordable(opened, denoiser, space, limit)
-    trials = _try_all(opened, denoiser, references, space, number, seed, limit)
-    _finish(opened, references, number, seed, trials, keep=keep)
-
-
-class TimeLimit(NamedTuple):
-    """A limit on running time: when it began, and how many seconds it may take."""
-
-    started: float
-    seconds: float
-
-    def spent(self) -> float:
-        """The share of the time that has passed."""
-        return (time.monotonic() - self.started) / self.seconds
-
-    def fits(self, seconds: float) -> bool:
-        """Whether this many seconds are left."""
-        return self.spent() + seconds / self.seconds <= 1
-
-
-def _search_space(samplers: Sequence[str], spacings: Sequence[str], calls: Sequence[int]) -> "SearchSpace":
-    from unnoise.evaluation.sampler_search import SAMPLERS, SPACINGS, SearchSpace
-
-    for what, names, allowed in (
-        ("sampler", samplers, SAMPLERS),
-        ("spacing", spacings, SPACINGS),
-    ):
-        for name in names:
-            require(name in allowed, f"There is no {what} {name!r}: choose from {', '.join(allowed)}.")
-    return SearchSpace(
-        cast("Sequence[SamplerName]", samplers or SAMPLERS),
-        cast("Sequence[Spacing]", spacings or SPACINGS),
-        sorted(set(calls)),
-    )
-
-
-class References(NamedTuple):
-    """The feature extractor, the features of real pictures, and a description of these."""
-
-    extractor: "Extractor"
-    features: "Tensor"
-    words: str
-
-
-def _references(run: "Run", source: str | None, name: str, seed: int, denoiser: "Denoiser") -> References:
-    from unnoise.evaluation import sampler_search
-    from unnoise.evaluation.features import cached_features, choose_extractor
-
-    images = load_run_pictures(run.config, source)
-    real = sampler_search.search_references(run.config, images, seed)
-    with progress_bar("Preparing", 1.0) as bar:
-        extractor = choose_extractor(
-            name,
-            images,
-            real.training,
-            device=denoiser.device,
-            progress=lambda done: bar.update(done / 2, "training the extractor on these pictures"),
-        )
-        bar.update(0.5, extractor.name)
-        share = 0.5 / len(real.indices)
-        features = cached_features(
-            extractor, images, real.indices, progress=lambda more: bar.advance(more * share)
-        )
-    return References(extractor, features, real.words)
-
-
-def _affordable(run: "Run", denoiser: "Denoiser", space: "SearchSpace", limit: TimeLimit) -> int:
-    """How many samples there is time for, by the time of a few calls."""
-    from unnoise.diffusion.samplers.sampling import Sampling
-    from unnoise.evaluation import sampler_search
-
-    classes = run.config.classes(range(32))
-    for _ in range(2):  # the first call also makes room
-        started = time.monotonic()
-        denoiser.generate(32, sampling=Sampling(num_steps=2), classes=classes)
-        seconds_per_call = (time.monotonic() - started) / 64
-    own, schedule = run.config.recipe.sampling, denoiser.schedule
-    first_trials = len(sampler_search.candidates(own, schedule, space.samplers, space.spacings, [8]))
-    calls = sampler_search.REFERENCE_CALLS + own.calls(schedule) + 8 * first_trials
-    return sampler_search.affordable_samples(
-        seconds_per_call, limit.seconds * (1 - min(limit.spent(), 0.9)), calls
-    )
-
-
-def _try_all(
-    run: "Run",
-    denoiser: "Denoiser",
-    references: References,
-    space: "SearchSpace",
-    number: int,
-    seed: int,
-    limit: TimeLimit,
-) -> "list[Trial]":
-    """Tries samplers while there is time; after Ctrl-C the best of those tried is chosen."""
-    from unnoise.evaluation import sampler_search
-
-    found: list[Trial] = []
-    classes, schedule = run.config.classes(range(seed, seed + number)), denoiser.schedule
-    with progress_bar("Trying samplers", 1.0) as bar:
-
-        def show(_: int) -> None:
-            latest = f"{found[-1].candidate.name}, {count(found[-1].taken, 'call')}" if found else ""
-            bar.update(min(limit.spent(), 1.0), latest or "the reference")
-
-        draw = sampler_search.seeded_sampling(denoiser, classes, number, seed=seed, progress=show)
-        runner = sampler_search.TrialRunner(
-            draw, sampler_search.pixel_features(references.extractor), references.features, schedule
-        )
-        try:
-            for trial in sampler_search.search_samplers(runner, run.config.recipe.sampling, space, limit.fits):
-                found.append(trial)
-                show(0)
-        except KeyboardInterrupt:
-            tell("Stopped: choosing from the samplers tried so far.")
-        bar.update(1.0, f"{len(found)} tried")
-    return found
-
-
-def _finish(
-    run: "Run",
-    references: References,
-    number: int,
-    seed: int,
-    trials: "Sequence[Trial]",
-    *,
-    keep: bool,
-) -> None:
-    """Prints the table, writes numbers and pictures, and keeps the choice unless asked not to."""
-    from unnoise import pictures
-    from unnoise.evaluation import sampler_search
-
-    name = "KID" if references.extractor.name == "inception" else f"KID-{references.extractor.name}"
-    choice = sampler_search.recommend(trials)
-    _print_trials(trials, choice, name)
-    facts: dict[str, object] = {
-        "samples": number,
-        "seed": seed,
-        "extractor": references.extractor.name,
-        "resize": references.extractor.resize,
-        "references": references.words,
-    }
-    enough = number >= sampler_search.ENOUGH_SAMPLES
-    sampler_search.write_result(run, facts, trials, choice, kept=keep or not enough)
-    pictures.save_png(sampler_search.comparison_charts(trials, name), run.path / "solve" / "errors.png")
-    pictures.save_png(sampler_search.sample_sheet(trials, name, seed), run.path / "solve" / "side_by_side.png")
-    tell(
-        f"{count(number, 'sample')} of each, compared with {references.words}. "
-        f"The rule of choice: {sampler_search.RULE}."
-    )
-    tell(_choice_text(choice, name))
-    for file in ("solve.json", "solve/errors.png", "solve/side_by_side.png"):
-        tell_result("solved", run.path / file)
-    if keep or not enough:
-        tell("The run keeps its present sampler." if keep else _doubt_text(run, choice, number))
-        return
-    sampler_search.keep_sampling(run, choice.trial.sampling)
-    tell(f"unnoise generate {run.path} uses it from now on. To undo that:")
-    tell(f"  unnoise solve {run.path} --restore")
-
-
-def _doubt_text(run: "Run", choice: "Recommendation", number: int) -> str:
-    """Why the run keeps its sampler, and how to use the chosen one nevertheless."""
-    from unnoise.evaluation.sampler_search import ENOUGH_SAMPLES
-
-    best = choice.trial.sampling
-    return (
-        f"The run keeps its present sampler: {count(number, 'sample')} of each cannot tell samplers apart, "
-        f"{ENOUGH_SAMPLES} can (--num-samples {ENOUGH_SAMPLES}, or more --minutes). To try the one that would "
-        f"have been chosen: unnoise generate {run.path} --sampler {best.sampler} --spacing {best.spacing} "
-        f"--num-steps {best.num_steps}."
-    )
-
-
-def _choice_text(choice: "Recommendation", name: str) -> str:
-    best, target = choice.trial, choice.target
-    what = "the reference" if target.role == "long" else "the present sampler"
-    good = f"is as good as {what}" if choice.reached else f"comes closest to {what}"
-    return (
-        f"Best: {best.sampling.sampler} with {best.sampling.spacing} spacing and "
-        f"{count(best.sampling.num_steps, 'step')} ({count(best.taken, 'call')}). It {good} of "
-        f"{count(target.taken, 'call')}: {name} {best.distance.value:.4g} beside {target.distance.value:.4g} "
-        f"({target.distance.low:.4g} to {target.distance.high:.4g})."
-    )
-
-
-def _print_trials(trials: "Sequence[Trial]", choice: "Recommendation", name: str) -> None:
-    """Prints a line for each sampler, by calls, the best first."""
-    rows = table("sampler", "spacing", "calls", "error", name, "95% interval", "", left=("spacing", ""))
-    tried = sorted(
-        (trial for trial in trials if trial.role == "tried"),
-        key=lambda trial: (trial.candidate.calls, trial.distance.value),
-    )
-    for trial in [trial for trial in trials if trial.role != "tried"] + tried:
-        mark = {"long": "reference", "own": "present", "tried": ""}[trial.role]
-        rows.add_row(
-            *trial.candidate.sampler_and_spacing,
-            str(trial.taken),
-            "" if trial.error is None else f"{trial.error:.4f}",
-            f"{trial.distance.value:.4g}",
-            f"{trial.distance.low:.3g} to {trial.distance.high:.3g}",
-            "recommended" if trial is choice.trial else mark,
-        )
-    tell_output(rows)
+        api.restore_sampler(opened, source, **options, device=None if device == "auto" else device)
+    else:
+        api.solve(opened, source, **options)  # type: ignore[arg-type]

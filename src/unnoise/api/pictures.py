@@ -1,0 +1,219 @@
+"""Pictures to train on: read in one shape, with what was found; in a notebook they show themselves."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from unnoise.api.effects import refuse_without_effect
+from unnoise.api.loading import load_pictures
+from unnoise.api.output_paths import check_sheet
+from unnoise.api.reporting import Progress, count, progress_bar, reporting
+from unnoise.api.shown import Findings
+from unnoise.api.words import LABELS_REMEDY, Colour, Range, Size, parse_colour, parse_range, parse_size
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from unnoise.data import ImageSet
+    from unnoise.diffusion.tensors import Pixels
+    from unnoise.reports.doctor import Checkup as Examined
+    from unnoise.runs.plan import TrainOptions
+
+_SHOWN = 48
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Pictures of one shape, as `load` read them.
+
+    Args:
+        source: where they come from.
+        images: the pictures, decoded.
+        words: how they were read, as `load` was told.
+    """
+
+    source: str
+    images: "ImageSet"
+    words: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, indices: "NDArray[np.integer] | Sequence[int]") -> "Pixels":
+        """The pictures with these indices: uint8 (B, C, H, W)."""
+        return self.images.take(indices)
+
+    @property
+    def labels(self) -> "NDArray[np.int64] | None":
+        """The class of each picture, -1 for none, (N,); None where they were not asked for."""
+        return self.images.labels
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return self.images.class_names
+
+    def sheet(self) -> "Image":
+        """A contact sheet of up to 48 of the pictures, chosen at random."""
+        import numpy as np
+
+        from unnoise import pictures
+
+        chosen = np.sort(np.random.default_rng(0).permutation(len(self))[:_SHOWN])
+        shown = self.take(chosen).float() / 255
+        return pictures.grid(shown if shown.shape[1] <= 4 else shown[:, :3])
+
+    def checkup(self, *, minutes: float = 10.0, measure: bool = False) -> "Checkup":
+        """What the data doctor finds; see `checkup`."""
+        return checkup(self.source, minutes=minutes, measure=measure, **self.words)
+
+    def __repr__(self) -> str:
+        images = self.images
+        facts = [
+            f"{count(len(images), 'picture')} of {images.height} x {images.width}, "
+            f"{count(images.channels, 'channel')}, from {self.source}"
+        ]
+        if images.class_names:
+            without = f", {images.without_class:,} without one" if images.without_class else ""
+            facts.append(f"{count(len(images.class_names), 'class')}{without}".replace("classs", "classes"))
+        if images.skipped:
+            facts.append(f"{count(len(images.skipped), 'file')} could not be read")
+        facts += [sentence for sentence in (images.left_out, *images.notes) if sentence]
+        return "\n".join(facts)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
+        encoded = io.BytesIO()
+        self.sheet().save(encoded, "PNG")
+        return {"text/plain": repr(self), "image/png": encoded.getvalue()}
+
+
+def load(
+    source: str | Path,
+    *,
+    size: Size | None = None,
+    channels: int | None = None,
+    fit: Literal["crop", "pad"] | None = None,
+    background: Colour | None = None,
+    range: Range = (),  # noqa: A002 (that is its name)
+    layout: str | None = None,
+    labels: str | Path | bool | None = None,
+    strict_labels: bool = False,
+    split_folders: bool = False,
+    progress: Progress | None = None,
+) -> Pictures:
+    """Reads pictures in one shape; they are decoded once, and then cached.
+
+    Args:
+        source: a folder of pictures (with its subfolders), a .zip, .npy, .npz or IDX file, or one of the names
+            digits and fashion-mnist.
+        size, channels, fit, background, range, layout, labels, strict_labels, split_folders: as for `train`.
+        progress: called with the fraction that is done, and what is being done.
+
+    Raises:
+        UnnoiseError: for pictures that can't be read, and words that do not apply to them.
+    """
+    words = {name: value for name, value in locals().items() if name not in {"source", "progress"} and value}
+    if isinstance(labels, bool | Path):
+        words["labels"] = "auto" if labels is True else str(labels)
+    with reporting(progress):
+        return Pictures(str(source), load_pictures(str(source), _options(words)), words)
+
+
+def _options(words: Mapping[str, Any]) -> "TrainOptions":
+    """How pictures are read, parsed."""
+    from unnoise.runs.plan import TrainOptions
+
+    if words.get("labels") is None:
+        refuse_without_effect({"strict_labels": words.get("strict_labels")}, "without --labels", LABELS_REMEDY)
+    parsed = {name: value for name, value in words.items() if name not in {"size", "background", "range"}}
+    return TrainOptions(
+        size=parse_size(words.get("size")),
+        background=parse_colour(words.get("background")),
+        ranges=parse_range(words.get("range", ())),
+        **parsed,
+    )
+
+
+class Checkup(Findings):
+    """Tables of what the data doctor found, and a sheet of the pictures that they speak of."""
+
+    def __init__(self, examined: "Examined") -> None:
+        from unnoise.api.doctor_report import checkup_parts
+
+        super().__init__(checkup_parts(examined))
+        self.examined = examined
+
+    def sheet(self) -> "Image":
+        """Pictures as training would see them, and duplicates."""
+        from unnoise.reports.doctor import checkup_sheet
+
+        return checkup_sheet(self.examined)
+
+
+def checkup(
+    source: str | Path,
+    *,
+    minutes: float = 10.0,
+    size: Size | None = None,
+    channels: int | None = None,
+    batch_size: int | None = None,
+    preset: str | None = None,
+    device: str = "auto",
+    devices: int = 1,
+    fit: Literal["crop", "pad"] | None = None,
+    background: Colour | None = None,
+    range: Range = (),  # noqa: A002 (that is its name)
+    layout: str | None = None,
+    flip: bool = False,
+    split_folders: bool = False,
+    labels: str | Path | None = None,
+    strict_labels: bool = False,
+    measure: bool = True,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Checkup:
+    """Examines pictures before training on them.
+
+    Counts, formats and sizes; pictures that are unreadable, blank, odd or duplicates; memory, disk and time on
+    this machine, by training for a second.
+
+    Args:
+        source: as for `train`.
+        minutes: How long you would train, in minutes.
+        devices: How many such devices train together, by torchrun.
+        measure: whether to train for the second, without which time and memory stay unknown.
+        out: Where to write a sheet of pictures as training would see them, and of duplicates.
+        size, channels, batch_size, preset, device, fit, background, range, layout, flip, labels: as for
+            `train`.
+        split_folders, strict_labels: as for `train`.
+        progress: called with the fraction that is done, and what is being done.
+
+    Raises:
+        UnnoiseError: for pictures that can't be read, and options that cannot be met.
+    """
+    left_out = {"source", "minutes", "device", "measure", "out", "progress"}
+    words = {name: value for name, value in locals().items() if name not in left_out and value}
+    from unnoise.data import summarize
+    from unnoise.pictures import save_png
+    from unnoise.reports.doctor import examine
+    from unnoise.runs.config import Budget
+
+    sheet = None if out is None else check_sheet(Path(out))
+    options = _options(words | {"budget": Budget(unit="minutes", amount=minutes)})
+    with reporting(progress):
+        summary = summarize(source, layout=layout, progress=True)
+        images = load_pictures(str(source), options)  # as training will, which then finds them in the cache
+        with progress_bar("Examining", 1.0) as bar:
+
+            def follow(task: str, part: float) -> None:
+                bar.update(part or 0.0, task)
+
+            how = {"device": device, "measure": measure, "progress": follow}
+            found = Checkup(examine(summary, images, options, **how))  # type: ignore[arg-type]
+    if sheet is not None:
+        save_png(found.sheet(), sheet)
+    return found

@@ -1,0 +1,220 @@
+"""Start of a training: words parsed, pictures loaded, the run made or reopened, and what is told of it."""
+
+import os
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from unnoise.api.effects import refuse_without_effect
+from unnoise.api.loading import load_pictures, load_run_pictures, with_absolute_paths
+from unnoise.api.pictures import Pictures
+from unnoise.api.reporting import amount, count, tell
+from unnoise.api.words import LABELS_REMEDY, parse_colour, parse_noise_shift, parse_range, parse_size
+from unnoise.utils.errors import UnnoiseError, require
+
+if TYPE_CHECKING:
+    from unnoise.data import ImageSet
+    from unnoise.runs.checkpoint import Run
+    from unnoise.runs.config import Budget, RunConfig
+    from unnoise.runs.plan import TrainOptions
+    from unnoise.trainer.compiler import CompileChoice
+    from unnoise.utils.precision import Precision
+
+_NAMED_FILES = 10
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start of training: what is trained on, into which folder, and how."""
+
+    source: str
+    path: Path
+    options: "TrainOptions"
+    device: str
+    resume: bool = False
+    profile: bool = False
+    compile: "CompileChoice" = "auto"
+    images: "ImageSet | None" = None
+    """The pictures, where they are loaded already."""
+
+
+def started(pictures: Pictures | str | Path, words: dict[str, Any]) -> Start:
+    """The start that was asked for, its options parsed."""
+    from unnoise.runs.plan import TrainOptions
+    from unnoise.trainer.distributed import number_of_devices
+    from unnoise.trainer.loop import choose_device
+
+    images, source = None, str(pictures)
+    if isinstance(pictures, Pictures):
+        read = {name: value for name, value in words.items() if name in pictures.words and value}
+        refuse_without_effect(read, "on pictures that are loaded already", "Name it where they are loaded.")
+        images, source, words = pictures.images, pictures.source, {**words, **pictures.words}
+    if words["labels"] is None and not words["resume"]:
+        refuse_without_effect({"strict_labels": words["strict_labels"]}, "without --labels", LABELS_REMEDY)
+    kept: tuple[str, ...] = (
+        "channels",
+        "labels",
+        "batch_size",
+        "flip",
+        "held_out",
+        "layout",
+        "split_folders",
+        "strict_labels",
+    )
+    kept += ("deterministic", "accumulate", "checkpoint_activations", "precision", "preset", "init", "fit")
+    parsed = {
+        "size": parse_size(words["size"]),
+        "background": parse_colour(words["background"]),
+        "ranges": parse_range(words["range"]),
+        "noise_shift": parse_noise_shift(words["noise_shift"]),
+        "changes": tuple([words["set"]] if isinstance(words["set"], str) else words["set"]),
+        "budget": _budget(words["minutes"], words["steps"], words["images"]),
+        **{name: words[name] for name in (*kept, "until_converged", "seed")},
+    }
+    parsed |= {name: str(parsed[name]) for name in ("labels", "init") if parsed[name] is not None}
+    # A flag that was not given, and an empty list, leave the choice to the run.
+    options = TrainOptions(**{name: value for name, value in parsed.items() if value not in (None, False, ())})
+    device = str(choose_device(words["device"]))
+    options = replace(options, devices=number_of_devices(device.partition(":")[0]))
+    path = Path("runs") / Path(source).resolve().stem if words["out"] is None else Path(words["out"])
+    choice: CompileChoice = {None: "auto", True: "always", False: "never"}[words["compile"]]  # type: ignore[assignment]
+    return Start(source, path, options, device, words["resume"], words["profile"], choice, images)
+
+
+def _budget(minutes: float | None, steps: int | None, images: int | None) -> "Budget | None":
+    from unnoise.runs.config import Budget
+
+    amounts: dict[Literal["minutes", "steps", "images"], float | None]
+    amounts = {"minutes": minutes, "steps": steps, "images": images}
+    given = [Budget(unit=unit, amount=float(n)) for unit, n in amounts.items() if n is not None]
+    if len(given) > 1:
+        named = " and ".join(f"--{budget.unit} {budget.amount:g}" for budget in given)
+        raise UnnoiseError(f"A run has one budget, but got {named}: keep one of them.")
+    return given[0] if given else None
+
+
+def require_startable(path: Path, *, resume: bool) -> None:
+    """Checks that there is a run to go on with, or that a new one can be made here."""
+    from unnoise.runs.checkpoint import Run
+    from unnoise.utils.files import check_writable
+
+    if resume:
+        Run.open(path).require_resumable()
+    else:
+        Run.refuse_existing(path)
+        check_writable(path / "config.json")
+
+
+def pictures_of(start: Start) -> "ImageSet":
+    """The pictures of a start."""
+    return load_pictures(start.source, start.options) if start.images is None else start.images
+
+
+def create(start: Start) -> "tuple[Run, ImageSet]":
+    """Makes a new run for the pictures of a start."""
+    from unnoise.runs.checkpoint import Run
+    from unnoise.runs.plan import plan
+    from unnoise.utils.precision import DeviceCapabilities
+
+    source, path, options = start.source, start.path, start.options
+    require(
+        Path(source).expanduser().resolve() != path.resolve() or source in {"digits", "fashion-mnist"},
+        f"The run would be written among the pictures, into {path}: choose another folder with --out, such as "
+        f"{path / 'run'}.",
+    )
+    images, trains = pictures_of(start), DeviceCapabilities.of(start.device)
+    run = Run.create(path, with_absolute_paths(plan(images, options, trains), source))
+    announce_plan(images, options, trains.type, run.config)
+    return run, images
+
+
+def reopen(start: Start) -> "tuple[Run, ImageSet]":
+    """Opens the run that goes on, and its pictures, which are still the same."""
+    from unnoise.runs.checkpoint import Run
+    from unnoise.runs.resume import resume_config, with_same_pictures
+
+    source, options = start.source, start.options
+    run = Run.open(start.path)
+    run.require_resumable()  # again: others may have written there until it was locked
+    config = resume_config(run.config, options)
+    images = load_run_pictures(config, source, labels=True, strict=bool(options.strict_labels))
+    config = with_same_pictures(config, images)
+    return run.with_config(with_absolute_paths(config, source)), images
+
+
+def open_as_is(start: Start) -> "tuple[Run, ImageSet]":
+    """The run and its pictures, of which the first process has warned."""
+    from unnoise.runs.checkpoint import Run
+
+    run = Run.open(start.path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return run, load_run_pictures(run.config, start.source, labels=True)
+
+
+def announce_plan(images: "ImageSet", options: "TrainOptions", device_type: str, config: "RunConfig") -> None:
+    """Prints which preset was chosen and why, and into how many pieces batches are cut, unless it was named."""
+    from unnoise.runs.plan import default_preset
+
+    choice = default_preset(images, options, device_type)
+    if choice is not None:
+        tell(f"Preset {choice.name}: {choice.why}")
+    if options.accumulate is None and config.accumulate > 1:
+        tell(
+            f"Batches of {config.recipe.batch_size} go through the network in {config.accumulate} pieces "
+            f"(--accumulate {config.accumulate}), to fit into this machine's memory."
+        )
+
+
+def announce(images: "ImageSet", run: "Run", start: Start) -> None:
+    """Prints which files were skipped, what will be trained, and what the data doctor warns of."""
+    from unnoise.utils.files import atomic_write
+
+    devices, device = start.options.devices or 1, start.device
+    device = device if devices == 1 else f"{devices} x {device.partition(':')[0]}"
+    for skipped in images.skipped[:_NAMED_FILES]:
+        tell(f"Skipped {skipped.name}: {skipped.reason}")
+    if images.skipped:
+        with atomic_write(run.path / "skipped.txt") as file:
+            file.write_text("".join(f"{one.name}: {one.reason}\n" for one in images.skipped), "utf-8")
+    if len(images.skipped) > _NAMED_FILES:
+        left = count(len(images.skipped) - _NAMED_FILES, "more file")
+        tell(f"... and {left} could not be read; {run.path / 'skipped.txt'} lists all of them.")
+    config = run.config
+    classes = f", {len(config.data.classes):,} classes" if config.data.classes else ""
+    tell(
+        f"{count(len(images), 'picture')} of {images.height} x {images.width}, "
+        f"{count(images.channels, 'channel')}{classes}, {config.data.held_out:,} of them held out for tests. "
+        f"Training preset {config.preset} on {device} in {config.precision} for "
+        f"{amount(config.budget.amount, config.budget.unit)}, into {run.path}."
+    )
+    _announce_precision(config.precision, device, resumed=bool(run.states()))
+    if config.init is not None and not run.states():
+        tell(f"Starting from the averaged weights of {config.init}.")
+    if not run.states():  # a resumed run has printed this already
+        from unnoise.reports.doctor import brief_findings
+
+        for sentence in brief_findings(images, config):
+            tell(sentence)
+
+
+def _announce_precision(precision: "Precision", device: str, *, resumed: bool) -> None:
+    """Says so where a run goes on in another precision than it would have begun with here."""
+    from unnoise.utils.precision import DeviceCapabilities
+
+    default = DeviceCapabilities.of(device).default_precision
+    if resumed and precision != default:
+        tell(
+            f"The run keeps the precision that it was started with, {precision}; a new one would train in "
+            f"{default} on {device}."
+        )
+
+
+def warn_of_one_process(processes: int) -> None:
+    """Accelerate's own launcher starts one process on CPUs, whatever it is asked for, and says nothing."""
+    if processes == 1 and os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true":
+        tell(
+            "Only one process trains: `accelerate launch --cpu` ignores --num_processes. "
+            "`torchrun --nproc_per_node 2 -m unnoise train ...` starts two."
+        )
