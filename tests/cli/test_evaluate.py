@@ -19,6 +19,7 @@ from unnoise import evaluation
 from unnoise.api.bits_per_dim import BitsOptions
 from unnoise.api.evaluating import EvaluationOptions, evaluate_all
 from unnoise.api.loading import DenoiserOptions
+from unnoise.api.opening import OpenRun
 from unnoise.data.batches import split
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.trainer.loop import train
@@ -229,7 +230,7 @@ def test_the_minutes_are_kept_on_a_busy_machine(trained, extractor, monkeypatch,
     options = EvaluationOptions(
         1.0, None, "held-out", extractor, None, drawn, {}, DenoiserOptions(), 0, 64, bits
     )
-    evaluate_all(trained.path, None, options, "cpu", clock)
+    evaluate_all(OpenRun(trained, "cpu"), None, options, clock)
     assert 0.65 <= (clock.now - begin) / 60 <= 1.0
     found = written(trained)
     assert found["quality"]["facts"]["samples"] >= 12
@@ -248,7 +249,7 @@ def test_what_there_is_no_time_for_is_left_out_and_told(trained, extractor, monk
     monkeypatch.setattr(Denoiser, "generate", slow)
     bits = BitsOptions(256, None, 64, 0, 16, DenoiserOptions())
     options = EvaluationOptions(1.0, None, "held-out", extractor, None, {}, {}, DenoiserOptions(), 0, 64, bits)
-    evaluate_all(trained.path, None, options, "cpu", clock)
+    evaluate_all(OpenRun(trained, "cpu"), None, options, clock)
     found, said = written(trained), " ".join(capsys.readouterr().err.split())
     assert found["quality"]["facts"]["samples"] == 12
     assert [score["name"].partition("-")[0] for score in found["quality"]["scores"]] == ["KID"]

@@ -7,8 +7,9 @@ import pytest
 
 from helpers.command_line import ok
 from unnoise import __version__
+from unnoise.api.words import parse_colour, parse_size
 from unnoise.cli import COMMANDS, HELP, command_function, run
-from unnoise.cli.arguments import parse_colour, parse_size
+from unnoise.cli.arguments import explained
 from unnoise.utils.errors import UnnoiseError
 
 
@@ -33,12 +34,12 @@ def test_the_help_of_every_command_explains_every_option(capsys, command):
     assert f"usage: unnoise {command}" in shown
     assert "(default: None)" not in shown
     function = command_function(command)
-    explained = inspect.getdoc(function)
+    explanations = explained(inspect.unwrap(function))
     for name, parameter in inspect.signature(function).parameters.items():
         shared = any(
             getattr(extra, "help", None) for extra in getattr(parameter.annotation, "__metadata__", ())
         )
-        assert shared or re.search(rf"^\s*{name}: \w", explained, re.MULTILINE), name
+        assert shared or re.search(rf"^\s*{name}: \w", explanations, re.MULTILINE), name
 
 
 def test_train_has_the_options_that_scripts_rely_on(capsys):

@@ -25,7 +25,7 @@ ALWAYS = {
     "ema": "sigma_rel out",
     "evaluate": "best bits_per_dim ode num_images seed batch_size device",
     "generate": """num_images num_steps seed out labels autoguidance sampler clip best from_images from_held_out
-        compiled batch_size device""",
+        compile batch_size device""",
     "export": "to out",
     "import": "out size",
     "info": "",

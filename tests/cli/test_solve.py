@@ -8,8 +8,8 @@ from PIL import Image
 
 from helpers.fake_extractors import random_filters
 from helpers.runs import start
+from unnoise.api.solving import TimeLimit
 from unnoise.cli import run
-from unnoise.cli.commands.solve import TimeLimit
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.evaluation import sampler_search
 from unnoise.runs.checkpoint import Progress, Run

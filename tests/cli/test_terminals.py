@@ -7,8 +7,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
+from helpers import pipelines
 from helpers.data_files import save_many
 from helpers.oracles import last
 from helpers.runs import digits, start
@@ -31,6 +33,14 @@ def run_folder(tmp_path_factory):
     return run.path
 
 
+@pytest.fixture
+def _no_checks_of_shapes():
+    """While a graph is traced for an export, sizes are symbols, which the checks of shapes take for wrong."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
 def arguments_of(command, run):
     """Arguments with which each command succeeds, quickly, and prints names that few encodings hold."""
     held_out, steps = ("--held-out", 1), ("--num-steps", 2)
@@ -51,7 +61,11 @@ def arguments_of(command, run):
         "inpaint": (run, *held_out, *steps, "--repeats", 1, "--out", f"{NAME}.png"),
         "outpaint": (run, *held_out, *steps, "--repeats", 1, "--size", "10x10", "--out", f"{NAME}.png"),
         "restore": (run, *held_out, *steps, "--task", "upscale", "--factor", 2, "--out", f"{NAME}.png"),
+        "export": (run, "--to", "onnx", "--out", f"{NAME}.onnx"),
+        "import": ("pipeline", "--out", NAME),
     }
+    if command == "import":
+        pipelines.saved(Path("pipeline"))
     if command in {"train", "info"}:
         save_many(Path(NAME), {f"{place} {NAME}.png": (place * 20, 0, 0) for place in range(8)})
         (Path(NAME) / f"broken {NAME}.png").write_bytes(b"no picture")
@@ -72,6 +86,7 @@ def printed(encoding, patches, arguments):
 
 @pytest.mark.filterwarnings("ignore:The stored averages cannot be combined")
 @pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.usefixtures("_no_checks_of_shapes")
 def test_every_command_works_in_an_ascii_terminal(command, run_folder, monkeypatch):
     code, out, err = printed("ascii", monkeypatch, arguments_of(command, run_folder))
     assert code == 0, err

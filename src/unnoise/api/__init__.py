@@ -32,7 +32,7 @@ from unnoise.api.restoring import restore
 from unnoise.api.run_facts import is_run, run_facts
 from unnoise.api.shown import Findings
 from unnoise.api.solving import restore_sampler, solve
-from unnoise.api.training import Training, planned, resume, tell_config, train, training
+from unnoise.api.train_run import Training, planned, resume, tell_config, train, training
 from unnoise.api.varying import invert, vary
 
 __all__ = [

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unnoise.api.reporting import Progress, reporting, tell, tell_result
-from unnoise.api.training import train
+from unnoise.api.train_run import train
 from unnoise.utils.errors import require
 
 if TYPE_CHECKING:

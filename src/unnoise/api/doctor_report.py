@@ -69,19 +69,19 @@ def _picture_facts(checkup: "Checkup") -> dict[str, str]:
 
 
 def _findings(checkup: "Checkup") -> "list[Part]":
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for finding in checkup.findings:
-        mark = "[bold yellow]![/bold yellow]" if finding.serious else "[dim]-[/dim]"
-        table.add_row(f"  {mark}", escape(finding.text))
+        mark = ("!", "bold yellow") if finding.serious else ("-", "dim")
+        table.add_row(Text.assemble("  ", mark), Text(finding.text))
         if finding.names:
             left = len(finding.names) - _NAMED_PICTURES
             more = f", and {left:,} more" if left > 0 else ""
-            table.add_row("", f"[dim]{escape(', '.join(finding.names[:_NAMED_PICTURES]) + more)}[/dim]")
+            table.add_row("", Text(", ".join(finding.names[:_NAMED_PICTURES]) + more, "dim"))
     if not checkup.findings:
         table.add_row("  ", "no problems")
     return [_title("Findings"), table, ""]

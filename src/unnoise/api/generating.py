@@ -44,7 +44,7 @@ class SeededDrawing(Drawing):
         batch_size: int = 64,
     ) -> None:
         self._drawn: Images | None = None
-        self.columns = None
+        self.columns = self.noises = None
         self._load, self.config, self.sampling = load, config, sampling
         self.seeds, self.labels, self.batch_size = seeds, labels, batch_size
 

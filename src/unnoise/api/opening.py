@@ -17,7 +17,7 @@ from unnoise.api.redrawing import redraw
 from unnoise.api.restoring import restore
 from unnoise.api.run_facts import run_facts
 from unnoise.api.solving import solve
-from unnoise.api.training import resume
+from unnoise.api.train_run import resume
 from unnoise.api.varying import invert, vary
 
 if TYPE_CHECKING:

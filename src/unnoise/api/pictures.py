@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from unnoise.api.effects import refuse_without_effect
+from unnoise.api.effects import is_given, refuse_without_effect
 from unnoise.api.loading import load_pictures
 from unnoise.api.output_paths import check_sheet
 from unnoise.api.reporting import Progress, count, progress_bar, reporting
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from unnoise.runs.plan import TrainOptions
 
 _SHOWN = 48
+_OF_LOAD = frozenset({"source", "progress"})
+_OF_CHECKUP = frozenset({"source", "minutes", "device", "measure", "out", "progress"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +118,7 @@ def load(
     Raises:
         UnnoiseError: for pictures that can't be read, and words that do not apply to them.
     """
-    words = {name: value for name, value in locals().items() if name not in {"source", "progress"} and value}
+    words = {name: value for name, value in locals().items() if name not in _OF_LOAD and is_given(value)}
     if isinstance(labels, bool | Path):
         words["labels"] = "auto" if labels is True else str(labels)
     with reporting(progress):
@@ -195,8 +197,7 @@ def checkup(
     Raises:
         UnnoiseError: for pictures that can't be read, and options that cannot be met.
     """
-    left_out = {"source", "minutes", "device", "measure", "out", "progress"}
-    words = {name: value for name, value in locals().items() if name not in left_out and value}
+    words = {name: value for name, value in locals().items() if name not in _OF_CHECKUP and is_given(value)}
     from unnoise.data import summarize
     from unnoise.pictures import save_png
     from unnoise.reports.doctor import examine

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,6 +20,7 @@ Progress: TypeAlias = Callable[[float, str], object]
 """Called with the fraction that is done, 0 to 1, and what is being done."""
 
 
+@runtime_checkable
 class Bar(Protocol):
     """Progress of one task; a context."""
 
@@ -36,6 +37,7 @@ class Bar(Protocol):
         """Sets what is done in all, and a note on it."""
 
 
+@runtime_checkable
 class Reporter(Protocol):
     """Where messages, results and progress go."""
 

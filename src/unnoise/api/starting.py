@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from unnoise.api.effects import refuse_without_effect
+from unnoise.api.effects import is_given, refuse_without_effect
 from unnoise.api.loading import load_pictures, load_run_pictures, with_absolute_paths
 from unnoise.api.pictures import Pictures
 from unnoise.api.reporting import amount, count, tell
@@ -47,7 +47,7 @@ def started(pictures: Pictures | str | Path, words: dict[str, Any]) -> Start:
 
     images, source = None, str(pictures)
     if isinstance(pictures, Pictures):
-        read = {name: value for name, value in words.items() if name in pictures.words and value}
+        read = {name: value for name, value in words.items() if name in pictures.words and is_given(value)}
         refuse_without_effect(read, "on pictures that are loaded already", "Name it where they are loaded.")
         images, source, words = pictures.images, pictures.source, {**words, **pictures.words}
     if words["labels"] is None and not words["resume"]:
@@ -74,7 +74,7 @@ def started(pictures: Pictures | str | Path, words: dict[str, Any]) -> Start:
     }
     parsed |= {name: str(parsed[name]) for name in ("labels", "init") if parsed[name] is not None}
     # A flag that was not given, and an empty list, leave the choice to the run.
-    options = TrainOptions(**{name: value for name, value in parsed.items() if value not in (None, False, ())})
+    options = TrainOptions(**{name: value for name, value in parsed.items() if is_given(value)})
     device = str(choose_device(words["device"]))
     options = replace(options, devices=number_of_devices(device.partition(":")[0]))
     path = Path("runs") / Path(source).resolve().stem if words["out"] is None else Path(words["out"])

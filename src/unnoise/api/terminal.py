@@ -68,7 +68,9 @@ class TerminalReporter:
         console = output_console()
         for part in parts:
             text = isinstance(part, str)
-            console.print(printable(part) if isinstance(part, str) else part, markup=False, soft_wrap=text)
+            console.print(
+                printable(part, lines=True) if isinstance(part, str) else part, markup=False, soft_wrap=text
+            )
 
     def result(self, what: str, path: Path) -> None:
         """Prints the path of a result on standard output."""

@@ -92,7 +92,7 @@ def parse_arguments(command: Callable[..., None], name: str, arguments: Sequence
         UnnoiseError: when the arguments don't fit, in one sentence.
     """
     # One line for each option: tyro would keep a line break before a word such as --out.
-    inspect.unwrap(command).__doc__ = re.sub(r"\n {8,}", " ", _docstring(inspect.unwrap(command)))
+    inspect.unwrap(command).__doc__ = re.sub(r"\n {8,}", " ", explained(inspect.unwrap(command)))
     arguments = [_without_tilde(argument) for argument in arguments]
 
     @functools.wraps(command)
@@ -114,14 +114,14 @@ def parse_arguments(command: Callable[..., None], name: str, arguments: Sequence
     return bound
 
 
-def _docstring(command: Callable[..., None]) -> str:
+def explained(command: Callable[..., None]) -> str:
     """The docstring, with the explanations of the functions that the command takes its options from."""
     text = _own_docstring(command)
     known = set(re.findall(r"^    (\w+): ", text.partition("\nArgs:\n")[2], re.MULTILINE))
     text = text if "\nArgs:\n" in text else f"{text}\n\nArgs:"
     for function in getattr(command, "explained_by", ()):
-        explained = _own_docstring(function).partition("\nArgs:\n")[2].partition("\n\n")[0]
-        for entry in re.findall(r"^    \w+: .*(?:\n {8,}.*)*", explained, re.MULTILINE):
+        theirs = _own_docstring(function).partition("\nArgs:\n")[2].partition("\n\n")[0]
+        for entry in re.findall(r"^    \w+: .*(?:\n {8,}.*)*", theirs, re.MULTILINE):
             name = entry.strip().partition(":")[0]
             if name not in known:
                 known.add(name)

@@ -14,7 +14,7 @@ _OURS = frozenset({"run", "progress"})
 
 def takes(
     function: Callable[..., Any],
-    *left_out: str,
+    left_out: Sequence[str] = (),
     explained_by: Callable[..., Any] | None = None,
     **options: Any,  # noqa: ANN401
 ) -> Callable[[Command], Command]:
@@ -34,25 +34,33 @@ def takes(
         own = inspect.signature(command)
         mine = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]
         theirs = [
-            one.replace(kind=one.KEYWORD_ONLY, annotation=_shown(one.annotation, options.get(name)))
+            _option(one, options.get(name))
             for name, one in inspect.signature(function).parameters.items()
             if name not in own.parameters and name not in _OURS and name not in left_out
         ]
         parameters = sorted([*mine, *theirs], key=lambda one: one.kind)
-        command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": None}
-        command.explained_by = [one for one in (function, explained_by) if one]  # type: ignore[attr-defined]
+        known = {one.name: one.annotation for one in parameters} | {"return": None}
+        for each in {command, inspect.unwrap(command)}:  # type checkers wrap it
+            each.__signature__ = own.replace(parameters=parameters)
+            each.__annotations__ = known
+            each.explained_by = [one for one in (function, explained_by) if one]
         return command
 
     return decorate
 
 
-def _shown(annotation: Any, option: Any) -> Any:  # noqa: ANN401
-    """The type of an option, with how the help shows it."""
-    if get_origin(option) is Annotated:
-        return option
-    typed = _parsed(annotation)
-    return typed if option is None else Annotated[typed, option]
+def _option(given: inspect.Parameter, shown: Any) -> inspect.Parameter:  # noqa: ANN401
+    """An argument of a function as an option, with its type, how the help shows it, and its default."""
+    if get_origin(shown) is Annotated:
+        kind = shown
+    else:
+        kind = _parsed(given.annotation)
+        kind = kind if shown is None else Annotated[kind, shown]
+    typed = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    default = (
+        typed(given.default) if typed in (str, Path) and given.default is not given.empty else given.default
+    )
+    return given.replace(kind=given.KEYWORD_ONLY, annotation=kind, default=default)
 
 
 def _parsed(annotation: Any) -> Any:  # noqa: ANN401

@@ -13,7 +13,7 @@ from unnoise.cli.signatures import takes
 
 @takes(
     api.compare,
-    "runs",
+    ("runs",),
     out=Annotated[Path, cli.option("FILE", "compare.html")],
     seeds=cli.option("N", "8"),
     num_steps=cli.option("N", "each run's own"),

@@ -7,7 +7,7 @@ from unnoise.cli.signatures import takes
 
 @takes(
     api.evaluate,
-    "source",
+    ("source",),
     explained_by=api.generate,
     **cli.SAMPLING,
     minutes=cli.option("MINUTES", "5"),

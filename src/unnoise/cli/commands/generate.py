@@ -14,7 +14,7 @@ from unnoise.cli.signatures import takes
 
 @takes(
     api.generate,
-    "lazy",
+    ("lazy",),
     **cli.SAMPLING,
     seed=cli.option("N", "0"),
     labels=cli.option("CLASS ...", "all classes"),

@@ -13,7 +13,7 @@ from unnoise.cli.signatures import takes
 
 @takes(
     api.import_pipeline,
-    "folder",
+    ("folder",),
     out=Annotated[Path, arg(metavar="RUN")],
     size=cli.size_option("what the network's config says"),
 )

@@ -13,8 +13,7 @@ from unnoise.cli.signatures import takes
 
 @takes(
     api.checkup,
-    "source",
-    "measure",
+    ("source", "measure"),
     explained_by=api.train,
     **cli.READING,
     minutes=cli.option("MINUTES", "10"),

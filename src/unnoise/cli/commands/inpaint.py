@@ -11,7 +11,7 @@ from unnoise.cli.signatures import takes
 
 @takes(
     api.inpaint,
-    "images",
+    ("images",),
     mask=cli.option("MASK", "the middle is drawn anew"),
     held_out=cli.option("N"),
     num_steps=cli.STEPS,

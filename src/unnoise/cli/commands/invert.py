@@ -11,7 +11,7 @@ from unnoise.cli.signatures import takes
 
 @takes(
     api.invert,
-    "images",
+    ("images",),
     held_out=cli.option("N"),
     num_steps=cli.option("N", "50"),
     label=cli.option("CLASS", "none"),

@@ -11,7 +11,7 @@ from unnoise.cli.signatures import takes
 
 @takes(
     api.outpaint,
-    "images",
+    ("images",),
     size=cli.size_option("as high, and twice as wide"),
     held_out=cli.option("N"),
     num_steps=cli.STEPS,

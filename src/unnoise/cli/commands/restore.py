@@ -15,7 +15,7 @@ _GIVEN = "The small, grey or blurred pictures: files, or .npy and .npz arrays of
 
 @takes(
     api.restore,
-    "images",
+    ("images",),
     factor=cli.option("N", "4"),
     sigma=cli.option("X", "1.5"),
     spoil=cli.FLAG,

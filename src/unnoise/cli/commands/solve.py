@@ -7,7 +7,7 @@ from unnoise.cli.signatures import takes
 
 @takes(
     api.solve,
-    "source",
+    ("source",),
     minutes=cli.option("MINUTES", "5"),
     calls=cli.option("N ...", "4 6 8 10 20 50"),
     samplers=cli.option("NAME ...", "all"),

@@ -13,7 +13,7 @@ from unnoise.cli.streams import guarded_output
 
 @takes(
     api.train,
-    "pictures",
+    ("pictures",),
     **cli.READING,
     out=cli.option("DIR", "runs/ and the name of PICTURES"),
     minutes=cli.option("N", "10"),

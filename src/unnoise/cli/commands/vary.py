@@ -11,7 +11,7 @@ from unnoise.cli.signatures import takes
 
 @takes(
     api.vary,
-    "images",
+    ("images",),
     held_out=cli.option("N"),
     amount=cli.option("X", "0.3"),
     num_variations=cli.option("N", "5"),

@@ -1,5 +1,6 @@
 """Training: a run from pictures and words, with messages and progress, as a call or step by step."""
 
+import inspect
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -174,14 +175,11 @@ def training(pictures: Pictures | str | Path, **options: Any) -> Training:  # no
     Each step has `result` (loss, noise_loss, image_loss), `progress` (step, images, seconds), `spent` (the
     fraction of the budget), and, where it was measured, `held_out_loss` and `quality`.
     """
-    known = set(train.__annotations__) - {"pictures", "progress", "return"}
+    known = _defaults()
     for name in options:
-        require(
-            name in known | {"progress"},
-            f"There is no option {name!r}: choose from {', '.join(sorted(known))}.",
-        )
+        require(name in known, f"There is no option {name!r}: choose from {', '.join(sorted(known))}.")
     follow = options.pop("progress", None)
-    start = started(pictures, (train.__kwdefaults__ or {}) | options)
+    start = started(pictures, _defaults() | options)
     return Training(_told_to(follow, _trained(start, StopSignals())), start)
 
 
@@ -216,7 +214,7 @@ def planned(
     refuse_without_effect(
         of_training | dict(unused or {}), "with --dry-run, which shows a new run and trains nothing"
     )
-    start = started(pictures, (train.__kwdefaults__ or {}) | options)
+    start = started(pictures, _defaults() | options)
     Run.refuse_existing(start.path)
     found, trains = pictures_of(start), DeviceCapabilities.of(start.device)
     config = with_absolute_paths(plan(found, start.options, trains), start.source)
@@ -228,6 +226,12 @@ def tell_config(config: "RunConfig") -> None:
     """Tells all settings, as in config.json; of several processes only one does."""
     if os.environ.get("RANK", "0") == "0":
         tell_output(config.to_json().rstrip("\n"))
+
+
+def _defaults() -> dict[str, Any]:
+    """The options of `train`, with their defaults."""
+    every = inspect.signature(train).parameters.values()
+    return {one.name: one.default for one in every if one.default is not one.empty}
 
 
 def _last(steps: "Generator[TrainStep, None, OpenRun]") -> "OpenRun":
