@@ -73,7 +73,7 @@ def measure_all(work: Path, docs: Path, *, rehearsal: bool) -> int:
     amount = speed.REHEARSAL if rehearsal else speed.FULL
     training = checks.REHEARSAL if rehearsal else checks.FULL
     tell(f"Tests that need a GPU, on {device}:")
-    tests = checks.device_tests("tests/diffusion" if rehearsal else "tests")
+    tests = checks.device_tests("tests/diffusion/test_diffusion.py" if rehearsal else "tests")
     tell("Training in two precisions:")
     runs = checks.trained(work, training, device)
     agreement = checks.same_seeds(runs[0].run, device)

@@ -58,9 +58,9 @@ class PrecisionRun(NamedTuple):
     """Value and 95 % interval by name."""
 
 
-def device_tests(folder: str = "tests") -> Tests:
-    """Runs the tests in this folder that are marked `cuda`, which are skipped where there is none."""
-    command = [sys.executable, "-m", "pytest", *TESTS, folder]
+def device_tests(where: str = "tests") -> Tests:
+    """Runs the tests in this folder or file that are marked `cuda`, which are skipped where there is none."""
+    command = [sys.executable, "-m", "pytest", *TESTS, where]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own command)
     lines = done.stdout.strip().splitlines() or [done.stderr.strip() or "no output"]
     counts = ", ".join(re.findall(r"\d+ (?:passed|failed|skipped|errors?)", lines[-1])) or lines[-1]

@@ -1,9 +1,11 @@
 """Speed and memory of training steps by preset and size of pictures: eager, compiled, and of diffusers."""
 
+import bisect
 import gc
 import itertools
 import warnings
 from collections.abc import Callable, Mapping
+from functools import cache
 from statistics import median
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -27,6 +29,8 @@ CHANNELS = 3
 UNKNOWN = "–"
 _TOLERANCE = 0.15
 """By which the parameters of diffusers' network may differ from ours."""
+_BASES = range(4, 321, 4)
+"""Widths of its first level."""
 
 
 class Case(NamedTuple):
@@ -181,12 +185,12 @@ def of_equal_size(case: Case) -> nn.Module:
     chosen: Any = recipe(case.preset, CHANNELS, case.side, case.side).network
     with torch.device("meta"):
         wanted = _size(build(chosen))
-        bases = {base: _size(_unet(chosen.widths, base, case.side)) for base in range(4, 321, 4)}
-    nearest = min(bases, key=lambda base: abs(bases[base] - wanted))
-    if abs(bases[nearest] - wanted) > _TOLERANCE * wanted:
-        raise RuntimeError(
-            f"No UNet2DModel has about {wanted:,} parameters: the nearest has {bases[nearest]:,}."
-        )
+        size = cache(lambda base: _size(_unet(chosen.widths, base, case.side)))
+        above = bisect.bisect_left(_BASES, wanted, hi=len(_BASES) - 1, key=size)  # wider ones have more
+        nearest = min(_BASES[max(above - 1, 0) : above + 1], key=lambda base: abs(size(base) - wanted))
+        found = size(nearest)
+    if abs(found - wanted) > _TOLERANCE * wanted:
+        raise RuntimeError(f"No UNet2DModel has about {wanted:,} parameters: the nearest has {found:,}.")
     return _unet(chosen.widths, nearest, case.side)
 
 

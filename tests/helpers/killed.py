@@ -31,7 +31,7 @@ _IMPORTED = (
     "numpy.ma",
     "PIL.JpegImagePlugin",
     "PIL.PngImagePlugin",
-    "helpers.frozen_heap",  # last
+    "helpers.warm_start",  # last
 )
 
 
@@ -153,6 +153,7 @@ def _train(folder: str, aim: Aim | None, quota: int, log: Log, pause: Pause | No
     from unnoise.utils.timers import BudgetTimer
 
     torch.set_num_threads(1)
+    os.fsync = lambda _: None  # what a killed process has written stays: only a power failure asks for more
     _open_log(folder, log)
     faulthandler.dump_traceback_later(120, repeat=True)  # fails nothing: shows where a child hangs
     BudgetTimer.due = lambda *_: True  # saves after every step

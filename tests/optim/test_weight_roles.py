@@ -9,6 +9,7 @@ from torch import nn
 from unnoise.networks import build
 from unnoise.networks.published.unet2d import UNet2D, UNet2DConfig
 from unnoise.networks.unet import UNet
+from unnoise.networks.unet_config import UNetConfig
 from unnoise.optim.optimizers import OptimizerConfig
 from unnoise.optim.weight_roles import muon_weights
 from unnoise.runs.presets import PRESETS
@@ -31,15 +32,42 @@ def layer_weights(network):
     } - ENDS
 
 
-@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 64, 64), (4, 24, 40)])
-@pytest.mark.parametrize("preset", PRESETS)
-def test_all_hidden_layers_of_every_preset_and_nothing_else(preset, shape):
+def networks(preset, shape):
+    """The network of a preset, and where it can have classes that with ten."""
     config = PRESETS[preset](*shape).network
     with torch.device("meta"):
-        network = build(config)
-    found = names(network, "hidden")
-    assert found == layer_weights(network)
-    assert found.isdisjoint(ENDS)
+        yield build(config)
+        if isinstance(config, UNetConfig):
+            yield build(replace(config, num_classes=10, self_conditioning=True, uncertainty=True))
+
+
+SHAPES = [(1, 16, 16), (3, 32, 32), (4, 24, 40), (1, 64, 64), (3, 128, 128), (3, 256, 256)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_all_hidden_layers_of_every_preset_and_nothing_else(preset, shape):
+    for network in networks(preset, shape):
+        found = names(network, "hidden")
+        assert found == layer_weights(network)
+        assert found.isdisjoint(ENDS | {"classes.weight"})
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_older_runs_find_their_states_in_the_same_order(preset):
+    """A state names parameters by their places: first all wide ones, then the others."""
+    for network in networks(preset, (3, 32, 32)):
+        weights = [*network.parameters()]
+        wide = [
+            weight
+            for weight in weights
+            if weight.ndim >= 2 and min(len(weight), weight[0].numel()) >= 16 and weight.shape[1] > 1
+        ]
+        chosen = set(map(id, wide))
+        expected = wide + [weight for weight in weights if id(weight) not in chosen]
+        groups = OptimizerConfig(name="muon", muon="wide").build(network).param_groups
+        assert [id(weight) for group in groups for weight in group["params"]] == list(map(id, expected))
+        assert len(groups[0]["params"]) == len(wide)
 
 
 def test_wide_stems_heads_and_tables_of_classes_are_left_out():

@@ -29,22 +29,36 @@ def flat_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def fill_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], path: Path) -> None:
-    """Loads what `flat_optimizer` gave; raises UnnoiseError for the state of another optimiser."""
+    """Loads what `flat_optimizer` gave; raises UnnoiseError for the state of another optimiser.
+
+    Muon remembers something else of matrices than of other weights, so all of a group must have the same names.
+    """
     state: dict[int, dict[str, Tensor]] = {}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
         like = parameters[int(index)] if index.isdecimal() and int(index) < len(parameters) else None
         if like is None or tensor.shape not in (like.shape, ()):
-            raise UnnoiseError(
-                f"{path} holds the state of another optimiser than that of config.json ({key}). Put the old "
-                "optimizer.name back into config.json, or restore both from the same run."
-            )
+            raise _state_of_another(path, key)
         if tensor.shape == like.shape:
             # Fused kernels walk through memory, so it must lie there as the parameter does (channels last).
             tensor = torch.empty_like(like).copy_(tensor)
         state.setdefault(int(index), {})[name] = tensor
+    first = 0
+    for group in optimizer.param_groups:
+        own = [index for index in range(first, first + len(group["params"])) if index in state]
+        first += len(group["params"])
+        unlike = [index for index in own if state[index].keys() != state[own[0]].keys()]
+        if unlike:
+            raise _state_of_another(path, f"{unlike[0]}.{next(iter(state[unlike[0]]))}")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _state_of_another(path: Path, key: str) -> UnnoiseError:
+    return UnnoiseError(
+        f"{path} holds the state of another optimiser than that of config.json ({key}). Put the old "
+        "optimizer.name and optimizer.muon back into config.json, or restore both from the same run."
+    )
 
 
 def fill_network(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
