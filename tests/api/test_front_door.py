@@ -34,9 +34,9 @@ METHODS = (
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Twenty-four colour pictures of 8 x 8 in two classes."""
+    """Forty colour pictures of 8 x 8 in two classes."""
     folder, numbers = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
-    for place in range(24):
+    for place in range(40):
         path = folder / ("cat", "dog")[place % 2] / f"{place:02d}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(numbers.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path)
@@ -99,11 +99,11 @@ def test_the_plain_object_underneath_is_as_it_was_saved(run):
 
 
 def test_a_run_is_resumed_and_measured(photos, tmp_path):
-    run = un.train(photos, size=8, steps=2, out="r", held_out=12, **TINY)
+    run = un.train(photos, size=8, steps=2, out="r", held_out=16, **TINY)
     assert run.path == Path("r")
     resumed = run.resume(steps=4)
     assert next(int(path.stem) for path in resumed.folder.states()) == 4
-    found = resumed.evaluate(num_samples=12, num_images=2, num_terms=2)
+    found = resumed.evaluate(num_samples=16, num_images=2, num_terms=2)
     assert found.record == json.loads(Path("r/evaluation.json").read_text())
     assert "KID" in str(found)
     assert "KID" in found._repr_html_()
@@ -139,11 +139,11 @@ def test_a_loop_of_ones_own_may_end_early_and_everything_is_saved(photos):
 
 def test_pictures_show_themselves_and_are_read_once(photos):
     pictures = un.load(photos, size="8x8", labels="auto")
-    assert len(pictures) == 24
+    assert len(pictures) == 40
     assert pictures.class_names == ("cat", "dog")
     assert pictures.take([0, 1]).shape == (2, 3, 8, 8)
     shown = pictures._repr_mimebundle_()
-    assert "24 pictures of 8 x 8" in shown["text/plain"]
+    assert "40 pictures of 8 x 8" in shown["text/plain"]
     assert shown["image/png"].startswith(b"\x89PNG")
     assert "Findings" in str(pictures.checkup())
     with pytest.raises(un.UnnoiseError, match="--size has no effect on pictures that are loaded already"):
