@@ -26,6 +26,7 @@ from unnoise.api.output_paths import ANIMATIONS, check_animation, check_edited
 from unnoise.api.pages import compare, report
 from unnoise.api.pictures import Checkup, Pictures, checkup, load
 from unnoise.api.preset_table import presets
+from unnoise.api.pushing import push
 from unnoise.api.redrawing import redraw
 from unnoise.api.reporting import tell, tell_output, tell_result
 from unnoise.api.restoring import restore
@@ -65,6 +66,7 @@ __all__ = [
     "outpaint",
     "planned",
     "presets",
+    "push",
     "redraw",
     "refuse_without_effect",
     "report",

@@ -13,6 +13,7 @@ from unnoise.api.measuring import evaluate
 from unnoise.api.morphing import morph
 from unnoise.api.outpainting import outpaint
 from unnoise.api.pages import report
+from unnoise.api.pushing import push
 from unnoise.api.redrawing import redraw
 from unnoise.api.restoring import restore
 from unnoise.api.run_facts import run_facts
@@ -56,6 +57,7 @@ class OpenRun:
     ema = ema
     resume = resume
     export = export
+    push = push
 
     @property
     def path(self) -> Path:

@@ -31,6 +31,7 @@ Train diffusion models from scratch on your own pictures, and draw new ones.
   unnoise info RUN                         shows what a run holds
   unnoise export RUN --to onnx --out FILE  writes the network for other programs
   unnoise import FOLDER --out RUN          makes a run of diffusers' pipeline
+  unnoise push RUN OWNER/NAME              uploads a run to the Hugging Face Hub
   unnoise presets                          lists recipes with cost and quality
 
 With your own pictures (or --held-out 4, to try it at once):
@@ -52,7 +53,7 @@ one of the names digits and fashion-mnist. RUN is the folder that train writes.
 
 COMMANDS = (
     *("demo", "train", "generate", "morph", "evaluate", "solve", "report", "compare", "ema", "info", "presets"),
-    *("invert", "vary", "inpaint", "outpaint", "restore", "export", "import"),
+    *("invert", "vary", "inpaint", "outpaint", "restore", "export", "import", "push"),
 )
 
 
