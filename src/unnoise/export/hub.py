@@ -153,7 +153,7 @@ def _hub() -> Any:  # noqa: ANN401
         raise UnnoiseError(
             "Uploading needs huggingface_hub: install it with pip install 'unnoise[hub]', or use --dry-run."
         ) from None
-    logging.set_verbosity_error()  # its warnings repeat what the one sentence says  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # our sentence says what it warns of
     return huggingface_hub
 
 
