@@ -22,8 +22,7 @@ class Perceptron(nn.Module):
     def __init__(self, width: int = 512) -> None:
         super().__init__()
         self.stem, self.head = nn.Linear(64 + 16, width), nn.Linear(width, 64)
-        layers = [nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width)) for _ in range(4)]
-        self.layers = nn.ModuleList(layers)
+        self.layers = nn.ModuleList(nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width)) for _ in "1234")
 
     def forward(self, noisy_images: torch.Tensor, variances: torch.Tensor) -> torch.Tensor:
         waves = variances.flatten(1) * torch.arange(1, 9) * torch.pi

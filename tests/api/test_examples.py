@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +21,7 @@ MINUTES = 0.01
 def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UNNOISE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("unnoise.trainer.loop.choose_device", lambda _: "cpu")
+    monkeypatch.setattr("unnoise.trainer.loop.choose_device", lambda _: torch.device("cpu"))
 
 
 def require_picture(path: Path) -> None:
