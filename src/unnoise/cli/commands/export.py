@@ -65,9 +65,8 @@ def _to_diffusers(run: "Run", out: Path, wishes: _Wishes) -> None:
     from unnoise.export.diffusers import export_diffusers
 
     wishes.refuse_those_of_a_page()
-    refuse_without_effect(
-        {"weights": wishes.weights != "float32"}, "with --to diffusers: a pipeline gets float32"
-    )
+    weights = {"weights": wishes.weights != "float32"}
+    refuse_without_effect(weights, "with --to diffusers: a pipeline gets float32")
     made = export_diffusers(run, out)
     print_message(f"{made.pipeline}: it draws as the run does with num_inference_steps={made.num_steps}.")
     for note in made.notes:

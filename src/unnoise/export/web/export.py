@@ -120,9 +120,7 @@ def _runtime_files(runtime: Runtime) -> dict[str, Path]:
 
 
 def _page(facts: Mapping[str, Any]) -> str:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
-    )
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string((_SOURCE / "index.html").read_text(encoding="utf-8"))
     return template.render(title=facts["title"], version=__version__, facts=facts)
 

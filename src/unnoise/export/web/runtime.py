@@ -60,17 +60,16 @@ def _found(folder: Path) -> Runtime:
         if script.is_file():
             wasm, webgpu = _build(script), _build(script.with_name(_SCRIPTS["webgpu"]))
             lacking = [file.name for file in (wasm or ())[1:] if not file.is_file()]
-            require(
-                wasm is not None and not lacking,
-                f"{script.parent} lacks {' and '.join(lacking or ['the module of ' + script.name])}: choose with "
-                f"--runtime a whole copy of npm's package {_PACKAGE}.",
-            )
-            assert wasm is not None
+            if wasm is None or lacking:
+                what = " and ".join(lacking) or f"the module of {script.name}"
+                raise UnnoiseError(
+                    f"{script.parent} lacks {what}: choose with --runtime a whole copy of npm's package {_PACKAGE}."
+                )
             whole = webgpu is not None and all(file.is_file() for file in webgpu)
             return Runtime(wasm, webgpu if whole else None)
     raise UnnoiseError(
-        f"{folder} is no copy of npm's package {_PACKAGE}: {_SCRIPTS['wasm']} is not there, nor in dist. Choose "
-        "another folder with --runtime, or leave it out where npm is installed."
+        f"{folder} is no copy of npm's package {_PACKAGE}: {_SCRIPTS['wasm']} is not there, nor in dist. "
+        "Choose another folder with --runtime, or leave it out where npm is installed."
     )
 
 
