@@ -21,12 +21,14 @@ class PageSampler:
         order: 1 is DDIM, 2 is DPM-Solver++ 2M.
         eta: how much noise is added on the way, from 0 to 1.
         large: adds the larger of DDPM's two variances.
+        derived: takes the noises from the predicted images, rather than the predicted noises.
     """
 
     title: str
     order: int
     eta: float = 0.0
     large: bool = False
+    derived: bool = False
 
 
 _DDIM, _SOLVER = PageSampler("DDIM", 1), PageSampler("DPM-Solver++ 2M", 2)
@@ -38,7 +40,7 @@ def own_sampler(sampling: Sampling) -> PageSampler | None:
         case "ddim":
             return PageSampler(f"DDIM, eta {sampling.eta:g}", 1, sampling.eta) if sampling.eta else _DDIM
         case "ancestral" if sampling.variance != "learned":
-            return PageSampler("DDPM", 1, 1.0, sampling.variance == "large")
+            return PageSampler("DDPM", 1, 1.0, large=sampling.variance == "large", derived=True)
         case "dpmpp_2m":
             return _SOLVER
         case "dpmpp_2m_sde":

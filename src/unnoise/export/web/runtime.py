@@ -63,7 +63,8 @@ def _found(folder: Path) -> Runtime:
             if wasm is None or lacking:
                 what = " and ".join(lacking) or f"the module of {script.name}"
                 raise UnnoiseError(
-                    f"{script.parent} lacks {what}: choose with --runtime a whole copy of npm's package {_PACKAGE}."
+                    f"{script.parent} lacks {what}: choose a whole copy of npm's package {_PACKAGE} with "
+                    "--runtime."
                 )
             whole = webgpu is not None and all(file.is_file() for file in webgpu)
             return Runtime(wasm, webgpu if whole else None)

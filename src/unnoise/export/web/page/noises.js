@@ -87,7 +87,7 @@ class SeededNoises {
 function normalBlock(values) {
   for (let i = 0; i < 8; i++) {
     const radius = Math.sqrt(-2 * Math.log(1 - values[i]));
-    const angle = 2 * Math.PI * values[i + 8];
+    const angle = Math.fround(Math.fround(2 * Math.PI) * values[i + 8]); // in single precision, as there
     values[i] = radius * Math.cos(angle);
     values[i + 8] = radius * Math.sin(angle);
   }

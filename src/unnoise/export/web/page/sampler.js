@@ -5,8 +5,9 @@
 /**
  * DDIM (2010.02502), DDPM's ancestral sampler (2006.11239) and DPM-Solver++ 2M (2211.01095): noises to picture.
  * @param rates { noise_rates, signal_rates } at every step and at the end.
- * @param sampler { order, eta, large }: order 2 is DPM-Solver++; eta is how much noise is added on the way, from
+ * @param sampler { order, eta, large, derived }: order 2 is DPM-Solver++; eta is how much noise is added on the way, from
  *   0 to 1; with order 1 and eta 1, `large` is the larger of DDPM's two variances.
+ *   `derived` noises are those between the predicted and the noisy images, not the predicted ones.
  * @param draw () => the next noises.
  * Yields { noisy, images } at every step; the images of the last are the result.
  */
@@ -20,8 +21,8 @@ async function* reverseDiffusion(denoise, noises, rates, sampler, draw) {
     if (sampler.order === 2 && last && lambdas[step + 1] < Infinity) {
       const part = (lambdas[step + 1] - lambdas[step]) / (lambdas[step] - lambdas[step - 1]) / 2;
       images = predicted.map((value, i) => value + part * (value - last[i]));
-      eps = noisesIn(noisy, images, noise[step], signal[step]);
     }
+    if (sampler.derived || images !== predicted) eps = noisesIn(noisy, images, noise[step], signal[step]);
     yield { noisy, images };
     last = predicted;
     if (step + 2 < noise.length) {
