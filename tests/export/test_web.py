@@ -7,11 +7,12 @@ import tarfile
 from dataclasses import replace
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
 
-from helpers.browser import PAGE, STAND_IN, chromium, served, tab, web_runtime  # noqa: F401 (fixtures)
+from helpers.browser import PAGE, STAND_IN, served
 from helpers.command_line import ok, refused
 from helpers.runs import start
 from unnoise import pictures
@@ -24,15 +25,15 @@ from unnoise.runs.checkpoint import Progress, Run
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
+CLASSES = ("a", "<b>", "</script>")
+
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """A run with classes and random weights that draws with added noise, as most presets do."""
     changes = ("network.num_classes=3", "sampling.sampler=dpmpp_2m_sde")
     plain = start(tmp_path_factory.mktemp("runs") / "plain")
-    data = replace(
-        plain.config.data, classes=("a", "<b>", "</script>"), labels="auto", source="/home/me/photos"
-    )
+    data = replace(plain.config.data, classes=CLASSES, labels="auto", source="/home/me/photos")
     config = replace(plain.config, data=data, recipe=plain.config.recipe.changed(changes))
     opened = Run.create(plain.path.with_name("my digits"), config)
     made = opened.config.build()
@@ -47,7 +48,9 @@ def saved(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(saved):
     """Its network, translated once, as that takes long."""
-    return onnx_model(Run.open(saved))
+    jaxtyping.config.update("jaxtyping_disable", True)  # sizes are symbols meanwhile
+    yield onnx_model(Run.open(saved))
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +73,7 @@ def test_a_folder_has_the_page_the_network_and_the_runtime(saved, model, capfd):
     assert "{{" not in html
     assert "/home/me" not in html
     facts = facts_of(html)
-    assert facts["classes"] == ["a", "<b>", "</script>"]
+    assert facts["classes"] == list(CLASSES)
     assert facts["title"] == "my digits"
     assert dict(facts["told"])["Learned from"] == "photos"
     assert [one["title"] for one in facts["samplers"]] == ["DPM-Solver++ 2M SDE", "DDIM", "DPM-Solver++ 2M"]
@@ -178,7 +181,7 @@ def test_a_sampler_that_the_page_lacks_is_told(saved, capfd):
     assert "instead of the run's own sampler, unipc" in note
 
 
-def pixels(tab):  # noqa: F811
+def pixels(tab):
     """Grey levels of the sheet, (height, width)."""
     tab.wait_for_selector("body[data-morphed]", state="attached")
     code = """() => { const sheet = document.getElementById("sheet");
@@ -186,20 +189,14 @@ def pixels(tab):  # noqa: F811
     return np.array(tab.evaluate(code)).reshape(8, 8, 4)[..., 0]
 
 
-def test_the_page_draws_and_shows_every_step(saved, tab):  # noqa: F811
+def test_the_page_draws_and_shows_every_step(saved, tab):
     export_web(Run.open(saved), Path("page"), runtime=STAND_IN)
     with served(Path("page")) as address:
         tab.goto(f"{address}#seed=7&count=1&steps=5&class=1")
         last = pixels(tab)
         assert {url.partition("?")[0].rpartition("/")[0] + "/" for url in tab.asked} <= {address, "data:/"}
         assert "One picture" in tab.inner_text("#status")
-        assert tab.locator("#class option").all_inner_texts() == [
-            "each in turn",
-            "a",
-            "<b>",
-            "</script>",
-            "none",
-        ]
+        assert tab.locator("#class option").all_inner_texts() == ["each in turn", *CLASSES, "none"]
         tab.locator("#step").fill("1")
         assert (pixels(tab) != last).any()
         assert "1 of 5" in tab.inner_text(".scrub")
@@ -211,7 +208,7 @@ def test_the_page_draws_and_shows_every_step(saved, tab):  # noqa: F811
         assert download.value.suggested_filename == "seed-7.png"
 
 
-def test_every_control_has_a_name_and_the_page_fits_a_phone(saved, tab):  # noqa: F811
+def test_every_control_has_a_name_and_the_page_fits_a_phone(saved, tab):
     export_web(Run.open(saved), Path("page.html"), single_file=True, runtime=STAND_IN)
     tab.set_viewport_size({"width": 390, "height": 844})
     tab.goto(Path("page.html").absolute().as_uri())
@@ -222,7 +219,7 @@ def test_every_control_has_a_name_and_the_page_fits_a_phone(saved, tab):  # noqa
     assert tab.evaluate(code) == []
 
 
-def test_a_folder_opened_without_a_server_says_what_to_do(saved, tab):  # noqa: F811
+def test_a_folder_opened_without_a_server_says_what_to_do(saved, tab):
     export_web(Run.open(saved), Path("page"), runtime=STAND_IN)
     tab.goto(Path("page/index.html").absolute().as_uri())
     tab.wait_for_function("document.getElementById('status').textContent.includes('http.server')")
@@ -231,7 +228,7 @@ def test_a_folder_opened_without_a_server_says_what_to_do(saved, tab):  # noqa: 
 @pytest.mark.slow
 @pytest.mark.parametrize("single_file", [False, True])
 @pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m", "dpmpp_2m_sde"])
-def test_the_browser_draws_the_pictures_of_python(saved, web_runtime, tab, single_file, sampler):  # noqa: F811
+def test_the_browser_draws_the_pictures_of_python(saved, web_runtime, tab, single_file, sampler):
     out = Path("page.html" if single_file else "page")
     made = export_web(Run.open(saved), out, single_file=single_file, runtime=web_runtime)
     sampling = replace(Run.open(saved).config.recipe.sampling, sampler=sampler, num_steps=10)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.browser import PAGE, chromium  # noqa: F401 (fixture)
+from helpers.browser import PAGE
 from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.interpolation import slerp
 from unnoise.diffusion.samplers.sampling import Sampling, self_conditioned
@@ -22,7 +22,7 @@ NO_CLASS = 3
 
 
 @pytest.fixture(scope="module")
-def scripts(chromium):  # noqa: F811
+def scripts(chromium):
     """A blank tab with the scripts of a page."""
     tab = chromium.new_page()
     for name in ("noises.js", "sampler.js", "model.js", "pixels.js", "drawing.js"):

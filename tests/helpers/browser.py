@@ -17,7 +17,7 @@ STAND_IN = Path(__file__).parent / "stand_in_runtime"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium():
     """A browser, closed at the end."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
