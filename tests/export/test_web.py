@@ -25,8 +25,6 @@ from unnoise.runs.checkpoint import Progress, Run
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-STD = 0.1
-"""Of weights: large enough for every layer to matter, and small enough for rounding not to."""
 CLASSES = ("a", "<b>", "</script>")
 
 
@@ -42,7 +40,7 @@ def saved(tmp_path_factory):
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in made.weights.average.network.parameters():
-            parameter.normal_(std=STD, generator=generator)
+            parameter.normal_(std=0.2, generator=generator)
     opened.save(made, Progress(step=1))
     return opened.path
 
@@ -176,9 +174,8 @@ def test_a_missing_package_is_told_with_its_extra(saved, capsys, monkeypatch):
 def test_a_sampler_that_the_page_lacks_is_told(saved, capfd):
     opened = Run.open(saved)
     sampling = Sampling(sampler="unipc", num_steps=3)
-    changed = opened.with_config(
-        replace(opened.config, recipe=replace(opened.config.recipe, sampling=sampling))
-    )
+    recipe = replace(opened.config.recipe, sampling=sampling)
+    changed = replace(opened, config=replace(opened.config, recipe=recipe))
     (note,) = export_web(changed, Path("page"), runtime=STAND_IN).notes
     assert "instead of the run's own sampler, unipc" in note
 
