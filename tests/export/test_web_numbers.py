@@ -118,6 +118,54 @@ def test_every_sampler_of_the_page_draws_what_python_draws(scripts, name, schedu
             assert np.abs(np.array(ours) - theirs.flatten().numpy()).max() < 2e-5
 
 
+def test_a_path_between_seeds_begins_and_ends_with_their_pictures(scripts):
+    grid = Sampling(num_steps=4).grid(OffsetCosine())
+    facts = {
+        "image_shape": SHAPE,
+        "sampling": {"clip": "none", "guidance": asdict(Guidance())},
+        "rates": {"own": {rate: values.flatten().tolist() for rate, values in grid._asdict().items()}},
+        "num_classes": 0,
+        "classes": [],
+    }
+    code = """async (facts) => {
+      const predict = async (noisy, noise, signal) => {
+        const images = noisy.map((x) => Math.tanh(signal * x));
+        return { images, noises: noisesIn(noisy, images, noise, signal) };
+      };
+      const last = async (process) => {
+        let found = null;
+        for await (const { images } of process) found = Array.from(images);
+        return found;
+      };
+      const plain = { order: 1, eta: 0 }, noisy = { order: 2, eta: 1 };
+      const ends = ["3", "4"].map((seed) => [seed, { steps: "own", sampler: plain, classChoice: "turn" }]);
+      const between = [0, 1, 0.5].map((fraction) => processBetween(
+        { predict }, facts, ["3", "4"], fraction, { steps: "own", sampler: noisy, classChoice: "turn" }));
+      return Promise.all([...ends.map((one) => processOfSeed({ predict }, facts, ...one)), ...between].map(last));
+    }"""
+    first, second, start, end, middle = np.array(scripts.evaluate(code, facts))
+    assert np.abs(first - start).max() < 1e-6
+    assert np.abs(second - end).max() < 1e-6
+    assert min(np.abs(middle - first).max(), np.abs(middle - second).max()) > 0.01
+
+
+@pytest.mark.parametrize(("error", "taken"), [(0, True), (5e-4, True), (5e-3, False)])
+def test_another_device_is_taken_if_it_agrees_and_is_faster(scripts, error, taken):
+    facts = {
+        "image_shape": SHAPE,
+        "sampling": {"num_steps": 4},
+        "rates": {"4": {"noise_rates": [1, 0.8, 0.6, 0.3, 0], "signal_rates": [0, 0.6, 0.8, 0.95, 1]}},
+        "num_classes": 0,
+    }
+    code = """async ([facts, error]) => {
+      const wait = () => new Promise((resolve) => setTimeout(resolve, 20));
+      const slow = { predict: async (noisy) => (await wait(), { images: noisy }) };
+      const fast = { predict: async (noisy) => ({ images: noisy.map((x) => x + error) }) };
+      return [await isBetter(fast, slow, facts), await isBetter(slow, fast, facts)];
+    }"""
+    assert scripts.evaluate(code, [facts, error]) == [taken, False]
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_pixels_are_normalised_back_clamped_and_rounded(scripts, channels):
     values = torch.linspace(-2, 2, channels * 6).view(channels, 2, 3)
