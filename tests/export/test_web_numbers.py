@@ -141,7 +141,8 @@ def test_a_path_between_seeds_begins_and_ends_with_their_pictures(scripts):
       const ends = ["3", "4"].map((seed) => [seed, { steps: "own", sampler: plain, classChoice: "turn" }]);
       const between = [0, 1, 0.5].map((fraction) => processBetween(
         { predict }, facts, ["3", "4"], fraction, { steps: "own", sampler: noisy, classChoice: "turn" }));
-      return Promise.all([...ends.map((one) => processOfSeed({ predict }, facts, ...one)), ...between].map(last));
+      const drawn = ends.map((one) => processOfSeed({ predict }, facts, ...one));
+      return Promise.all([...drawn, ...between].map(last));
     }"""
     first, second, start, end, middle = np.array(scripts.evaluate(code, facts))
     assert np.abs(first - start).max() < 1e-6
