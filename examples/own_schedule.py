@@ -34,9 +34,7 @@ for _ in range(STEPS):
 
 image = diffusion.normalizer.normalize(pixels[:1].expand(10, -1, -1, -1))
 times = torch.linspace(0, 1, 10).view(-1, 1, 1, 1)
-forward = [
-    mix(image, torch.randn(1, 1, 16, 16).expand_as(image), *schedule(times))
-    for schedule in (un.OffsetCosine(), late_noise)
-]
+noise = torch.randn(1, 1, 16, 16).expand_as(image)
+forward = [mix(image, noise, *schedule(times)) for schedule in (un.OffsetCosine(), late_noise)]
 shown = diffusion.normalizer.denormalize(torch.cat(forward))
 pictures.save_png(pictures.grid(torch.cat([shown, diffusion.ema.generate(20)]), columns=10), "own_schedule.png")

@@ -16,11 +16,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
-from unnoise.cli.console import print_error
 
 from benchmarks.gpu import charts, checks, speed
 from benchmarks.report import MADE, made, publish
 from unnoise.api.reporting import progress_bar, tell, tell_result
+from unnoise.api.terminal import print_error
 from unnoise.pictures import save_png
 from unnoise.pictures.charts import painted
 

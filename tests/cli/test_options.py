@@ -79,11 +79,13 @@ VALUES = {
     "compile": [],
     "range": [0, 9],
     "resume": [],
+    "runtime": ["folder"],
     "sampler": ["heun"],
     "samplers": ["ddim"],
     "seed": [0],
     "seeds": [1, 2],
     "sigma": [2],
+    "single_file": [],
     "size": [16],
     "spacing": ["leading"],
     "spacings": ["uniform"],
@@ -146,6 +148,11 @@ REFUSED = [
     ("push", ["RUN", "me/digits"], "private", ["--dry-run"], "nothing is uploaded"),
     ("push", ["RUN", "me/digits"], "out", [], "without --dry-run"),
     ("export", ["RUN", "--out", "x", "--to", "diffusers"], "weights", [], "with --to diffusers"),
+    *[
+        ("export", ["RUN", "--out", "x.onnx", "--to", to], name, [], "without --to web")
+        for to in ("onnx", "diffusers")
+        for name in ("single_file", "runtime")
+    ],
     ("train", ["digits"], "range", ["--dry-run"], "8 bits"),
     ("train", ["digits"], "range", ["--resume", "--out", "RUN"], "8 bits"),
     ("train", ["digits"], "layout", ["--dry-run"], "not one array"),
@@ -199,7 +206,7 @@ def test_an_option_without_effect_is_refused(runs, capsys, command, subject, opt
     path = runs["CLASSES" if "CLASSES" in others else "RUN"]
     given = [path if word == "RUN" else word for word in (*subject, *others) if word != "CLASSES"]
     flag = f"--{option.replace('_', '-')}"
-    value = ["float16"] if command == "export" else VALUES[option]
+    value = ["float16"] if (command, option) == ("export", "weights") else VALUES[option]
     said = refused(capsys, command, *given, flag, *value)
     assert flag in said
     assert "no effect" in said or "without a range" in said

@@ -296,6 +296,10 @@ CASES = [
     asked("averages that were not stored", "ema", "run", "--sigma-rel", 0.1),
     asked("an export to nothing known", "export", "run", "--to", "onyx", "--out", "x.onnx"),
     asked("an export to ONNX under another name", "export", "run", "--to", "onnx", "--out", "x.txt"),
+    asked(
+        "a page without its runtime", "export", "run", "--to", "web", "--out", "page", "--runtime", "nowhere"
+    ),
+    asked("a page in a file of another name", "export", "run", "--to", "web", "--out", "page", "--single-file"),
     asked("a single run to compare", "compare", "run"),
     asked("resuming at another size", *RESUME, "--size", 16),
     asked(

@@ -42,6 +42,20 @@ _EXACT = 1e-4 * 255
 """Levels by which pictures of float32 weights may differ before it is worth a warning."""
 
 
+class OnnxModel(NamedTuple):
+    """A run's averaged network as ONNX.
+
+    Args:
+        content: the bytes of an .onnx file.
+        metadata: what its metadata says under `METADATA`.
+        difference: of its pictures from those that PyTorch draws in float32 from the same noises.
+    """
+
+    content: bytes
+    metadata: dict[str, Any]
+    difference: Difference
+
+
 class OnnxExport(NamedTuple):
     """What was exported.
 
@@ -65,13 +79,18 @@ def check_onnx(out: Path) -> None:
         UnnoiseError: for a missing package, another suffix, or a place that can't be written.
     """
     require_suffix(out, ".onnx")
+    require_packages()
+    check_writable(out)
+
+
+def require_packages() -> None:
+    """Raises `UnnoiseError`, which names the extra, where a package that an export to ONNX needs is missing."""
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     require(
         not missing,
         f"An export to ONNX needs {' and '.join(missing)}, which {'are' if len(missing) > 1 else 'is'} not "
         "installed: run pip install 'unnoise[export]'.",
     )
-    check_writable(out)
 
 
 def export_onnx(
@@ -96,21 +115,37 @@ def export_onnx(
         UnnoiseError: see `check_onnx` and `denoise_graph`; for a run without weights.
     """
     check_onnx(out)
+    made = onnx_model(run, weights=weights, progress=progress)
+    with atomic_write(out) as file:
+        file.write_bytes(made.content)
+    return OnnxExport(out, weights, out.stat().st_size / 1e6, made.difference)
+
+
+def onnx_model(
+    run: Run,
+    *,
+    weights: WeightType = "float32",
+    progress: Callable[[float, str], None] = lambda _fraction, _phase: None,
+) -> OnnxModel:
+    """What `export_onnx` writes, without the file.
+
+    Raises:
+        UnnoiseError: see `denoise_graph`; for a run without weights.
+    """
     config = replace(run.config, precision="float32")
     denoiser = Run(run.path, config).load()
     progress(0.0, "translating")
     model = store_weights(denoise_graph(denoiser, config.recipe.network), weights)
     found = _measured(model, denoiser, config, progress)
-    _add_metadata(model, _facts(denoiser, config, weights, found))
-    with atomic_write(out) as file:
-        file.write_bytes(model.SerializeToString())
+    facts = _facts(denoiser, config, weights, found)
+    _add_metadata(model, facts)
     if weights == "float32" and found.largest > _EXACT:
         warnings.warn(
-            f"Pictures of {out} differ from PyTorch's by up to {found.largest:.2g} of 255 levels, where "
-            "rounding alone leaves less than 0.03. Compare them before you rely on them.",
-            stacklevel=2,
+            f"Pictures of {run.path} by ONNX differ from PyTorch's by up to {found.largest:.2g} of 255 levels, "
+            "where rounding alone leaves less than 0.03. Compare them before you rely on them.",
+            stacklevel=3,
         )
-    return OnnxExport(out, weights, out.stat().st_size / 1e6, found)
+    return OnnxModel(model.SerializeToString(), facts, found)
 
 
 def _measured(

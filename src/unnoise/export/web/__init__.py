@@ -1,0 +1,1 @@
+"""A page that draws with a run in the browser."""

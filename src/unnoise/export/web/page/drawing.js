@@ -1,0 +1,56 @@
+"use strict";
+// Pictures of seeds, drawn by the network of this page.
+
+/** How many numbers a picture has. */
+function sizeOf(facts) {
+  return facts.image_shape.reduce((product, size) => product * size);
+}
+
+/** The number of the class of a seed: a number as chosen, each in turn, or null for none. */
+function classOf(choice, seed, facts) {
+  if (!facts.num_classes || choice === "none") return null;
+  return choice === "turn" ? Number(BigInt(seed) % BigInt(facts.classes.length || facts.num_classes)) : Number(choice);
+}
+
+/** The reverse process of a seed: what `unnoise generate --seed` draws with the same settings. */
+function processOfSeed(network, facts, seed, { steps, sampler, classChoice }) {
+  const noises = new SeededNoises(seed), count = sizeOf(facts);
+  const denoise = guidedDenoise(network.predict, facts, classOf(classChoice, seed, facts));
+  return reverseDiffusion(denoise, noises.next(count), facts.rates[steps], sampler, () => noises.next(count));
+}
+
+/** The reverse process between two seeds, by DDIM or DPM-Solver++ without added noise. */
+function processBetween(network, facts, [from, to], fraction, { steps, sampler, classChoice }) {
+  const [start, end] = [from, to].map((seed) => new SeededNoises(seed).next(sizeOf(facts)));
+  const denoise = guidedDenoise(network.predict, facts, classOf(classChoice, from, facts));
+  const smooth = sampler.eta ? { order: 1, eta: 0, large: false } : sampler;
+  return reverseDiffusion(denoise, slerp(start, end, fraction), facts.rates[steps], smooth, null);
+}
+
+/** Lets the browser paint and listen. */
+function breath() {
+  return new Promise((resolve) => {
+    const done = () => (clearTimeout(timer), cancelAnimationFrame(frame), resolve());
+    const frame = requestAnimationFrame(() => setTimeout(done)), timer = setTimeout(done, 50); // hidden: no frames
+  });
+}
+
+/**
+ * Advances processes side by side, step by step.
+ * @param onStep called with the step, and what each process yielded; returns whether to go on.
+ */
+async function advance(processes, onStep) {
+  let last = performance.now();
+  for (let step = 1; ; step++) {
+    const states = [];
+    for (const process of processes) {
+      const { value, done } = await process.next();
+      if (done) return;
+      states.push(value);
+      if (!onStep(step, states)) return;
+      if (performance.now() - last < 25) continue;
+      await breath();
+      last = performance.now();
+    }
+  }
+}
