@@ -4,6 +4,7 @@ import inspect
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,14 @@ def test_a_loop_of_ones_own_may_end_early_and_everything_is_saved(photos):
     assert losses == whole[:2]
     with pytest.raises(un.UnnoiseError, match="no option 'minuts'"):
         un.training(photos, minuts=3)
+
+
+def test_training_works_in_a_thread_which_gets_no_signals(photos):
+    made = []
+    thread = threading.Thread(target=lambda: made.append(un.train(photos, size=8, steps=1, out="r", **TINY)))
+    thread.start()
+    thread.join()
+    assert [int(path.stem) for path in made[0].folder.states()] == [1]
 
 
 def test_pictures_show_themselves_and_are_read_once(photos):

@@ -198,23 +198,28 @@ def checkup(
         UnnoiseError: for pictures that can't be read, and options that cannot be met.
     """
     words = {name: value for name, value in locals().items() if name not in _OF_CHECKUP and is_given(value)}
-    from unnoise.data import summarize
     from unnoise.pictures import save_png
-    from unnoise.reports.doctor import examine
-    from unnoise.runs.config import Budget
 
     sheet = None if out is None else check_sheet(Path(out))
-    options = _options(words | {"budget": Budget(unit="minutes", amount=minutes)})
     with reporting(progress):
-        summary = summarize(source, layout=layout, progress=True)
-        images = load_pictures(str(source), options)  # as training will, which then finds them in the cache
-        with progress_bar("Examining", 1.0) as bar:
-
-            def follow(task: str, part: float) -> None:
-                bar.update(part or 0.0, task)
-
-            how = {"device": device, "measure": measure, "progress": follow}
-            found = Checkup(examine(summary, images, options, **how))  # type: ignore[arg-type]
+        found = Checkup(_examined(str(source), words, minutes, device, measure=measure))
     if sheet is not None:
         save_png(found.sheet(), sheet)
     return found
+
+
+def _examined(source: str, words: dict[str, Any], minutes: float, device: str, *, measure: bool) -> "Examined":
+    """What the data doctor knows, with a progress bar."""
+    from unnoise.data import summarize
+    from unnoise.reports.doctor import examine
+    from unnoise.runs.config import Budget
+
+    options = _options(words | {"budget": Budget(unit="minutes", amount=minutes)})
+    summary = summarize(source, layout=options.layout, progress=True)
+    images = load_pictures(source, options)  # as training will, which then finds them in the cache
+    with progress_bar("Examining", 1.0) as bar:
+
+        def follow(task: str, part: float) -> None:
+            bar.update(part or 0.0, task)
+
+        return examine(summary, images, options, device=device, measure=measure, progress=follow)

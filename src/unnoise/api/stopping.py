@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from types import FrameType
 
 from unnoise.api.reporting import tell
@@ -15,6 +16,8 @@ SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name
 class StopSignals:
     """A context in which the first stop signal sets `received`, and a second Ctrl-C ends the program at once.
 
+    In other threads than the main one, which get no signals, it answers none.
+
     Args:
         message: printed at the first signal.
         graceful: whether the caller looks at `received` and stops by itself. If not, the first signal ends the
@@ -27,7 +30,8 @@ class StopSignals:
         self.graceful = graceful
 
     def __enter__(self) -> "StopSignals":
-        self._before = {number: signal.getsignal(number) for number in SIGNALS if not _ignored_by_nohup(number)}
+        answered = [number for number in SIGNALS if not _ignored_by_nohup(number)] if _in_main_thread() else []
+        self._before = {number: signal.getsignal(number) for number in answered}
         for number in self._before:
             signal.signal(number, self._handle)
         return self
@@ -52,6 +56,11 @@ class StopSignals:
         self.received = True
         again = "; press Ctrl-C again to stop at once" if number == signal.SIGINT else ""
         tell(f"{self.message}{again}.")
+
+
+def _in_main_thread() -> bool:
+    """Whether signals arrive here: Python has them answered by the main thread alone."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def _ignored_by_nohup(number: int) -> bool:

@@ -137,7 +137,8 @@ def train(
 class Training(Iterator["TrainStep"]):
     """The steps of a training, for a loop of one's own.
 
-    `close()`, which the end of a `with` block calls, saves; after the last step all is saved as well.
+    After the last step all is saved. Who leaves the loop before that saves by `close()`, which the end of a
+    `with` block calls.
     """
 
     def __init__(self, steps: "Generator[TrainStep, None, OpenRun]", start: Start) -> None:

@@ -31,7 +31,7 @@ def state_settings(recipe: Recipe) -> dict[str, object]:
     return {
         **weight_settings(recipe),
         "optimizer.name": recipe.optimizer.name,
-        "optimizer.muon": recipe.optimizer.muon if recipe.optimizer.name == "muon" else None,
+        "optimizer.muon": recipe.optimizer.muon,
         "ema.profiles": recipe.ema.profiles,
         "noise_levels.kind": type(recipe.noise_levels).__name__,
     }
