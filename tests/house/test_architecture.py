@@ -35,7 +35,10 @@ def test_a_plain_training_step_passes_through_as_many_files_and_functions_as_the
 
 
 def test_files_and_functions_are_short():
-    """At most 300 lines a file, and 40 a function: without its docstring and the options of a command or of the front door."""
+    """At most 300 lines a file, and 40 a function: without its docstring, and without options.
+
+    Options are the signatures of commands and of the functions of the front door.
+    """
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         assert len(text.splitlines()) <= 300, path
