@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unnoise.api.output_paths import ANIMATIONS, check_generated, is_folder
+from unnoise.api.reporting import count
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,6 +29,10 @@ class Animation:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    def __repr__(self) -> str:
+        width, height = self.frames[0].size
+        return f"{count(len(self), 'frame')} of {height} x {width}"
 
     def save(self, path: str | Path) -> Path:
         """Writes a .gif or .mp4, and returns its path.
@@ -88,6 +93,9 @@ class Drawing:
 
     def __len__(self) -> int:
         return len(self.tensor)
+
+    def __repr__(self) -> str:
+        return count(len(self), "picture")
 
     def __getitem__(self, place: int) -> "Image":
         return self.pil()[place]

@@ -3,6 +3,7 @@
 import html
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ class NotebookReporter:
 
     def __init__(self) -> None:
         self._bar: NotebookBar | None = None
+        # Of a library that would draw bars of its own.
+        warnings.filterwarnings("ignore", message="IProgress not found")
 
     def message(self, text: "Part") -> None:
         """Prints a sentence."""
