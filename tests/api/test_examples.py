@@ -44,15 +44,7 @@ def test_an_example_ends_in_a_picture(path, monkeypatch):
         Image.fromarray(numbers.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(f"photos/{place}.png")
     amounts = [str(amount) for amount in AMOUNTS.get(path.stem, (MINUTES,))]
     if path.stem == "distributed":
-        launcher = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--nproc_per_node",
-            "2",
-            "--master_port",
-            "0",
-        ]
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
         subprocess.run([*launcher, str(path), *amounts], check=True, capture_output=True)
     else:
         monkeypatch.setattr(sys, "argv", [str(path), *amounts])
@@ -67,7 +59,7 @@ def test_an_example_ends_in_a_picture(path, monkeypatch):
 def test_a_notebook_runs_and_shows_pictures(path):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     book = nbformat.read(path, 4)
-    small = {"MINUTES = 3.0": "MINUTES = 0.01", "MEASURE = 1.0": "MEASURE = 0.1", "STEPS = 1500": "STEPS = 20"}
+    small = {"MINUTES = 3.0": "MINUTES = 0.01", "MEASURE = 1.0": "MEASURE = 0.1", "STEPS = 2000": "STEPS = 20"}
     for cell in book.cells:
         for usual, less in small.items():
             cell.source = cell.source.replace(usual, less)
