@@ -59,7 +59,7 @@ def test_an_example_ends_in_a_picture(path, monkeypatch):
 def test_a_notebook_runs_and_shows_pictures(path):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     book = nbformat.read(path, 4)
-    small = {"MINUTES = 3.0": "MINUTES = 0.01", "MEASURE = 1.0": "MEASURE = 0.1", "STEPS = 2000": "STEPS = 20"}
+    small = {"MINUTES = 3.0": "MINUTES = 0.01", "MEASURE = 1.0": "MEASURE = 0.02", "STEPS = 2000": "STEPS = 20"}
     for cell in book.cells:
         for usual, less in small.items():
             cell.source = cell.source.replace(usual, less)

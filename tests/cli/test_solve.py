@@ -8,7 +8,7 @@ from PIL import Image
 
 from helpers.fake_extractors import random_filters
 from helpers.runs import start
-from unnoise.api.solving import TimeLimit
+from unnoise.api.time_limit import TimeLimit
 from unnoise.cli import run
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.evaluation import sampler_search

@@ -63,6 +63,7 @@ def arguments_of(command, run):
         "restore": (run, *held_out, *steps, "--task", "upscale", "--factor", 2, "--out", f"{NAME}.png"),
         "export": (run, "--to", "onnx", "--out", f"{NAME}.onnx"),
         "import": ("pipeline", "--out", NAME),
+        "push": (run, "me/digits", "--dry-run", "--out", NAME),
     }
     if command == "import":
         pipelines.saved(Path("pipeline"))

@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from helpers.oracles import last
 from helpers.runs import digits, start
-from unnoise.cli import profile_report, run
+from unnoise.api import profile_report
+from unnoise.cli import run
 from unnoise.data.batches import Batches, split
 from unnoise.trainer import profiling
 from unnoise.trainer.loop import train

@@ -57,7 +57,7 @@ def test_four_processes_train_as_one(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("processes", [4])
 def test_the_command_line_says_everything_once(tmp_path, processes):
     """Also where the cache cannot be written, so that each process decodes for itself."""
     (tmp_path / "store").write_text("not a folder")

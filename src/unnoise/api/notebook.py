@@ -20,7 +20,7 @@ _SECONDS = 0.3
 
 def python_reporter() -> Reporter:
     """The reporter of a script, or of a notebook where one calls."""
-    return NotebookReporter() if in_notebook() else TerminalReporter(results=False)
+    return NotebookReporter() if in_notebook() else TerminalReporter()
 
 
 def in_notebook() -> bool:

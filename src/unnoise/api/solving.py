@@ -19,6 +19,7 @@ from unnoise.api.reporting import (
 )
 from unnoise.api.shown import Findings
 from unnoise.api.tables import table
+from unnoise.api.time_limit import TimeLimit
 from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
@@ -107,21 +108,6 @@ def restore_sampler(run: "OpenRun", source: str | None = None, **tried: object) 
         raise UnnoiseError(f"--restore compares nothing with pictures: leave {source!r} out.")
     before = sampler_search.restore_sampling(run.folder).config.recipe.sampling
     tell(f"Restored: unnoise generate {run.path} uses {before.sampler} with {count(before.num_steps, 'step')}.")
-
-
-class TimeLimit(NamedTuple):
-    """A limit on running time: when it began, and how many seconds it may take."""
-
-    started: float
-    seconds: float
-
-    def spent(self) -> float:
-        """The share of the time that has passed."""
-        return (time.monotonic() - self.started) / self.seconds
-
-    def fits(self, seconds: float) -> bool:
-        """Whether this many seconds are left."""
-        return self.spent() + seconds / self.seconds <= 1
 
 
 def _search_space(samplers: Sequence[str], spacings: Sequence[str], calls: Sequence[int]) -> "SearchSpace":

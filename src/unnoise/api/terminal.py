@@ -42,14 +42,7 @@ def print_warning(message: Warning | str, *_: object) -> None:
 
 
 class TerminalReporter:
-    """Prints what functions tell.
-
-    Args:
-        results: whether the paths of results are printed. Python gets them as values.
-    """
-
-    def __init__(self, *, results: bool = True) -> None:
-        self.results = results
+    """Prints what functions tell."""
 
     @property
     def moving(self) -> bool:
@@ -74,8 +67,7 @@ class TerminalReporter:
 
     def result(self, what: str, path: Path) -> None:
         """Prints the path of a result on standard output."""
-        if self.results:
-            print(f"{what}: {printable(str(path))}", flush=True)
+        print(f"{what}: {printable(str(path))}", flush=True)
 
     def picture(self, path: Path) -> None:
         """Nothing: terminals show no pictures."""
