@@ -260,7 +260,7 @@ PRESET_NOTES = {
     "annotated-ddpm": PresetNote("5 epochs", "first annotated study"),
     "annotated-resnet": PresetNote("6 epochs", "second annotated study"),
     "ddpm-study": PresetNote("GPU, days", "DDPM study"),
-    "diffusers": PresetNote("GPU, for diffusers", "train_unconditional.py"),
+    "diffusers": PresetNote("GPU, hours", "train_unconditional.py"),
 }
 
 
