@@ -13,6 +13,6 @@ MINUTES = float(sys.argv[2]) if len(sys.argv) > 2 else 30
 pictures = un.load(FOLDER, size=32)
 print(pictures)  # how many, and what is odd about them; a notebook shows a sheet of them
 run = un.train(pictures, minutes=MINUTES / 2, out="runs/own")
-run = run.resume(minutes=MINUTES)  # 'minutes' is the whole budget of a run, as on the command line
+run = run.resume(minutes=MINUTES / 2)  # so many minutes more
 run.morph([1, 2, 3], frames=24).save("own_folder.gif")
 run.generate(36, seed=1).save("own_folder.png")

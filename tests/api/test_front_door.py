@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -102,7 +103,7 @@ def test_the_plain_object_underneath_is_as_it_was_saved(run):
 def test_a_run_is_resumed_and_measured(photos, tmp_path):
     run = un.train(photos, size=8, steps=2, out="r", held_out=16, **TINY)
     assert run.path == Path("r")
-    resumed = run.resume(steps=4)
+    resumed = run.resume(steps=2)
     assert next(int(path.stem) for path in resumed.folder.states()) == 4
     found = resumed.evaluate(num_samples=16, num_images=2, num_terms=2)
     assert found.record == json.loads(Path("r/evaluation.json").read_text())
@@ -136,6 +137,23 @@ def test_a_loop_of_ones_own_may_end_early_and_everything_is_saved(photos):
     assert losses == whole[:2]
     with pytest.raises(un.UnnoiseError, match="no option 'minuts'"):
         un.training(photos, minuts=3)
+
+
+def test_ctrl_c_saves_and_returns_the_run(photos):
+    """As interrupting a notebook's kernel does, which sends it the same signal."""
+    told = []
+
+    def interrupt(part, _):
+        told.append(part)
+        if len(told) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    run = un.train(photos, size=8, steps=1000, out="r", held_out=4, progress=interrupt, **TINY)
+    assert signal.getsignal(signal.SIGINT) is before
+    (state,) = run.folder.states()
+    assert 1 <= int(state.stem) < 1000
+    assert run.generate(1).tensor.shape == (1, 3, 8, 8)
 
 
 def test_training_works_in_a_thread_which_gets_no_signals(photos):

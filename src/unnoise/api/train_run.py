@@ -189,10 +189,14 @@ def resume(
     pictures: Pictures | str | Path | None = None,
     **options: Any,  # noqa: ANN401
 ) -> "OpenRun":
-    """Goes on with a run, and returns it. Options are those of `train`.
+    """Goes on with a run for so many minutes, steps or images more, and returns it. Other options: see `train`.
 
-    As on the command line, `minutes`, `steps` or `images` are the whole budget of the run, with what is spent.
+    Without any of them it goes on to the end of its budget.
     """
+    spent = run.folder.saved_progress()
+    for unit, already in (("steps", spent.step), ("images", spent.images), ("minutes", spent.seconds / 60)):
+        if options.get(unit) is not None:
+            options[unit] += already
     given: dict[str, Any] = {"out": run.path, "device": run.device, "resume": True} | options
     return train(run.config.data.source if pictures is None else pictures, **given)
 

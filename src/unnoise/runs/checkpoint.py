@@ -19,6 +19,7 @@ import json
 import math
 import shutil
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +28,7 @@ import torch
 
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
-from unnoise.runs.checks import require_finite_weights, require_run
+from unnoise.runs.checks import missing_states, require_finite_weights, require_run
 from unnoise.runs.config import Recipe, RunConfig
 from unnoise.runs.fitting import (
     SETTINGS,
@@ -121,7 +122,7 @@ class Run:
             return
         step = read_facts(weights[0]).get("step")
         at = f", step {int(step):,}" if step else ""
-        why = _missing_states(self.path / "training")
+        why = missing_states(self.path / "training")
         raise UnnoiseError(
             f"{self.path} has weights ({weights[0].name}{at}) but no state to go on from: {why}. Restore that "
             "folder from a copy, or start a new run from these weights: "
@@ -141,6 +142,13 @@ class Run:
     def states(self) -> list[Path]:
         """Files of the saved states, the newest first."""
         return sorted((self.path / "training").glob("[0-9]*.safetensors"), reverse=True)
+
+    def saved_progress(self) -> Progress:
+        """The progress of the newest state that can be read, or none."""
+        for state in self.states():
+            with suppress(DamagedFileError):
+                return _progress(read_facts(state), state)[0]
+        return Progress()
 
     def load(
         self, device: torch.device | str = "cpu", weights: Path | None = None, *, best: bool = False
@@ -257,20 +265,8 @@ class Run:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def _missing_states(folder: Path) -> str:
-    """Why there are no states in this folder."""
-    try:
-        found = len(list(folder.iterdir()))
-    except FileNotFoundError:
-        return f"{folder} is missing"
-    except OSError as error:
-        return f"{folder} cannot be read ({(error.strerror or str(error)).lower()})"
-    return f"{folder} holds no .safetensors files" if found else f"{folder} is empty"
-
-
-def _restore(diffusion: Diffusion, path: Path, recipe: Recipe) -> Progress:
-    tensors, facts = read_tensors(path)
-    weights = diffusion.weights
+def _progress(facts: dict[str, str], path: Path) -> tuple[Progress, int]:
+    """The progress of a state, and the number of steps in its average."""
     try:
         progress = Progress(int(facts["step"]), int(facts["images"]), float(facts["seconds"]))
         average_steps = int(facts["average_steps"])
@@ -278,6 +274,13 @@ def _restore(diffusion: Diffusion, path: Path, recipe: Recipe) -> Progress:
             raise ValueError("a number is negative or not finite")  # noqa: TRY301
     except (KeyError, ValueError) as error:
         raise DamagedFileError(f"{path} has no valid progress ({error}). Restore it from a copy.") from None
+    return progress, average_steps
+
+
+def _restore(diffusion: Diffusion, path: Path, recipe: Recipe) -> Progress:
+    tensors, facts = read_tensors(path)
+    weights = diffusion.weights
+    progress, average_steps = _progress(facts, path)
     require_fitting_config(facts, state_settings(recipe), path)
     fill_network(weights.average.source, under("network", tensors), path)
     fill_network(weights.average.network, under("average", tensors), path)

@@ -48,3 +48,14 @@ def require_finite_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
                 f"{name} in {path} holds NaN or infinity: the training diverged, or the file is damaged. "
                 "Take an earlier copy, or train again with a lower learning rate."
             )
+
+
+def missing_states(folder: Path) -> str:
+    """Why there are no states in this folder."""
+    try:
+        found = len(list(folder.iterdir()))
+    except FileNotFoundError:
+        return f"{folder} is missing"
+    except OSError as error:
+        return f"{folder} cannot be read ({(error.strerror or str(error)).lower()})"
+    return f"{folder} holds no .safetensors files" if found else f"{folder} is empty"
