@@ -156,6 +156,22 @@ def test_ctrl_c_saves_and_returns_the_run(photos):
     assert run.generate(1).tensor.shape == (1, 3, 8, 8)
 
 
+def test_ctrl_c_during_a_step_ends_a_loop_of_ones_own_and_saves(photos, monkeypatch):
+    step = un.Diffusion.train_step
+    taken = []
+
+    def interrupted(*arguments, **options):
+        taken.append(1)
+        if len(taken) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return step(*arguments, **options)
+
+    monkeypatch.setattr(un.Diffusion, "train_step", interrupted)
+    steps = un.training(photos, size=8, steps=50, out="r", held_out=4, **TINY)
+    assert [one.progress.step for one in steps] == [1, 2, 3]
+    assert [int(path.stem) for path in steps.run.folder.states()] == [3]
+
+
 def test_training_works_in_a_thread_which_gets_no_signals(photos):
     made = []
     thread = threading.Thread(target=lambda: made.append(un.train(photos, size=8, steps=1, out="r", **TINY)))

@@ -1,4 +1,4 @@
-"""Drawings: pictures as values that show, convert and save themselves; and animations of them."""
+"""Drawn pictures and animations, as values that show, convert and save themselves."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -149,9 +149,14 @@ class Drawing:
         return path
 
     def _repr_png_(self) -> bytes:
-        encoded = io.BytesIO()
-        self.sheet().save(encoded, "PNG")
-        return encoded.getvalue()
+        return png_bytes(self.sheet())
+
+
+def png_bytes(picture: "Image") -> bytes:
+    """The bytes of a picture's .png, as a notebook shows it."""
+    encoded = io.BytesIO()
+    picture.save(encoded, "PNG")
+    return encoded.getvalue()
 
 
 def _save_png(picture: "Image", path: Path) -> None:

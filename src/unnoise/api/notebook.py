@@ -1,4 +1,4 @@
-"""Reporters of Python: one that prints, and one of notebooks, with a bar and the newest sheet of samples."""
+"""Messages and progress in scripts and notebooks: printed, or a bar with the newest sheet of samples."""
 
 import html
 import sys

@@ -1,17 +1,18 @@
 """Pictures to train on: read in one shape, with what was found; in a notebook they show themselves."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from unnoise.api.effects import is_given, refuse_without_effect
+from unnoise.api.drawing import png_bytes
+from unnoise.api.effects import is_given
 from unnoise.api.loading import load_pictures
 from unnoise.api.output_paths import check_sheet
 from unnoise.api.reporting import Progress, count, progress_bar, reporting
 from unnoise.api.shown import Findings
-from unnoise.api.words import LABELS_REMEDY, Colour, Range, Size, parse_colour, parse_range, parse_size
+from unnoise.api.train_options import train_options
+from unnoise.api.words import Colour, Range, Size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,11 +22,10 @@ if TYPE_CHECKING:
     from unnoise.data import ImageSet
     from unnoise.diffusion.tensors import Pixels
     from unnoise.reports.doctor import Checkup as Examined
-    from unnoise.runs.plan import TrainOptions
 
 _SHOWN = 48
 _OF_LOAD = frozenset({"source", "progress"})
-_OF_CHECKUP = frozenset({"source", "minutes", "device", "measure", "out", "progress"})
+_OF_CHECKUP = frozenset({"source", "device", "measure", "out", "progress"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +66,7 @@ class Pictures:
         from unnoise import pictures
 
         chosen = np.sort(np.random.default_rng(0).permutation(len(self))[:_SHOWN])
-        shown = self.take(chosen).float() / 255
-        return pictures.grid(shown if shown.shape[1] <= 4 else shown[:, :3])
+        return pictures.grid(self.take(chosen).float() / 255)
 
     def checkup(self, *, minutes: float = 10.0, measure: bool = False) -> "Checkup":
         """What the data doctor finds; see `checkup`."""
@@ -88,9 +87,7 @@ class Pictures:
         return "\n".join(facts)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
-        encoded = io.BytesIO()
-        self.sheet().save(encoded, "PNG")
-        return {"text/plain": repr(self), "image/png": encoded.getvalue()}
+        return {"text/plain": repr(self), "image/png": png_bytes(self.sheet())}
 
 
 def load(
@@ -122,22 +119,7 @@ def load(
     if isinstance(labels, bool | Path):
         words["labels"] = "auto" if labels is True else str(labels)
     with reporting(progress):
-        return Pictures(str(source), load_pictures(str(source), _options(words)), words)
-
-
-def _options(words: Mapping[str, Any]) -> "TrainOptions":
-    """How pictures are read, parsed."""
-    from unnoise.runs.plan import TrainOptions
-
-    if words.get("labels") is None:
-        refuse_without_effect({"strict_labels": words.get("strict_labels")}, "without --labels", LABELS_REMEDY)
-    parsed = {name: value for name, value in words.items() if name not in {"size", "background", "range"}}
-    return TrainOptions(
-        size=parse_size(words.get("size")),
-        background=parse_colour(words.get("background")),
-        ranges=parse_range(words.get("range", ())),
-        **parsed,
-    )
+        return Pictures(str(source), load_pictures(str(source), train_options(words)), words)
 
 
 class Checkup(Findings):
@@ -202,19 +184,18 @@ def checkup(
 
     sheet = None if out is None else check_sheet(Path(out))
     with reporting(progress):
-        found = Checkup(_examined(str(source), words, minutes, device, measure=measure))
+        found = Checkup(_examined(str(source), words, device, measure=measure))
     if sheet is not None:
         save_png(found.sheet(), sheet)
     return found
 
 
-def _examined(source: str, words: dict[str, Any], minutes: float, device: str, *, measure: bool) -> "Examined":
+def _examined(source: str, words: dict[str, Any], device: str, *, measure: bool) -> "Examined":
     """What the data doctor knows, with a progress bar."""
     from unnoise.data import summarize
     from unnoise.reports.doctor import examine
-    from unnoise.runs.config import Budget
 
-    options = _options(words | {"budget": Budget(unit="minutes", amount=minutes)})
+    options = train_options(words)
     summary = summarize(source, layout=options.layout, progress=True)
     images = load_pictures(source, options)  # as training will, which then finds them in the cache
     with progress_bar("Examining", 1.0) as bar:

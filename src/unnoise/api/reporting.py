@@ -95,15 +95,24 @@ class Silent:
         """Nothing."""
 
 
-class Calling(Silent):
-    """A reporter that calls `progress` with each step, and passes on all else."""
+class Passing:
+    """A reporter that passes everything on to another; the base of those that do one thing themselves."""
+
+    def __init__(self, others: Reporter) -> None:
+        self._others = others
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._others, name)
+
+
+class Calling(Passing):
+    """A reporter that calls `progress` with each step of a bar, and passes on all else."""
+
+    moving = True
 
     def __init__(self, progress: Progress, others: Reporter) -> None:
+        super().__init__(others)
         self._progress = progress
-        self.message = others.message  # type: ignore[method-assign]
-        self.output = others.output  # type: ignore[method-assign]
-        self.result = others.result  # type: ignore[method-assign]
-        self.picture = others.picture  # type: ignore[method-assign]
 
     def bar(self, task: str, total: float) -> Bar:
         """A bar that calls."""
@@ -130,15 +139,12 @@ class CallingBar(Silent):
 _current: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
 
 
-class Collecting:
-    """A reporter that passes everything on, and keeps the tables and texts that were asked for in `parts`."""
+class Collecting(Passing):
+    """A reporter that keeps the tables and texts that were asked for in `parts`, and passes everything on."""
 
     def __init__(self, others: Reporter) -> None:
-        self._others = others
+        super().__init__(others)
         self.parts: list[Part] = []
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._others, name)
 
     def output(self, *parts: "Part") -> None:
         """Keeps them."""

@@ -4,19 +4,19 @@ import os
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from unnoise.api.effects import is_given, refuse_without_effect
 from unnoise.api.loading import load_pictures, load_run_pictures, with_absolute_paths
 from unnoise.api.pictures import Pictures
 from unnoise.api.reporting import amount, count, tell
-from unnoise.api.words import LABELS_REMEDY, parse_colour, parse_noise_shift, parse_range, parse_size
-from unnoise.utils.errors import UnnoiseError, require
+from unnoise.api.train_options import train_options
+from unnoise.utils.errors import require
 
 if TYPE_CHECKING:
     from unnoise.data import ImageSet
     from unnoise.runs.checkpoint import Run
-    from unnoise.runs.config import Budget, RunConfig
+    from unnoise.runs.config import RunConfig
     from unnoise.runs.plan import TrainOptions
     from unnoise.trainer.compiler import CompileChoice
     from unnoise.utils.precision import Precision
@@ -41,7 +41,6 @@ class Start:
 
 def started(pictures: Pictures | str | Path, words: dict[str, Any]) -> Start:
     """The start that was asked for, its options parsed."""
-    from unnoise.runs.plan import TrainOptions
     from unnoise.trainer.distributed import number_of_devices
     from unnoise.trainer.loop import choose_device
 
@@ -50,48 +49,12 @@ def started(pictures: Pictures | str | Path, words: dict[str, Any]) -> Start:
         read = {name: value for name, value in words.items() if name in pictures.words and is_given(value)}
         refuse_without_effect(read, "on pictures that are loaded already", "Name it where they are loaded.")
         images, source, words = pictures.images, pictures.source, {**words, **pictures.words}
-    if words["labels"] is None and not words["resume"]:
-        refuse_without_effect({"strict_labels": words["strict_labels"]}, "without --labels", LABELS_REMEDY)
-    kept: tuple[str, ...] = (
-        "channels",
-        "labels",
-        "batch_size",
-        "flip",
-        "held_out",
-        "layout",
-        "split_folders",
-        "strict_labels",
-    )
-    kept += ("deterministic", "accumulate", "checkpoint_activations", "precision", "preset", "init", "fit")
-    parsed = {
-        "size": parse_size(words["size"]),
-        "background": parse_colour(words["background"]),
-        "ranges": parse_range(words["range"]),
-        "noise_shift": parse_noise_shift(words["noise_shift"]),
-        "changes": tuple([words["set"]] if isinstance(words["set"], str) else words["set"]),
-        "budget": _budget(words["minutes"], words["steps"], words["images"]),
-        **{name: words[name] for name in (*kept, "until_converged", "seed")},
-    }
-    parsed |= {name: str(parsed[name]) for name in ("labels", "init") if parsed[name] is not None}
-    # A flag that was not given, and an empty list, leave the choice to the run.
-    options = TrainOptions(**{name: value for name, value in parsed.items() if is_given(value)})
+    options = train_options(words, resumes=words["resume"])
     device = str(choose_device(words["device"]))
     options = replace(options, devices=number_of_devices(device.partition(":")[0]))
     path = Path("runs") / Path(source).resolve().stem if words["out"] is None else Path(words["out"])
     choice: CompileChoice = {None: "auto", True: "always", False: "never"}[words["compile"]]  # type: ignore[assignment]
     return Start(source, path, options, device, words["resume"], words["profile"], choice, images)
-
-
-def _budget(minutes: float | None, steps: int | None, images: int | None) -> "Budget | None":
-    from unnoise.runs.config import Budget
-
-    amounts: dict[Literal["minutes", "steps", "images"], float | None]
-    amounts = {"minutes": minutes, "steps": steps, "images": images}
-    given = [Budget(unit=unit, amount=float(n)) for unit, n in amounts.items() if n is not None]
-    if len(given) > 1:
-        named = " and ".join(f"--{budget.unit} {budget.amount:g}" for budget in given)
-        raise UnnoiseError(f"A run has one budget, but got {named}: keep one of them.")
-    return given[0] if given else None
 
 
 def require_startable(path: Path, *, resume: bool) -> None:

@@ -1,4 +1,4 @@
-"""Terminals and logs: tables and results go to standard output, all else to standard error."""
+"""Reporter that prints in terminals and logs: results on standard output, all else on standard error."""
 
 import io
 import os

@@ -137,15 +137,23 @@ def train(
 class Training(Iterator["TrainStep"]):
     """The steps of a training, for a loop of one's own.
 
-    After the last step all is saved. Who leaves the loop before that saves by `close()`, which the end of a
-    `with` block calls.
+    After the last step all is saved, as after Ctrl-C during a step, which ends the loop. Who leaves the loop
+    before that saves by `close()`, which the end of a `with` block calls.
     """
 
-    def __init__(self, steps: "Generator[TrainStep, None, OpenRun]", start: Start) -> None:
-        self._steps, self._start = steps, start
+    def __init__(
+        self,
+        steps: "Generator[TrainStep, None, OpenRun]",
+        start: Start,
+        stop: StopSignals,
+        follow: Progress | None,
+    ) -> None:
+        self._steps, self._start, self._stop, self._follow = steps, start, stop, follow
 
     def __next__(self) -> "TrainStep":
-        return next(self._steps)
+        with reporting(self._follow), self._stop:
+            step = next(self._steps)
+        return step
 
     def __enter__(self) -> "Training":
         return self
@@ -181,7 +189,8 @@ def training(pictures: Pictures | str | Path, **options: Any) -> Training:  # no
         require(name in known, f"There is no option {name!r}: choose from {', '.join(sorted(known))}.")
     follow = options.pop("progress", None)
     start = started(pictures, _defaults() | options)
-    return Training(_told_to(follow, _trained(start, StopSignals())), start)
+    stop = StopSignals()
+    return Training(_trained(start, stop), start, stop, follow)
 
 
 def resume(
@@ -193,12 +202,17 @@ def resume(
 
     Without any of them it goes on to the end of its budget.
     """
+    source = run.config.data.source if pictures is None else pictures
+    require(
+        bool(source),
+        "This run was imported, and has no pictures of its own. Name some: resume(pictures, minutes=10).",
+    )
     spent = run.folder.saved_progress()
     for unit, already in (("steps", spent.step), ("images", spent.images), ("minutes", spent.seconds / 60)):
         if options.get(unit) is not None:
             options[unit] += already
     given: dict[str, Any] = {"out": run.path, "device": run.device, "resume": True} | options
-    return train(run.config.data.source if pictures is None else pictures, **given)
+    return train(source, **given)
 
 
 def planned(
@@ -247,23 +261,6 @@ def _last(steps: "Generator[TrainStep, None, OpenRun]") -> "OpenRun":
         except StopIteration as end:
             run: OpenRun = end.value
             return run
-
-
-def _told_to(
-    follow: Progress | None, steps: "Generator[TrainStep, None, OpenRun]"
-) -> "Generator[TrainStep, None, OpenRun]":
-    """The same steps; while each is taken, `follow` is told the progress."""
-    try:
-        while True:
-            with reporting(follow):
-                try:
-                    step = next(steps)
-                except StopIteration as end:
-                    run: OpenRun = end.value
-                    return run
-            yield step
-    finally:
-        steps.close()
 
 
 def _trained(start: Start, stop: StopSignals) -> "Generator[TrainStep, None, OpenRun]":

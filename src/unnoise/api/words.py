@@ -18,8 +18,6 @@ Colour: TypeAlias = tuple[int, int, int] | str
 Range: TypeAlias = Sequence[float | str]
 """(0, 4095), as numbers or text; or ("percentiles",)."""
 
-LABELS_REMEDY = "Add --labels auto, or leave it out."
-
 
 def parse_size(size: Size | None) -> tuple[int, int] | None:
     """32 -> (32, 32); `24x40` -> (24, 40), height first; None -> None.
