@@ -153,7 +153,7 @@ class Training(Iterator["TrainStep"]):
     def __next__(self) -> "TrainStep":
         with reporting(self._follow), self._stop:
             step = next(self._steps)
-        return step
+        return step  # noqa: RET504 (the block may be left otherwise)
 
     def __enter__(self) -> "Training":
         return self
