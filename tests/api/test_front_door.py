@@ -215,6 +215,15 @@ def test_progress_is_told_to_any_callable_from_0_to_1(run):
     assert {text for _, text in heard} == {"Generating"}
 
 
+def test_progress_of_reading_pictures_is_told(photos):
+    heard = []
+    un.load(photos, size=8, progress=lambda part, text: heard.append((text, part)))
+    assert heard[-1] == ("Reading pictures", 1.0)
+    assert [part for text, part in heard if text == "Reading pictures"] == sorted(
+        part for text, part in heard if text == "Reading pictures"
+    )
+
+
 def test_tables_are_kept_and_passed_on():
     heard = []
 

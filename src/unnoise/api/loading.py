@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from unnoise.api.effects import refuse_without_effect
-from unnoise.api.reporting import tell
+from unnoise.api.reporting import reporter, tell
 from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def load_pictures(source: str, settings: "TrainOptions") -> "ImageSet":
         strict_labels=bool(settings.strict_labels),
         split_folders=bool(settings.split_folders),
         **parse_labels(settings.labels),
-        progress=True,
+        progress=reporter().reading,
     )
     if not Path(source).is_file() or Path(source).suffix.lower() == ".zip":
         refuse_without_effect({"layout": settings.layout}, f"here: {source} is not one array")
@@ -88,7 +88,7 @@ def load_run_pictures(
         strict_labels=strict,
         split_folders=labels and bool(data.held_out_ranges),
         **parse_labels(data.labels if labels else None),
-        progress=True,
+        progress=reporter().reading,
     )
     if images.left_out:
         tell(images.left_out)

@@ -13,6 +13,7 @@ from unnoise.api.terminal import TerminalReporter
 
 if TYPE_CHECKING:
     from unnoise.api.reporting import Part
+    from unnoise.data.progress import Progress as ReadingProgress
 
 _SECONDS = 0.3
 """Between two updates of a bar."""
@@ -39,6 +40,11 @@ class NotebookReporter:
         self._bar: NotebookBar | None = None
         # Of a library that would draw bars of its own.
         warnings.filterwarnings("ignore", message="IProgress not found")
+
+    @property
+    def reading(self) -> "ReadingProgress":
+        """With the same bars."""
+        return self.bar
 
     def message(self, text: "Part") -> None:
         """Prints a sentence."""

@@ -9,7 +9,7 @@ from unnoise.api.drawing import png_bytes
 from unnoise.api.effects import is_given
 from unnoise.api.loading import load_pictures
 from unnoise.api.output_paths import check_sheet
-from unnoise.api.reporting import Progress, count, progress_bar, reporting
+from unnoise.api.reporting import Progress, count, progress_bar, reporter, reporting
 from unnoise.api.shown import Findings
 from unnoise.api.train_options import train_options
 from unnoise.api.words import Colour, Range, Size
@@ -196,7 +196,7 @@ def _examined(source: str, words: dict[str, Any], device: str, *, measure: bool)
     from unnoise.reports.doctor import examine
 
     options = train_options(words)
-    summary = summarize(source, layout=options.layout, progress=True)
+    summary = summarize(source, layout=options.layout, progress=reporter().reading)
     images = load_pictures(source, options)  # as training will, which then finds them in the cache
     with progress_bar("Examining", 1.0) as bar:
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from unnoise.data.progress import Progress as ReadingProgress
+
     Part: TypeAlias = "Table | Text | str"
 
 Progress: TypeAlias = Callable[[float, str], object]
@@ -45,6 +47,10 @@ class Reporter(Protocol):
     def moving(self) -> bool:
         """Whether progress is seen while it moves; if not, training tells a message a minute."""
 
+    @property
+    def reading(self) -> "ReadingProgress":
+        """How `unnoise.data` shows the progress of reading pictures."""
+
     def message(self, text: "Part") -> None:
         """A sentence, or a table, for people."""
 
@@ -65,6 +71,7 @@ class Silent:
     """A reporter of nothing. Also a bar that shows nothing."""
 
     moving = True
+    reading = False
 
     def message(self, text: "Part") -> None:
         """Nothing."""
@@ -113,6 +120,11 @@ class Calling(Passing):
     def __init__(self, progress: Progress, others: Reporter) -> None:
         super().__init__(others)
         self._progress = progress
+
+    @property
+    def reading(self) -> "ReadingProgress":
+        """Bars that call as well."""
+        return self.bar
 
     def bar(self, task: str, total: float) -> Bar:
         """A bar that calls."""

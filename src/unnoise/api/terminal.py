@@ -44,6 +44,9 @@ def print_warning(message: Warning | str, *_: object) -> None:
 class TerminalReporter:
     """Prints what functions tell."""
 
+    reading = True
+    """With a bar that is gone afterwards."""
+
     @property
     def moving(self) -> bool:
         """Whether standard error is a terminal."""

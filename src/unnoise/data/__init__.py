@@ -16,6 +16,7 @@ from unnoise.data.decoding.pillow_guard import quiet_pillow
 from unnoise.data.decoding.value_range import RangeChoice, ValueRange, known_ranges, ranges_text
 from unnoise.data.grouping import Grouping, grouped
 from unnoise.data.image_set import ImageSet, Skipped
+from unnoise.data.progress import Progress
 from unnoise.data.single_pictures import picture_size, read_mask, read_pictures
 from unnoise.data.sources import absolute_source, find_source
 from unnoise.data.sources.source import Summary
@@ -51,7 +52,7 @@ def load(
     strict_labels: bool = False,
     split_folders: bool = False,
     cache: Path | None = None,
-    progress: bool = False,
+    progress: Progress = False,
 ) -> ImageSet:
     """Reads all pictures of `source` as uint8 (N, H, W, C), sorted by name, decoded once and then cached.
 
@@ -92,7 +93,7 @@ def load(
 
 
 def summarize(
-    source: str | Path, *, layout: str | None = None, cache: Path | None = None, progress: bool = False
+    source: str | Path, *, layout: str | None = None, cache: Path | None = None, progress: Progress = False
 ) -> Summary:
     """Summarises `source` from headers alone: how many pictures, of which kinds and sizes.
 

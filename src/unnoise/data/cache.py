@@ -27,6 +27,7 @@ from unnoise.data.decoding.conversion import DecodeSettings
 from unnoise.data.decoding.value_range import Ranges, UnknownRangeError, ValueRange
 from unnoise.data.image_set import ImageSet, Moments, Skipped
 from unnoise.data.pieces import claimed, decode_into_pieces
+from unnoise.data.progress import Progress
 from unnoise.data.sources import Source
 from unnoise.utils.files import atomic_write
 
@@ -45,7 +46,7 @@ def default_cache() -> Path:
     return Path(common).expanduser() / "unnoise"
 
 
-def open_cached(source: Source, settings: DecodeSettings, root: Path, *, progress: bool) -> ImageSet:
+def open_cached(source: Source, settings: DecodeSettings, root: Path, *, progress: Progress) -> ImageSet:
     """Opens the pictures of `source` from the cache; decodes them into it, or else into memory, if need be.
 
         <root>/lists/<hash of names, sizes, times and settings>.json   leads to
@@ -72,7 +73,7 @@ def open_cached(source: Source, settings: DecodeSettings, root: Path, *, progres
 
 
 def _decoded(
-    cache: "Cache", source: Source, asked: DecodeSettings, settled: DecodeSettings, *, progress: bool
+    cache: "Cache", source: Source, asked: DecodeSettings, settled: DecodeSettings, *, progress: Progress
 ) -> ImageSet:
     """The pictures in a new entry of the cache, or in memory if it cannot be written."""
     try:
@@ -116,7 +117,7 @@ class Cache:
         self._lists = root / "lists"
         self._images = root / "images"
 
-    def find(self, source: Source, settings: DecodeSettings, *, progress: bool) -> ImageSet | None:
+    def find(self, source: Source, settings: DecodeSettings, *, progress: Progress) -> ImageSet | None:
         """Looks `source` up by names and times, else by names and the bytes of every file; None if unknown."""
         record = self._recall(_key(source, settings, dated=True))
         found = self._open(source, record)
@@ -138,7 +139,7 @@ class Cache:
         return found
 
     def build(
-        self, source: Source, asked: DecodeSettings, settled: DecodeSettings, *, progress: bool
+        self, source: Source, asked: DecodeSettings, settled: DecodeSettings, *, progress: Progress
     ) -> ImageSet:
         """Decodes `source` into a new entry; raises OSError if the folder cannot be written."""
         self._images.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unnoise.data.decoding.conversion import DecodeSettings
 from unnoise.data.decoding.value_range import with_found
 from unnoise.data.image_set import ImageSet, Moments, Skipped, chunks, moments
-from unnoise.data.parallel import progress_bar
+from unnoise.data.progress import Progress, progress_bar
 from unnoise.data.sources import Source
 from unnoise.data.sources.source import DecodedBatch, nothing_readable
 from unnoise.networks import limits
@@ -86,7 +86,7 @@ class Tally:
         return np.concatenate(self._moments)
 
 
-def settle(source: Source, settings: DecodeSettings, *, progress: bool) -> DecodeSettings:
+def settle(source: Source, settings: DecodeSettings, *, progress: Progress) -> DecodeSettings:
     """The settings with the size and channels filled in that were left to the pictures."""
     if settings.size is not None and settings.channels is not None:
         return settings
@@ -98,7 +98,7 @@ def settle(source: Source, settings: DecodeSettings, *, progress: bool) -> Decod
     )
 
 
-def with_ranges(source: Source, settings: DecodeSettings, *, progress: bool) -> DecodeSettings:
+def with_ranges(source: Source, settings: DecodeSettings, *, progress: Progress) -> DecodeSettings:
     """The settings with a range for every kind of number in the source, found from all of its pictures."""
     return replace(settings, ranges=with_found(settings.ranges, source.statistics(progress=progress)))
 
@@ -108,7 +108,7 @@ def decode_all(
     settings: DecodeSettings | None,
     write: Callable[[DecodedBatch], object] = lambda _: None,
     *,
-    progress: bool,
+    progress: Progress,
     tally: Tally | None = None,
 ) -> Tally:
     """Decodes all pictures and passes them to `write` in order; without settings the files are only hashed.
@@ -116,21 +116,19 @@ def decode_all(
     Goes on behind what is in `tally` already.
     """
     tally = tally or Tally()
-    shown, advance = progress_bar(
-        "Reading pictures" if settings else "Checking pictures", source.total(), show=progress
-    )
-    with shown, closing(source.batches(settings, tally.seen)) as batches:
-        advance(tally.seen)
+    bar = progress_bar("Reading pictures" if settings else "Checking pictures", source.total(), progress)
+    with bar, closing(source.batches(settings, tally.seen)) as batches:
+        bar.advance(tally.seen)
         for batch in batches:
             tally.add(batch)
             write(batch)
-            advance(batch.seen)
+            bar.advance(batch.seen)
     if settings is not None and tally.count == 0:
         raise nothing_readable(source.name, tally.seen, tally.skipped)
     return tally
 
 
-def decode_into_memory(source: Source, settings: DecodeSettings, *, progress: bool) -> ImageSet:
+def decode_into_memory(source: Source, settings: DecodeSettings, *, progress: Progress) -> ImageSet:
     """Decodes all pictures into memory, where no file can be written."""
     pixels = np.empty((source.total(), *settings.known_size(), settings.known_channels()), np.uint8)
     count = 0

@@ -1,4 +1,4 @@
-"""Parallel map over threads in order, and a progress bar."""
+"""Parallel map over threads in order."""
 
 import os
 import threading
@@ -7,9 +7,6 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias, TypeVar, cast
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -87,26 +84,3 @@ def _stop(tasks: "SimpleQueue[Any]", workers: int, threads: list[threading.Threa
         tasks.put(None)
     for thread in threads:
         thread.join()
-
-
-def progress_bar(label: str, total: int, *, show: bool) -> tuple[Progress, Callable[[int], None]]:
-    """A progress bar on stderr with the time left, and the function that advances it.
-
-    The bar is a context manager. It prints nothing where `show` is false or stderr is no terminal.
-    """
-    console = Console(stderr=True)
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not (show and console.is_terminal),
-    )
-    task = progress.add_task(label, total=total)
-
-    def advance(steps: int) -> None:
-        progress.advance(task, steps)
-
-    return progress, advance

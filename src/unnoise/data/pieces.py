@@ -26,6 +26,7 @@ from filelock import FileLock
 from unnoise.data.cache_building import Tally, decode_all, npy_header
 from unnoise.data.decoding.conversion import DecodeSettings
 from unnoise.data.image_set import Skipped
+from unnoise.data.progress import Progress
 from unnoise.data.sources import Source
 from unnoise.data.sources.source import DecodedBatch
 
@@ -64,7 +65,7 @@ def claimed(folder: Path) -> Iterator[Path]:
 
 
 def decode_into_pieces(
-    folder: Path, source: Source, settings: DecodeSettings, *, progress: bool
+    folder: Path, source: Source, settings: DecodeSettings, *, progress: Progress
 ) -> tuple[Tally, Path]:
     """Decodes all pictures into a .npy file, a batch at a time, and flushes it to the disk.
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from unnoise.data.decoding.formats import HEIC_SUFFIXES, picture_suffixes
+from unnoise.data.progress import Progress
 from unnoise.data.sources.array_source import array_file_source
 from unnoise.data.sources.listing import FolderListing, ZipListing
 from unnoise.data.sources.named import DIGITS, FASHION, digits, fashion_mnist
@@ -41,7 +42,7 @@ _OTHER_KINDS = (
 
 
 def find_source(
-    source: str | Path, cache: Path, *, layout: str | None = None, progress: bool = False
+    source: str | Path, cache: Path, *, layout: str | None = None, progress: Progress = False
 ) -> Source:
     """Opens a folder, .zip, array file or data set known by name; raises UnnoiseError for anything else.
 

@@ -21,7 +21,8 @@ from unnoise.data.decoding.value_range import UnknownRangeError, ValueStatistics
 from unnoise.data.folder_levels import FolderSplit
 from unnoise.data.image_set import Skipped, chunks
 from unnoise.data.labels import Labels, count_classes, labels_beside
-from unnoise.data.parallel import map_in_order, progress_bar
+from unnoise.data.parallel import map_in_order
+from unnoise.data.progress import Progress, progress_bar
 from unnoise.data.sources.source import DecodedBatch, Summary, natural_size
 from unnoise.utils.errors import require
 from unnoise.utils.files import stamp
@@ -76,7 +77,7 @@ class ArraySource:
         """The number of pictures."""
         return len(self.array)
 
-    def summarize(self, *, progress: bool = False) -> Summary:
+    def summarize(self, *, progress: Progress = False) -> Summary:
         """The size and channels that all pictures share."""
         count, height, width, channels = self.array.shape
         size: Size = (height, width)
@@ -113,18 +114,18 @@ class ArraySource:
         )
         return map_in_order(partial(self._batch, settings), range(first, len(self.array), self._at_once))
 
-    def statistics(self, *, progress: bool = False) -> dict[str, ValueStatistics]:
+    def statistics(self, *, progress: Progress = False) -> dict[str, ValueStatistics]:
         """The values of the whole array, unless they are truths or bytes above 1."""
         if self.array.dtype == np.bool_ or (self.array.dtype == np.uint8 and not self.is_mask):
             return {}
-        shown, advance = progress_bar("Finding the range", len(self.array), show=progress)
-        with shown:
+        bar = progress_bar("Finding the range", len(self.array), progress)
+        with bar:
 
             def counted() -> Iterator[ValueStatistics]:
                 for start in range(0, len(self.array), self._at_once):
                     some = np.asarray(self.array[start : start + self._at_once])
                     yield measured(some)
-                    advance(len(some))
+                    bar.advance(len(some))
 
             return merged(counted())
 

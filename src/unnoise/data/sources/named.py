@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unnoise.data.decoding.array_files import StoredArray
 from unnoise.data.labels import Labels, labels_from_idx, labels_from_values
-from unnoise.data.parallel import progress_bar
+from unnoise.data.progress import Progress, progress_bar
 from unnoise.data.sources.array_source import ArraySource, array_file_source
 from unnoise.utils.errors import UnnoiseError
 
@@ -59,7 +59,7 @@ def digits(source: str = DIGITS) -> ArraySource:
     )
 
 
-def fashion_mnist(cache: Path, source: str = FASHION, *, progress: bool = False) -> ArraySource:
+def fashion_mnist(cache: Path, source: str = FASHION, *, progress: Progress = False) -> ArraySource:
     """Fashion-MNIST (Xiao et al., 2017): 60,000 grey pictures of clothes, 28 x 28 pixels.
 
     It comes from Debian's folder, from the cache, or from a download of 26 MB. Raises UnnoiseError if none of
@@ -75,7 +75,7 @@ def fashion_mnist(cache: Path, source: str = FASHION, *, progress: bool = False)
     return array_file_source(source, pictures, labels)
 
 
-def find_fashion_mnist(folder: Path, *, progress: bool = False) -> Path:
+def find_fashion_mnist(folder: Path, *, progress: Progress = False) -> Path:
     """The path of the training pictures, which are downloaded into `folder` unless they are found."""
     for candidate in (*FASHION_FOLDERS, folder):
         if (candidate / FASHION_FILE).is_file():
@@ -83,7 +83,7 @@ def find_fashion_mnist(folder: Path, *, progress: bool = False) -> Path:
     return _fetch(FASHION_FILE, FASHION_MD5, folder, progress=progress)
 
 
-def _fashion_labels(folder: Path, *, fetch: bool, progress: bool) -> Path:
+def _fashion_labels(folder: Path, *, fetch: bool, progress: Progress) -> Path:
     """The path of the labels beside the pictures; `fetch` downloads them if they are missing."""
     path = folder / FASHION_LABELS_FILE
     if path.is_file() or not fetch:
@@ -91,7 +91,7 @@ def _fashion_labels(folder: Path, *, fetch: bool, progress: bool) -> Path:
     return _fetch(FASHION_LABELS_FILE, FASHION_LABELS_MD5, folder, progress=progress)
 
 
-def _fetch(file: str, md5: str, folder: Path, *, progress: bool) -> Path:
+def _fetch(file: str, md5: str, folder: Path, *, progress: Progress) -> Path:
     try:
         return download(FASHION_URL + file, folder / file, md5, progress=progress)
     except (OSError, http.client.HTTPException) as error:
@@ -118,7 +118,7 @@ def _bundled_digits() -> Any:  # noqa: ANN401 - scikit-learn's own type, which n
     return load_digits()
 
 
-def download(url: str, target: Path, md5: str, *, progress: bool) -> Path:
+def download(url: str, target: Path, md5: str, *, progress: Progress) -> Path:
     """Downloads `url` under a temporary name, checks its MD5, and renames it; raises OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f"tmp-{os.getpid()}-{secrets.token_hex(4)}")
@@ -127,14 +127,12 @@ def download(url: str, target: Path, md5: str, *, progress: bool) -> Path:
     try:
         # The address is a constant above, and the content is checked.
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer, temporary.open("wb") as file:  # noqa: S310
-            shown, advance = progress_bar(
-                f"Downloading {FASHION}", int(answer.headers["Content-Length"] or 0), show=progress
-            )
-            with shown:
+            bar = progress_bar(f"Downloading {FASHION}", int(answer.headers["Content-Length"] or 0), progress)
+            with bar:
                 for block in iter(partial(answer.read, _BLOCK), b""):
                     file.write(block)
                     checksum.update(block)
-                    advance(len(block))
+                    bar.advance(len(block))
             file.flush()
             os.fsync(file.fileno())
         if checksum.hexdigest() != md5:

@@ -20,7 +20,8 @@ from unnoise.data.folder_levels import FolderSplit, labels_from_folders
 from unnoise.data.image_set import Skipped
 from unnoise.data.labels import Labels, count_classes
 from unnoise.data.limits import LARGEST_FILE, Quota
-from unnoise.data.parallel import map_in_order, progress_bar
+from unnoise.data.parallel import map_in_order
+from unnoise.data.progress import Progress, progress_bar
 from unnoise.data.sources.listing import Entry, Listing, read_bytes, suffix_of
 from unnoise.data.sources.source import DecodedBatch, Summary, summarize_headers
 from unnoise.utils.errors import UnnoiseError, require
@@ -53,15 +54,15 @@ class FileSource:
             )
         return len(self.listing.entries)
 
-    def summarize(self, *, progress: bool = False) -> Summary:
+    def summarize(self, *, progress: Progress = False) -> Summary:
         """Reads every header; raises UnnoiseError if no picture can be read."""
-        shown, advance = progress_bar("Looking at pictures", self.total(), show=progress)
+        bar = progress_bar("Looking at pictures", self.total(), progress)
         headers: list[tuple[str, Header]] = []
         names: list[str] = []
         skipped: list[Skipped] = []
-        with shown, closing(map_in_order(self._header, self.listing.entries)) as found:
+        with bar, closing(map_in_order(self._header, self.listing.entries)) as found:
             for entry, header in zip(self.listing.entries, found, strict=True):
-                advance(1)
+                bar.advance(1)
                 if isinstance(header, Skipped):
                     skipped.append(header)
                 else:
@@ -85,14 +86,14 @@ class FileSource:
         )
         return map_in_order(partial(self._batch, settings), self.listing.entries[first:])
 
-    def statistics(self, *, progress: bool = False) -> dict[str, ValueStatistics]:
+    def statistics(self, *, progress: Progress = False) -> dict[str, ValueStatistics]:
         """The values of all pictures of more than 8 bits, by kind of number."""
-        shown, advance = progress_bar("Finding the range", self.total(), show=progress)
-        with shown, closing(map_in_order(self._measure, self.listing.entries)) as found:
+        bar = progress_bar("Finding the range", self.total(), progress)
+        with bar, closing(map_in_order(self._measure, self.listing.entries)) as found:
 
             def counted() -> Iterator[ValueStatistics | None]:
                 for one in found:
-                    advance(1)
+                    bar.advance(1)
                     yield one
 
             return merged(counted())

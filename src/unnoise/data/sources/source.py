@@ -14,6 +14,7 @@ from unnoise.data.decoding.value_range import ValueStatistics
 from unnoise.data.folder_levels import FolderSplit
 from unnoise.data.image_set import Skipped
 from unnoise.data.labels import Labels
+from unnoise.data.progress import Progress
 from unnoise.utils.errors import UnnoiseError
 
 LARGEST_NATURAL_SIDE = 128
@@ -75,7 +76,7 @@ class Source(Protocol):
     def total(self) -> int:
         """How many pictures there are to look at."""
 
-    def summarize(self, *, progress: bool = False) -> Summary:
+    def summarize(self, *, progress: Progress = False) -> Summary:
         """Reads headers only; raises UnnoiseError if no picture can be read."""
 
     def unconverted(self, settings: DecodeSettings) -> NDArray[np.uint8] | None:
@@ -87,7 +88,7 @@ class Source(Protocol):
         Goes on at picture `first`, with which a batch began before.
         """
 
-    def statistics(self, *, progress: bool = False) -> dict[str, ValueStatistics]:
+    def statistics(self, *, progress: Progress = False) -> dict[str, ValueStatistics]:
         """Reads everything for the values that need a range, by kind of number."""
 
     def is_plain(self) -> bool:
