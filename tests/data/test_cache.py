@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from helpers.data_files import file_bytes, plain, save_many
-from unnoise.data import cache, cache_building, load, parallel
+from unnoise.data import cache, cache_building, load, progress
 from unnoise.data.cache import default_cache
 from unnoise.data.sources import picture_files as files
 
@@ -268,7 +268,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(folder, store, monkeypatch
 def test_progress_is_shown_on_a_terminal_at_stderr(folder, store, capsys, monkeypatch):
     load(folder, size=(3, 3), cache=store, progress=True)
     assert capsys.readouterr().err == ""  # no terminal
-    monkeypatch.setattr(parallel, "Console", partial(parallel.Console, force_terminal=True))
+    monkeypatch.setattr(progress, "Console", partial(progress.Console, force_terminal=True))
     load(folder, cache=store, progress=True)
     out, err = capsys.readouterr()
     assert out == ""
