@@ -46,7 +46,7 @@ SCHEDULES = {
 }
 
 
-def mapped(path, schedule, predicts, sampling) -> Run:
+def mapped(path, schedule, predicts, sampling, noise_shift=1.0) -> Run:
     """A run of a small UNet2DModel with random weights."""
     config = plan(digits(), TrainOptions(preset="diffusers"))
     changed = replace(
@@ -55,6 +55,7 @@ def mapped(path, schedule, predicts, sampling) -> Run:
         schedule=schedule,
         objective=Objective(predicts, predicts, "l2"),
         sampling=sampling,
+        noise_shift=noise_shift,
     )
     run = Run.create(path, replace(config, recipe=changed))
     diffusion = run.config.build()
@@ -65,9 +66,12 @@ def mapped(path, schedule, predicts, sampling) -> Run:
     return run
 
 
-@pytest.mark.parametrize(("schedule", "predicts", "sampling"), SCHEDULES.values(), ids=SCHEDULES.keys())
-def test_diffusers_draws_what_the_run_draws(tmp_path, schedule, predicts, sampling):
-    run = mapped(tmp_path / "run", schedule, predicts, sampling)
+@pytest.mark.parametrize(
+    ("name", "noise_shift"), [*((name, 1.0) for name in SCHEDULES), ("linear", 2.0), ("cosine", 0.5)]
+)
+def test_diffusers_draws_what_the_run_draws(tmp_path, name, noise_shift):
+    schedule, predicts, sampling = SCHEDULES[name]
+    run = mapped(tmp_path / "run", schedule, predicts, sampling, noise_shift)
     ok("export", run.path, "--to", "diffusers", "--out", tmp_path / "pipeline")
     theirs = drawn(tmp_path / "pipeline", sampling.num_steps)
     ours = run.load().generate(len(SEEDS), seed=SEEDS[0], sampling=sampling)

@@ -130,8 +130,13 @@ def exported(saved, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def guided(tmp_path_factory):
-    """A run with classes, self-conditioning, guidance and clipping, and its export beside it."""
-    changes = ("network.num_classes=3", "network.self_conditioning=true", "sampling.clip=static")
+    """A run with classes, self-conditioning, guidance, clipping and shifted noise, and its export."""
+    changes = (
+        "network.num_classes=3",
+        "network.self_conditioning=true",
+        "sampling.clip=static",
+        "noise_shift=2",
+    )
     folder = tmp_path_factory.mktemp("guided")
     opened = start(folder / "run", recipe_changes=(*changes, "sampling.guidance.scale=2"))
     made = opened.config.build()

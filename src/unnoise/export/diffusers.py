@@ -2,8 +2,6 @@
 
 import json
 import math
-import secrets
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +15,7 @@ from unnoise.networks import UNet2DConfig
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import RunConfig
 from unnoise.utils.errors import require
-from unnoise.utils.files import WriteError, atomic_write, check_writable
+from unnoise.utils.files import atomic_folder, atomic_write, require_new_folder
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 _PRESET = "Train one that is with --preset diffusers."
@@ -49,11 +47,7 @@ def check_diffusers(run: Run, out: Path) -> None:
             `UNet2DModel` and its pipelines; the message names the preset that has. Also for a folder that is
             not empty, or cannot be written.
     """
-    require(
-        not out.exists() or (out.is_dir() and not any(out.iterdir())),
-        f"{out} is there already. Choose a new folder with --out.",
-    )
-    check_writable(out / "unet" / WEIGHTS)
+    require_new_folder(out)
     config, recipe = run.config, run.config.recipe
     network = recipe.network
     kind = type(network).__name__.removesuffix("Config")
@@ -97,22 +91,16 @@ def export_diffusers(run: Run, out: Path) -> DiffusersExport:
     """
     check_diffusers(run, out)
     weights = run.load().network.state_dict()
-    temporary = out.absolute().parent / f".{secrets.token_hex(6)}"
-    try:
-        made = _write(run.config, weights, temporary)
-        temporary.replace(out)
-    except OSError as error:
-        raise WriteError(f"Cannot write {out}: {error.strerror or error}. Choose another folder.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with atomic_folder(out) as folder:
+        made = _write(run.config, weights, folder)
     return made._replace(path=out)
 
 
 def _write(config: RunConfig, weights: dict[str, Tensor], folder: Path) -> DiffusersExport:
     recipe, data, network = config.recipe, config.data, config.recipe.network
     assert isinstance(network, UNet2DConfig)
-    assert isinstance(recipe.schedule, DiscreteSchedule)
-    scheduler = to_scheduler(recipe.schedule, recipe.objective.predicts, recipe.sampling)
+    assert isinstance(config.schedule, DiscreteSchedule)
+    scheduler = to_scheduler(config.schedule, recipe.objective.predicts, recipe.sampling)
     kind = scheduler["_class_name"]
     pipeline = kind.replace("Scheduler", "Pipeline")
     model = {"_class_name": "UNet2DModel", **network.to_diffusers(data.height, data.width)}
@@ -141,7 +129,7 @@ def _write_json(path: Path, values: dict[str, object]) -> None:
 
 def _notes(config: RunConfig) -> list[str]:
     """What the pipeline draws otherwise than the run."""
-    sampling, schedule, notes = config.recipe.sampling, config.recipe.schedule, []
+    sampling, schedule, notes = config.recipe.sampling, config.schedule, []
     assert isinstance(schedule, DiscreteSchedule)
     if sampling.sampler not in ("ddim", "ancestral"):
         notes.append(f"The run draws by {sampling.sampler}, the pipeline by DDIM.")

@@ -1,8 +1,6 @@
 """Upload of a run to the Hugging Face Hub: averaged weights, config, samples, and a model card."""
 
 import re
-import secrets
-import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +12,7 @@ from unnoise.reports.run_folder import RunFolder
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import RunConfig
 from unnoise.utils.errors import UnnoiseError, require
-from unnoise.utils.files import WriteError, check_writable
+from unnoise.utils.files import atomic_folder, require_new_folder
 from unnoise.utils.tensor_files import read_tensors, write_tensors
 
 _PART = r"[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9])?"
@@ -54,16 +52,10 @@ def write_hub_folder(
         UnnoiseError: a folder that is not empty or cannot be written, a run without weights, or a damaged one.
     """
     check_push(repository, licence)
-    require(
-        not out.exists() or (out.is_dir() and not any(out.iterdir())),
-        f"{out} is there already. Choose a new folder with --out.",
-    )
-    check_writable(out / "model.safetensors")
+    require_new_folder(out)
     run.load()  # refuses weights that do not fit, or are not finite
     folder = RunFolder.read(run.path)
-    temporary = out.absolute().parent / f".{secrets.token_hex(6)}"
-    try:
-        temporary.mkdir(parents=True)
+    with atomic_folder(out) as temporary:
         sheet = _write_samples(folder, temporary / "samples.png")
         card = model_card(folder, repository, licence=licence, num_pictures=num_pictures, sheet=sheet)
         (temporary / "README.md").write_text(card, encoding="utf-8")
@@ -71,11 +63,6 @@ def write_hub_folder(
         known = {name: value for name, value in facts.items() if name in ("step", "sigma_rel")}
         write_tensors(temporary / "model.safetensors", tensors, known)
         Run(temporary, run.config).with_config(published_config(run.config))
-        temporary.replace(out)
-    except OSError as error:
-        raise WriteError(f"Cannot write {out}: {error.strerror or error}. Choose another folder.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def published_config(config: RunConfig) -> RunConfig:

@@ -153,7 +153,7 @@ def _measured(
 ) -> Difference:
     """How far the model's pictures are from PyTorch's: of the run's own sampler, at the seeds 0, 1, ..."""
     sampling, classes = comparable(config.recipe.sampling), config.classes(range(PICTURES))
-    total, done = 2 * sampling.calls(config.recipe.schedule), 0
+    total, done = 2 * sampling.calls(denoiser.schedule), 0
 
     def each_step() -> None:
         nonlocal done
@@ -180,10 +180,11 @@ def _facts(denoiser: Denoiser, config: RunConfig, weights: WeightType, found: Di
         "black": black,
         "white": white,
         "schedule": recipe["schedule"],
+        "noise_shift": recipe["noise_shift"],
         "objective": recipe["objective"],
         "condition": recipe["condition"],
         "sampling": recipe["sampling"],
-        "rates": _rates(sampling, config.recipe.schedule),
+        "rates": _rates(sampling, denoiser.schedule),
         "weights": weights,
         "difference": {
             **found._asdict(),

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,40 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise _refused(Path(path), error) from error
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Context manager that yields a temporary folder beside `path`; at the end of the block it becomes `path`.
+
+    Where the block or the system fails, nothing is left of it.
+
+    Raises:
+        WriteError: the operating system refuses to write there.
+    """
+    temporary = path.absolute().parent / f".{secrets.token_hex(6)}"
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise _refused(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_new_folder(path: Path) -> None:
+    """Checks before long work that there is nothing at `path`, and that a folder can be made there.
+
+    Raises:
+        UnnoiseError: for a file, or a folder that is not empty.
+        WriteError: the operating system refuses to write there.
+    """
+    require(
+        not path.exists() or (path.is_dir() and not any(path.iterdir())),
+        f"{path} is there already. Choose a new folder with --out.",
+    )
+    check_writable(path / "file")
 
 
 def _behind_links(path: PathLike) -> Path:

@@ -3,10 +3,8 @@
 import base64
 import gzip
 import re
-import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -22,7 +20,7 @@ from unnoise.export.web.runtime import Runtime, runtime_files
 from unnoise.pictures.pixels import CHANNELS
 from unnoise.runs.checkpoint import Run
 from unnoise.utils.errors import require
-from unnoise.utils.files import WriteError, atomic_write, check_writable, require_suffix
+from unnoise.utils.files import atomic_folder, atomic_write, check_writable, require_new_folder, require_suffix
 
 _SOURCE = Path(__file__).parent / "page"
 _MODEL = "model.onnx"
@@ -61,10 +59,7 @@ def check_web(run: Run, out: Path, *, single_file: bool = False) -> None:
     if single_file:
         require_suffix(out, ".html")
     else:
-        require(
-            not out.exists() or (out.is_dir() and not any(out.iterdir())),
-            f"{out} is there already. Choose a new folder with --out.",
-        )
+        require_new_folder(out)
     require_packages()
     check_writable(out if single_file else out / _MODEL)
 
@@ -108,7 +103,7 @@ def export_web(
             with atomic_write(out) as file:
                 file.write_text(_single_page(facts, files), encoding="utf-8")
         else:
-            with _new_folder(out) as folder:
+            with atomic_folder(out) as folder:
                 _write_folder(folder, facts, files)
     written = [out] if single_file else list(out.iterdir())
     megabytes = sum(file.stat().st_size for file in written) / 1e6
@@ -150,17 +145,3 @@ def _single_page(facts: Mapping[str, Any], files: Mapping[str, Path]) -> str:
 
 def _packed(file: Path) -> str:
     return base64.b64encode(gzip.compress(file.read_bytes(), mtime=0)).decode()
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder beside `out`, which becomes `out` at the end of the block."""
-    temporary = out.absolute().parent / f".{secrets.token_hex(6)}"
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        temporary.replace(out)
-    except OSError as error:
-        raise WriteError(f"Cannot write {out}: {error.strerror or error}. Choose another folder.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
