@@ -71,15 +71,18 @@ class Drawing:
         *,
         noises: "Images | None" = None,
     ) -> None:
-        self._images = images
-        self.noises = noises
-        self.names = names
-        self.columns = columns
+        self._images, self._names = images, names
+        self.columns, self.noises = columns, noises
 
     @property
     def tensor(self) -> "Images":
         """The pictures, float32 (N, C, H, W) in [0, 1], on the CPU."""
         return self._images
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the files of a folder, one for each picture."""
+        return self._names
 
     def batches(self) -> "Iterator[Drawing]":
         """The pictures in parts that are held in memory at once."""

@@ -9,7 +9,6 @@ from unnoise.api.amounts import check_memory, check_output, check_seeds
 from unnoise.api.drawing import Animation, Drawing
 from unnoise.api.drawing_options import chosen_sampling
 from unnoise.api.loading import DenoiserOptions
-from unnoise.api.output_paths import check_generated
 from unnoise.api.reporting import Progress, progress_bar, reporting
 from unnoise.diffusion.sampler_names import Clip, SamplerName, Spacing, Variance
 from unnoise.utils.errors import require
@@ -51,6 +50,11 @@ class SeededDrawing(Drawing):
     def __len__(self) -> int:
         return len(self.seeds)
 
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the files of a folder: the seeds."""
+        return _names(self.seeds)
+
     @cached_property
     def denoiser(self) -> "Denoiser":
         """What draws."""
@@ -73,13 +77,13 @@ class SeededDrawing(Drawing):
     def batches(self) -> Iterator[Drawing]:
         """The pictures in parts, drawn one after the other."""
         if self._drawn is not None:
-            yield Drawing(self._drawn, [f"{seed:06d}" for seed in self.seeds])
+            yield Drawing(self._drawn, self.names)
             return
         for seeds in self._in_batches():
             classes = self.config.classes(seeds, self.labels)
             how = {"seed": seeds[0], "sampling": self.sampling, "batch_size": self.batch_size}
             images = self.denoiser.generate(len(seeds), classes=classes, **how)  # type: ignore[arg-type]
-            yield Drawing(images.cpu(), [f"{seed:06d}" for seed in seeds])
+            yield Drawing(images.cpu(), _names(seeds))
 
     def trajectory(self) -> "Trajectory":
         """The reverse process: (steps + 1, N, C, H, W) in [0, 1], noise first, on the CPU."""
@@ -105,7 +109,6 @@ class SeededDrawing(Drawing):
         Raises:
             UnnoiseError: also for more pictures than memory or disk have room for, before any is drawn.
         """
-        check_generated(Path(path))
         check_output(self.config, len(self.seeds), Path(path), self.sampling.num_steps)
         return super().save(path)
 
@@ -116,6 +119,10 @@ class SeededDrawing(Drawing):
                 batch = self.seeds[first : first + self.batch_size]
                 yield batch
                 bar.advance(len(batch))
+
+
+def _names(seeds: range) -> list[str]:
+    return [f"{seed:06d}" for seed in seeds]
 
 
 def generate(
