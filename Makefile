@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 PEERS ?= .venv-peers
 
-.PHONY: help demo test coverage test-fast check pages fuzz bench gpu format clean
+.PHONY: help demo test coverage test-fast check pages fuzz bench gpu format release-check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -49,6 +49,9 @@ check: $(VENV)/.installed-test ## style, types and layers only
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+release-check: $(VENV)/.installed-release ## build the sdist and the wheel, and try the wheel in a fresh environment
+	$(BIN)/python tests/release_check.py
+
 format: $(VENV)/.installed-test ## put the style right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -61,7 +64,7 @@ $(PEERS)/.installed: pyproject.toml Makefile
 	touch $@
 
 clean: ## remove what was installed and made
-	rm -rf $(VENV) $(PEERS) demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage build
+	rm -rf $(VENV) $(PEERS) demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage build dist
 
 # torch comes first and alone: as another package's requirement, pip may choose a build of several GB instead.
 $(VENV)/.installed-torch: constraints.txt
