@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from benchmarks import diffusers_models, sampling
-from helpers.oracles import column
+from helpers.sampling import column
 
 
 @pytest.fixture(scope="module")

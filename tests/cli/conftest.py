@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from helpers.oracles import last
 from helpers.runs import digits, start
+from helpers.sampling import last
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.runs import presets
 from unnoise.trainer.loop import train

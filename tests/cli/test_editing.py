@@ -10,8 +10,8 @@ from PIL import Image
 
 from helpers.command_line import ok, refused
 from helpers.data_files import random_photos
-from helpers.oracles import last
 from helpers.runs import digits, start
+from helpers.sampling import last
 from unnoise.data import DecodeSettings, read_mask, read_pictures
 from unnoise.data.batches import split
 from unnoise.runs.checkpoint import Run

@@ -13,8 +13,8 @@ from PIL import Image
 
 from helpers.command_line import ok, refused
 from helpers.fake_extractors import Clock, random_filters
-from helpers.oracles import last
 from helpers.runs import digits, start
+from helpers.sampling import last
 from unnoise import evaluation
 from unnoise.api.bits_per_dim import BitsOptions
 from unnoise.api.evaluating import EvaluationOptions, evaluate_all

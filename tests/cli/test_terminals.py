@@ -12,8 +12,8 @@ import pytest
 
 from helpers import pipelines
 from helpers.data_files import save_many
-from helpers.oracles import last
 from helpers.runs import digits, start
+from helpers.sampling import last
 from unnoise.cli import COMMANDS
 from unnoise.cli import run as command_line
 from unnoise.trainer.loop import train

@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 import unnoise
-from helpers.oracles import Gaussian, column
+from helpers.sampling import column
 from helpers.scarce_memory import ScarceMemory
 from unnoise import Diffusion, Normalizer
 from unnoise.diffusion.noise_levels import DrawnLevels, LogNormal
 from unnoise.diffusion.objectives import Objective
+from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.schedules import Cosine, LogSNRLinear, OffsetCosine
 from unnoise.diffusion.tensors import mix
 from unnoise.networks import UNet

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from helpers.oracles import Gaussian, column, last
+from helpers.sampling import column, last
 from unnoise.diffusion.guidance import Guidance, guided
+from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.samplers import ddim
 from unnoise.diffusion.schedules import OffsetCosine
 from unnoise.diffusion.tensors import Prediction

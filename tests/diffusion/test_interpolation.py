@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from helpers.oracles import column
+from helpers.sampling import column
 from unnoise.diffusion.interpolation import path, slerp
 from unnoise.utils.errors import UnnoiseError
 

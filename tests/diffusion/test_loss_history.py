@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers.oracles import column
+from helpers.sampling import column
 from unnoise import Diffusion
 from unnoise.diffusion.noise_levels import LossAware, LossHistory
 from unnoise.diffusion.schedules import OffsetCosine

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.oracles import Gaussian
 from unnoise import Diffusion, Normalizer
 from unnoise.diffusion.conditioning import Abilities
 from unnoise.diffusion.learned_variance import variance_loss
 from unnoise.diffusion.noise_levels import UniformTimes
 from unnoise.diffusion.noising import Noising
 from unnoise.diffusion.objectives import Objective
+from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import LinearBeta, OffsetCosine
 from unnoise.diffusion.tensors import Prediction, mix

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from helpers.oracles import column
+from helpers.sampling import column
 from unnoise.diffusion.objectives import Objective, distance, velocity
 from unnoise.diffusion.schedules import OffsetCosine
 from unnoise.diffusion.tensors import Prediction, mix

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from helpers.oracles import Gaussian, last
+from helpers.sampling import last
 from unnoise.diffusion.objectives import Objective, velocity
+from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.samplers import ddim
 from unnoise.diffusion.schedules import LogSNRLinear, OffsetCosine, RectifiedFlow, log_snr
 from unnoise.diffusion.tensors import Prediction, mix

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from helpers.oracles import column
+from helpers.sampling import column
 from unnoise.diffusion.posteriors import (
     discretized_gaussian_log_likelihood,
     gaussian_kl,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers.oracles import column
+from helpers.sampling import column
 from unnoise.diffusion.schedules import OffsetCosine
 from unnoise.diffusion.tensors import Prediction
 from unnoise.diffusion.thresholding import thresholded

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.oracles import Gaussian, last
 from helpers.runs import digits, start
+from helpers.sampling import last
 from unnoise.cli import run as command
 from unnoise.data import ImageSet, load
+from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.schedules import LinearBeta
 from unnoise.diffusion.seeds import SeededNoises
 from unnoise.evaluation import (

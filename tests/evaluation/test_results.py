@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from helpers.fake_extractors import Clock, Numbers
-from helpers.oracles import last
 from helpers.runs import digits, start
+from helpers.sampling import last
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.evaluation import (
     ScoringConditions,

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from helpers.fake_extractors import Clock, Numbers
-from helpers.oracles import last
 from helpers.runs import digits, start
+from helpers.sampling import last
 from unnoise.data import ImageSet
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.evaluation import (

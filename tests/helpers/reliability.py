@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import pytest
 
-from helpers.oracles import last
 from helpers.runs import digits, start
+from helpers.sampling import last
 from unnoise.cli import run
 from unnoise.data import load
 from unnoise.networks import limits

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from helpers.oracles import column
+from helpers.sampling import column
 from unnoise.networks.blocks import BookBlock, ResidualBlock
 from unnoise.networks.convnext import ConvNeXtBlock
 from unnoise.networks.embeddings import TimestepEmbedding

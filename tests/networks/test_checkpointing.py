@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.oracles import column
+from helpers.sampling import column
 from unnoise.networks import AnnotatedConfig, UNet, UNet2DConfig, UNetConfig, build
 
 WIDE = {"channels": 2, "widths": (8, 16), "attention": ("none", "full"), "num_classes": 3}

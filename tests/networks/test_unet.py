@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from helpers.oracles import column
+from helpers.sampling import column
 from unnoise import Diffusion
 from unnoise.diffusion.objectives import Objective
 from unnoise.networks import UNet, UNetConfig

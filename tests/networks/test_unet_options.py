@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.oracles import column
+from helpers.sampling import column
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.networks import UNet, UNetConfig
 from unnoise.networks.attention import Attention, LinearAttention

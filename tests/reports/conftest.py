@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers.oracles import last
 from helpers.runs import digits, start
+from helpers.sampling import last
 from unnoise.trainer.loop import train
 
 

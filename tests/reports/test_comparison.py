@@ -11,8 +11,8 @@ import torch
 
 from helpers.command_line import ok, refused
 from helpers.evaluated_runs import EVALUATION, config, write
-from helpers.oracles import last
 from helpers.pages import Seen, rows
+from helpers.sampling import last
 from unnoise import reports
 from unnoise.data import load
 from unnoise.reports.comparability import why_not_compare_losses, why_not_compare_scores

@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from helpers.oracles import Gaussian, column, last
 from helpers.runs import digits, start
+from helpers.sampling import column, last
 from unnoise import Diffusion, Normalizer
 from unnoise.cli import run as unnoise
 from unnoise.diffusion.guidance import Autoguidance, Guidance
+from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import OffsetCosine
 from unnoise.networks import UNet

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from helpers.oracles import last
 from helpers.runs import digits, start
+from helpers.sampling import last
 from unnoise.runs.checkpoint import Progress, Run
 from unnoise.runs.config import Budget
 from unnoise.trainer.loop import train

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 import unnoise
-from helpers.oracles import last
 from helpers.runs import digits, start
+from helpers.sampling import last
 from unnoise.cli import run
 from unnoise.runs import compiling
 from unnoise.runs.compiling import compile_training

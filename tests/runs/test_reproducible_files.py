@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from helpers.command_line import ok
-from helpers.oracles import last
 from helpers.runs import digits, start
+from helpers.sampling import last
 from unnoise.trainer.loop import train
 from unnoise.utils.tensor_files import read_tensors, write_tensors
 

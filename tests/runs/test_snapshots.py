@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from helpers.oracles import last
 from helpers.runs import digits, start
+from helpers.sampling import last
 from unnoise.cli import run as unnoise
 from unnoise.optim.ema import EMAConfig
 from unnoise.optim.power_ema import DEFAULT_SIGMA_RELS, PowerAverages, Profile, mixture

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from helpers.oracles import last
 from helpers.runs import digits, start
+from helpers.sampling import last
 from helpers.scarce_memory import COMPLAINTS, ScarceMemory
 from unnoise.data.batches import Batches, split
 from unnoise.diffusion.diffusion import Diffusion

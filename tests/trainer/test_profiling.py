@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from torch.autograd import DeviceType
 from torch.utils.flop_counter import FlopCounterMode
 
-from helpers.oracles import last
 from helpers.runs import digits, start
+from helpers.sampling import last
 from unnoise.api import profile_report
 from unnoise.cli import run
 from unnoise.data.batches import Batches, split

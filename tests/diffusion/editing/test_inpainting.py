@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from helpers.correlated import CLEAN, SHAPE, SIZE, correlated, known_pixels
-from helpers.oracles import Gaussian, last
+from helpers.sampling import last
 from unnoise.diffusion.editing import inpaint
 from unnoise.diffusion.editing.inpainting import forward_step, resampling_path, reverse_step
+from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.samplers import ancestral, rates_at, time_grid
 from unnoise.diffusion.schedules import LinearBeta, OffsetCosine
 from unnoise.diffusion.tensors import Prediction

@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from helpers.correlated import CLEAN, SHAPE, SIZE, correlated, known_pixels, random
-from helpers.oracles import last
+from helpers.sampling import last
 from unnoise.diffusion.editing import LUMA, Blur, Downsample, Grey, Mask, conditioned, conjugate_residuals
 from unnoise.diffusion.samplers import ancestral, ddim, rates_at, time_grid
 from unnoise.utils.errors import UnnoiseError

@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
-from helpers.oracles import Gaussian, column, last
+from helpers.sampling import column, last
 from helpers.two_peaks import TwoPeaks, normal
 from unnoise.diffusion.editing import invert, inverted_noises
 from unnoise.diffusion.editing.inversion import AndersonAcceleration
+from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.samplers import ddim
 from unnoise.diffusion.schedules import LinearBeta, LogSNRLinear, OffsetCosine
 from unnoise.utils.errors import UnnoiseError

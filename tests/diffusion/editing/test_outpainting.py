@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from helpers.correlated import CLEAN
-from helpers.oracles import Gaussian, last
+from helpers.sampling import last
 from unnoise.diffusion.editing import on_canvas, outpaint, windowed
 from unnoise.diffusion.editing.outpainting import corners
+from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.samplers import ddim, rates_at, time_grid
 from unnoise.diffusion.tensors import Prediction
 from unnoise.utils.errors import UnnoiseError

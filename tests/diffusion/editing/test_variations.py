@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers.oracles import last
+from helpers.sampling import last
 from helpers.two_peaks import TwoPeaks, normal
 from unnoise.diffusion.editing import inverted_noises, noises_between, vary
 from unnoise.diffusion.interpolation import slerp

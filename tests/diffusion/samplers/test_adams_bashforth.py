@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.oracles import Gaussian, column, last
+from helpers.sampling import column, last
+from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.samplers import adams_bashforth, ddim
 from unnoise.diffusion.samplers.adams_bashforth import COEFFICIENTS
 from unnoise.diffusion.schedules import Cosine, OffsetCosine, RectifiedFlow

@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers.oracles import Gaussian, last
+from helpers.sampling import last
+from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.samplers import ancestral, ddim, time_grid
 from unnoise.diffusion.schedules import CosineBeta, LinearBeta, OffsetCosine
 from unnoise.diffusion.tensors import Prediction

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from helpers.oracles import Gaussian, last
+from helpers.sampling import last
+from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.samplers import consistency, time_grid
 from unnoise.diffusion.schedules import Cosine, OffsetCosine
 from unnoise.diffusion.tensors import Prediction

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.oracles import Gaussian, Mixture, arrived, column, last
+from helpers.sampling import arrived, column, last
+from unnoise.diffusion.oracles import Gaussian, Mixture
 from unnoise.diffusion.samplers import (
     adams_bashforth,
     ancestral,

@@ -8,7 +8,8 @@ import pytest
 import torch
 from scipy.integrate import quad
 
-from helpers.oracles import Gaussian, Mixture, arrived, column, last
+from helpers.sampling import arrived, column, last
+from unnoise.diffusion.oracles import Gaussian, Mixture
 from unnoise.diffusion.samplers import adams_bashforth, ddim, deis, unipc
 from unnoise.diffusion.samplers.adams_bashforth import COEFFICIENTS
 from unnoise.diffusion.samplers.polynomials import exponential_moments, polynomial_weights

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.oracles import Gaussian, column, last
+from helpers.sampling import column, last
+from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.samplers import ddim, heun, heun_calls, time_grid
 from unnoise.diffusion.schedules import Cosine, OffsetCosine, RectifiedFlow
 from unnoise.diffusion.tensors import Prediction, mix

@@ -5,7 +5,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
 from helpers.diffusers_networks import CHAINS, PREDICTIONS, Network, denoiser, draws
-from helpers.oracles import last
+from helpers.sampling import last
 from unnoise.diffusion.samplers import ancestral, ddim
 
 each_chain = pytest.mark.parametrize("name", CHAINS)

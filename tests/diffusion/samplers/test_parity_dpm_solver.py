@@ -33,7 +33,7 @@ from diffusers import (
 )
 
 from helpers.diffusers_networks import CHAINS, Network, denoiser, draws
-from helpers.oracles import last
+from helpers.sampling import last
 from unnoise.diffusion.samplers import ddim, dpm_solver, heun, spaced_times
 from unnoise.diffusion.schedules import Cosine
 from unnoise.diffusion.tensors import Prediction

@@ -15,7 +15,7 @@ import pytest
 import torch
 from diffusers import DEISMultistepScheduler, IPNDMScheduler, UniPCMultistepScheduler
 
-from helpers.oracles import column, last
+from helpers.sampling import column, last
 from unnoise.diffusion.objectives import Objective
 from unnoise.diffusion.samplers import adams_bashforth, deis, unipc
 from unnoise.diffusion.schedules import CosineBeta, LinearBeta, OffsetCosine

@@ -8,7 +8,8 @@ from typing import get_args
 import pytest
 import torch
 
-from helpers.oracles import Gaussian, last
+from helpers.sampling import last
+from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.sampler_names import SamplerName, Spacing
 from unnoise.diffusion.samplers import adams_bashforth, ddim, deis, dpm_solver, heun, spaced_times
 from unnoise.diffusion.samplers.sampling import Sampling, self_conditioned

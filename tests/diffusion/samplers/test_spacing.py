@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from helpers.oracles import column
+from helpers.sampling import column
 from unnoise.diffusion.samplers import SIGMA_MAX, SIGMA_MIN, spaced_times, time_grid
 from unnoise.diffusion.schedules import (
     Cosine,

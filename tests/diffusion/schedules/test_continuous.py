@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.oracles import column
+from helpers.sampling import column
 from unnoise.diffusion.schedules import (
     Cosine,
     CosinePower,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.oracles import column
+from helpers.sampling import column
 from unnoise.diffusion.schedules import (
     CosineBeta,
     LinearBeta,

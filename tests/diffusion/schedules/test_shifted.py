@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from helpers.oracles import column
+from helpers.sampling import column
 from unnoise.diffusion.noise_levels import (
     LogNormal,
     LossAware,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from helpers.entropies import entropy, gaussian_images
-from helpers.oracles import Gaussian
+from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.posteriors import posterior_weights
 from unnoise.diffusion.schedules import (
     Cosine,

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from helpers.entropies import BITS, entropy, gaussian_images
-from helpers.oracles import Gaussian, column
+from helpers.sampling import column
 from unnoise.diffusion.normalizer import Normalizer
+from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.schedules import (
     Cosine,
     Linear,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from helpers.entropies import BITS
-from helpers.oracles import column
+from helpers.sampling import column
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.evaluation.likelihood import (
     Decoder,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from helpers.oracles import Gaussian, column
+from helpers.sampling import column
+from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.schedules import (
     Linear,
     LinearBeta,

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from helpers.oracles import Mixture, column, last
+from helpers.sampling import column, last
+from unnoise.diffusion.oracles import Mixture
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import LinearBeta, OffsetCosine
 from unnoise.evaluation import sampler_search

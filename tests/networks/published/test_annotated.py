@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from helpers.oracles import column
+from helpers.sampling import column
 from unnoise.networks import AnnotatedConfig, AnnotatedUNet, UNet, UNetConfig, build
 from unnoise.networks.attention import Attention, LinearAttention
 from unnoise.networks.norms import ChannelLayerNorm, RMSNorm

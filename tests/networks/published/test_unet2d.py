@@ -7,7 +7,7 @@ import torch
 from diffusers import UNet2DModel
 from torch.nn import functional
 
-from helpers.oracles import column
+from helpers.sampling import column
 from unnoise.diffusion.conditioning import Abilities
 from unnoise.networks import UNet, UNet2D, UNet2DConfig, attention, build
 from unnoise.networks.published.unet2d_blocks import UNet2DAttention, UNet2DResNetBlock

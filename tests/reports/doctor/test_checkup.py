@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from helpers.odd_pictures import as_image, unlike
-from helpers.oracles import last
 from helpers.runs import cache, digits, start
+from helpers.sampling import last
 from unnoise.data import DecodeSettings, ImageSet, Skipped, load, summarize
 from unnoise.data.decoding.decode import Header
 from unnoise.reports import doctor

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers.oracles import column
 from helpers.previews import draw_previews
 from helpers.runs import digits, start
+from helpers.sampling import column
 from unnoise.data.batches import split
 from unnoise.runs.checkpoint import Progress
 from unnoise.runs.config import Budget
