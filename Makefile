@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 PEERS ?= .venv-peers
 
-.PHONY: help demo test coverage test-fast check pages fuzz bench gpu format release-check clean
+.PHONY: help docs docs-links demo test coverage test-fast check pages fuzz bench gpu format release-check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -36,6 +36,12 @@ pages: $(VENV)/.installed-test ## write the pages of docs/ that are made from th
 	$(BIN)/python tests/architecture.py
 	$(BIN)/python tests/inventory.py
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m helpers.reliability
+
+docs: $(VENV)/.installed-docs ## build the documentation, in English and Korean, into build/docs/html
+	$(BIN)/python docs/build.py
+
+docs-links: $(VENV)/.installed-docs ## try the links of the documentation to other sites
+	$(BIN)/python docs/build.py --links
 
 bench: $(PEERS)/.installed ## measure PARTS (default: all) beside other libraries, in an environment of several GB
 	$(PEERS)/bin/python -m benchmarks $(PARTS)
