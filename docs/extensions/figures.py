@@ -50,11 +50,9 @@ def figure(across: str = "", up: str = "", **settings: object) -> Iterator[Axes]
     plt.show()
 
 
-def sheet(images: torch.Tensor, columns: int = 10, height: int = 64) -> Image.Image:
-    """Pictures (N, C, H, W) in [0, 1] beside each other, enlarged so that single pixels can be seen."""
-    small = pictures.grid(images.float().cpu().clamp(0, 1), columns=columns)
-    scale = max(1, height // images.shape[-2])
-    return small.resize((small.width * scale, small.height * scale), Image.Resampling.NEAREST)
+def sheet(images: torch.Tensor, columns: int = 10) -> Image.Image:
+    """Pictures (N, C, H, W) in [0, 1] beside each other, large enough that single pixels can be seen."""
+    return pictures.grid(images.float().cpu().clamp(0, 1), columns=columns)
 
 
 def as_png(frame: Figure | Image.Image) -> bytes:
