@@ -41,7 +41,7 @@ def extract() -> Path:
     """Writes the paragraphs of all pages as templates of translations; executes nothing."""
     templates = BUILD / "pot"
     shutil.rmtree(templates, ignore_errors=True)
-    sphinx("gettext", templates, "-D", "nb_execution_mode=off")
+    sphinx("gettext", templates, "-D", "nb_execution_mode=off", "-D", "suppress_warnings=myst-nb.lexer")
     return templates
 
 

@@ -26,6 +26,7 @@ def found(path: str) -> object:
 
 def code_of(value: object) -> str:
     """Source code without decorators' margin and without docstring."""
+    value = value.fget if isinstance(value, property) else value
     source = textwrap.dedent(inspect.getsource(value))  # type: ignore[arg-type]
     lines = source.splitlines()
     body = ast.parse(source).body[0].body  # type: ignore[attr-defined]
