@@ -17,9 +17,12 @@ from pathlib import Path
 from babel.messages.pofile import read_po
 
 DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS / "extensions"))
+from site_check import faults  # noqa: E402
+
 BUILD = DOCS.parent / "build" / "docs"
 SITE = BUILD / "html"
-TRANSLATED = ("index", "guide/", "howto/")
+TRANSLATED = ("index", "guide/")
 """Pages that are wholly in Korean, as names or folders; the others show what they have."""
 
 START = """<!doctype html><html lang="en"><meta charset="utf-8"><title>unnoise</title>
@@ -99,6 +102,8 @@ def build() -> None:
         sphinx("html", SITE / language, "-D", f"language={language}", "-d", str(BUILD / language))
         print(f"{SITE / language / 'index.html'}: written after {time.monotonic() - begun:.0f} s")
     (SITE / "index.html").write_text(START, encoding="utf-8")
+    if found := faults(SITE):
+        sys.exit("\n".join(found))
     sphinx("doctest", BUILD / "doctest", "-d", str(BUILD / "en"))
     executed = sum("file_format: mystnb" in page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md"))
     print(f"{executed} pages were executed, without a warning, in {time.monotonic() - begun:.0f} s.")

@@ -75,3 +75,14 @@ html_sidebars = {
         "sidebar/scroll-end.html",
     ]
 }
+
+
+def setup(app: object) -> None:
+    """Names the button over folded code in the language of the edition."""
+
+    def name_button(_app: object, config: object) -> None:
+        korean = config.language == "ko"  # type: ignore[attr-defined]
+        config.nb_code_prompt_show = "코드 보기" if korean else "Show the code"  # type: ignore[attr-defined]
+        config.nb_code_prompt_hide = "코드 접기" if korean else "Hide the code"  # type: ignore[attr-defined]
+
+    app.connect("config-inited", name_button, priority=100)  # type: ignore[attr-defined]

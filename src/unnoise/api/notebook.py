@@ -88,8 +88,13 @@ class NotebookBar:
         self._handles.append(display(HTML(self._text()), display_id=True))
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._refresh()
+    def __exit__(self, error: object, *_: object) -> None:
+        from IPython.display import HTML
+
+        if error is None and len(self._handles) == 1:
+            self._handles[0].update(HTML(""))  # what was waited for comes next
+        else:
+            self._refresh()
 
     def advance(self, amount: float) -> None:
         """Adds to what is done."""

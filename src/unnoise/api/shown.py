@@ -36,7 +36,8 @@ class Findings:
     def _rendered(self) -> "Console":
         from rich.console import Console
 
-        console = Console(file=io.StringIO(), record=True, width=_WIDTH, highlight=False)
+        # In a notebook rich would also show each part by itself.
+        console = Console(file=io.StringIO(), record=True, width=_WIDTH, highlight=False, force_jupyter=False)
         for part in self.parts:
             console.print(part, markup=False, soft_wrap=False)
         return console
