@@ -53,17 +53,23 @@ def belongs(page: str) -> bool:
     return any(page.startswith(name) if name.endswith("/") else page == name for name in TRANSLATED)
 
 
+def paragraphs(file: Path) -> dict[str, bool]:
+    """Each paragraph of a page, and whether it has a translation."""
+    with file.open("rb") as opened:
+        return {str(e.id): bool(e.string) and not e.fuzzy for e in read_po(opened) if e.id}
+
+
 def share(templates: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
     """Translated and all paragraphs of each page; and what pages wholly in Korean still lack."""
     counts, missing = {}, []
     for template in sorted(templates.rglob("*.pot")):
         page = str(template.relative_to(templates).with_suffix(""))
-        wanted = [entry.id for entry in read_po(template.open("rb")) if entry.id]
+        wanted = list(paragraphs(template))
         file = DOCS / "locale" / "ko" / "LC_MESSAGES" / f"{page}.po"
-        done = {e.id for e in read_po(file.open("rb")) if e.string and not e.fuzzy} if file.exists() else set()
-        counts[page] = (sum(one in done for one in wanted), len(wanted))
+        done = paragraphs(file) if file.exists() else {}
+        counts[page] = (sum(done.get(one, False) for one in wanted), len(wanted))
         if belongs(page):
-            missing += [f"{page}: {one[:80]!r}" for one in wanted if one not in done]
+            missing += [f"{page}: {one[:80]!r}" for one in wanted if not done.get(one)]
     return counts, missing
 
 

@@ -37,6 +37,7 @@ extensions = [
     "language_switch",
 ]
 exclude_patterns = ["extensions", "locale", "_templates", "images"]
+smartquotes = False  # --option stays --option
 nitpicky = False  # docstrings name types of other projects, whose sites need a network
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "attrs_inline"]

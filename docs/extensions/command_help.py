@@ -18,7 +18,7 @@ _BOX = re.compile(r"^[╭╰].*$")
 
 def help_of(command: str) -> str:
     """What `unnoise COMMAND --help` prints on a terminal so wide that no line is broken."""
-    printed, columns = io.StringIO(), os.environ.get("COLUMNS")
+    printed, columns = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "4000"
     try:
         with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
@@ -27,7 +27,16 @@ def help_of(command: str) -> str:
         os.environ.pop("COLUMNS")
         if columns is not None:
             os.environ["COLUMNS"] = columns
-    return printed.getvalue()
+    printed.seek(0)
+    return printed.read()
+
+
+def prose(text: str) -> nodes.paragraph:
+    """A paragraph, what stands in backticks as code."""
+    parts = text.split("`")
+    return nodes.paragraph(
+        "", "", *(nodes.literal(text=p) if k % 2 else nodes.Text(p) for k, p in enumerate(parts))
+    )
 
 
 def paragraphs(text: str) -> Iterator[nodes.Node]:
@@ -36,7 +45,7 @@ def paragraphs(text: str) -> Iterator[nodes.Node]:
         if part.startswith("  "):
             yield nodes.literal_block(text="\n".join(line[2:] for line in part.splitlines()), language="sh")
         else:
-            yield nodes.paragraph(text=" ".join(part.split()))
+            yield prose(" ".join(part.split()))
 
 
 def options(lines: list[str]) -> Iterator[tuple[str, str]]:
@@ -67,9 +76,7 @@ class Command(Directive):
         listed = nodes.definition_list(classes=["options"])
         for name, explanation in options(inside):
             term = nodes.term("", "", nodes.literal(text=name))
-            listed += nodes.definition_list_item(
-                "", term, nodes.definition("", nodes.paragraph(text=explanation))
-            )
+            listed += nodes.definition_list_item("", term, nodes.definition("", prose(explanation)))
         return [*paragraphs(description), nodes.literal_block(text=usage, language="sh"), listed]
 
 
