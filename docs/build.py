@@ -8,6 +8,7 @@ English comes first and executes the code of all pages; Korean takes the results
 """
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -33,11 +34,21 @@ location.replace(korean ? "ko/index.html" : "en/index.html")
 <p><a href="en/index.html">English</a> <a lang="ko" href="ko/index.html">한국어</a></p></html>
 """
 
+_TOLD = re.compile("WARNING|ERROR|Error|Executed notebook|tests? in|broken|[a-z]+ output... .*%")
+"""What is shown of Sphinx's output: its warnings, and its progress."""
+
 
 def sphinx(builder: str, target: Path, *options: str) -> None:
-    """Runs Sphinx; any warning ends the build."""
-    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet", "--jobs", "2"]
-    subprocess.run([*command, "-b", builder, *options, str(DOCS), str(target)], check=True)
+    """Runs Sphinx and shows how far it is; any warning ends the build."""
+    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--no-color", "--jobs", "2"]
+    command += ["-b", builder, *options, str(DOCS), str(target)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if _TOLD.search(line) and "IPKernelApp" not in line:
+                print(line.rstrip(), flush=True)
+    if process.returncode:
+        sys.exit(f"Sphinx could not write {target}: see the warnings above.")
 
 
 def extract() -> Path:
@@ -79,7 +90,7 @@ def told(counts: dict[str, tuple[int, int]]) -> str:
     parts = []
     for name, rows in ((", ".join(TRANSLATED), mine), ("all pages", list(counts.values()))):
         done, wanted = (sum(column) for column in zip(*rows, strict=True))
-        parts.append(f"{done / wanted:.0%} of {name} ({done} of {wanted} paragraphs)")
+        parts.append(f"{100 * done // wanted} % of {name} ({done} of {wanted} paragraphs)")
     return "; ".join(parts)
 
 

@@ -4,6 +4,7 @@
 (gettext), and the results of code are made once for both. Nothing on a page comes from another host.
 """
 
+import doctest
 import os
 import sys
 from pathlib import Path
@@ -49,6 +50,7 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_merge_streams = True
 
+doctest_default_flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"

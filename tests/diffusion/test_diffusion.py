@@ -407,3 +407,17 @@ def test_an_exact_network_samples_the_data_through_every_objective():
         assert picture.mean().item() == pytest.approx(0.5 + 0.1 * mu, abs=2e-3)
         assert picture.std().item() == pytest.approx(0.1 * tau, rel=0.06)
         torch.testing.assert_close(picture, pictures[0], atol=5e-4, rtol=0)
+
+
+def test_a_short_training_with_the_defaults_draws_with_what_was_learned_last():
+    """The average of a hundred steps is that of their end, not of the untrained network."""
+    torch.manual_seed(0)
+    diffusion = Diffusion(UNet(channels=1, widths=(4, 8), block_depth=1), image_shape=(1, 8, 8))
+    first = torch.cat([p.detach().flatten().clone() for p in diffusion.network.parameters()])
+    for _ in range(100):
+        diffusion.train_step(torch.rand(4, 1, 8, 8))
+    last, average = (
+        torch.cat([p.detach().flatten() for p in network.parameters()])
+        for network in (diffusion.network, diffusion.ema.network)
+    )
+    assert (average - last).norm() < 0.3 * (average - first).norm()

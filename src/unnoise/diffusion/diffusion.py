@@ -54,7 +54,8 @@ class Diffusion:
         noise_levels: the distribution of noise levels in training.
         condition: how the network is told the noise level; see `conditioning.conditions`.
         class_dropout, offset_noise: see `Noising`.
-        optimizer, ema: how `train_step` moves the network, and the average after it.
+        optimizer, ema: how `train_step` moves the network, and the average after it. By default the average
+            remembers about the last sixteenth of the steps so far, so that a short training can draw, too.
         device: where everything is put.
         precision: of the network's arithmetic (autocast); weights and losses stay in float32.
 
@@ -75,7 +76,7 @@ class Diffusion:
         class_dropout: float = 0.1,
         offset_noise: float = 0.0,
         optimizer: OptimizerConfig = OptimizerConfig(),  # noqa: B008
-        ema: EMAConfig = EMAConfig(),  # noqa: B008
+        ema: EMAConfig = EMAConfig(warmup=16.0),  # noqa: B008
         device: torch.device | str = "cpu",
         precision: Precision = "float32",
     ) -> None:
