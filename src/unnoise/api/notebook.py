@@ -88,10 +88,10 @@ class NotebookBar:
         self._handles.append(display(HTML(self._text()), display_id=True))
         return self
 
-    def __exit__(self, error: object, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         from IPython.display import HTML
 
-        if error is None and len(self._handles) == 1:
+        if not any(error) and len(self._handles) == 1:
             self._handles[0].update(HTML(""))  # what was waited for comes next
         else:
             self._refresh()
