@@ -34,6 +34,7 @@ fuzz: $(VENV)/.installed-test ## read damaged files of every kind, for SECONDS (
 
 pages: $(VENV)/.installed-test ## write the pages of docs/ that are made from the code and the tests
 	$(BIN)/python tests/architecture.py
+	$(BIN)/python tests/map.py
 	$(BIN)/python tests/inventory.py
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m helpers.reliability
 

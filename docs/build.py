@@ -23,7 +23,7 @@ from site_check import faults  # noqa: E402
 
 BUILD = DOCS.parent / "build" / "docs"
 SITE = BUILD / "html"
-TRANSLATED = ("index", "guide/")
+TRANSLATED = ("index", "guide/", "howto/")
 """Pages that are wholly in Korean, as names or folders; the others show what they have."""
 
 START = """<!doctype html><html lang="en"><meta charset="utf-8"><title>unnoise</title>

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from architecture import PAGE, page
+from map import IMAGES, PICTURES
 from step_trace import step, traced
 
 ROOT = Path(__file__).parents[2]
@@ -14,6 +15,11 @@ PACKAGE = ROOT / "src" / "unnoise"
 
 def test_the_list_of_modules_is_that_of_their_docstrings():
     assert PAGE.read_text(encoding="utf-8") == page(), "Run: make pages"
+
+
+def test_the_pictures_are_those_of_the_floors():
+    for name, draw in PICTURES.items():
+        assert (IMAGES / name).read_text(encoding="utf-8") == draw(), "Run: make pages"
 
 
 def test_every_package_has_a_layer_in_the_page():

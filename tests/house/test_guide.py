@@ -76,8 +76,8 @@ def test_every_executed_page_has_an_equation_its_code_a_figure_and_an_exercise_w
 
 
 def test_no_sentence_of_the_korean_edition_is_left_in_english_or_lost():
-    for page in GUIDE:
-        for entry in translations(KOREAN / "guide" / f"{page.stem}.po"):
+    for page in [*GUIDE, *(DOCS / "howto").glob("*.md")]:
+        for entry in translations(KOREAN / page.parent.name / f"{page.stem}.po"):
             if not entry.id:
                 continue
             assert entry.string, (page, entry.id)
