@@ -96,7 +96,8 @@ def _download(place: Path) -> None:
         subprocess.run(command, cwd=place, capture_output=True, check=True, timeout=_SECONDS, text=True)  # noqa: S603
         (packed,) = place.glob("*.tgz")
         with tarfile.open(packed) as archive:
-            archive.extractall(place, _needed(archive), filter="data")
+            for member in _needed(archive):
+                _unpack(archive, member, place)
     except (OSError, ValueError, subprocess.SubprocessError, tarfile.TarError) as error:
         said = (getattr(error, "stderr", None) or str(error)).strip().splitlines() or ["no reason is given"]
         raise UnnoiseError(
@@ -106,4 +107,12 @@ def _download(place: Path) -> None:
 
 def _needed(archive: tarfile.TarFile) -> list[tarfile.TarInfo]:
     names = re.compile(rf"package/dist/({'|'.join(_SCRIPTS.values())}|ort-wasm-simd-threaded.*\.(mjs|wasm))")
-    return [member for member in archive if names.fullmatch(member.name)]
+    return [member for member in archive if member.isfile() and names.fullmatch(member.name)]
+
+
+def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
+    """Writes one file. Early versions of Python 3.11 have no safe `extractall`."""
+    source, target = archive.extractfile(member), place / member.name
+    assert source is not None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(source.read())
