@@ -6,6 +6,7 @@ A slider is plain HTML: all frames are in the page, and moving it shows another 
 import base64
 import html
 import io
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -83,7 +84,7 @@ def slider(frames: Sequence[Figure | Image.Image], labels: Sequence[str], name: 
         "const told=JSON.parse(this.dataset.labels)[i];"
         "box.querySelector('output').textContent=told;this.setAttribute('aria-valuetext',told)"
     )
-    listed = html.escape(str([str(label) for label in labels]).replace("'", '"'))
+    listed = html.escape(json.dumps([str(label) for label in labels], ensure_ascii=False))
     return HTML(
         f'<div class="slider"><label><span>{html.escape(name)}</span> <input type="range" min="0" '
         f'max="{len(frames) - 1}" value="{start}" aria-valuetext="{told}" data-labels="{listed}" '

@@ -1,0 +1,65 @@
+"""The site of the documentation: sliders that move in a browser, and links that are checked."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers.browser import chromium, tab  # noqa: F401 (fixtures)
+
+EXTENSIONS = Path(__file__).parents[2] / "docs" / "extensions"
+
+SLIDER = """
+import sys
+from PIL import Image
+from figures import slider
+frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "green", "blue")]
+sys.stdout.write(slider(frames, ["σ = 0 'a'", "σ = 1", "σ = 2"], "noise", start=1).data)
+"""
+
+
+def run(code: str, *words: str) -> str:
+    """What a program that can import the extensions prints."""
+    environment = {"PYTHONPATH": str(EXTENSIONS), "PATH": "/usr/bin", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, check=True, env=environment, text=True
+    )
+    return done.stdout
+
+
+def test_a_slider_shows_one_frame_and_its_label_and_moves_by_keyboard(tab, tmp_path):  # noqa: F811
+    (tmp_path / "page.html").write_text(f"<meta charset=utf-8>{run(SLIDER)}", encoding="utf-8")
+    tab.goto((tmp_path / "page.html").as_uri())
+    moved, images = tab.locator("input[type=range]"), tab.locator("img")
+    shown = lambda: [place for place in range(3) if images.nth(place).is_visible()]  # noqa: E731
+    assert (shown(), tab.locator("output").inner_text()) == ([1], "σ = 1")
+    moved.focus()
+    tab.keyboard.press("ArrowRight")
+    assert (shown(), tab.locator("output").inner_text()) == ([2], "σ = 2")
+    tab.keyboard.press("Home")
+    assert shown() == [0]
+    assert moved.get_attribute("aria-valuetext") == "σ = 0 'a'"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('<a href="two.html#here">', ""),
+        ('<a href="two.html#gone">', "index.html links to two.html#gone, but that page has no such place."),
+        ('<a href="three.html">', "index.html links to three.html, which does not exist."),
+        (
+            '<script src="https://example.org/x.js">',
+            "index.html loads https://example.org/x.js, which is not part",
+        ),
+        ('<a href="https://example.org/">', ""),
+    ],
+)
+def test_a_wrong_link_or_a_foreign_script_ends_the_build(body, said, tmp_path):
+    (tmp_path / "two.html").write_text('<p id="here">', encoding="utf-8")
+    (tmp_path / "index.html").write_text(body, encoding="utf-8")
+    code = (
+        "import sys; from pathlib import Path; from site_check import faults; print(*faults(Path(sys.argv[1])))"
+    )
+    told = run(code, str(tmp_path)).strip()
+    assert told.startswith(said) if said else not told
