@@ -1,4 +1,4 @@
-"""Builds the site of the documentation: `make docs`, or `python docs/build.py` with an option.
+"""Build of the documentation site: `make docs`, or `python docs/build.py` with an option.
 
     python docs/build.py                in English and Korean, with all checks
     python docs/build.py --update       writes what is to be translated into locale/ (gettext)
