@@ -17,9 +17,9 @@ STAND_IN = Path(__file__).parent / "stand_in_runtime"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium():
-    """A browser, closed at the end."""
+    """A browser, closed after its module: Playwright allows one at a time in a process."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     if CHROMIUM is None:
         pytest.skip("needs Chromium of the system")
