@@ -20,7 +20,8 @@ _SECONDS = 0.5
 def told_steps(
     run: "Run", images: "ImageSet", start: Start, stop: StopSignals, *, leads: bool
 ) -> "Generator[TrainStep, None, None]":
-    """Trains with a progress bar, or a line a minute where there is none, until the end or a signal."""
+    """Trains with a progress bar, or a line a minute where there is none, until the end, a signal or a request."""
+    from unnoise.runs.control import StopRequests, forget_requests
     from unnoise.trainer.compiler import TrainingCompiler
     from unnoise.trainer.loop import train as train_run
 
@@ -31,9 +32,19 @@ def told_steps(
         watch = profiler.watch if profiler else iter
         told = tell if leads else lambda _: None
         compiler = TrainingCompiler(start.compile, start.device.partition(":")[0], told)
-        for step in train_run(run, images, start.device, lambda: stop.received, watch, compiler):
+        requests = StopRequests(run.path)
+
+        def stopped() -> bool:
+            if leads and not stop.received and requests.received:
+                stop.received = True
+                told(f"{stop.message}, as control.json asks.")
+            return stop.received
+
+        for step in train_run(run, images, start.device, stopped, watch, compiler):
             progress.tell(step, bar, lines=not moving)
             yield step
+    if leads:
+        forget_requests(run.path)
     if profiler is not None and not profiler.done:
         tell(
             f"No profile: it takes {profiler.needed} steps, but the run ended after {profiler.taken}. "

@@ -105,7 +105,7 @@ def _locked(folder: Path, path: Path) -> FileLock | None:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise _refused(path, _holder(folder)) from None
+        raise _refused(path, holder_of(folder)) from None
     except NotImplementedError:
         (folder / _LOCK).touch()
         return None
@@ -119,7 +119,7 @@ def _locked(folder: Path, path: Path) -> FileLock | None:
 
 def _sign(folder: Path, path: Path) -> None:
     """Writes down who holds the lock, unless another process does so in spite of it."""
-    before = _holder(folder)
+    before = holder_of(folder)
     if before is not None and before.file == _inode(folder):
         if before.runs_here:
             raise _refused(path, before)
@@ -135,8 +135,11 @@ def _sign(folder: Path, path: Path) -> None:
         (folder / _HOLDER).write_text(json.dumps(asdict(now)) + "\n", encoding="utf-8")
 
 
-def _holder(folder: Path) -> Holder | None:
-    """Who wrote down that it holds this folder; None where nobody did, or it cannot be read."""
+def holder_of(folder: Path) -> Holder | None:
+    """Who wrote down that it holds this folder; None where nobody did, or it cannot be read.
+
+    A process that ended by itself has removed what it wrote down; one that was killed has not.
+    """
     try:
         return Holder(**json.loads((folder / _HOLDER).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

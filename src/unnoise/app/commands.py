@@ -1,0 +1,88 @@
+"""Commands that do in a terminal what the app does, typed in the workspace."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unnoise.app.workspace import Workspace
+
+_OF_PICTURES = {"redraw": "generate", "vary": "vary", "inpaint": "inpaint", "outpaint": "outpaint", "restore": "restore"}
+_OPTIONS = {
+    "number": "--num-images",
+    "seed": "--seed",
+    "steps": "--num-steps",
+    "sampler": "--sampler",
+    "label": "--labels",
+    "guidance": "--guidance",
+    "seeds": "--seeds",
+    "frames": "--frames",
+    "strength": "--strength",
+    "versions": "--versions",
+    "amount": "--amount",
+    "task": "--task",
+    "factor": "--factor",
+    "size": "--size",
+    "minutes": "--minutes",
+    "to": "--to",
+}
+_OUTPUTS = {"draw": "grid.png", "reverse": "reverse.gif", "morph": "morph.gif"}
+_COMMANDS = {"draw": "generate", "reverse": "generate", "morph": "morph", "checkup": "info"}
+
+
+def typed(*words: str) -> str:
+    """A command as one types it."""
+    return shlex.join(["unnoise", *words])
+
+
+def train_words(workspace: Workspace, run: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The command that trains such a run, from its settings."""
+    data, budget = config.get("data", {}), config.get("budget", {})
+    source = named_source(workspace, data.get("source") or "PICTURES")
+    words = ["train", source, "--out", f"runs/{run.name}"]
+    if budget:
+        words += [f"--{budget['unit']}", f"{budget['amount']:g}"]
+    if config.get("preset"):
+        words += ["--preset", str(config["preset"])]
+    if data:
+        words += ["--size", f"{data['height']}x{data['width']}"]
+    return tuple(words)
+
+
+def named_source(workspace: Workspace, source: str) -> str:
+    """A source of pictures as commands name it in the workspace."""
+    path = Path(source)
+    return workspace.relative(path) if path.is_absolute() and path.is_relative_to(workspace.root) else source
+
+
+def task_command(kind: str, run: str | None, words: Mapping[str, Any]) -> str | None:
+    """The command that does what a task does; None for what only the app and Python do."""
+    place = f"runs/{run}"
+    if kind == "report":
+        return typed("report", place)
+    if kind == "export":
+        return typed("export", place, "--to", str(words.get("to")), "--out", _export_name(str(words.get("to"))))
+    options = _options(words)
+    if kind == "checkup":
+        return typed("info", str(words.get("pictures")), *options)
+    if kind in _COMMANDS:
+        return typed(_COMMANDS[kind], place, *options, "--out", _OUTPUTS[kind])
+    if kind in _OF_PICTURES:
+        picture = ["--from", "PICTURE"] if kind == "redraw" else ["PICTURE"]
+        mask = ["--mask", "MASK"] if kind == "inpaint" else []
+        return typed(_OF_PICTURES[kind], place, *picture, *mask, *options, "--out", f"{kind}.png")
+    return None
+
+
+def _options(words: Mapping[str, Any]) -> list[str]:
+    found: list[str] = ["--best"] if words.get("best") else []
+    for name, option in _OPTIONS.items():
+        value = words.get(name)
+        if value is None or value == "":
+            continue
+        found += [option, *(map(str, value) if isinstance(value, list) else [f"{value}"])]
+    return found
+
+
+def _export_name(to: str) -> str:
+    return {"web": "page.html", "onnx": "model.onnx"}.get(to, "pipeline")

@@ -1,0 +1,139 @@
+"""What the app itself writes of a run: its job in .unnoise/jobs, and app.json in its folder."""
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from unnoise.app.workspace import Workspace
+from unnoise.utils.files import atomic_write
+
+Wanted = Literal["run", "pause", "stop"]
+
+_SAME_START = 2.0
+"""Seconds by which two readings of the start of a process may differ."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training that was asked for: it waits in the queue until it has a process."""
+
+    run: str
+    """Name of the run's folder."""
+    words: tuple[str, ...]
+    """The command after `unnoise`, as one would type it in the workspace."""
+    asked: float
+    """When, in seconds since 1970: the queue's order."""
+    wanted: Wanted = "run"
+    """What its owner wants of it: `pause` keeps the queue waiting, `stop` lets it go on."""
+    pid: int | None = None
+    """Of the process; None while it waits."""
+    started: float = 0.0
+    """When the process started: process numbers are given anew."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is in the queue."""
+        return self.pid is None and self.wanted == "run"
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process lives."""
+        return self.pid is not None and lives(self.pid, self.started)
+
+
+def lives(pid: int, started: float) -> bool:
+    """Whether the process with this number is the one that started then, and has not ended."""
+    try:
+        process = psutil.Process(pid)
+        return (
+            abs(process.create_time() - started) <= _SAME_START and process.status() != psutil.STATUS_ZOMBIE
+        )
+    except psutil.Error:
+        return False
+
+
+def _jobs(workspace: Workspace) -> Path:
+    return workspace.hidden / "jobs"
+
+
+def log_path(workspace: Workspace, run: str) -> Path:
+    """Where the trainer prints to."""
+    return _jobs(workspace) / f"{run}.log"
+
+
+def read_job(workspace: Workspace, run: str) -> Job | None:
+    """The job of a run; None where the app did not start it, or what was written cannot be read."""
+    found = _read(_jobs(workspace) / f"{run}.json")
+    try:
+        return Job(**{**found, "words": tuple(found["words"])}) if found else None
+    except (TypeError, KeyError):
+        return None
+
+
+def read_jobs(workspace: Workspace) -> list[Job]:
+    """All jobs, those first that were asked for first."""
+    found = [read_job(workspace, path.stem) for path in _jobs(workspace).glob("*.json")]
+    return sorted((job for job in found if job is not None), key=lambda job: (job.asked, job.run))
+
+
+def write_job(workspace: Workspace, job: Job) -> None:
+    """Writes a job."""
+    _write(_jobs(workspace) / f"{job.run}.json", asdict(job))
+
+
+def change_job(workspace: Workspace, job: Job, **changes: Any) -> Job:  # noqa: ANN401
+    """Writes a job with changes, and returns it."""
+    changed = replace(job, **changes)
+    write_job(workspace, changed)
+    return changed
+
+
+def remove_job(workspace: Workspace, run: str) -> None:
+    """Removes a job and its log."""
+    for path in (_jobs(workspace) / f"{run}.json", log_path(workspace, run)):
+        path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Remarks:
+    """What people say of a run: app.json in its folder."""
+
+    title: str = ""
+    note: str = ""
+    favourites: tuple[dict[str, Any], ...] = ()
+    """The words with which each was drawn, and its seed."""
+
+
+def read_remarks(run: Path) -> Remarks:
+    """The remarks on a run."""
+    found = _read(run / "app.json") or {}
+    favourites = found.get("favourites", [])
+    kept = tuple(one for one in favourites if isinstance(one, dict)) if isinstance(favourites, list) else ()
+    return Remarks(str(found.get("title", "")), str(found.get("note", "")), kept)
+
+
+def write_remarks(run: Path, remarks: Remarks) -> None:
+    """Writes the remarks on a run."""
+    _write(run / "app.json", asdict(remarks))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _write(path: Path, what: dict[str, Any]) -> None:
+    with atomic_write(path) as file:
+        file.write_text(json.dumps(what, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def now() -> float:
+    """Seconds since 1970."""
+    return time.time()
