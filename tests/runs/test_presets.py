@@ -12,7 +12,8 @@ from unnoise.networks import build
 from unnoise.runs import footprint, preset_costs, presets
 from unnoise.runs.config import Budget
 from unnoise.runs.plan import TrainOptions, default_preset, plan
-from unnoise.runs.presets import OWN_PRESETS, PRESET_NOTES, PRESETS, recipe
+from unnoise.runs.preset_notes import PRESET_NOTES
+from unnoise.runs.presets import OWN_PRESETS, PRESETS, recipe
 from unnoise.runs.resume import resume_config
 from unnoise.runs.sizing import DEVICE_SPEEDS, IMAGES_PER_MINUTE, PRESET_LIMITS, choose_preset
 from unnoise.utils.device_speed import count_flops

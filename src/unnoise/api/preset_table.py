@@ -72,7 +72,8 @@ def _table(*texts: str, numbers: tuple[str, ...] = ()) -> "Table":
 def _cost_table(shape: tuple[int, int, int], known: "Mapping[str, PresetCost]") -> "Table":
     from unnoise.runs.footprint import network_size, run_disk_use
     from unnoise.runs.preset_costs import PresetCost, images_per_second, megabytes
-    from unnoise.runs.presets import PRESET_NOTES, PRESETS
+    from unnoise.runs.preset_notes import PRESET_NOTES
+    from unnoise.runs.presets import PRESETS
 
     table = _table("name", "for", numbers=("parameters", "GFLOP", "images/s", "memory", "disk"))
     for name, recipe in PRESETS.items():
@@ -96,7 +97,7 @@ def _mark(figure: "Figure") -> str:
 
 
 def _origin_table(known: "Mapping[str, PresetCost]") -> "Table":
-    from unnoise.runs.presets import PRESET_NOTES
+    from unnoise.runs.preset_notes import PRESET_NOTES
 
     table = _table("name", "source", "score, of 28 x 28 pictures")
     for name, note in PRESET_NOTES.items():

@@ -7,7 +7,13 @@ from typing import Any
 
 from unnoise.app.workspace import Workspace
 
-_OF_PICTURES = {"redraw": "generate", "vary": "vary", "inpaint": "inpaint", "outpaint": "outpaint", "restore": "restore"}
+_OF_PICTURES = {
+    "redraw": "generate",
+    "vary": "vary",
+    "inpaint": "inpaint",
+    "outpaint": "outpaint",
+    "restore": "restore",
+}
 _OPTIONS = {
     "number": "--num-images",
     "seed": "--seed",

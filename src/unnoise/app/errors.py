@@ -37,3 +37,21 @@ class TooLargeError(RequestError):
     """A request, or an upload, that is larger than allowed."""
 
     status = 413
+
+
+class MethodError(RequestError):
+    """A method of HTTP that the app does not use."""
+
+    status = 405
+
+
+class SlowRequestError(RequestError):
+    """A request whose body did not arrive in time."""
+
+    status = 408
+
+
+class BusyError(RequestError):
+    """More requests than one client may send: it is to wait a little."""
+
+    status = 429

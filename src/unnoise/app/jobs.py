@@ -71,7 +71,9 @@ def start(workspace: Workspace, source: str, name: str, words: dict[str, Any]) -
     require_name(name)
     with _one_at_a_time(workspace):
         waiting = sum(job.waits for job in read_jobs(workspace))
-        require(waiting < MOST_WAITING, f"{waiting} trainings wait already: let some of them end, or cancel some.")
+        require(
+            waiting < MOST_WAITING, f"{waiting} trainings wait already: let some of them end, or cancel some."
+        )
         folder = _free_name(workspace, name)
         words_of_it = ("train", source, "--out", f"runs/{folder}", *options)
         write_job(workspace, Job(folder, words_of_it, now()))
@@ -84,7 +86,9 @@ def _minutes(given: object) -> float:
         minutes = float(str(given))
     except ValueError:
         minutes = 0.0
-    require(0 < minutes <= LONGEST, f"The minutes are above 0 and at most {LONGEST:,}, but got {str(given)[:20]}.")
+    require(
+        0 < minutes <= LONGEST, f"The minutes are above 0 and at most {LONGEST:,}, but got {str(given)[:20]}."
+    )
     return minutes
 
 

@@ -6,15 +6,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-
 from unnoise.app.workspace import Workspace
+from unnoise.runs.lock import lives
 from unnoise.utils.files import atomic_write
 
 Wanted = Literal["run", "pause", "stop"]
-
-_SAME_START = 2.0
-"""Seconds by which two readings of the start of a process may differ."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +39,6 @@ class Job:
     def runs(self) -> bool:
         """Whether its process lives."""
         return self.pid is not None and lives(self.pid, self.started)
-
-
-def lives(pid: int, started: float) -> bool:
-    """Whether the process with this number is the one that started then, and has not ended."""
-    try:
-        process = psutil.Process(pid)
-        return (
-            abs(process.create_time() - started) <= _SAME_START and process.status() != psutil.STATUS_ZOMBIE
-        )
-    except psutil.Error:
-        return False
 
 
 def _jobs(workspace: Workspace) -> Path:

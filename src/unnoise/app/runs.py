@@ -66,6 +66,7 @@ def _searched(folder: Path) -> str:
 
 
 def config_of(folder: Path) -> dict[str, Any]:
+    """The settings of a run, as in its config.json; empty where they cannot be read."""
     try:
         found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -88,7 +89,9 @@ def summary(workspace: Workspace, name: str, *, trash: bool = False) -> dict[str
         "name": remarks.title or name,
         "folder": name,
         "state": state,
-        "picture": f"/files/{'trash' if trash else 'runs'}/{number}/sheet/{sheets[-1]}?small=1" if sheets else None,
+        "picture": f"/files/{'trash' if trash else 'runs'}/{number}/sheet/{sheets[-1]}?small=1"
+        if sheets
+        else None,
         "height": data.get("height"),
         "width": data.get("width"),
         "channels": data.get("channels"),
@@ -102,7 +105,7 @@ def summary(workspace: Workspace, name: str, *, trash: bool = False) -> dict[str
         "spent": spent,
         "loss": _last(history, "training_loss"),
         "held_out_loss": _last(history, "held_out_loss"),
-        "kid": (kids := _kids(folder)) and kids[-1].kid or None,
+        "kid": ((kids := _kids(folder)) and kids[-1].kid) or None,
         "note": remarks.note,
         "source": data.get("source") or (job.words[1] if job else ""),
         "changed": datetime.fromtimestamp(_changed(workspace, folder), UTC).isoformat(timespec="seconds"),

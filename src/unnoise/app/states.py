@@ -12,7 +12,16 @@ from unnoise.runs.lock import Holder, holder_of
 __all__ = ["State", "actions", "is_live", "last_lines", "last_progress", "request_stop", "state_of"]
 
 State = Literal[
-    "waiting", "preparing", "training", "stopping", "paused", "stopped", "finished", "failed", "crashed", "untrained"
+    "waiting",
+    "preparing",
+    "training",
+    "stopping",
+    "paused",
+    "stopped",
+    "finished",
+    "failed",
+    "crashed",
+    "untrained",
 ]
 
 _ACTIONS: dict[State, tuple[str, ...]] = {

@@ -29,8 +29,9 @@ MOST_WAITING = 20
 """Tasks that may wait at once."""
 
 OF_RUNS = {
-    "draw", "reverse", "morph", "redraw", "vary", "inpaint", "outpaint", "restore", "forward", "report", "export",
-}  # fmt: skip
+    *("draw", "reverse", "morph", "redraw", "vary", "inpaint", "outpaint", "restore", "forward"),
+    *("report", "export"),
+}
 KINDS = OF_RUNS | {"checkup", "schedules", "save"}
 
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -200,6 +201,7 @@ class Worker:
             with log.open("wb") as output:
                 self._process = subprocess.Popen(  # noqa: S603 (our own program, no shell)
                     [sys.executable, "-m", "unnoise.app.worker", str(self._workspace.root)],
+                    cwd=self._workspace.root,
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=subprocess.STDOUT,

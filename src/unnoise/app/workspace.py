@@ -134,12 +134,19 @@ def require_name(name: str) -> str:
     Raises:
         UnnoiseError: for any other.
     """
-    allowed = name and len(name) <= 60 and all(c.isalnum() or c in "-_ ." for c in name) and name.strip() == name
-    if not allowed or name[0] in ".-" or name[-1] == "." or name.split(".")[0].lower() in _RESERVED:
+    allowed = (
+        name and len(name) <= 60 and all(c.isalnum() or c in "-_ ." for c in name) and name.strip() == name
+    )
+    if not allowed or name[0] in ".-" or name[-1] == "." or is_device_name(name):
         raise UnnoiseError(
             f"{name[:80]!r} cannot be a name: take letters, digits, spaces, - and _, up to 60 of them."
         )
     return name
+
+
+def is_device_name(name: str) -> bool:
+    """Whether Windows takes a name for a device, whatever its suffix."""
+    return name.split(".")[0].strip().lower() in _RESERVED
 
 
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(1, 10))}

@@ -19,6 +19,7 @@ HELP = """\
 Train diffusion models from scratch on your own pictures, and draw new ones.
 
   unnoise demo                             learns to draw digits in three minutes
+  unnoise app                              opens all of this in the browser
   unnoise train PICTURES --minutes 30      trains on your pictures; writes a run
   unnoise generate RUN --out grid.png      draws: .png, .gif, .mp4, .npz, a folder
   unnoise morph RUN --seeds 1 2 3          turns one picture into the next
@@ -52,7 +53,20 @@ one of the names digits and fashion-mnist. RUN is the folder that train writes.
 """
 
 COMMANDS = (
-    *("demo", "train", "generate", "morph", "evaluate", "solve", "report", "compare", "ema", "info", "presets"),
+    *(
+        "demo",
+        "app",
+        "train",
+        "generate",
+        "morph",
+        "evaluate",
+        "solve",
+        "report",
+        "compare",
+        "ema",
+        "info",
+        "presets",
+    ),
     *("invert", "vary", "inpaint", "outpaint", "restore", "export", "import", "push"),
 )
 

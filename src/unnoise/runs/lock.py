@@ -31,6 +31,19 @@ _SAME_START = 2.0
 """Seconds by which two readings of the start of a process may differ."""
 
 
+def lives(pid: int, started: float) -> bool:
+    """Whether the process with this number is the one that started then, and has not ended.
+
+    One that has ended, but was not asked by its parent how, keeps its number.
+    """
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - started) <= _SAME_START
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
 @dataclass(frozen=True)
 class Holder:
     """The process that holds a run."""
@@ -52,10 +65,7 @@ class Holder:
         """Whether it is another process of this host, and still runs."""
         if self.host != socket.gethostname() or self.pid == os.getpid():
             return False
-        try:
-            return bool(abs(psutil.Process(self.pid).create_time() - self.started) <= _SAME_START)
-        except psutil.Error:
-            return False
+        return lives(self.pid, self.started)
 
 
 _held: dict[Path, int] = {}

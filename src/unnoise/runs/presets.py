@@ -1,7 +1,6 @@
 """Presets: complete recipes with a name; `default` is the one of our family that suits the budget."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from unnoise.diffusion.noise_levels import LogNormal, UniformPower
 from unnoise.diffusion.objectives import Objective
@@ -241,27 +240,6 @@ def preset_for(
         return choice
     why = choice.why.removesuffix(".")
     return PresetChoice(name, f"{why}, but {name} is the largest that fits into this machine's memory.")
-
-
-class PresetNote(NamedTuple):
-    """Purpose and source of a preset, for the table of `unnoise presets`."""
-
-    purpose: str
-    source: str
-
-
-PRESET_NOTES = {
-    "nano": PresetNote("CPU, minutes", "ours"),
-    "small": PresetNote("CPU, hours; laptop GPU, minutes", "ours"),
-    "medium": PresetNote("GPU, an hour", "ours"),
-    "large": PresetNote("GPUs, hours to days", "ours"),
-    "keras-ddim": PresetNote("GPU, 50 epochs", "Keras DDIM example"),
-    "clear-ddim": PresetNote("GPU, hours", "clear-diffusion-keras"),
-    "annotated-ddpm": PresetNote("5 epochs", "first annotated study"),
-    "annotated-resnet": PresetNote("6 epochs", "second annotated study"),
-    "ddpm-study": PresetNote("GPU, days", "DDPM study"),
-    "diffusers": PresetNote("GPU, hours", "train_unconditional.py"),
-}
 
 
 def recipe(name: str, channels: int, height: int, width: int) -> Recipe:

@@ -1,0 +1,130 @@
+"""The queue and the trainer's process: started, paused, killed and found again, from the folders alone."""
+
+import time
+
+import psutil
+import pytest
+
+from unnoise import UnnoiseError
+from unnoise.app import jobs
+from unnoise.app.errors import ConflictError
+from unnoise.app.records import Job, change_job, read_job, write_job
+from unnoise.app.runs import details, list_runs, summary
+from unnoise.app.workspace import Workspace
+from unnoise.runs.lock import holder_of
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    opened = Workspace.open(tmp_path / "workspace")
+    yield opened
+    for name in opened.run_names():
+        job = read_job(opened, name)
+        if job is not None and job.runs:
+            psutil.Process(job.pid).kill()
+            until(lambda job=job: not job.runs)
+    jobs.advance(opened)  # which lets the system forget them
+
+
+def until(condition, seconds=120.0):
+    """Waits until something is so; the limit only ends what would never be."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it never came about"
+        time.sleep(0.1)
+    return found
+
+
+def state(workspace, name):
+    return summary(workspace, name)["state"]
+
+
+@pytest.fixture
+def training(workspace):
+    """A run that trains on digits, far from its end."""
+    name = jobs.start(workspace, "digits", "one", {"minutes": 60, "preset": "nano"})
+    until(lambda: details(workspace, name)["step"] > 0)
+    return name
+
+
+@pytest.mark.slow
+def test_a_run_is_paused_goes_on_and_is_stopped(workspace, training):
+    assert state(workspace, training) == "training"
+    assert (
+        summary(workspace, training)["command"]
+        == "unnoise train digits --out runs/one --minutes 60 --preset nano"
+    )
+    second = jobs.start(workspace, "digits", "two", {"minutes": 60, "preset": "nano"})
+    assert state(workspace, second) == "waiting"  # one at a time
+
+    jobs.pause(workspace, training)
+    until(lambda: state(workspace, training) == "paused")
+    step = details(workspace, training)["step"]
+    assert step > 0
+    jobs.advance(workspace)
+    assert state(workspace, second) == "waiting"  # a paused run keeps its place
+    jobs.cancel(workspace, second)
+
+    jobs.resume(workspace, training)
+    until(lambda: details(workspace, training)["step"] > step)
+    jobs.stop(workspace, training)
+    until(lambda: state(workspace, training) == "stopped")
+    jobs.delete(workspace, training)
+    assert workspace.run_names() == []
+    assert jobs.restore(workspace, training) == "one"
+    assert summary(workspace, "one")["step"] > step
+
+
+@pytest.mark.slow
+def test_a_killed_trainer_is_told_from_one_that_ended(workspace, training):
+    job = read_job(workspace, training)
+    psutil.Process(job.pid).kill()
+    until(lambda: state(workspace, training) != "training")
+    found = summary(workspace, training)
+    assert found["state"] == "crashed"
+    assert "killed" in found["message"]
+    assert "resume" in found["actions"]
+    step = found["step"]
+    jobs.resume(workspace, training)
+    until(lambda: details(workspace, training)["step"] > step)
+    assert state(workspace, training) == "training"
+    assert holder_of(workspace.runs / training).pid == read_job(workspace, training).pid
+
+
+@pytest.mark.slow
+def test_a_run_that_cannot_start_says_why(workspace):
+    (workspace.root / "empty").mkdir(parents=True)
+    name = jobs.start(workspace, "./empty", "none", {"minutes": 1})
+    until(lambda: state(workspace, name) == "failed")
+    assert "no pictures" in summary(workspace, name)["message"].lower()
+    assert list_runs(workspace).total == 1
+
+
+def test_a_process_number_that_was_given_anew_is_no_trainer(workspace):
+    me = psutil.Process()
+    job = Job("one", ("train", "digits"), 0.0, pid=me.pid, started=me.create_time())
+    write_job(workspace, job)
+    assert job.runs
+    assert not change_job(workspace, job, started=me.create_time() - 100).runs
+
+
+@pytest.mark.parametrize("minutes", [0, -1, float("nan"), float("inf"), "soon", 10**9])
+def test_minutes_are_bounded(workspace, minutes):
+    with pytest.raises(UnnoiseError, match="minutes are above 0"):
+        jobs.start(workspace, "digits", "one", {"minutes": minutes})
+    assert list_runs(workspace).total == 0
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "-x", "con", "a.", " a", "a\n", "x" * 61])
+def test_names_are_those_of_folders(workspace, name):
+    with pytest.raises(UnnoiseError, match="cannot be a name"):
+        jobs.start(workspace, "digits", name, {"minutes": 1})
+
+
+def test_what_does_not_fit_the_state_is_refused(workspace):
+    write_job(workspace, Job("one", ("train", "digits", "--out", "runs/one"), 1.0, wanted="stop", pid=0))
+    for action in (jobs.pause, jobs.stop, jobs.cancel):
+        with pytest.raises(ConflictError):
+            action(workspace, "one")
+    jobs.delete(workspace, "one")
+    assert read_job(workspace, "one") is None
