@@ -22,7 +22,7 @@ STEPS = 6
 _IMPORTED = (
     "helpers.killed",
     "unnoise.trainer.loop",
-    "unnoise.data",
+    "unnoise.data.loading",
     "unnoise.runs.plan",
     "unnoise.cli.commands.train",
     "unnoise.reports.doctor",
