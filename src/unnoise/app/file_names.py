@@ -24,8 +24,10 @@ def safe_name(name: object) -> str:
         RequestError: for a path, a name of a device, control characters, a name of over 255 bytes, and a suffix
             that is not among those of pictures and arrays.
     """
-    if not isinstance(name, str) or len(name.encode("utf-8", "surrogatepass")) > _LONGEST:
-        raise RequestError("A file needs a name of at most 255 bytes: rename it.")
+    if not isinstance(name, str):
+        raise RequestError("A file needs a name.")
+    if len(name.encode("utf-8", "surrogatepass")) > _LONGEST:
+        raise RequestError("The name of the file is longer than 255 bytes: rename it.")
     if any(character in "/\\" or unicodedata.category(character) in {"Cc", "Cs"} for character in name):
         raise RequestError(f"{name[:80]!a} is no file name: it may hold no slash and no control character.")
     name = "".join(character for character in name if unicodedata.category(character)[0] != "C")

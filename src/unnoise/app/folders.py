@@ -51,7 +51,7 @@ def find_place(workspace: Workspace, number: object) -> Path:
         return workspace.root
     try:
         name = _signer(workspace).loads(number if isinstance(number, str) else "")
-    except BadData:
+    except (BadData, ValueError):  # a text that is no UTF-8
         raise NotFoundError(_NOT_THERE) from None
     return _require_shown(workspace, workspace.root / str(name))
 
@@ -127,7 +127,8 @@ def count(folder: Path) -> Count:
 
 
 def _signer(workspace: Workspace) -> URLSafeSerializer:
-    return URLSafeSerializer(workspace.secret, salt="place")
+    # Names of files need not be UTF-8: what is not is escaped.
+    return URLSafeSerializer(workspace.secret, salt="place", serializer_kwargs={"ensure_ascii": True})
 
 
 def _require_shown(workspace: Workspace, place: Path) -> Path:

@@ -36,51 +36,58 @@ _STARTS = {
     b"PK\3\4": {".zip", ".npz"},
     b"\x93NUMPY": {".npy"},
 }
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _MOST_ENTRIES = 100_000
 _LONGEST_DIRECTORY = 16 * 2**20
 """Bytes of the central directory of a zip, which Python reads into memory: 100,000 entries take some 13 MB."""
 _IS_LINK, _KIND = 0o120000, 0o170000
 
 
-def require_start(start: bytes, name: str) -> None:
-    """Raises `RequestError` unless a file begins as its suffix says.
+def true_suffix(start: bytes, name: str) -> str:
+    """The suffix that fits the first bytes of a file: its own, or that of another kind of picture.
 
     Args:
         start: its first bytes, at least `START` of them if it has so many.
         name: of the file.
+
+    Raises:
+        RequestError: for a file of another kind than its name says.
     """
     suffix = Path(name).suffix.lower()
     known = {one for magic, suffixes in _STARTS.items() if start.startswith(magic) for one in suffixes}
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         known = {".webp"}
-    if start[4:8] == b"ftyp":
+    if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
         known = {".heic"}
-    if suffix not in known:
-        found = f"begins as a {min(known)}" if known else "holds something else"
-        raise RequestError(f"{name} is no {suffix} file: it {found}. Save it again, or leave it out.")
+    if suffix in known:
+        return suffix
+    if suffix in PICTURES and known & PICTURES:
+        return max(known & PICTURES, key=lambda one: (-len(one), one))
+    raise RequestError(f"{name} is no {suffix} file, by its first bytes: save it again, or leave it out.")
 
 
-def judge(path: Path, name: str) -> None:
-    """Raises `RequestError` for a file that is not what its suffix says, or may not be read.
+def judge(path: Path, name: str) -> str:
+    """Judges a file, and returns the suffix that it is to have.
 
     Args:
         path: of the file.
         name: under which a person knows it.
+
+    Raises:
+        RequestError: where it is not what its suffix says, or may not be read.
     """
     with _explained(path, name):
         with path.open("rb") as file:
-            require_start(file.read(START), name)
-        suffix = path.suffix.lower()
+            suffix = true_suffix(file.read(START), name)
         if suffix in PICTURES:
             _judge_picture(path)
         elif suffix == ".npy":
             read_array(path)  # which maps it
+        elif suffix == ".npz":
+            _judge_arrays(path)
         else:
-            members = _members(path)
-            if suffix == ".npz":
-                _judge_arrays(path, members)
-            else:
-                _judge_pictures(members)
+            _judge_pictures(_members(path))
+    return suffix
 
 
 @contextmanager
@@ -105,8 +112,8 @@ def _judge_picture(path: Path) -> None:
             raise ValueError(str(error)) from error
 
 
-def _judge_arrays(path: Path, members: list[zipfile.ZipInfo]) -> None:
-    for member in members:
+def _judge_arrays(path: Path) -> None:
+    for member in _members(path):
         require_plausible_member(member, LARGE_ARRAY)
         if not member.filename.endswith(".npy"):
             raise ValueError(f"it holds {printable(member.filename)!r}, which is no array")

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from unnoise.app.bodies import PIECE
 from unnoise.app.errors import ConflictError, NotFoundError, RequestError, TooLargeError
 from unnoise.app.file_names import put_in_place, safe_name
-from unnoise.app.judging import ARCHIVES, PICTURES, START, judge, require_start
+from unnoise.app.judging import ARCHIVES, PICTURES, START, judge, true_suffix
 from unnoise.app.workspace import Workspace, require_name
 from unnoise.utils.files import atomic_write
 
@@ -67,8 +67,11 @@ class Upload:
 
     @property
     def received(self) -> int:
-        """Bytes that have arrived."""
-        return self.file.stat().st_size
+        """Bytes that have arrived; none where it has just been finished."""
+        try:
+            return self.file.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def told(self) -> dict[str, Any]:
         """What a browser is told."""
@@ -112,9 +115,9 @@ def find(workspace: Workspace, number: str) -> Upload:
         try:
             words = json.loads((folder / "words.json").read_bytes())
             upload = Upload(folder, words["name"], words["size"], words["set"])
-            if upload.received >= 0 and not upload.file.is_symlink():
+            if upload.file.is_file() and not upload.file.is_symlink():
                 return upload
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             pass
     raise NotFoundError("There is no upload with this id: it may have been finished, or removed after a day.")
 
@@ -139,7 +142,7 @@ def add_piece(workspace: Workspace, number: str, offset: int, piece: bytes) -> U
             with upload.file.open("r+b") as file:
                 start = (file.read(START) + piece)[:START]
                 if len(start) == min(START, upload.size):
-                    require_start(start, upload.name)
+                    true_suffix(start, upload.name)
                 file.seek(received)
                 file.write(piece)
         except OSError as error:
@@ -159,15 +162,15 @@ def finish(workspace: Workspace, number: str) -> Path:
         if upload.received != upload.size:
             raise ConflictError(f"Only {upload.received:,} of {upload.size:,} bytes of {upload.name} are here.")
         try:
-            judge(upload.file, upload.name)
+            suffix = judge(upload.file, upload.name)
         except RequestError:
             shutil.rmtree(upload.folder, ignore_errors=True)
             raise
         if upload.set is None:
             _forget_pictures(workspace)
-            folder, name = _folder(workspace, "pictures"), f"{upload.id}{upload.file.suffix}"
+            folder, name = _folder(workspace, "pictures"), f"{upload.id}{suffix}"
         else:
-            folder, name = _require_room_in_set(workspace, upload.set), upload.name
+            folder, name = _require_room_in_set(workspace, upload.set), Path(upload.name).stem + suffix
             folder.mkdir(parents=True, exist_ok=True)
         place = put_in_place(upload.file, folder, name)
         shutil.rmtree(upload.folder, ignore_errors=True)
@@ -191,7 +194,9 @@ def find_picture(workspace: Workspace, number: object) -> Path:
 
 
 def _require_size(name: str, size: object, *, single: bool) -> int:
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+    if not isinstance(size, int) or isinstance(size, bool):
+        raise RequestError(f"{name} needs its size, a number of bytes.")
+    if size < 1:
         raise RequestError(f"{name} is empty: choose another file.")
     if single and Path(name).suffix in ARCHIVES:
         raise RequestError(f"{name} is no picture: choose a picture here.")
