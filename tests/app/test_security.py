@@ -214,7 +214,7 @@ def test_a_forged_or_altered_id_is_refused(workspace, client):
     for bad in (
         signed(workspace, "photos", secret="0" * 64),
         signed(workspace, "photos", salt="other"),
-        good[:-1] + ("A" if good[-1] != "A" else "B"),
+        good[:-2] + ("A" if good[-2] != "A" else "B") + good[-1],
         "A" + good[1:],
         good.rpartition(".")[0],
         "." + good,
