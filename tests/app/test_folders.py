@@ -207,12 +207,12 @@ def test_a_folder_that_may_not_be_read_is_shown_as_empty(workspace):
     assert listing(workspace, workspace.root / "photos")["folders"][0]["pictures"] == 0
 
 
-@pytest.mark.parametrize("name", ["", "runs", "trash", "pictures", ".unnoise"])
+@pytest.mark.parametrize("name", ["", "runs", "trash", "pictures", ".unnoise", ".unnoise/tasks"])
 def test_a_workspace_of_links_is_refused(tmp_path, name):
     (tmp_path / "elsewhere").mkdir()
     work = tmp_path / "work"
     if name:
-        work.mkdir()
+        (work / name).parent.mkdir(parents=True)
     (work / name if name else work).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UnnoiseError, match="is a link"):
         Workspace.open(work)

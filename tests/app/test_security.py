@@ -12,10 +12,11 @@ from helpers.app_server import served, tree_hash
 from helpers.data_files import save_many
 from unnoise.app.folders import place_id
 from unnoise.app.security import SANDBOX, Access, SecurityMiddleware, TokenBucket
-from unnoise.app.workspace import Workspace
+from unnoise.app.workspace import Workspace, run_id
 
 TOKEN = "token-é-123"  # noqa: S105
 ID = "0123456789abcdef"
+RUN, LINKED = run_id("first"), run_id("linked")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,15 @@ def place(tmp_path_factory):
     save_many(place / "work" / "photos", {"a.png": (255, 0, 0), "cats/b.png": (0, 255, 0)})
     (place / "work" / "leads out").symlink_to(place / "outside")
     (place / "work" / "photos" / "out.zip").symlink_to(place / "outside" / "secret.zip")
-    (place / "work" / "runs" / "first").mkdir(parents=True)
+    (place / "work" / "runs" / "first" / "samples").mkdir(parents=True)
+    linked = place / "work" / "runs" / "linked"
+    linked.mkdir()
+    (linked / "app.json").symlink_to(place / "outside" / "app.json")
+    (linked / "config.json").symlink_to(place / "outside" / "config.json")
+    (linked / "samples").symlink_to(place / "outside")
+    (place / "outside" / "app.json").write_text('{"title": "SECRET", "note": "SECRET"}')
+    (place / "outside" / "config.json").write_text('{"data": {"source": "SECRET"}, "preset": "SECRET"}')
+    save_many(place / "outside", {f"{5:010d}.png": (1, 2, 3)})
     return place
 
 
@@ -56,6 +65,11 @@ def upload(name="a.png", size=100, into: object = "cats"):
 
 def get(path, **headers):
     return ("GET", path, None, headers)
+
+
+def start(**words):
+    known = {"pictures": "known:digits", "name": "a", "minutes": 1} | words
+    return ("POST", "/api/runs", {name: value for name, value in known.items() if value is not None}, {})
 
 
 REQUESTS = {
@@ -142,6 +156,57 @@ REQUESTS = {
     "a piece at an offset beyond all": ("PUT", f"/api/uploads/{ID}?offset=" + "9" * 5000, b"x", {}),
     "the end of no upload": ("POST", f"/api/uploads/{ID}/finish", {}, {}),
     "to cancel no upload": ("DELETE", f"/api/uploads/{ID}", None, {}),
+    # runs and tasks
+    "a run that is not there": get("/api/runs/0123456789ab"),
+    "a run by a path": get("/api/runs/..%2f..%2foutside"),
+    "a run by its name": get("/api/runs/first"),
+    "a page of a run that is not there": get("/run/0123456789ab/draw"),
+    "the stream of a run that is not there": get("/api/runs/0123456789ab/events"),
+    "a sheet of a step of 300 digits": get(f"/files/runs/{RUN}/sheet/" + "9" * 300),
+    "a sheet of a run that leads out": get(f"/files/runs/{LINKED}/sheet/5"),
+    "a run that leads out": get(f"/api/runs/{LINKED}"),
+    "to compare with a run that leads out": get(f"/compare?run={LINKED}"),
+    "a note on a run that leads out": ("POST", f"/api/runs/{LINKED}/note", {"text": "a"}, {}),
+    "to resume a run that leads out": ("POST", f"/api/runs/{LINKED}/resume", {}, {}),
+    "to draw by a run that leads out": ("POST", "/api/tasks", {"kind": "draw", "run": LINKED}, {}),
+    "to do what is not done": ("POST", f"/api/runs/{RUN}/explode", {}, {}),
+    "to delete what is not there": ("POST", "/api/runs/0123456789ab/delete", {}, {}),
+    "to restore what is not there": ("POST", f"/api/runs/{RUN}/restore", {}, {}),
+    "a note that is no text": ("POST", f"/api/runs/{RUN}/note", {"text": 1}, {}),
+    "a note of 50 kB": ("POST", f"/api/runs/{RUN}/note", {"text": "a" * 50_000}, {}),
+    "a title with control characters": ("POST", f"/api/runs/{RUN}/rename", {"name": "\x1b[31m"}, {}),
+    "a start without pictures": start(pictures=None),
+    "a start on a path": start(pictures="/etc"),
+    "a start on a path that climbs": start(pictures="../outside"),
+    "a start on a known set that is a path": start(pictures="known:../outside"),
+    "a start with a name that climbs": start(name="../../outside/run"),
+    "a start with a name that is an option": start(name="--help"),
+    "a start with a preset that is an option": start(preset="--out=/elsewhere"),
+    "a start with a preset that is a path": start(preset="../../etc/passwd"),
+    "a start with a size that is an option": start(size="--out"),
+    "a start for no time": start(minutes=0),
+    "a start for ever": start(minutes=1e12),
+    "a start with a word of its own": start(out="/etc"),
+    "a start with a list for a seed": start(seed=[1]),
+    "a task that is not there": get(f"/api/tasks/{ID}"),
+    "a task by a path": get("/api/tasks/..%2f..%2frequest"),
+    "a file of a task by a path": get(f"/files/tasks/{ID}/..%2frequest.json"),
+    "a file of a task that is not there": get(f"/files/tasks/{ID}/state.json"),
+    "to end a task that is not there": ("DELETE", f"/api/tasks/{ID}", None, {}),
+    "a task of no kind": ("POST", "/api/tasks", {"run": RUN}, {}),
+    "a task of a kind that is a list": ("POST", "/api/tasks", {"kind": ["draw"], "run": RUN}, {}),
+    "a task of an unknown kind": ("POST", "/api/tasks", {"kind": "../draw", "run": RUN}, {}),
+    "a task with a word of its own": ("POST", "/api/tasks", {"kind": "draw", "run": RUN, "out": "/etc"}, {}),
+    "a million pictures": ("POST", "/api/tasks", {"kind": "draw", "run": RUN, "number": 10**6}, {}),
+    "a picture by a path": ("POST", "/api/tasks", {"kind": "vary", "run": RUN, "picture": "/etc/passwd"}, {}),
+    "a picture of a task by a path": (
+        *("POST", "/api/tasks"),
+        {"kind": "vary", "run": RUN, "picture": {"task": "../../../outsi", "name": "private"}},
+        {},
+    ),
+    "a mask of 3 MB": ("POST", "/api/tasks", {"kind": "inpaint", "run": RUN, "mask": "a" * (3 * 2**20)}, {}),
+    "a file beside the static ones": get("/static/../server.py"),
+    "a static file that is a folder": get("/static/js"),
     # where requests come from
     "another host": get("/api/folders", Host="evil.example"),
     "this host at another port": get("/api/folders", Host="127.0.0.1:1"),

@@ -1,4 +1,4 @@
-"""A real server of the app's routes in a thread, raw requests to it, and a hash of a tree of files."""
+"""A real server of the app in a thread, raw requests to it, and a hash of a tree of files."""
 
 import hashlib
 import http.client
@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import uvicorn
-from starlette.applications import Starlette
 
-from unnoise.app.refusals import HANDLERS
-from unnoise.app.routes import folders, uploads
-from unnoise.app.security import Access, SecurityMiddleware
+from unnoise.app import jobs
+from unnoise.app.security import Access
+from unnoise.app.server import create_app
 from unnoise.app.workspace import Workspace
 
 JSON = {"Content-Type": "application/json"}
@@ -83,14 +83,19 @@ class Client:
 
 @contextmanager
 def served(workspace: Workspace, **access: Any) -> Iterator[Client]:
-    """A server of the routes of uploads and folders, with the options of `Access`."""
+    """The app in a thread, with the options of `Access`; it starts no process, and advances no queue."""
     bound = socket.create_server(("127.0.0.1", 0))
     port = bound.getsockname()[1]
-    app = Starlette(routes=[*uploads.ROUTES, *folders.ROUTES], exception_handlers=HANDLERS)
-    app.state.workspace = workspace
     hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
-    with running(SecurityMiddleware(app, Access(hosts, **access)), bound):
+    app = create_app(workspace, Access(hosts, **access))
+    with running(app, bound), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "_launch", _no_process)
+        patch.setattr(app.state.worker, "tell", _no_process)
         yield Client(port)
+
+
+def _no_process(*_: object) -> None:
+    """Stands for the start of a process."""
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from itsdangerous import BadData, URLSafeSerializer
 
 from unnoise.app.errors import NotFoundError, RequestError
 from unnoise.app.judging import ARCHIVES
-from unnoise.app.workspace import Workspace
+from unnoise.app.workspace import Workspace, first_link
 from unnoise.data.decoding.formats import picture_suffixes
 from unnoise.utils.text import printable
 
@@ -66,11 +66,10 @@ def find_source(workspace: Workspace, number: object) -> Path:
     place = find_place(workspace, number)
     if place == workspace.root:
         raise RequestError("Choose a folder of pictures inside the workspace, not the whole of it.")
-    if place.is_dir():
-        for entry in islice(_walk(place, hidden=True), _MOST_ENTRIES):
-            if entry.is_symlink():
-                name = printable(workspace.relative(Path(entry.path)))
-                raise RequestError(f"{name!r} is a link: copy what it leads to into the folder.")
+    link = first_link(place) if place.is_dir() else None
+    if link is not None:
+        name = printable(workspace.relative(link))
+        raise RequestError(f"{name!r} is a link: copy what it leads to into the folder.")
     return place
 
 
@@ -120,7 +119,7 @@ def listing(workspace: Workspace, folder: Path, page: int = 1) -> dict[str, Any]
 def count(folder: Path) -> Count:
     """Counts the pictures in a folder, among its first 2,000 entries."""
     suffixes = picture_suffixes()
-    walk = _walk(folder, hidden=False)
+    walk = _walk(folder)
     seen = list(islice(walk, _MOST_COUNTED))
     pictures = sum(os.path.splitext(entry.name)[1].lower() in suffixes for entry in seen)  # noqa: PTH122
     return Count(pictures, next(walk, None) is not None)
@@ -163,22 +162,22 @@ def _counted(folder: Path) -> dict[str, Any]:
     return {"pictures": found.pictures, "more": found.more}
 
 
-def _entries(folder: Path | str, *, hidden: bool = False) -> Iterator["os.DirEntry[str]"]:
-    """What is in a folder that may be read, without links and hidden names unless they are asked for."""
+def _entries(folder: Path | str) -> Iterator["os.DirEntry[str]"]:
+    """What is in a folder that may be read, without links and hidden names."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if hidden or not (entry.name.startswith(".") or entry.is_symlink()):
+                if not (entry.name.startswith(".") or entry.is_symlink()):
                     yield entry
     except OSError:
         return
 
 
-def _walk(folder: Path, *, hidden: bool) -> Iterator["os.DirEntry[str]"]:
-    """All entries of a folder and the folders in it, links unfollowed."""
+def _walk(folder: Path) -> Iterator["os.DirEntry[str]"]:
+    """What is in a folder and the folders in it."""
     folders: list[Path | str] = [folder]
     while folders:
-        for entry in _entries(folders.pop(), hidden=hidden):
+        for entry in _entries(folders.pop()):
             yield entry
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)

@@ -1,6 +1,7 @@
 """What the app itself writes of a run: its job in .unnoise/jobs, and app.json in its folder."""
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any, Literal
 
 from unnoise.app.workspace import Workspace
 from unnoise.runs.lock import lives
+from unnoise.utils import json_text
 from unnoise.utils.files import atomic_write
+from unnoise.utils.text import printable
 
 Wanted = Literal["run", "pause", "stop"]
 
@@ -52,7 +55,7 @@ def log_path(workspace: Workspace, run: str) -> Path:
 
 def read_job(workspace: Workspace, run: str) -> Job | None:
     """The job of a run; None where the app did not start it, or what was written cannot be read."""
-    found = _read(_jobs(workspace) / f"{run}.json")
+    found = read_object(_jobs(workspace) / f"{run}.json")
     try:
         return Job(**{**found, "words": tuple(found["words"])}) if found else None
     except (TypeError, KeyError):
@@ -95,7 +98,7 @@ class Remarks:
 
 def read_remarks(run: Path) -> Remarks:
     """The remarks on a run."""
-    found = _read(run / "app.json") or {}
+    found = read_object(run / "app.json") or {}
     favourites = found.get("favourites", [])
     kept = tuple(one for one in favourites if isinstance(one, dict)) if isinstance(favourites, list) else ()
     return Remarks(str(found.get("title", "")), str(found.get("note", "")), kept)
@@ -106,12 +109,27 @@ def write_remarks(run: Path, remarks: Remarks) -> None:
     _write(run / "app.json", asdict(remarks))
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None where there is none, or one that could not be sent on, and for a link."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        if path.is_symlink():
+            return None
+        found = json_text.parse(json_text.read_text(path))
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def sendable(value: Any) -> Any:  # noqa: ANN401
+    """A value without what JSON cannot say: numbers that are not finite become None, odd characters escapes."""
+    if isinstance(value, dict):
+        return {sendable(name): sendable(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [sendable(inner) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return printable(value, lines=True) if isinstance(value, str) else value
 
 
 def _write(path: Path, what: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -10,9 +11,9 @@ from typing import Any
 
 from unnoise.api.reporting import amount
 from unnoise.app.commands import train_words, typed
-from unnoise.app.records import Job, log_path, read_job, read_remarks
+from unnoise.app.records import Job, log_path, read_job, read_object, read_remarks, sendable
 from unnoise.app.states import actions, failure, last_lines, last_progress, state_of
-from unnoise.app.workspace import Workspace, run_id
+from unnoise.app.workspace import Workspace, first_link, run_id
 from unnoise.runs.history import HistoryRow, QualityRow, read_events
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.files import stamp
@@ -47,7 +48,8 @@ def list_runs(workspace: Workspace, search: str = "", page: int = 1, *, trash: b
     pages = max(1, math.ceil(len(found) / PAGE))
     page = min(max(page, 1), pages)
     shown = found[(page - 1) * PAGE : page * PAGE]
-    return RunPage([summary(workspace, name, trash=trash) for name in shown], page, pages, len(found))
+    plain = [name for name in shown if first_link(folder / name) is None]
+    return RunPage([summary(workspace, name, trash=trash) for name in plain], page, pages, len(found))
 
 
 def _changed(workspace: Workspace, folder: Path) -> float:
@@ -67,15 +69,25 @@ def _searched(folder: Path) -> str:
 
 def config_of(folder: Path) -> dict[str, Any]:
     """The settings of a run, as in its config.json; empty where they cannot be read."""
-    try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    found = read_object(folder / "config.json") or {}
+    data, budget = found.get("data"), found.get("budget")
+    known = isinstance(data, dict) and isinstance(data.get("source"), str) and {"height", "width"} <= set(data)
+    if not known or not isinstance(budget, dict) or budget.get("unit") not in _UNITS:
         return {}
-    return found if isinstance(found, dict) and isinstance(found.get("data"), dict) else {}
+    spendable = isinstance(budget.get("amount"), int | float) and budget["amount"] > 0
+    return found if spendable else {}
+
+
+_UNITS = ("minutes", "steps", "images")
 
 
 def summary(workspace: Workspace, name: str, *, trash: bool = False) -> dict[str, Any]:
     """What the list says of a run."""
+    found: dict[str, Any] = sendable(_summary(workspace, name, trash=trash))
+    return found
+
+
+def _summary(workspace: Workspace, name: str, *, trash: bool) -> dict[str, Any]:
     folder = (workspace.trash if trash else workspace.runs) / name
     config, job, history = config_of(folder), read_job(workspace, name), _history(folder)
     data, budget = config.get("data", {}), config.get("budget", {})
@@ -154,18 +166,21 @@ def details(workspace: Workspace, name: str) -> dict[str, Any]:
     speed, left = _pace(history, found["spent"]) if live else (None, None)
     losses = [[row.seconds, row.training_loss] for row in history if row.training_loss is not None]
     held_out = [[row.seconds, row.held_out_loss] for row in history if row.held_out_loss is not None]
-    return found | {
-        "images_per_second": speed,
-        "seconds_left": left,
-        "curve": _thinned(losses),
-        "held_out": _thinned(held_out),
-        "kids": [[row.seconds, row.kid, row.low, row.high] for row in _kids(folder)],
-        "guards": _guards(folder),
-        "sheets": sheets,
-        "log": last_lines(log_path(workspace, name)),
-        "settings": _settings(config_of(folder)),
-        "favourites": list(read_remarks(folder).favourites),
-    }
+    told: dict[str, Any] = sendable(
+        {
+            "images_per_second": speed,
+            "seconds_left": left,
+            "curve": _thinned(losses),
+            "held_out": _thinned(held_out),
+            "kids": [[row.seconds, row.kid, row.low, row.high] for row in _kids(folder)],
+            "guards": _guards(folder),
+            "sheets": sheets,
+            "log": last_lines(log_path(workspace, name)),
+            "settings": _settings(config_of(folder)),
+            "favourites": list(read_remarks(folder).favourites),
+        }
+    )
+    return found | told
 
 
 def _pace(history: list[HistoryRow], spent: float) -> tuple[float | None, float | None]:
@@ -188,7 +203,10 @@ def _thinned(points: list[list[float]]) -> list[list[float]]:
 
 def sheet_steps(folder: Path) -> list[int]:
     """The steps of all sheets of samples, the oldest first."""
-    return sorted(int(path.stem) for path in (folder / "samples").glob("*.png") if path.stem.isdigit())
+    return sorted(int(path.stem) for path in (folder / "samples").glob("*.png") if _SHEET.fullmatch(path.name))
+
+
+_SHEET = re.compile(r"[0-9]{10}\.png")
 
 
 def _history(folder: Path) -> list[HistoryRow]:

@@ -1,6 +1,5 @@
 """The state of a run: who trains it, and how it ended."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,6 +7,7 @@ from unnoise.app.records import Job, log_path, read_job
 from unnoise.app.workspace import Workspace
 from unnoise.runs.control import request_stop, stop_is_requested
 from unnoise.runs.lock import Holder, holder_of
+from unnoise.utils import json_text
 
 __all__ = ["State", "actions", "is_live", "last_lines", "last_progress", "request_stop", "state_of"]
 
@@ -115,7 +115,7 @@ def last_progress(run: Path) -> dict[str, Any]:
     """The last line of progress.jsonl; empty where there is none."""
     for line in reversed(_tail(run / "progress.jsonl", _PROGRESS_TAIL).splitlines()):
         try:
-            found = json.loads(line)
+            found = json_text.parse(line.decode())
         except ValueError:
             continue
         if isinstance(found, dict):

@@ -5,7 +5,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from unnoise.app.errors import NotFoundError
 from unnoise.app.workspace import Workspace
+from unnoise.data.decoding.decode import UnreadableError, read_header
+from unnoise.data.decoding.pillow_guard import quiet_pillow
 from unnoise.utils.files import atomic_write, stamp
 
 SIDE = 320
@@ -18,6 +21,11 @@ def thumbnail(workspace: Workspace, picture: Path) -> Path:
     path = workspace.hidden / "thumbnails" / f"{key}.png"
     if path.is_file():
         return path
+    with picture.open("rb") as file, quiet_pillow:
+        try:
+            read_header(file)
+        except UnreadableError as error:
+            raise NotFoundError(f"The picture cannot be shown: {error}.") from error
     with Image.open(picture) as opened:
         if max(opened.size) <= SIDE:
             return picture

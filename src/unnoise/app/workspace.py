@@ -9,14 +9,17 @@ Nothing outside of it is read or written. A link that leads out of it is refused
 """
 
 import hashlib
+import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from unnoise.app.errors import NotFoundError
+from unnoise.app.errors import ForbiddenError, NotFoundError
 from unnoise.utils.errors import UnnoiseError, require
 from unnoise.utils.files import atomic_write
+from unnoise.utils.text import printable
 
 _ID_DIGITS = 12
 
@@ -47,6 +50,8 @@ class Workspace:
         for made in (workspace.root, workspace.runs, workspace.trash, workspace.pictures, workspace.hidden):
             require(not made.is_symlink(), f"{made} is a link: a workspace holds folders of its own.")
             require(made.is_dir() or not made.exists(), f"{made} is no folder: choose another workspace.")
+        for path in workspace.hidden.iterdir() if workspace.hidden.is_dir() else ():
+            require(not path.is_symlink(), f"{path} is a link: a workspace holds folders of its own.")
         return workspace
 
     @property
@@ -104,10 +109,11 @@ class Workspace:
 
         Raises:
             NotFoundError: where no run has this id.
+            ForbiddenError: where there is a link in it.
         """
         for name in self.run_names(trash=trash):
             if run_id(name) == number:
-                return (self.trash if trash else self.runs) / name
+                return require_no_links((self.trash if trash else self.runs) / name)
         raise NotFoundError("There is no run with this id: it may have been deleted or renamed.")
 
     def run_names(self, *, trash: bool = False) -> list[str]:
@@ -121,6 +127,32 @@ class Workspace:
             ]
         except OSError:
             return []
+
+
+def first_link(folder: Path) -> Path | None:
+    """A link in a folder, at any depth; None where there is none."""
+    folders = [str(folder)]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    return Path(entry.path)
+                if entry.is_dir():
+                    folders.append(entry.path)
+    return None
+
+
+def require_no_links(run: Path) -> Path:
+    """The folder of a run, through which nothing outside can be read or written.
+
+    Raises:
+        ForbiddenError: where there is a link in it.
+    """
+    link = first_link(run)
+    if link is not None:
+        name = printable(link.relative_to(run).as_posix())
+        raise ForbiddenError(f"The run holds a link, {name}: put a copy of what it leads to in its place.")
+    return run
 
 
 def run_id(name: str) -> str:

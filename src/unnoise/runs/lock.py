@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.files import WriteError
+from unnoise.utils.json_text import parse, read_text
 
 _LOCK, _HOLDER = ".lock", ".lock.json"
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
@@ -151,9 +152,11 @@ def holder_of(folder: Path) -> Holder | None:
     A process that ended by itself has removed what it wrote down; one that was killed has not.
     """
     try:
-        return Holder(**json.loads((folder / _HOLDER).read_text(encoding="utf-8")))
+        found = Holder(**parse(read_text(folder / _HOLDER)))
     except (OSError, ValueError, TypeError):
         return None
+    numbers = isinstance(found.pid, int) and isinstance(found.started, float | int)
+    return found if numbers and isinstance(found.since, float | int) else None
 
 
 def _inode(folder: Path) -> int:

@@ -19,6 +19,7 @@ from unnoise.app.requests import (
     Check,
     checked,
     number,
+    one_of,
     size_text,
     text,
     whole,
@@ -26,7 +27,7 @@ from unnoise.app.requests import (
     yes_or_no,
 )
 from unnoise.app.runs import details, list_runs
-from unnoise.app.workspace import Workspace, run_id
+from unnoise.app.workspace import Workspace, require_no_links, run_id
 from unnoise.runs.preset_notes import PRESET_NOTES
 
 _TICK = 0.5
@@ -37,7 +38,7 @@ _KEEP_ALIVE = 15.0
 _START: dict[str, Check] = {
     "pictures": text(4000),
     "name": text(60),
-    "preset": text(40),
+    "preset": one_of("default", *PRESET_NOTES),
     "size": size_text,
     "minutes": number(0.01, jobs.LONGEST),
     "channels": whole(1, 4),
@@ -52,7 +53,7 @@ def find(workspace: Workspace, id_: str) -> str:
     """The folder name of a run, of a job that has none yet too."""
     for job in read_jobs(workspace):
         if run_id(job.run) == id_:
-            return job.run
+            return require_no_links(workspace.runs / job.run).name
     return workspace.find_run(id_).name
 
 
@@ -75,7 +76,7 @@ async def status(request: Request) -> JSONResponse:
 async def runs(request: Request) -> JSONResponse:
     """A page of the list."""
     query = request.query_params
-    page = int(query.get("page", "1")) if query.get("page", "1").isdecimal() else 1
+    page = int(query.get("page", "1")[:8]) if query.get("page", "1").isdecimal() else 1
     found = await run_in_threadpool(
         list_runs, workspace_of(request), query.get("search", "")[:200], page, trash=query.get("trash") == "1"
     )
