@@ -24,6 +24,13 @@ def test_a_request_to_an_earlier_process_stops_no_new_one(tmp_path):
 
 
 def test_what_cannot_be_read_asks_for_nothing(tmp_path):
-    for damaged in ("", "{", "[]", '{"stop": true}', '{"stop": true, "time": "soon"}', '{"stop": false, "time": 9e9}'):
+    for damaged in (
+        "",
+        "{",
+        "[]",
+        '{"stop": true}',
+        '{"stop": true, "time": "soon"}',
+        '{"stop": false, "time": 9e9}',
+    ):
         (tmp_path / CONTROL).write_text(damaged)
         assert not stop_is_requested(tmp_path)
