@@ -204,6 +204,8 @@ REQUESTS = {
         {"kind": "vary", "run": RUN, "picture": {"task": "../../../outsi", "name": "private"}},
         {},
     ),
+    "to save a task by a path": ("POST", "/api/tasks", {"kind": "save", "task": "..", "format": "png"}, {}),
+    "to save no task": ("POST", "/api/tasks", {"kind": "save", "format": "png"}, {}),
     "a mask of 3 MB": ("POST", "/api/tasks", {"kind": "inpaint", "run": RUN, "mask": "a" * (3 * 2**20)}, {}),
     "a file beside the static ones": get("/static/../server.py"),
     "a static file that is a folder": get("/static/js"),

@@ -20,7 +20,7 @@ _SECONDS = 0.5
 def told_steps(
     run: "Run", images: "ImageSet", start: Start, stop: StopSignals, *, leads: bool
 ) -> "Generator[TrainStep, None, None]":
-    """Trains with a progress bar, or a line a minute where there is none, until the end or a request to stop."""
+    """Trains with a bar, or a line a minute where there is none, until the end or until asked to stop."""
     from unnoise.runs.control import StopRequests, forget_requests
     from unnoise.trainer.compiler import TrainingCompiler
     from unnoise.trainer.loop import train as train_run

@@ -95,6 +95,8 @@ async def begin(request: Request) -> JSONResponse:
     def work() -> str:
         run = None if id_ is None else find(workspace, str(id_))
         told = _resolved(workspace, checked(words, checks))
+        if kind == "save":
+            tasks.task_folder(workspace, told.get("task", ""))
         return tasks.begin(workspace, request.app.state.worker, kind, run, told)
 
     return JSONResponse({"id": await run_in_threadpool(work)}, status_code=202)
