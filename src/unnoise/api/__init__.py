@@ -14,6 +14,7 @@ from unnoise.api.averaging import ema
 from unnoise.api.demonstration import demo
 from unnoise.api.drawing import Animation, Drawing
 from unnoise.api.effects import refuse_without_effect
+from unnoise.api.explaining import forward_step, reverse_steps, schedule_curve
 from unnoise.api.exporting import TARGETS, export
 from unnoise.api.generating import generate, reverse
 from unnoise.api.importing import import_pipeline
@@ -55,6 +56,7 @@ __all__ = [
     "ema",
     "evaluate",
     "export",
+    "forward_step",
     "generate",
     "import_pipeline",
     "inpaint",
@@ -74,7 +76,9 @@ __all__ = [
     "restore_sampler",
     "resume",
     "reverse",
+    "reverse_steps",
     "run_facts",
+    "schedule_curve",
     "solve",
     "tell",
     "tell_config",

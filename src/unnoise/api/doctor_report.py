@@ -20,10 +20,10 @@ _NAMED_PICTURES = 5
 def checkup_parts(checkup: "Checkup") -> "list[Part]":
     """All sections, and the command that would train like this."""
     return [
-        *_section("Pictures", _picture_facts(checkup)),
+        *_section("Pictures", picture_facts(checkup)),
         *_findings(checkup),
-        *_section("Training would use", _plan_facts(checkup)),
-        *_section("Training would take", _cost_facts(checkup)),
+        *_section("Training would use", plan_facts(checkup)),
+        *_section("Training would take", cost_facts(checkup)),
         _title("Next"),
         f"  {_train_command(checkup)}",
     ]
@@ -45,7 +45,8 @@ def _title(text: str) -> "Text":
     return Text(text, "bold")
 
 
-def _picture_facts(checkup: "Checkup") -> dict[str, str]:
+def picture_facts(checkup: "Checkup") -> dict[str, str]:
+    """What is there: numbers, formats, sizes, classes."""
     summary, balance = checkup.summary, checkup.balance
     facts = {"pictures": f"{summary.count:,} in {summary.source}"}
     counted = {"formats": summary.formats, "modes": summary.modes, "ignored": summary.ignored}
@@ -87,7 +88,8 @@ def _findings(checkup: "Checkup") -> "list[Part]":
     return [_title("Findings"), table, ""]
 
 
-def _plan_facts(checkup: "Checkup") -> dict[str, str]:
+def plan_facts(checkup: "Checkup") -> dict[str, str]:
+    """What training would use, and why."""
     from unnoise.networks import build
 
     config, why = checkup.config, checkup.reasons
@@ -104,7 +106,8 @@ def _plan_facts(checkup: "Checkup") -> dict[str, str]:
     }
 
 
-def _cost_facts(checkup: "Checkup") -> dict[str, str]:
+def cost_facts(checkup: "Checkup") -> dict[str, str]:
+    """What training would take: time, memory, disk."""
     disk, speed, expected = checkup.disk, checkup.speed, checkup.forecast
     facts = {}
     if speed is not None and expected is not None:

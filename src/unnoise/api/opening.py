@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unnoise.api.averaging import ema
+from unnoise.api.explaining import forward_step, reverse_steps
 from unnoise.api.exporting import export
 from unnoise.api.generating import generate, reverse
 from unnoise.api.inpainting import inpaint
@@ -43,6 +44,8 @@ class OpenRun:
 
     generate = generate
     reverse = reverse
+    reverse_steps = reverse_steps
+    forward_step = forward_step
     morph = morph
     redraw = redraw
     vary = vary

@@ -1,0 +1,1 @@
+"""The worker: the process that does tasks, beside the server, with PyTorch."""

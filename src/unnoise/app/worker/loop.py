@@ -1,0 +1,97 @@
+"""The loop of the worker: task after task, until there is nothing to read any more."""
+
+import os
+import queue
+import re
+import threading
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import psutil
+
+from unnoise.api.amounts import ran_out_of_memory
+from unnoise.app.worker.folder import CancelledTaskError, TaskFolder
+from unnoise.app.worker.kinds import KINDS
+from unnoise.app.workspace import Workspace
+from unnoise.utils.errors import UnnoiseError
+
+_IDLE = 600.0
+"""Seconds without a task after which the worker ends: it holds memory."""
+_NICE = 5
+
+
+def work(root: Path, orders: BinaryIO) -> None:
+    """Does the tasks that are asked for, and first those that an earlier worker left.
+
+    Args:
+        root: of the workspace.
+        orders: ids of tasks, one a line; its end ends the worker.
+    """
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
+    workspace = Workspace.open(root)
+    tasks = workspace.hidden / "tasks"
+    waiting: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_listen, args=(orders, waiting), daemon=True).start()
+    for left in sorted(tasks.glob("*/request.json"), key=lambda path: path.stat().st_mtime):
+        waiting.put(left.parent.name)
+    while True:
+        try:
+            number = waiting.get(timeout=_IDLE)
+        except queue.Empty:
+            return
+        if re.fullmatch("[0-9a-f]{16}", number):
+            with suppress(OSError, ValueError):  # it was removed by now
+                task = TaskFolder(tasks / number)
+                if task.is_open:
+                    do(task, workspace)
+
+
+def _listen(orders: BinaryIO, waiting: "queue.Queue[str]") -> None:
+    """Takes orders while the loop works. Without a server there is nobody to work for."""
+    for line in orders:
+        waiting.put(line.decode("ascii", "replace").strip())
+    os._exit(0)
+
+
+def do(task: TaskFolder, workspace: Workspace) -> None:
+    """Does one task, and writes what came of it."""
+    kind = str(task.request.get("kind"))
+    try:
+        task.progress(0.0, "")
+        _use_threads(busy=bool(task.request.get("busy")))
+        result = KINDS[kind](task, workspace)
+        task.write("done", progress=1.0, result=result)
+    except CancelledTaskError:
+        task.write("failed", error="Cancelled.")
+    except UnnoiseError as error:
+        task.write("failed", error=str(error))
+    except Exception as error:  # noqa: BLE001 (the worker outlives what a task meets)
+        task.write("failed", error=_sentence(error, task.path))
+
+
+def _sentence(error: Exception, folder: Path) -> str:
+    """What people are told of an error that is none of theirs."""
+    if isinstance(error, MemoryError) or ran_out_of_memory(error):
+        return "There is not enough memory for this: ask for fewer or smaller pictures, or stop the training."
+    if isinstance(error, OSError) and error.strerror:
+        return f"The operating system reports an error: {error.strerror.lower()}."
+    (folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+    return (
+        f"Something went wrong in unnoise itself ({type(error).__name__}): traceback.txt in {folder} says what."
+    )
+
+
+def _use_threads(*, busy: bool) -> None:
+    """One core while a run trains, all of them otherwise."""
+    import torch
+
+    torch.set_num_threads(
+        1 if busy else len(psutil.Process().cpu_affinity()) if _KNOWS_CORES else os.cpu_count() or 1
+    )
+
+
+_KNOWS_CORES = hasattr(psutil.Process, "cpu_affinity")
+"""macOS does not say which cores a process may use."""
