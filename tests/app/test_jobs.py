@@ -39,56 +39,41 @@ def state(workspace, name):
     return summary(workspace, name)["state"]
 
 
-@pytest.fixture
-def training(workspace):
-    """A run that trains on digits, far from its end."""
+@pytest.mark.slow
+def test_a_run_is_paused_killed_and_goes_on(workspace):
     name = jobs.start(workspace, "digits", "one", {"minutes": 60, "preset": "nano"})
     until(lambda: details(workspace, name)["step"] > 0)
-    return name
-
-
-@pytest.mark.slow
-def test_a_run_is_paused_goes_on_and_is_stopped(workspace, training):
-    assert state(workspace, training) == "training"
+    assert state(workspace, name) == "training"
     assert (
-        summary(workspace, training)["command"]
+        summary(workspace, name)["command"]
         == "unnoise train digits --out runs/one --minutes 60 --preset nano"
     )
-    second = jobs.start(workspace, "digits", "two", {"minutes": 60, "preset": "nano"})
+    second = jobs.start(workspace, "digits", "two", {"minutes": 60})
     assert state(workspace, second) == "waiting"  # one at a time
 
-    jobs.pause(workspace, training)
-    until(lambda: state(workspace, training) == "paused")
-    step = details(workspace, training)["step"]
+    jobs.pause(workspace, name)
+    until(lambda: state(workspace, name) == "paused")
+    step = details(workspace, name)["step"]
     assert step > 0
     jobs.advance(workspace)
     assert state(workspace, second) == "waiting"  # a paused run keeps its place
     jobs.cancel(workspace, second)
 
-    jobs.resume(workspace, training)
-    until(lambda: details(workspace, training)["step"] > step)
-    jobs.stop(workspace, training)
-    until(lambda: state(workspace, training) == "stopped")
-    jobs.delete(workspace, training)
-    assert workspace.run_names() == []
-    assert jobs.restore(workspace, training) == "one"
-    assert summary(workspace, "one")["step"] > step
-
-
-@pytest.mark.slow
-def test_a_killed_trainer_is_told_from_one_that_ended(workspace, training):
-    job = read_job(workspace, training)
-    psutil.Process(job.pid).kill()
-    until(lambda: state(workspace, training) != "training")
-    found = summary(workspace, training)
-    assert found["state"] == "crashed"
+    jobs.resume(workspace, name)
+    until(lambda: details(workspace, name)["step"] > step)
+    assert holder_of(workspace.runs / name).pid == read_job(workspace, name).pid
+    psutil.Process(read_job(workspace, name).pid).kill()
+    until(lambda: state(workspace, name) not in {"training", "preparing"})
+    found = summary(workspace, name)
+    assert found["state"] == "crashed"  # which is told from one that was stopped
     assert "killed" in found["message"]
     assert "resume" in found["actions"]
-    step = found["step"]
-    jobs.resume(workspace, training)
-    until(lambda: details(workspace, training)["step"] > step)
-    assert state(workspace, training) == "training"
-    assert holder_of(workspace.runs / training).pid == read_job(workspace, training).pid
+    assert found["step"] >= step  # what was saved is kept
+
+    jobs.delete(workspace, name)
+    assert workspace.run_names() == []
+    assert jobs.restore(workspace, name) == "one"
+    assert summary(workspace, "one")["step"] == found["step"]
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ LONGEST = 60 * 24 * 30
 
 _KEYS = {"preset": "--preset", "size": "--size", "channels": "--channels", "seed": "--seed"}
 _FLAGS = {"flip": "--flip", "until_converged": "--until-converged"}
-_NICE = 10
+_NICE = 5
 """The trainer yields to the pages: without others it still has all cores."""
 
 _children: list[subprocess.Popen[bytes]] = []

@@ -19,7 +19,7 @@ from unnoise.utils.errors import UnnoiseError
 
 _IDLE = 600.0
 """Seconds without a task after which the worker ends: it holds memory."""
-_NICE = 5
+_NICE = 2
 
 
 def work(root: Path, orders: BinaryIO) -> None:
