@@ -46,6 +46,7 @@ BENCHMARKS = (
     Benchmark("running_costs", "What do guards, checkpoints, averages and data cost?", 20),
     Benchmark("memory", "How much memory does training take beside the same libraries?", 5),
     Benchmark("startup", "How long do commands take to start?", 5),
+    Benchmark("app_response", "How soon does the web app answer, also while a run trains?", 3),
     Benchmark("growth", "How does the cost of training grow with pictures, batch and network?", 6),
     Benchmark("preset_scores", "How good is each preset after the same minutes?", 45),
     Benchmark("presets", "What does each preset cost?", 10),

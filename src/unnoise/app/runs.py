@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,9 +54,11 @@ def list_runs(workspace: Workspace, search: str = "", page: int = 1, *, trash: b
 
 
 def _changed(workspace: Workspace, folder: Path) -> float:
-    for path in (folder / "history.csv", folder / "config.json", workspace.hidden / f"jobs/{folder.name}.json"):
+    """When a run changed last, in seconds since 1970; called for all runs, hence texts instead of paths."""
+    inside, job = f"{folder}{os.sep}", f"{workspace.hidden}/jobs/{folder.name}.json"
+    for path in (f"{inside}history.csv", f"{inside}config.json", job):
         try:
-            return path.stat().st_mtime
+            return os.stat(path).st_mtime  # noqa: PTH116
         except OSError:
             continue
     return 0.0
@@ -69,7 +72,14 @@ def _searched(folder: Path) -> str:
 
 def config_of(folder: Path) -> dict[str, Any]:
     """The settings of a run, as in its config.json; empty where they cannot be read."""
-    found = read_object(folder / "config.json") or {}
+    path = folder / "config.json"
+    return _config_once(path, _stamp(path))
+
+
+@lru_cache(maxsize=2048)
+def _config_once(path: Path, _stamp: str) -> dict[str, Any]:
+    """The settings, read again only where the file has changed. Nobody changes what this returns."""
+    found = read_object(path) or {}
     data, budget = found.get("data"), found.get("budget")
     known = isinstance(data, dict) and isinstance(data.get("source"), str) and {"height", "width"} <= set(data)
     if not known or not isinstance(budget, dict) or budget.get("unit") not in _UNITS:

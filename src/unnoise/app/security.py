@@ -49,8 +49,8 @@ class Access:
 
     hosts: frozenset[str]
     token: str | None = None
-    rate: float = 60
-    burst: int = 300
+    rate: float = 500
+    burst: int = 1500
     patience: float = 30
 
 
