@@ -1,0 +1,107 @@
+// Draw: asks for pictures by seeds, shows their sheet, and keeps favourites.
+
+import { api, busy, data, duration, showCommand, t, task } from "./common.js";
+import { open, prepare } from "./reverse.js";
+import { favourites, fill, fillWaiting, onKept, picturesOf } from "./sheet.js";
+import { downloads, newSeed, progressBar, valueOf } from "./work.js";
+
+const run = data.run;
+const by = (id) => document.getElementById(id);
+
+if (run.has_weights) {
+  const form = by("form");
+  let asked = null;
+  const bar = progressBar(() => asked?.cancel());
+  by("progress").replaceWith(bar.element);
+  prepare();
+  by("roll").addEventListener("click", () => {
+    form.elements.seed.value = newSeed();
+    form.requestSubmit();
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    busy(by("draw"), async () => {
+      by("roll").disabled = true;
+      asked = task("draw", words(form.elements), bar.show);
+      try {
+        await draw(asked, form.elements, bar);
+      } finally {
+        by("roll").disabled = false;
+      }
+    });
+  });
+  onKept(showKept);
+  showKept();
+  showRecent();
+}
+
+/** What the form asks for; empty fields are left to the run. */
+function words(fields) {
+  const best = fields.best && fields.best.value === "1" ? true : null;
+  return {
+    run: run.id,
+    number: valueOf(fields.number),
+    seed: valueOf(fields.seed),
+    steps: valueOf(fields.steps),
+    sampler: fields.sampler.value || null,
+    label: fields.label?.value || null,
+    guidance: valueOf(fields.guidance),
+    best,
+  };
+}
+
+async function draw(asked, fields, bar) {
+  const began = performance.now();
+  const before = [...by("sheet").children];
+  const files = [...by("downloads").children];
+  bar.show();
+  by("none").hidden = true;
+  by("downloads").replaceChildren();
+  fillWaiting(by("sheet"), valueOf(fields.number));
+  try {
+    const done = await asked;
+    show(done, (performance.now() - began) / 1000);
+  } catch (error) {
+    by("sheet").replaceChildren(...before);
+    by("downloads").replaceChildren(...files);
+    by("none").hidden = before.length > 0;
+    throw error;
+  } finally {
+    bar.hide();
+  }
+}
+
+function show(done, seconds = null) {
+  const pictures = picturesOf(done);
+  const last = pictures.length - 1;
+  const seeds = { first: pictures[0].seed, last: pictures[last].seed };
+  const parts = [last > 0 ? t("Seeds {first} to {last}", seeds) : t("Seed {first}", seeds)];
+  if (done.words.steps) parts.push(t("{n} steps", { n: done.words.steps }));
+  if (done.words.label) parts.push(done.words.label);
+  if (seconds !== null) parts.push(t("drawn in {time}", { time: duration(seconds) }));
+  by("about").textContent = `${parts.join(" · ")}. ${t("Press a picture to see how it came out of the noise.")}`;
+  fill(by("sheet"), pictures, (place) => open(pictures, place));
+  by("downloads").replaceChildren(downloads(done.id, ["png", "gif", "mp4", "npz"]));
+  showCommand(done.command);
+}
+
+/** The newest sheet of this run, drawn here or in another tab. */
+async function showRecent() {
+  const found = await api("GET", `/api/tasks?run=${run.id}&kind=draw`).catch(() => ({ tasks: [] }));
+  const done = found.tasks.find((one) => one.state === "done" && one.result.names?.length);
+  const fields = by("form").elements;
+  if (by("sheet").children.length > 0) return;
+  if (!done) {
+    by("none").hidden = false;
+    return;
+  }
+  fields.seed.value = done.result.seeds[0];
+  fields.number.value = done.result.names.length;
+  show(done);
+}
+
+async function showKept() {
+  const pictures = await favourites();
+  by("none-kept").hidden = pictures.length > 0;
+  fill(by("kept"), pictures, (place) => open(pictures, place));
+}
