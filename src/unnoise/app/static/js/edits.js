@@ -79,10 +79,11 @@ async function edit(bar) {
 function show(done) {
   showCommand(done.command);
   by("edit-none").hidden = true;
-  by("edit-downloads").replaceChildren(downloads(done.id, ["png", "npz"]));
+  by("edit-downloads").replaceChildren(downloads(done.id, ["png"]));
   const figures = done.result.columns.flatMap(([title, names]) => names.map((name) => {
     const image = el("img", { src: done.files[name], alt: titleOf(title), class: pixels(run) });
-    return el("figure", {}, el("div", { class: "view" }, image), el("figcaption", {}, titleOf(title)));
+    const save = el("a", { href: `${done.files[name]}?download=1`, download: "" }, t("Save"));
+    return el("figure", {}, el("div", { class: "view" }, image), el("figcaption", {}, titleOf(title), " · ", save));
   }));
   const row = el("div", { class: "results result-row" }, figures);
   if (done.kind === "outpaint") row.style.setProperty("--ratio", ratio(done));

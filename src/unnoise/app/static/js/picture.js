@@ -48,7 +48,8 @@ function first(choose) {
   else if (heldOutNumber() > 0) choose({ held_out: 0 }, heldOutSentence());
 }
 
-const heldOutNumber = () => Number(run.settings["data.held_out"] ?? 0);
+const MOST_HELD_OUT = 12; // that the worker hands out
+const heldOutNumber = () => Math.min(MOST_HELD_OUT, Number(run.settings["data.held_out"] ?? 0));
 const heldOutSentence = () => t("A held-out picture: the run was never trained on it.");
 
 function upload(choose) {

@@ -51,6 +51,7 @@ function leave() {
   play.stop();
   state.end?.();
   state.asked?.cancel();
+  bar.hide();
   Object.assign(state, { reverse: null, asked: null, end: null });
 }
 
@@ -77,17 +78,20 @@ async function fetchReverse(picture) {
   let done = known.get(key);
   if (!done) {
     bar.show();
-    state.asked = task("reverse", { run: run.id, seed: picture.seed, ...picture.words }, (found) => {
-      if (current() === picture) bar.show(found);
+    const asked = task("reverse", { run: run.id, seed: picture.seed, ...picture.words }, (found) => {
+      if (state.asked === asked) bar.show(found);
     });
+    state.asked = asked;
     try {
-      done = await state.asked;
+      done = await asked;
     } catch (error) {
-      if (current() === picture && dialog.open) by("rates").textContent = error.message;
+      if (state.asked !== asked) return;
+      by("rates").textContent = error.message;
       bar.hide();
       return;
     }
     known.set(key, done);
+    if (state.asked !== asked) return;
   }
   if (current() === picture && dialog.open) start(done);
 }

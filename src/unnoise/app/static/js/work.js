@@ -1,6 +1,6 @@
 // What the pages that draw share: a bar for tasks, downloads, pictures loaded ahead, and a slider that plays.
 
-import { busy, duration, el, pause, t, task } from "./common.js";
+import { busy, duration, el, pause, say, t, task } from "./common.js";
 
 /** A bar that says what is being done and how long it still takes; its room is kept while nothing is. */
 export function progressBar(cancel) {
@@ -138,4 +138,25 @@ export const newSeed = () => Math.floor(Math.random() * 100000);
 /** The number in a field; null where it is empty. */
 export function valueOf(field) {
   return field && field.value.trim() !== "" ? Number(field.value) : null;
+}
+
+/** Follows only the latest wish: while one is worked on, later ones replace each other. */
+export function latest(work) {
+  let wish = null;
+  let works = false;
+  return async (given) => {
+    wish = { given };
+    if (works) return;
+    works = true;
+    while (wish) {
+      const now = wish.given;
+      wish = null;
+      try {
+        await work(now);
+      } catch (error) {
+        say(error.message, "error");
+      }
+    }
+    works = false;
+  };
 }
