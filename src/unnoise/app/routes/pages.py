@@ -19,6 +19,7 @@ from unnoise.app.pictures import known_sets
 from unnoise.app.requests import workspace_of
 from unnoise.app.routes.runs import find
 from unnoise.app.runs import details, list_runs
+from unnoise.app.tasks import recent
 from unnoise.app.workspace import Workspace
 from unnoise.runs.preset_notes import PRESET_NOTES
 
@@ -67,12 +68,20 @@ def _run_page(name: str) -> Callable[[Request], Any]:
         workspace = workspace_of(request)
 
         def read() -> Data:
-            return details(workspace, find(workspace, request.path_params["id"]))
+            folder = find(workspace, request.path_params["id"])
+            found = details(workspace, folder)
+            drawn = None if name == "run" else _drawn(workspace, folder)
+            return {"run": found, "command": found["command"], "drawn": drawn}
 
-        found = await run_in_threadpool(read)
-        return render(request, name, {"run": found, "command": found["command"]}, found)
+        data = await run_in_threadpool(read)
+        return render(request, name, data, data["run"])
 
     return answer
+
+
+def _drawn(workspace: Workspace, run: str) -> Data | None:
+    """The newest pictures that were drawn of a run, so that they stand on the page at once."""
+    return next((task for task in recent(workspace, run, "draw") if task["state"] == "done"), None)
 
 
 def _runs(request: Request, workspace: Workspace) -> Data:

@@ -1,6 +1,6 @@
 // Draw: asks for pictures by seeds, shows their sheet, and keeps favourites.
 
-import { api, busy, data, duration, showCommand, t, task } from "./common.js";
+import { busy, data, duration, showCommand, t, task } from "./common.js";
 import { open, prepare } from "./reverse.js";
 import { favourites, fill, fillWaiting, onKept, picturesOf } from "./sheet.js";
 import { downloads, newSeed, progressBar, valueOf } from "./work.js";
@@ -86,22 +86,18 @@ function show(done, seconds = null) {
 }
 
 /** The newest sheet of this run, drawn here or in another tab. */
-async function showRecent() {
-  const found = await api("GET", `/api/tasks?run=${run.id}&kind=draw`).catch(() => ({ tasks: [] }));
-  const done = found.tasks.find((one) => one.state === "done" && one.result.names?.length);
+function showRecent() {
+  const done = data.drawn;
+  by("none").hidden = Boolean(done);
+  if (!done) return;
   const fields = by("form").elements;
-  if (by("sheet").children.length > 0) return;
-  if (!done) {
-    by("none").hidden = false;
-    return;
-  }
   fields.seed.value = done.result.seeds[0];
   fields.number.value = done.result.names.length;
   show(done);
 }
 
-async function showKept() {
-  const pictures = await favourites();
+function showKept() {
+  const pictures = favourites();
   by("none-kept").hidden = pictures.length > 0;
   fill(by("kept"), pictures, (place) => open(pictures, place));
 }

@@ -1,6 +1,6 @@
 // Morph: pictures that turn into one another, on a slider.
 
-import { api, busy, data, el, showCommand, t, task } from "./common.js";
+import { busy, data, el, showCommand, t, task } from "./common.js";
 import { picturesOf, pixels, shape } from "./sheet.js";
 import { downloads, newSeed, player, preload, progressBar, valueOf } from "./work.js";
 
@@ -22,14 +22,8 @@ export function prepareMorph() {
   shape(by("morph"));
   by("morph-draw").addEventListener("click", () => busy(by("morph-draw"), drawOthers));
   by("morph-go").addEventListener("click", () => busy(by("morph-go"), morph));
-  recent();
-}
-
-async function recent() {
-  const found = await api("GET", `/api/tasks?run=${run.id}&kind=draw`).catch(() => ({ tasks: [] }));
-  const done = found.tasks.find((one) => one.state === "done" && one.result.names?.length > 1);
-  if (done && !state.drawn) show(done);
-  else by("morph-none").hidden = Boolean(state.drawn);
+  if (data.drawn?.result.names.length > 1) show(data.drawn);
+  else by("morph-none").hidden = false;
 }
 
 async function drawOthers() {

@@ -13,7 +13,7 @@ export function chooser(place, onChosen) {
   const view = el("img", { alt: t("The chosen picture, as the run sees it"), class: pixels(run), hidden: true });
   const hint = el("span", {}, t("No picture yet"));
   const frame = el("div", { class: "view" }, view, hint);
-  const note = el("p", { class: "small soft", role: "status" });
+  const note = el("p", { class: "small soft note", role: "status" });
   const state = { asked: null };
   const choose = async (picture, said) => {
     state.asked?.cancel();
@@ -92,15 +92,10 @@ function heldOut(choose) {
 
 /** Thumbnails of what was drawn last. */
 function drawn(choose) {
+  if (!data.drawn) return null;
   const sheet = el("ul", { class: "sheet little" });
-  const box = el("div", { hidden: true }, el("p", { class: "small soft" }, t("Or one that was drawn:")), sheet);
-  api("GET", `/api/tasks?run=${run.id}&kind=draw`).then(({ tasks }) => {
-    const done = tasks.find((one) => one.state === "done" && one.result.names?.length);
-    if (!done) return;
-    sheet.replaceChildren(...picturesOf(done).slice(0, 6).map((picture) => little(picture, choose)));
-    box.hidden = false;
-  }).catch(() => {});
-  return box;
+  sheet.append(...picturesOf(data.drawn).slice(0, 6).map((picture) => little(picture, choose)));
+  return el("div", {}, el("p", { class: "small soft" }, t("Or one that was drawn:")), sheet);
 }
 
 function little(picture, choose) {

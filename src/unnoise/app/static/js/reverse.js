@@ -1,7 +1,7 @@
 // The dialog of one picture: its reverse process, step by step from noise.
 
 import { data, number, showCommand, t, task } from "./common.js";
-import { keep, mark, onKept, pixels, shape } from "./sheet.js";
+import { keep, mark, onKept, pixels, shape, wordsOf } from "./sheet.js";
 import { downloads, player, preload, progressBar } from "./work.js";
 
 const run = data.run;
@@ -60,7 +60,7 @@ function show() {
   const { task: id, name } = picture;
   const words = new URLSearchParams({ task: id, name });
   by("reverse-title").textContent = t("Seed {seed}", { seed: picture.seed });
-  by("to-play").href = `/run/${run.id}/play?${words}`;
+  by("to-play").href = `/run/${run.id}/play?${words}#own`;
   by("to-understand").href = `/run/${run.id}/understand?${words}`;
   by("previous").disabled = state.place === 0;
   by("next").disabled = state.place === state.pictures.length - 1;
@@ -78,12 +78,10 @@ async function fetchReverse(picture) {
   let done = known.get(key);
   if (!done) {
     bar.show();
-    const asked = task("reverse", { run: run.id, seed: picture.seed, ...picture.words }, (found) => {
-      if (state.asked === asked) bar.show(found);
-    });
+    const asked = ask(picture, (found) => { if (state.asked === asked) bar.show(found); });
     state.asked = asked;
     try {
-      done = await asked;
+      done = await asked.done;
     } catch (error) {
       if (state.asked !== asked) return;
       by("rates").textContent = error.message;
@@ -94,6 +92,19 @@ async function fetchReverse(picture) {
     if (state.asked !== asked) return;
   }
   if (current() === picture && dialog.open) start(done);
+}
+
+/** Asks for the reverse process of a picture; it can be cancelled at any moment. */
+function ask(picture, onProgress) {
+  let asked = null;
+  let cancelled = false;
+  const work = async () => {
+    const words = await wordsOf(picture);
+    if (cancelled) throw new Error("");
+    asked = task("reverse", { run: run.id, seed: picture.seed, ...words }, onProgress);
+    return asked;
+  };
+  return { done: work(), cancel() { cancelled = true; asked?.cancel(); } };
 }
 
 function start(done) {

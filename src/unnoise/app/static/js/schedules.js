@@ -19,7 +19,7 @@ export function prepareSchedules() {
   const changed = () => {
     const free = by("schedule").value === "offset_cosine";
     by("rates-fields").disabled = !free;
-    for (const name of ["min", "max"]) by(`${name}-told`).textContent = Number(by(`${name}-rate`).value).toFixed(3);
+    for (const name of ["min", "max"]) by(`${name}-told`).textContent = Number(by(`${name}-rate`).value).toFixed(4);
     follow(words());
   };
   by("schedule").addEventListener("change", changed);

@@ -3,16 +3,27 @@
 import { api, data, el, say, t } from "./common.js";
 
 const run = data.run;
-const kept = new Map(run.favourites.map((one) => [key(one), one]));
+const kept = new Map(run.favourites.map((one) => [key(one), favourite(one)]));
 const listeners = [];
 
 function key(picture) {
   return `${picture.task}/${picture.name}`;
 }
 
+/** A favourite: its name is its seed; how it was drawn, its task knows. */
+function favourite({ task, name }) {
+  return { task, name, seed: Number(name), url: `/files/tasks/${task}/${name}.png`, words: null };
+}
+
+/** How a picture was drawn, without its seed. */
+export async function wordsOf(picture) {
+  picture.words ??= drawingWords((await api("GET", `/api/tasks/${picture.task}`)).words);
+  return picture.words;
+}
+
 /** The pictures that a task drew, as sheets and the dialog take them. */
 export function picturesOf(done) {
-  const words = wordsOf(done.words);
+  const words = drawingWords(done.words);
   return done.result.names.map((name, place) => ({
     task: done.id,
     name,
@@ -23,7 +34,7 @@ export function picturesOf(done) {
 }
 
 /** What one has to say to draw the same again, without the seeds. */
-function wordsOf(words) {
+function drawingWords(words) {
   const names = ["steps", "sampler", "label", "guidance", "best"];
   return Object.fromEntries(names.filter((name) => words[name] ?? false).map((name) => [name, words[name]]));
 }
@@ -47,7 +58,7 @@ export function shape(element) {
 }
 
 function tile(picture, onOpen) {
-  const alt = picture.seed === undefined ? picture.name : t("Picture of seed {seed}", { seed: picture.seed });
+  const alt = t("Picture of seed {seed}", { seed: picture.seed });
   const image = el("img", { src: picture.url, alt, class: pixels(run), loading: "lazy" });
   const button = el("button", { type: "button", class: "tile", onclick: onOpen }, image);
   button.addEventListener("keydown", move);
@@ -108,14 +119,5 @@ export function onKept(listener) {
   listeners.push(listener);
 }
 
-/** The favourites, oldest first, with what their tasks know of them. */
-export async function favourites() {
-  const tasks = [...new Set([...kept.values()].filter((one) => !one.url).map((one) => one.task))];
-  const found = await Promise.all(tasks.map((id) => api("GET", `/api/tasks/${id}`).catch(() => null)));
-  for (const done of found.filter(Boolean)) {
-    for (const picture of picturesOf(done)) {
-      if (kept.has(key(picture))) kept.set(key(picture), picture);
-    }
-  }
-  return [...kept.values()].filter((one) => one.url);
-}
+/** The favourites, oldest first. */
+export const favourites = () => [...kept.values()];

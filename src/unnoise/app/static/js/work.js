@@ -35,7 +35,7 @@ function sentence(found) {
 
 /** Buttons that make a file of what a task drew, and hand it to the browser. */
 export function downloads(of, formats) {
-  const titles = { png: t("PNG"), gif: t("GIF"), mp4: t("MP4"), npz: t("npz (numbers)") };
+  const titles = { png: t("PNG"), gif: t("GIF"), mp4: t("MP4"), npz: t("npz") };
   const buttons = formats.map((format) => {
     const button = el("button", { type: "button", class: "small-button", dataset: { format } }, titles[format]);
     button.addEventListener("click", () => busy(button, () => download(of, format)));
