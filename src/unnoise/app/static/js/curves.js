@@ -11,8 +11,9 @@ function svg(tag, attributes = {}, text = null) {
 }
 
 /**
- * A chart over diffusion time 0..1 in a place of its own. `show` takes {curves: [{points: [[t, y]], name, dots}],
- * range: [low, high], here: t, words: what it shows, for those who cannot see it}.
+ * A chart in a place of its own, over diffusion time 0..1 or another domain. `show` takes {curves:
+ * [{points: [[t, y]], name, dots}], range: [low, high], domain: [first, last], here: t, words: what it shows, for
+ * those who cannot see it}.
  */
 export function chart(place, xTitle) {
   const image = svg("svg", { class: "chart", role: "img" });
@@ -31,9 +32,10 @@ export function chart(place, xTitle) {
 
 function parts(shown, width, xTitle) {
   const [low, high] = shown.range;
-  const x = (time) => LEFT + time * (width - LEFT - RIGHT);
+  const [first, last] = shown.domain ?? [0, 1];
+  const x = (time) => LEFT + ((time - first) / (last - first)) * (width - LEFT - RIGHT);
   const y = (value) => TOP + ((high - value) / (high - low)) * (HEIGHT - TOP - BOTTOM);
-  const found = [...grid(shown.range, x, y), svg("text", { x: x(0.5), y: HEIGHT - 2, "text-anchor": "middle" }, xTitle)];
+  const found = [...grid(shown, x, y), svg("text", { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 2, "text-anchor": "middle" }, xTitle)];
   if (shown.here !== undefined) {
     found.push(svg("line", { class: "here", x1: x(shown.here), x2: x(shown.here), y1: TOP, y2: HEIGHT - BOTTOM }));
   }
@@ -45,13 +47,15 @@ function parts(shown, width, xTitle) {
   return found;
 }
 
-function grid([low, high], x, y) {
+function grid({ range: [low, high], domain }, x, y) {
   const found = [];
+  const [first, last] = domain ?? [0, 1];
+  const times = domain ? ticks(first, last) : [0, 0.25, 0.5, 0.75, 1];
   for (const value of ticks(low, high)) {
-    found.push(svg("line", { class: "axis", x1: x(0), x2: x(1), y1: y(value), y2: y(value) }));
+    found.push(svg("line", { class: "axis", x1: x(first), x2: x(last), y1: y(value), y2: y(value) }));
     found.push(svg("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, String(value)));
   }
-  for (const time of [0, 0.25, 0.5, 0.75, 1]) {
+  for (const time of times) {
     found.push(svg("text", { x: x(time), y: HEIGHT - BOTTOM + 17, "text-anchor": "middle" }, String(time)));
   }
   return found;
