@@ -65,6 +65,7 @@ function showCurves(run) {
     domain: [0, minutes],
     words: t("Training loss {loss} and held-out loss {held} after {n} minutes", { loss: number(run.loss), held: number(run.held_out_loss), n: number(minutes, 2) }),
   });
+  $("kid-curve").hidden = run.kids.length === 0;
   const qualities = run.kids.map(([seconds, kid]) => [seconds / 60, kid]);
   kids.show({
     curves: [{ points: qualities, name: "curve", dots: true }],

@@ -1,0 +1,76 @@
+// The page Pictures: known sets, the browser of folders, uploads, and the doctor's findings.
+
+import { api, busy, data, el, number, say, t } from "./common.js";
+import { examine } from "./checkup.js";
+import { upload } from "./upload.js";
+
+const $ = (id) => document.getElementById(id);
+
+function showSets(sets) {
+  const button = (set) => el("button", { type: "button", onclick: () => examine(set) },
+    el("strong", {}, set.name),
+    el("span", { class: "soft small" }, set.pictures ? t("{n} pictures", { n: number(set.pictures) }) : set.kind === "folder" ? t("a folder") : t("a file")));
+  $("sets").replaceChildren(...sets.map(button));
+}
+
+function showFolder(found) {
+  const step = (folder) => el("button", { type: "button", class: "quiet", onclick: (event) => busy(event.currentTarget, () => open(folder.id)) }, folder.name);
+  const crumbs = el("nav", { class: "crumbs", "aria-label": t("Folders above") }, found.parents.flatMap((one) => [step(one), "/"]), el("strong", {}, found.name));
+  const folders = found.folders.map((folder) => el("li", {},
+    el("button", { type: "button", class: "link", onclick: (event) => busy(event.currentTarget, () => open(folder.id)) }, `${folder.name}/`),
+    el("span", { class: "soft small" }, folder.pictures ? t("{n} pictures", { n: number(folder.pictures) + (folder.more ? "+" : "") }) : ""),
+    folder.pictures ? choice(folder, `${folder.name}/`) : null));
+  const files = found.files.map((file) => el("li", {}, el("span", {}, file.name), choice(file, file.name)));
+  const list = el("ul", { class: "list" }, folders, files);
+  const nothing = folders.length + files.length ? null : el("p", { class: "soft" }, t("No folders or archives in here."));
+  const here = found.id && found.pictures ? el("p", {}, choice(found, found.name, t("Use this folder: {n} pictures", { n: number(found.pictures) + (found.more ? "+" : "") }))) : null;
+  $("browser").replaceChildren(crumbs, ...[here, list, nothing, pages(found)].filter(Boolean));
+}
+
+function choice(place, name, text = t("Use")) {
+  return el("button", { type: "button", "aria-label": text === t("Use") ? `${text} ${name}` : null, onclick: () => examine({ id: place.id, name }) }, text);
+}
+
+function pages(found) {
+  if ((found.pages ?? 1) < 2) return null;
+  const turn = (page, text) => el("button", { type: "button", onclick: () => open(found.id, page) }, text);
+  return el("div", { class: "row" }, found.page > 1 ? turn(found.page - 1, t("Back")) : null,
+    el("span", {}, t("page {page} of {pages}", found)), found.page < found.pages ? turn(found.page + 1, t("More")) : null);
+}
+
+async function open(id, page = 1) {
+  showFolder(await api("GET", `/api/folders?${new URLSearchParams({ id, page })}`));
+}
+
+async function openTyped(event) {
+  event.preventDefault();
+  await busy(event.submitter, async () => {
+    const found = await api("GET", `/api/folders/named?${new URLSearchParams({ text: $("path").value })}`);
+    showFolder(found);
+    if (found.chosen && (found.pictures || found.chosen !== found.id)) examine({ id: found.chosen, name: $("path").value });
+  });
+}
+
+async function receive(files) {
+  if (!files.length) return;
+  try {
+    const set = await upload([...files], $("set-name").value.trim() || t("my pictures"), $("uploads"));
+    showSets((await api("GET", "/api/sets")).sets);
+    if (set) examine(set);
+  } catch (error) {
+    say(error.message, "error");
+  }
+}
+
+function wireDrop() {
+  const drop = $("drop");
+  for (const kind of ["dragenter", "dragover"]) drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
+  for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));
+  drop.addEventListener("drop", (event) => { event.preventDefault(); receive(event.dataTransfer.files); });
+  $("files").addEventListener("change", () => receive($("files").files));
+}
+
+showSets(data.sets);
+$("typed").addEventListener("submit", openTyped);
+wireDrop();
+open("").catch((error) => say(error.message, "error"));
