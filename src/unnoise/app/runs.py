@@ -163,8 +163,9 @@ def _message(workspace: Workspace, name: str, state: str) -> str | None:
 
 
 def _command(workspace: Workspace, folder: Path, config: dict[str, Any], job: Job | None) -> tuple[str, ...]:
-    """The command that made a run: the job's own, or one from its settings."""
-    return job.words if job is not None else train_words(workspace, folder, config)
+    """The command that makes such a run: the job's own, or one from its settings where it went on."""
+    first = job is not None and ("--resume" not in job.words or not config)
+    return job.words if job is not None and first else train_words(workspace, folder, config)
 
 
 def details(workspace: Workspace, name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ const chosen = new Set();
 function card(run) {
   const address = `/run/${run.id}`;
   const image = run.picture
-    ? el("a", { href: address, tabindex: -1, "aria-hidden": true }, el("img", { class: "pixels", src: run.picture, alt: "", loading: "lazy" }))
+    ? el("a", { href: address, tabindex: -1, "aria-hidden": "true" }, el("img", { class: "pixels", src: run.picture, alt: "", loading: "lazy" }))
     : el("span", { class: "soft small" }, t("nothing drawn yet"));
   const about = [run.height ? `${run.height} × ${run.width}` : null, run.preset, run.budget].filter(Boolean).join(" · ");
   const tick = el("input", { type: "checkbox", onchange: (event) => choose(run.id, event.target.checked) });
