@@ -23,7 +23,7 @@ from unnoise.app.workspace import Workspace, run_id
 from unnoise.utils.files import atomic_write
 
 MOST_KEPT = 300
-"""Tasks that are kept; the oldest are removed first."""
+"""Tasks that are kept; the oldest are removed first, except for those with favourites."""
 
 MOST_WAITING = 20
 """Tasks that may wait at once."""
@@ -88,7 +88,8 @@ def _tidy(workspace: Workspace) -> None:
     """Removes the oldest tasks, and refuses more than a few that wait."""
     found = sorted(_ids(workspace), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in found[MOST_KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+        if not (old / "kept").exists():
+            shutil.rmtree(old, ignore_errors=True)
     waiting = sum(_state(path)["state"] in {"waiting", "working"} for path in found[: 2 * MOST_WAITING])
     if waiting >= MOST_WAITING:
         raise ConflictError(f"{waiting} tasks wait already: let them end, or cancel some.")
@@ -148,6 +149,11 @@ def recent(workspace: Workspace, run: str, kind: str, number: int = 20) -> list[
     asked = [(path, request_of(path)) for path in found]
     kept = [path for path, one in asked if one.get("run") == run and one["kind"] == kind][:number]
     return [described for path in kept if (described := describe(workspace, path.name))["state"] != "failed"]
+
+
+def keep(workspace: Workspace, number: str) -> None:
+    """Keeps what a task drew for good, since it is a favourite."""
+    (task_folder(workspace, number) / "kept").touch()
 
 
 def cancel(workspace: Workspace, number: str) -> None:

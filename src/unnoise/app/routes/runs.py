@@ -27,6 +27,7 @@ from unnoise.app.requests import (
     yes_or_no,
 )
 from unnoise.app.runs import details, list_runs
+from unnoise.app.tasks import keep
 from unnoise.app.workspace import Workspace, require_no_links, run_id
 from unnoise.runs.preset_notes import PRESET_NOTES
 
@@ -183,6 +184,8 @@ async def remark(request: Request) -> JSONResponse:
         elif kind == "note":
             remarks = replace(remarks, note=words.get("text", ""))
         else:
+            if words.get("on"):
+                keep(workspace, words.get("task", ""))
             seed = {"task": words.get("task", ""), "name": words.get("name", "")}
             kept = [one for one in remarks.favourites if one != seed]
             remarks = replace(

@@ -81,7 +81,7 @@ function show(done, seconds = null) {
   if (seconds !== null) parts.push(t("drawn in {time}", { time: duration(seconds) }));
   by("about").textContent = `${parts.join(" · ")}. ${t("Press a picture to see how it came out of the noise.")}`;
   fill(by("sheet"), pictures, (place) => open(pictures, place));
-  by("downloads").replaceChildren(downloads(done.id, ["png", "gif", "mp4", "npz"]));
+  by("downloads").replaceChildren(downloads(done, ["png", "gif", "mp4", "npz"]));
   showCommand(done.command);
 }
 

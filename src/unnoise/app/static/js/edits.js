@@ -4,7 +4,7 @@ import { busy, data, el, showCommand, t, task } from "./common.js";
 import { brush } from "./brush.js";
 import { chooser } from "./picture.js";
 import { pixels, shape } from "./sheet.js";
-import { downloads, newSeed, progressBar, valueOf } from "./work.js";
+import { downloads, fileName, newSeed, progressBar, valueOf } from "./work.js";
 
 const run = data.run;
 const by = (id) => document.getElementById(id);
@@ -79,10 +79,10 @@ async function edit(bar) {
 function show(done) {
   showCommand(done.command);
   by("edit-none").hidden = true;
-  by("edit-downloads").replaceChildren(downloads(done.id, ["png"]));
+  by("edit-downloads").replaceChildren(downloads(done, ["png"]));
   const figures = done.result.columns.flatMap(([title, names]) => names.map((name) => {
     const image = el("img", { src: done.files[name], alt: titleOf(title), class: pixels(run) });
-    const save = el("a", { href: `${done.files[name]}?download=1`, download: "" }, t("Save"));
+    const save = el("a", { href: done.files[name], download: fileName(`${done.kind}-${name.split(".")[0]}`, "png") }, t("Save"));
     return el("figure", {}, el("div", { class: "view" }, image), el("figcaption", {}, titleOf(title), " · ", save));
   }));
   const row = el("div", { class: "results result-row" }, figures);

@@ -94,7 +94,7 @@ function start(done) {
   state.end?.();
   state.files = Array.from({ length: done.result.frames }, (_, k) => done.files[`frame-${String(k).padStart(3, "0")}.png`]);
   showCommand(done.command);
-  by("morph-downloads").replaceChildren(downloads(done.id, ["gif", "mp4", "png", "npz"]));
+  by("morph-downloads").replaceChildren(downloads(done, ["gif", "mp4", "png", "npz"]));
   by("morph-frame").hidden = false;
   by("morph-hint").hidden = true;
   play.enable(true);

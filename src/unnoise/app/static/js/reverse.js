@@ -112,7 +112,7 @@ function start(done) {
   state.asked = null;
   state.reverse = done;
   const last = done.result.steps - 1;
-  by("reverse-downloads").replaceChildren(downloads(done.id, ["png", "gif", "mp4", "npz"]));
+  by("reverse-downloads").replaceChildren(downloads(done, ["png", "gif", "mp4", "npz"]));
   showCommand(done.command);
   play.enable(true);
   play.reset(last + 1, last);

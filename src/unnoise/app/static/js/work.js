@@ -1,6 +1,6 @@
 // What the pages that draw share: a bar for tasks, downloads, pictures loaded ahead, and a slider that plays.
 
-import { busy, duration, el, pause, say, t, task } from "./common.js";
+import { busy, data, duration, el, pause, say, t, task } from "./common.js";
 
 /** A bar that says what is being done and how long it still takes; its room is kept while nothing is. */
 export function progressBar(cancel) {
@@ -33,22 +33,25 @@ function sentence(found) {
   return t("Working …");
 }
 
+/** A name for a file of this run. */
+export const fileName = (what, format) => `${data.run.folder}-${what}.${format}`;
+
 /** Buttons that make a file of what a task drew, and hand it to the browser. */
-export function downloads(of, formats) {
+export function downloads(done, formats) {
   const titles = { png: t("PNG"), gif: t("GIF"), mp4: t("MP4"), npz: t("npz") };
   const buttons = formats.map((format) => {
     const button = el("button", { type: "button", class: "small-button", dataset: { format } }, titles[format]);
-    button.addEventListener("click", () => busy(button, () => download(of, format)));
+    button.addEventListener("click", () => busy(button, () => download(done, format)));
     return button;
   });
   const label = el("span", { class: "small soft" }, t("Download:"));
   return el("div", { class: "row downloads", role: "group", "aria-label": t("Download") }, label, buttons);
 }
 
-async function download(of, format) {
-  const done = await task("save", { task: of, format });
-  const url = Object.values(done.files)[0];
-  const link = el("a", { href: `${url}?download=1`, download: "" });
+async function download(done, format) {
+  const saved = await task("save", { task: done.id, format });
+  const seed = done.words.seed ?? "";
+  const link = el("a", { href: Object.values(saved.files)[0], download: fileName(`${done.kind}${seed}`, format) });
   document.body.append(link);
   link.click();
   link.remove();
