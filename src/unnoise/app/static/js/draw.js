@@ -79,7 +79,7 @@ function show(done, seconds = null) {
   if (done.words.steps) parts.push(t("{n} steps", { n: done.words.steps }));
   if (done.words.label) parts.push(done.words.label);
   if (seconds !== null) parts.push(t("drawn in {time}", { time: duration(seconds) }));
-  by("about").textContent = `${parts.join(" · ")}. ${t("Press a picture to see how it came out of the noise.")}`;
+  by("about").textContent = parts.join(" · ");
   fill(by("sheet"), pictures, (place) => open(pictures, place));
   by("downloads").replaceChildren(downloads(done, ["png", "gif", "mp4", "npz"]));
   showCommand(done.command);

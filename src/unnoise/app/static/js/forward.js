@@ -16,7 +16,7 @@ let curve;
 /** Makes the part of the page ready; `onTime` hears of each time that is chosen. */
 export function prepareForward(onTime) {
   const slider = by("time");
-  shape(by("forward"));
+  for (const name of ["forward", "predicts"]) shape(by(name));
   for (const name of VIEWS) by(name).className = pixels(run);
   curve = chart(by("error-chart"), t("time t"));
   const ask = latest(look);
