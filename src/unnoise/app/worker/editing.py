@@ -75,8 +75,11 @@ def _inpaint(run: "OpenRun", picture: Path, request: dict[str, Any], words: dict
 
 
 def _saved_mask(given: str, run: "OpenRun", folder: Path) -> Path:
-    """The mask, white where it is to be filled, as a file of the size of the run's pictures."""
-    from PIL import Image, UnidentifiedImageError
+    """A mask that is white where it is to be filled, as a file that is black there, as `inpaint` takes it.
+
+    It has the size of the run's pictures.
+    """
+    from PIL import Image, ImageChops, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(_decoded(given)), formats=["PNG"]) as opened:
@@ -88,7 +91,7 @@ def _saved_mask(given: str, run: "OpenRun", folder: Path) -> Path:
     mask = mask.point([255 * (value >= 128) for value in range(256)])
     require(mask.getbbox() is not None, _PAINT_FIRST)
     path = folder / "mask.png"
-    mask.save(path)
+    ImageChops.invert(mask).save(path)
     return path
 
 
