@@ -1,6 +1,6 @@
 // Draw: asks for pictures by seeds, shows their sheet, and keeps favourites.
 
-import { busy, data, duration, showCommand, t, task } from "./common.js";
+import { api, busy, data, duration, finished, showCommand, t, task } from "./common.js";
 import { open, prepare } from "./reverse.js";
 import { favourites, fill, fillWaiting, onKept, picturesOf } from "./sheet.js";
 import { downloads, newSeed, progressBar, valueOf } from "./work.js";
@@ -18,21 +18,24 @@ if (run.has_weights) {
     form.elements.seed.value = newSeed();
     form.requestSubmit();
   });
+  const wait = (promise, number) => busy(by("draw"), async () => {
+    asked = promise;
+    by("roll").disabled = true;
+    try {
+      await draw(asked, number, bar);
+    } finally {
+      by("roll").disabled = false;
+    }
+  });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    busy(by("draw"), async () => {
-      by("roll").disabled = true;
-      asked = task("draw", words(form.elements), bar.show);
-      try {
-        await draw(asked, form.elements, bar);
-      } finally {
-        by("roll").disabled = false;
-      }
-    });
+    const given = words(form.elements);
+    wait(task("draw", given, bar.show), given.number);
   });
   onKept(showKept);
   showKept();
   showRecent();
+  unfinished().then((found) => found && wait(followed(found.id, bar.show), found.words.number ?? 16));
 }
 
 /** What the form asks for; empty fields are left to the run. */
@@ -50,14 +53,26 @@ function words(fields) {
   };
 }
 
-async function draw(asked, fields, bar) {
+/** What this page, or another one, asked for before it was loaded again. */
+async function unfinished() {
+  const found = await api("GET", `/api/tasks?run=${run.id}&kind=draw`).catch(() => ({ tasks: [] }));
+  return found.tasks.find((one) => one.state === "waiting" || one.state === "working");
+}
+
+function followed(id, onProgress) {
+  const promise = finished(id, onProgress);
+  promise.cancel = () => { api("DELETE", `/api/tasks/${id}`).catch(() => {}); };
+  return promise;
+}
+
+async function draw(asked, number, bar) {
   const began = performance.now();
   const before = [...by("sheet").children];
   const files = [...by("downloads").children];
   bar.show();
   by("none").hidden = true;
   by("downloads").replaceChildren();
-  fillWaiting(by("sheet"), valueOf(fields.number));
+  fillWaiting(by("sheet"), number);
   try {
     const done = await asked;
     show(done, (performance.now() - began) / 1000);

@@ -25,7 +25,7 @@ export function progressBar(cancel) {
 }
 
 function sentence(found) {
-  if (!found.state || found.state === "waiting") return t("Waiting for its turn …");
+  if (found.state === "waiting") return t("Waiting for its turn …");
   const share = Math.round(100 * (found.progress ?? 0));
   if (Number.isFinite(found.left ?? NaN)) {
     return t("{share} %, {left} left", { share, left: duration(found.left) });
