@@ -25,7 +25,9 @@ export function prepareForward(onTime) {
     by("time-told").textContent = time.toFixed(2);
     onTime(time);
     drawCurve();
-    if (state.picture) ask(time);
+    if (!state.picture) return;
+    stale(true);
+    ask(time);
   };
   const restart = () => {
     state.series += 1;
@@ -44,6 +46,11 @@ async function look(time) {
   const done = await at(time);
   if (done && Number(by("time").value) === time) await show(done);
   state.timer = setTimeout(fillCurve, 500);
+}
+
+/** Pales the pictures while those of the chosen time are worked out. */
+function stale(is) {
+  for (const name of ["forward", "predicts"]) by(name).classList.toggle("stale", is);
 }
 
 async function at(time) {
@@ -80,6 +87,7 @@ async function show(done) {
     by(name).src = urls[name];
     by(name).hidden = false;
   }
+  stale(false);
   showCommand(done.command);
   const { noise_rate: noise, signal_rate: signal, error, noise_error: noiseError } = done.result;
   by("forward-now").textContent = t("Noise rate {noise}, signal rate {signal}: of the noisy picture's power, {share} % is picture.", {

@@ -6,7 +6,12 @@ import { busy, data, duration, el, pause, say, t, task } from "./common.js";
 export function progressBar(cancel) {
   const meter = el("progress", { max: 1, value: 0, "aria-label": t("Progress") });
   const words = el("span", { class: "small soft", role: "status" });
-  const stop = el("button", { type: "button", class: "quiet", onclick: cancel }, t("Cancel"));
+  const stop = el("button", { type: "button", class: "quiet" }, t("Cancel"));
+  stop.addEventListener("click", () => {
+    stop.disabled = true; // the task ends at its next step
+    words.textContent = t("Cancelling …");
+    cancel();
+  });
   const line = el("div", { class: "work-line" }, words, cancel ? stop : null);
   const element = el("div", { class: "work idle" }, meter, line);
   return {
@@ -15,11 +20,12 @@ export function progressBar(cancel) {
     show(found = {}) {
       element.classList.remove("idle");
       meter.value = found.progress ?? 0;
-      words.textContent = sentence(found);
+      if (!stop.disabled) words.textContent = sentence(found);
     },
     hide() {
       element.classList.add("idle");
       words.textContent = "";
+      stop.disabled = false;
     },
   };
 }
