@@ -13,10 +13,15 @@ _FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package dataset-fashion-mnist puts its files: the app downloads nothing."""
 
 
+def has_digits() -> bool:
+    """Whether scikit-learn, which brings the digits, is installed."""
+    return find_spec("sklearn") is not None
+
+
 def known_sets(workspace: Workspace) -> list[dict[str, Any]]:
     """Sets to choose from: those known by name that are installed, and what was uploaded."""
     found = []
-    if find_spec("sklearn") is not None:
+    if has_digits():
         found.append(_known("digits", 1797))
     if _FASHION_FOLDER.is_dir():
         found.append(_known("fashion-mnist", 60_000))

@@ -13,11 +13,10 @@ from starlette.staticfiles import StaticFiles
 
 from unnoise import __version__
 from unnoise.app.commands import typed
-from unnoise.app.jobs import live_run
 from unnoise.app.languages import COOKIE, dictionary, language_of, translator
-from unnoise.app.pictures import known_sets
+from unnoise.app.pictures import has_digits, known_sets
 from unnoise.app.requests import workspace_of
-from unnoise.app.routes.runs import find
+from unnoise.app.routes.runs import find, queue_told
 from unnoise.app.runs import details, list_runs
 from unnoise.app.tasks import recent
 from unnoise.app.workspace import Workspace
@@ -88,8 +87,8 @@ def _runs(request: Request, workspace: Workspace) -> Data:
     search = request.query_params.get("search", "")[:200]
     page = request.query_params.get("page", "1")
     found = list_runs(workspace, search, int(page) if page.isdecimal() and len(page) < 9 else 1)
-    live = live_run(workspace)
-    return {**vars(found), "search": search, "busy": live is not None, "command": typed("app")}
+    told = {"search": search, "status": queue_told(workspace), "digits": has_digits(), "command": typed("app")}
+    return {**vars(found), **told}
 
 
 def _pictures(_: Request, workspace: Workspace) -> Data:
@@ -102,7 +101,14 @@ def _train(request: Request, workspace: Workspace) -> Data:
     ]
     command = typed("train", "PICTURES", "--minutes", "10")
     chosen = request.query_params.get("set", "")[:4000]
-    return {"set": chosen, "sets": known_sets(workspace), "presets": presets, "command": command}
+    queue = queue_told(workspace)
+    return {
+        "set": chosen,
+        "sets": known_sets(workspace),
+        "presets": presets,
+        "status": queue,
+        "command": command,
+    }
 
 
 def _compare(request: Request, workspace: Workspace) -> Data:

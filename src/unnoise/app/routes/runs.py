@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -58,20 +59,20 @@ def find(workspace: Workspace, id_: str) -> str:
     return workspace.find_run(id_).name
 
 
-async def status(request: Request) -> JSONResponse:
+def queue_told(workspace: Workspace) -> dict[str, Any]:
     """Which run is trained, and which wait."""
+    live = jobs.live_run(workspace)
+    waiting = [
+        {"id": run_id(job.run), "name": read_remarks(workspace.runs / job.run).title or job.run}
+        for job in read_jobs(workspace)
+        if job.waits
+    ]
+    return {"live": run_id(live) if live else None, "queue": waiting, "held": jobs.is_held(workspace)}
 
-    def read() -> dict[str, object]:
-        workspace = workspace_of(request)
-        live = jobs.live_run(workspace)
-        waiting = [
-            {"id": run_id(job.run), "name": read_remarks(workspace.runs / job.run).title or job.run}
-            for job in read_jobs(workspace)
-            if job.waits
-        ]
-        return {"live": run_id(live) if live else None, "queue": waiting, "held": jobs.is_held(workspace)}
 
-    return JSONResponse(await run_in_threadpool(read))
+async def status(request: Request) -> JSONResponse:
+    """The queue."""
+    return JSONResponse(await run_in_threadpool(queue_told, workspace_of(request)))
 
 
 async def runs(request: Request) -> JSONResponse:
