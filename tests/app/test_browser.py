@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from helpers.app_server import AppServer, until
+from helpers.app_process import AppServer, until
 
 MINUTE = 60_000
 

@@ -1,76 +1,133 @@
-"""The app as a process of its own, as one starts it in a terminal."""
+"""A real server of the app in a thread, raw requests to it, and a hash of a tree of files."""
 
+import hashlib
+import http.client
+import json
 import os
 import socket
-import subprocess
-import sys
+import threading
 import time
-import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import psutil
+import pytest
+import uvicorn
 
-from unnoise.app.records import read_jobs
+from unnoise.app import jobs
+from unnoise.app.security import Access
+from unnoise.app.server import create_app
 from unnoise.app.workspace import Workspace
 
-
-def until(condition, seconds=240.0):
-    """Waits until something is so; the limit only ends what would never be."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it never came about"
-        time.sleep(0.1)
-    return found
+JSON = {"Content-Type": "application/json"}
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+@dataclass
+class Answer:
+    """Status, headers in lower case, and body of a response."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def words(self) -> Any:
+        return json.loads(self.body)
 
 
-class AppServer:
-    """`unnoise app` over a workspace; `kill` and `start` as often as one likes."""
+@dataclass
+class Client:
+    """Sends requests as a page of the app does, unless told otherwise."""
 
-    def __init__(self, workspace: Path) -> None:
-        self.workspace, self.port = workspace, free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
-        self.process = None
+    port: int
+    headers: dict[str, str] = field(default_factory=dict)
 
-    def start(self) -> None:
-        words = ["app", "--no-browser", "--port", str(self.port), "--workspace", str(self.workspace)]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "unnoise", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        until(self._answers)
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
 
-    def _answers(self) -> bool:
-        assert self.process.poll() is None, "the app has ended"
+    def ask(self, method: str, path: str, body: Any = None, **headers: str | None) -> Answer:
+        """One request; a dict becomes JSON, and a header of None is left out."""
+        words = {"Host": self.host, "X-Unnoise": "1", **self.headers}
+        words |= {name.replace("_", "-"): text for name, text in headers.items()}
+        if isinstance(body, dict):
+            body, words = json.dumps(body).encode(), JSON | words
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection._validate_path = lambda url: None
+        connection._encode_request = lambda line: line.encode("latin-1")  # hostile paths go as they are
         try:
-            with urllib.request.urlopen(f"{self.address}/api/status", timeout=5):  # noqa: S310 (our own)
-                return True
-        except OSError:
-            return False
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+            for name, text in words.items():
+                if text is not None:
+                    connection.putheader(name, text)
+            if body is not None and "Transfer-Encoding" not in words:
+                connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
+            response = connection.getresponse()
+            found = {name.lower(): text for name, text in response.getheaders()}
+            return Answer(response.status, found, response.read())
+        finally:
+            connection.close()
 
-    def kill(self) -> None:
-        """As `kill -9`."""
-        self.process.kill()
-        self.process.wait()
+    def raw(self, data: bytes) -> bytes:
+        """Whatever comes back to these bytes until the server hangs up; HOST stands for its name."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            connection.sendall(data.replace(b"HOST", self.host.encode()))
+            found = b""
+            while chunk := connection.recv(65536):
+                found += chunk
+            return found
 
-    def trainer(self) -> psutil.Process:
-        """The process that trains."""
-        (pid,) = [job.pid for job in read_jobs(Workspace.open(self.workspace)) if job.runs]
-        return psutil.Process(pid)
 
-    def close(self) -> None:
-        """Ends the app and what it started."""
-        for job in read_jobs(Workspace.open(self.workspace)):
-            if job.runs:
-                psutil.Process(job.pid).kill()
-        if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait()
+@contextmanager
+def served(workspace: Workspace, **access: Any) -> Iterator[Client]:
+    """The app in a thread, with the options of `Access`; it starts no process, and advances no queue."""
+    bound = socket.create_server(("127.0.0.1", 0))
+    port = bound.getsockname()[1]
+    hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
+    app = create_app(workspace, Access(hosts, **access))
+    with running(app, bound), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "_launch", _no_process)
+        patch.setattr(app.state.worker, "tell", _no_process)
+        yield Client(port)
+
+
+def _no_process(*_: object) -> None:
+    """Stands for the start of a process."""
+
+
+@contextmanager
+def running(app: Any, bound: socket.socket) -> Iterator[None]:
+    """Runs uvicorn in a thread until the block ends."""
+    config = uvicorn.Config(
+        app, log_level="critical", proxy_headers=False, server_header=False, lifespan="off", ws="none"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.005)
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+        bound.close()
+
+
+def tree_hash(folder: Path, *, without: Path | None = None) -> str:
+    """A hash of all names, kinds, contents and times of change below a folder, but for one folder in it."""
+    found = hashlib.sha256()
+    for place, folders_, files in os.walk(folder):
+        folders_[:] = sorted(name for name in folders_ if Path(place, name) != without)
+        for path in sorted(Path(place, name) for name in (*folders_, *files)):
+            status = path.lstat()
+            found.update(os.fsencode(path) + f"\0{status.st_mode}\0{status.st_mtime_ns}".encode())
+            if path.is_symlink():
+                found.update(os.fsencode(path.readlink()))
+            elif path.is_file():
+                found.update(path.read_bytes())
+    return found.hexdigest()

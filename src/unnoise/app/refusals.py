@@ -21,7 +21,8 @@ _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <link rel="stylesheet" href="/static/css/tokens.css"><script src="/static/js/theme.js"></script>
 <link rel="stylesheet" href="/static/css/layout.css"><title>unnoise</title>
-<header class="top"><a class="brand" href="/">unnoise</a></header><main><h1>{}</h1><p><a href="/">unnoise</a></p></main></html>
+<header class="top"><a class="brand" href="/">unnoise</a></header>
+<main><h1>{}</h1><p><a href="/">unnoise</a></p></main></html>
 """
 
 

@@ -8,7 +8,7 @@ export function t(text, values = {}) {
   return Object.entries(values).reduce((found, [name, value]) => found.replaceAll(`{${name}}`, value), words[text] ?? text);
 }
 
-/** The answer to a request, as JSON; throws an Error with the server's sentence. */
+/** The answer to a request, as JSON; throws an Error with the server's sentence, and its `status` if it answered. */
 export async function api(method, path, body) {
   const headers = { "X-Unnoise": "1" };
   let sent = body;
@@ -25,7 +25,8 @@ export async function api(method, path, body) {
   }
   lost(false);
   const found = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(found.error ?? t("The app answered with the number {status}.", { status: response.status }));
+  const { ok, status } = response;
+  if (!ok) throw Object.assign(new Error(found.error ?? t("The app answered with the number {status}.", { status })), { status });
   return found;
 }
 

@@ -2,9 +2,12 @@
 
 import { api, busy, data, el, number, say, t } from "./common.js";
 import { examine } from "./checkup.js";
+import { wireDropping } from "./dropping.js";
 import { upload } from "./upload.js";
+import { forget, interrupted } from "./upload_memory.js";
 
 const $ = (id) => document.getElementById(id);
+let named = false; // whether somebody has typed a name of the set
 
 function showSets(sets) {
   const button = (set) => el("button", { type: "button", onclick: () => examine(set) },
@@ -51,26 +54,32 @@ async function openTyped(event) {
   });
 }
 
-async function receive(files) {
+async function receive(files, folder) {
   if (!files.length) return;
+  if (folder && !named) $("set-name").value = plainName(folder);
   try {
-    const set = await upload([...files], $("set-name").value.trim() || t("my pictures"), $("uploads"));
+    const set = await upload(files, $("set-name").value.trim() || t("my pictures"), $("uploads"));
     showSets((await api("GET", "/api/sets")).sets);
     if (set) examine(set);
   } catch (error) {
     say(error.message, "error");
   }
+  showInterrupted();
 }
 
-function wireDrop() {
-  const drop = $("drop");
-  for (const kind of ["dragenter", "dragover"]) drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
-  for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => { event.preventDefault(); receive(event.dataTransfer.files); });
-  $("files").addEventListener("change", () => receive($("files").files));
+const plainName = (text) => text.replace(/[^\p{L}\p{N}_ -]/gu, "-").slice(0, 50) || t("my pictures");
+
+function showInterrupted() {
+  const sentence = (name) => t("The upload into the set {name} was interrupted: choose the same files again, and it goes on where it stopped.", { name });
+  const drop = (name) => el("button", { type: "button", class: "quiet", onclick: () => { forget(name); showInterrupted(); } }, t("Forget it"));
+  const use = (name) => el("button", { type: "button", class: "quiet", onclick: () => { $("set-name").value = name; $("files").focus(); } }, t("Use this name"));
+  $("interrupted").replaceChildren(...interrupted().map((name) => el("div", { class: "notice" }, el("p", {}, sentence(name)), el("div", { class: "row" }, use(name), drop(name)))));
 }
 
 showSets(data.sets);
 $("typed").addEventListener("submit", openTyped);
-wireDrop();
+wireDropping($("drop"), [$("files"), $("folder")], receive);
+$("set-name").addEventListener("input", () => { named = true; });
+$("folder").closest("label").hidden = !("webkitdirectory" in $("folder"));
+showInterrupted();
 open("").catch((error) => say(error.message, "error"));
