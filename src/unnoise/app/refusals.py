@@ -22,7 +22,7 @@ _PAGE = """<!doctype html>
 <link rel="stylesheet" href="/static/css/tokens.css"><script src="/static/js/theme.js"></script>
 <link rel="stylesheet" href="/static/css/layout.css"><title>unnoise</title>
 <header class="top"><a class="brand" href="/">unnoise</a></header>
-<main><h1>{}</h1><p><a href="/">unnoise</a></p></main></html>
+<main><p>{}</p><p><a href="/">unnoise</a></p></main></html>
 """
 
 
