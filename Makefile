@@ -13,7 +13,7 @@ PEERS ?= .venv-peers
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: $(VENV)/.installed-digits ## learn to draw digits in about three minutes, into demo/
+demo: $(VENV)/.installed-digits,app ## learn to draw digits in about three minutes, into demo/
 	$(BIN)/unnoise demo --out demo
 
 TESTS := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist worksteal
