@@ -11,7 +11,8 @@ const MOST_UNDONE = 40;
 export function brush() {
   const picture = el("img", { alt: "", class: pixels(run) });
   const words = t("Paint what is to be drawn anew. Without a mouse, use the rectangle beside it.");
-  const canvas = el("canvas", { class: `mask ${pixels(run)}`, width: run.width, height: run.height, role: "img", "aria-label": words });
+  const size = { width: run.width, height: run.height };
+  const canvas = el("canvas", { class: `mask ${pixels(run)}`, ...size, role: "img", "aria-label": words });
   const frame = el("div", { class: "view brush" }, picture, canvas);
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const state = { undone: [], last: null, size: startSize() };

@@ -96,8 +96,13 @@ const ratio = (done) => (done.words.width && done.words.height ? `${done.words.w
 /** The word over a column. */
 function titleOf(title) {
   const known = {
-    before: t("before"), given: t("before"), original: t("before"), after: t("after"), mask: t("mask"), small: t("made small"),
-    grey: t("made grey"), blurred: t("blurred"), restored: t("restored"), canvas: t("canvas"),
+    before: t("before"),
+    after: t("after"),
+    mask: t("mask"),
+    small: t("made small"),
+    grey: t("made grey"),
+    blurred: t("blurred"),
+    restored: t("restored"),
   }[title.toLowerCase()];
   const numbered = /^(\D*?)\s*(\d+)$/.exec(title);
   if (known || !numbered) return known ?? title;

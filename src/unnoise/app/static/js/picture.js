@@ -53,7 +53,8 @@ const heldOutNumber = () => Math.min(MOST_HELD_OUT, Number(run.settings["data.he
 const heldOutSentence = () => t("A held-out picture: the run was never trained on it.");
 
 function upload(choose) {
-  const input = el("input", { type: "file", accept: "image/*", class: "visually-hidden", tabindex: "-1", "aria-hidden": "true" });
+  const hidden = { class: "visually-hidden", tabindex: "-1", "aria-hidden": "true" };
+  const input = el("input", { type: "file", accept: "image/*", ...hidden });
   const button = el("button", { type: "button", onclick: () => input.click() }, t("Choose a picture of yours"));
   const drop = el("div", { class: "drop" }, el("p", {}, t("Drop a picture here, or")), button, input);
   const take = (file) => file && busy(button, async () => {

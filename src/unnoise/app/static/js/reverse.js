@@ -131,7 +131,8 @@ function showStep(step) {
   put("image", file("image", step), t("Predicted picture at step {step} of {steps}", words));
   put("noise", file("noise", step), t("Predicted noise at step {step} of {steps}", words));
   const rates = { noise: number(found.noise_rates[step], 3), signal: number(found.signal_rates[step], 3) };
-  by("rates").textContent = `${t("Step {step} of {steps}", words)} · ${t("noise rate {noise}, signal rate {signal}", rates)}. ${stage(found.noise_rates[step])}`;
+  const numbers = t("noise rate {noise}, signal rate {signal}", rates);
+  by("rates").textContent = `${t("Step {step} of {steps}", words)} · ${numbers}. ${stage(found.noise_rates[step])}`;
   play.slider.setAttribute("aria-valuetext", by("rates").textContent);
 }
 

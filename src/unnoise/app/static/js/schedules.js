@@ -58,7 +58,8 @@ function draw() {
   const { shown, own, here } = state;
   if (!shown) return;
   const points = (curve, name) => curve.times.map((time, place) => [time, curve[name][place]]);
-  const ghosts = (...names) => (own && own !== shown ? names.map((name) => ({ points: points(own, name), name: "ghost" })) : []);
+  const ghost = (name) => ({ points: points(own, name), name: "ghost" });
+  const ghosts = (...names) => (own && own !== shown ? names.map(ghost) : []);
   const place = Math.round(here * (shown.times.length - 1));
   const now = {
     time: here.toFixed(2), noise: number(shown.noise_rates[place], 3),
@@ -66,7 +67,11 @@ function draw() {
   };
   const sentence = t("At time {time}: signal rate {signal}, noise rate {noise}, log-SNR {level}.", now);
   rates.show({
-    curves: [...ghosts("signal_rates", "noise_rates"), { points: points(shown, "signal_rates"), name: "curve" }, { points: points(shown, "noise_rates"), name: "curve second" }],
+    curves: [
+      ...ghosts("signal_rates", "noise_rates"),
+      { points: points(shown, "signal_rates"), name: "curve" },
+      { points: points(shown, "noise_rates"), name: "curve second" },
+    ],
     range: [0, 1], here, words: sentence,
   });
   levels.show({

@@ -121,12 +121,11 @@ export function player(label, onFrame, { loops = false, seconds = 4 } = {}) {
     else stop();
   };
   const play = () => {
-    if (state.timer) return stop();
+    if (state.timer) { stop(); return; }
     if (!loops && Number(slider.value) >= state.frames - 1) go(0);
     state.timer = setInterval(step, Math.max(30, Math.min(400, (1000 * seconds) / state.frames)));
     button.textContent = t("Pause");
     button.setAttribute("aria-pressed", "true");
-    return null;
   };
   button.addEventListener("click", play);
   slider.addEventListener("input", () => { stop(); onFrame(Number(slider.value)); });
