@@ -1,5 +1,7 @@
 // Curves as SVG, drawn in true pixels so that their words are legible on a phone too.
 
+import { t } from "./common.js";
+
 const SPACE = "http://www.w3.org/2000/svg";
 const [LEFT, RIGHT, TOP, BOTTOM, HEIGHT] = [46, 10, 10, 38, 250];
 
@@ -16,7 +18,7 @@ function svg(tag, attributes = {}, text = null) {
  * those who cannot see it}.
  */
 export function chart(place, xTitle) {
-  const image = svg("svg", { class: "chart", role: "img" });
+  const image = svg("svg", { class: "chart", role: "img", "aria-label": t("The curves are not there yet") });
   place.classList.add("plot");
   place.replaceChildren(image);
   let shown = null;
