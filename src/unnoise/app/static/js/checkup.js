@@ -8,6 +8,7 @@ let current = null;
 /** Examines a set of pictures, and shows what was found. */
 export async function examine(set) {
   current?.cancel();
+  rememberName(set);
   $("checkup").hidden = false;
   $("checkup-name").textContent = set.name;
   $("checkup-result").replaceChildren();
@@ -45,6 +46,26 @@ function show(set, done) {
 }
 
 function list(facts) {
-  return el("dl", { class: "facts" }, facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+  return el("dl", { class: "facts" }, facts.flatMap(([name, value]) => [el("dt", {}, factName(name)), el("dd", {}, value)]));
+}
+
+/** The name of a fact in the language of the page. */
+export function factName(name) {
+  const minutes = /^in (.+) minutes?$/.exec(name);
+  if (minutes) return t("in {n} minutes", { n: minutes[1] });
+  const known = {
+    pictures: t("pictures"), formats: t("formats"), modes: t("modes"), ignored: t("ignored"), sizes: t("sizes"),
+    "no class": t("no class"), classes: t("classes"), balance: t("balance"), size: t("size"), channels: t("channels"),
+    preset: t("recipe"), "held out": t("held out"), speed: t("speed"), "usable samples": t("usable samples"),
+    memory: t("memory"), disk: t("disk"),
+  };
+  return known[name] ?? name;
+}
+
+function rememberName(set) {
+  try {
+    const names = JSON.parse(sessionStorage.getItem("set-names") ?? "{}");
+    sessionStorage.setItem("set-names", JSON.stringify({ ...names, [set.id]: set.name }));
+  } catch { /* the page Train then says "the chosen folder" */ }
 }
 

@@ -2,7 +2,7 @@
 
 import { duration, el, number, stateWord, t } from "./common.js";
 
-const FIRST = ["resume", "pause", "cancel"];
+const FIRST = ["resume", "pause"];
 const DURING = new Set(["training", "preparing", "stopping", "paused", "crashed", "failed", "stopped"]);
 
 /** The words of what can be asked of a run. */
