@@ -24,8 +24,8 @@ function showFolder(found) {
     el("span", { class: "soft small" }, folder.pictures ? t("{n} pictures", { n: number(folder.pictures) + (folder.more ? "+" : "") }) : ""),
     folder.pictures ? choice(folder, `${folder.name}/`) : null));
   const files = found.files.map((file) => el("li", {}, el("span", {}, file.name), choice(file, file.name)));
-  const list = el("ul", { class: "list" }, folders, files);
-  const nothing = folders.length + files.length ? null : el("p", { class: "soft" }, t("No folders or archives in here."));
+  const list = folders.length + files.length ? el("ul", { class: "list", tabindex: 0, "aria-label": t("Folders and archives") }, folders, files) : null;
+  const nothing = folders.length + files.length + (found.id ? found.pictures : 0) ? null : el("p", { class: "soft" }, t("There are no folders and no archives in here. Copy a folder of pictures into the workspace, or drop pictures into the other box."));
   const here = found.id && found.pictures ? el("p", {}, choice(found, found.name, t("Use this folder: {n} pictures", { n: number(found.pictures) + (found.more ? "+" : "") }))) : null;
   $("browser").replaceChildren(crumbs, ...[here, list, nothing, pages(found)].filter(Boolean));
 }

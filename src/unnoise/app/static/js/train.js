@@ -22,7 +22,7 @@ function showSets() {
 /** The name of a folder that was chosen on the page Pictures, which this browser remembers. */
 function chosenName() {
   try {
-    return JSON.parse(sessionStorage.getItem("set-names") ?? "{}")[data.set] ?? t("the chosen folder");
+    return JSON.parse(sessionStorage.getItem("set-names") ?? "{}")[data.set]?.split("/").filter(Boolean).pop() ?? t("the chosen folder");
   } catch {
     return t("the chosen folder");
   }
@@ -80,7 +80,7 @@ function tell(done) {
 function tellCommand() {
   if (!source) return;
   const { minutes, name, preset, size, channels, seed, labels, flip, until_converged: converged } = words();
-  const run = name || source.replace(/\/$/, "").split("/").pop().split(".")[0];
+  const run = name || source.replaceAll("'", "").split("/").pop().split(".")[0];
   const parts = ["unnoise train", source, "--out", /^[\w./-]+$/.test(run) ? `runs/${run}` : `'runs/${run}'`, "--minutes", minutes];
   const options = { "--preset": preset, "--size": size, "--channels": channels, "--seed": seed };
   for (const [option, value] of Object.entries(options)) if (value !== undefined) parts.push(option, value);
