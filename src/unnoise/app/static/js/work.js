@@ -101,13 +101,13 @@ export async function loaded(url, tries = 4) {
 /** A slider over frames with a button that plays them; `onFrame` shows one. */
 export function player(label, onFrame, { loops = false, seconds = 4 } = {}) {
   const slider = el("input", { type: "range", min: 0, max: 1, step: 1, value: 0, "aria-label": label });
-  const button = el("button", { type: "button", class: "play", "aria-pressed": "false" }, t("Play"));
+  const button = el("button", { type: "button", class: "play", "aria-pressed": "false" }, t("Play it"));
   const element = el("div", { class: "player" }, button, slider);
   const state = { frames: 2, timer: null };
   const stop = () => {
     clearInterval(state.timer);
     state.timer = null;
-    button.textContent = t("Play");
+    button.textContent = t("Play it");
     button.setAttribute("aria-pressed", "false");
   };
   const go = (frame) => {
