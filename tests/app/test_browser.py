@@ -46,7 +46,7 @@ def test_a_folder_is_named_trained_on_and_nothing_is_lost(server, tab):
     tab.goto(f"{server.address}/")
     tab.get_by_role("link", name="Choose my own pictures").click()
     tab.get_by_label("Path of a folder").fill("photos/digits")
-    tab.get_by_role("button", name="Go").click()
+    tab.get_by_role("button", name="Open").click()
     expect(tab.locator("#checkup-result")).to_contain_text("300")  # the doctor has counted them
     tab.get_by_role("link", name="Train with these pictures").click()
     tab.get_by_label("Minutes", exact=True).fill("0.35")
