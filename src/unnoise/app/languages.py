@@ -1,8 +1,14 @@
-"""Languages of the interface: English, and Korean from locale/ko.json, by the English text."""
+"""Languages of the interface: English, and Korean by the English text.
+
+locale/ko.json            texts of pages: English to Korean
+locale/ko_patterns.json   sentences of the server: regular expressions, of Python and JavaScript alike, and what
+                          they become: $1 is what the first group matched, {1} the same once translated
+"""
 
 import json
+import re
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Literal
 
@@ -47,3 +53,37 @@ def translator(language: Language) -> Callable[..., str]:
         return found
 
     return translate
+
+
+@cache
+def patterns(language: Language) -> tuple[tuple[str, str], ...]:
+    """Regular expressions of whole sentences, of which the first that matches counts, and translations."""
+    if language == "en":
+        return ()
+    found = json.loads((files("unnoise.app") / "locale" / "ko_patterns.json").read_text("utf-8"))
+    return tuple((pattern, translation) for pattern, translation in found)
+
+
+def sentence_translator(language: Language) -> Callable[[str], str]:
+    """Translates what the server says, as static/js/translate.js does; what no pattern knows stays."""
+    known = _compiled(language)
+
+    def translate(sentence: str) -> str:
+        for pattern, translation in known:
+            if found := pattern.fullmatch(sentence):
+                return _GROUP.sub(partial(_filled, found), translation)
+        return sentence
+
+    def _filled(found: re.Match[str], named: re.Match[str]) -> str:
+        text: str = found[int(named[1] or named[2])]
+        return text if named[1] else translate(text)
+
+    return translate
+
+
+_GROUP = re.compile(r"\$([1-9])|\{([1-9])\}")
+
+
+@cache
+def _compiled(language: Language) -> list[tuple[re.Pattern[str], str]]:
+    return [(re.compile(pattern, re.DOTALL), translation) for pattern, translation in patterns(language)]
