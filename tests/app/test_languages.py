@@ -27,7 +27,8 @@ NOT_IN_JAVASCRIPT = re.compile(r"\(\?P|\(\?[a-z]|\\[AZ]|[*+?}]\+")
 @pytest.fixture(scope="module")
 def said():
     """Sentences that the code makes."""
-    return [*{*(finding.text for finding in findings()), *facts(), *spoken()}]
+    found = findings()
+    return [*{*(one.text for one in found), *(one.kind for one in found), *facts(), *spoken()}]
 
 
 def parts(pattern, sentence):
@@ -102,6 +103,7 @@ def test_every_kind_of_finding_is_translated():
     assert {finding.kind for finding in found} == set(get_args(Kind))
     for finding in found:
         assert POLITE.search(translate(finding.text)), finding.text
+        assert HANGUL.search(translate(finding.kind)), finding.kind
 
 
 def test_facts_are_translated():

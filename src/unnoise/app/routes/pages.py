@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from unnoise import __version__
 from unnoise.app.commands import typed
-from unnoise.app.languages import COOKIE, dictionary, language_of, translator
+from unnoise.app.languages import COOKIE, dictionary, language_of, patterns, sentence_translator, translator
 from unnoise.app.pictures import has_digits, known_sets
 from unnoise.app.requests import workspace_of
 from unnoise.app.routes.runs import find, queue_told
@@ -37,7 +37,9 @@ def render(request: Request, page: str, data: Data, run: Data | None = None, sta
     html = _templates.get_template(f"{page}.html").render(
         _=translator(language),
         language=language,
+        tr=sentence_translator(language),
         words=dict(dictionary(language)),
+        patterns=patterns(language),
         page=page,
         run=run,
         data=data,

@@ -1,5 +1,7 @@
 // What all pages share: words, requests, tasks, the live stream, messages, and the switches of the header.
 
+import { tr } from "./translate.js";
+
 export const data = JSON.parse(document.getElementById("data").textContent);
 const words = JSON.parse(document.getElementById("words").textContent);
 
@@ -26,7 +28,7 @@ export async function api(method, path, body) {
   lost(false);
   const found = await response.json().catch(() => ({}));
   const { ok, status } = response;
-  if (!ok) throw Object.assign(new Error(found.error ?? t("The app answered with the number {status}.", { status })), { status });
+  if (!ok) throw Object.assign(new Error(tr(found.error) ?? t("The app answered with the number {status}.", { status })), { status });
   return found;
 }
 
@@ -72,7 +74,7 @@ export async function finished(number, onProgress = () => {}) {
       await pause(1000);
       continue;
     }
-    if (found.state === "failed") throw new Error(found.error);
+    if (found.state === "failed") throw new Error(tr(found.error));
     const took = (performance.now() - began) / 1000;
     onProgress({ ...found, left: found.progress > 0.05 ? (took * (1 - found.progress)) / found.progress : null });
     if (found.state === "done") return found;

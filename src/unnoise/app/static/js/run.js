@@ -3,6 +3,7 @@
 import { api, busy, data, el, live, number, say, showCommand, stateWord, duration, t } from "./common.js";
 import { chart, roundUp } from "./curves.js";
 import { wireMaking } from "./making.js";
+import { tr } from "./translate.js";
 
 const $ = (id) => document.getElementById(id);
 const path = `/api/runs/${data.run.id}`;
@@ -17,7 +18,7 @@ function showState(run) {
   state.textContent = stateWord(run.state);
   const message = $("message");
   message.hidden = !run.message;
-  message.textContent = run.message ?? "";
+  message.textContent = tr(run.message ?? "");
   for (const action of ["pause", "resume", "stop", "cancel", "delete"]) $(action).hidden = !run.actions.includes(action);
   $("try").hidden = !run.actions.includes("pause") || !run.has_weights;
   $("draw").hidden = !run.has_weights || run.actions.includes("pause");
@@ -26,7 +27,7 @@ function showState(run) {
 
 function showProgress(run) {
   $("progress").value = run.spent;
-  const budget = run.budget ?? "";
+  const budget = tr(run.budget ?? "");
   const percent = Math.floor(100 * run.spent);
   $("spent").textContent = budget ? t("{percent} % of {budget}", { percent, budget }) : stateWord(run.state);
   const left = run.seconds_left;
@@ -76,7 +77,7 @@ function showCurves(run) {
 }
 
 function showTexts(run) {
-  $("guards").replaceChildren(...run.guards.map((one) => el("p", { class: "notice" }, t("Step {step}: {cause} {action}", { step: number(one.step), cause: one.cause, action: one.action }))));
+  $("guards").replaceChildren(...run.guards.map((one) => el("p", { class: "notice" }, t("Step {step}: {cause} {action}", { step: number(one.step), cause: tr(one.cause), action: tr(one.action) }))));
   $("log-box").hidden = run.log.length === 0;
   if (run.state === "failed" || run.state === "crashed") $("log-box").open = true;
   $("log").textContent = run.log.join("\n");
