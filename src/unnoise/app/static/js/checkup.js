@@ -1,6 +1,7 @@
 // The doctor's findings on a set of pictures, with thumbnails, and what it proposes.
 
 import { duration, el, showCommand, t, task } from "./common.js";
+import { tr } from "./translate.js";
 
 const $ = (id) => document.getElementById(id);
 let current = null;
@@ -34,8 +35,8 @@ function show(set, done) {
   showCommand(done.command);
   $("checkup-work").replaceChildren();
   const found = findings.map((one) => el("div", { class: `finding notice ${one.serious ? "" : "fine"}` },
-    el("p", {}, one.text),
-    one.pictures.length ? el("div", { class: "thumbs" }, one.pictures.map((name) => el("img", { class: "pixels", src: done.files[name], alt: one.kind }))) : null));
+    el("p", {}, tr(one.text)),
+    one.pictures.length ? el("div", { class: "thumbs" }, one.pictures.map((name) => el("img", { class: "pixels", src: done.files[name], alt: tr(one.kind) }))) : null));
   if (!found.length) found.push(el("p", { class: "notice fine" }, t("No problems: these pictures are ready to learn from.")));
   const next = el("p", {}, el("a", { class: "button primary big", href: `/train?${new URLSearchParams({ set: set.id })}` }, t("Train with these pictures")));
   $("checkup-result").replaceChildren(
@@ -46,7 +47,7 @@ function show(set, done) {
 }
 
 function list(facts) {
-  return el("dl", { class: "facts" }, facts.flatMap(([name, value]) => [el("dt", {}, factName(name)), el("dd", {}, value)]));
+  return el("dl", { class: "facts" }, facts.flatMap(([name, value]) => [el("dt", {}, factName(name)), el("dd", {}, tr(value))]));
 }
 
 /** The name of a fact in the language of the page. */

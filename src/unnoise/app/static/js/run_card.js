@@ -1,6 +1,7 @@
 // The card of a run in the list.
 
 import { duration, el, number, stateWord, t } from "./common.js";
+import { tr } from "./translate.js";
 
 const FIRST = ["resume", "pause"];
 const DURING = new Set(["training", "preparing", "stopping", "paused", "crashed", "failed", "stopped"]);
@@ -53,7 +54,7 @@ export function showCard(card, run) {
   card.bar.hidden = !during;
   card.bar.value = run.spent;
   card.told.textContent = told(run);
-  card.remark.textContent = run.message ?? run.note;
+  card.remark.textContent = run.message ? tr(run.message) : run.note;
   card.remark.classList.toggle("bad", Boolean(run.message));
   const action = FIRST.find((one) => run.actions.includes(one));
   card.act.hidden = !action;
@@ -70,7 +71,7 @@ function showPicture(card, run) {
 }
 
 function told(run) {
-  const parts = [run.height ? `${run.height} × ${run.width}` : "", run.preset ?? "", run.budget ?? ""];
+  const parts = [run.height ? `${run.height} × ${run.width}` : "", run.preset ?? "", tr(run.budget ?? "")];
   if (run.seconds) parts.push(t("trained for {time}", { time: duration(run.seconds) }));
   if (run.held_out_loss !== null) parts.push(t("held-out loss {loss}", { loss: number(run.held_out_loss, 3) }));
   if (run.kid !== null) parts.push(`KID ${number(run.kid, 3)}`);

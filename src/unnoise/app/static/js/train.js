@@ -2,6 +2,7 @@
 
 import { factName } from "./checkup.js";
 import { api, busy, data, duration, el, number, showCommand, t, task } from "./common.js";
+import { tr } from "./translate.js";
 
 const $ = (id) => document.getElementById(id);
 let forecast = null;
@@ -68,9 +69,9 @@ function tell(done) {
   const rows = [[t("size"), size], [t("recipe"), $("preset").value || proposal.preset], ...costs];
   const unmeasured = t("While another run is trained, speed cannot be measured, and there is no forecast of what the time is enough for.");
   $("forecast").replaceChildren(
-    el("dl", { class: "facts" }, rows.flatMap(([name, value]) => [el("dt", {}, factName(name)), el("dd", {}, value)])),
+    el("dl", { class: "facts" }, rows.flatMap(([name, value]) => [el("dt", {}, factName(name)), el("dd", {}, tr(value))])),
     ...(speed === null ? [el("p", { class: "soft small" }, unmeasured)] : []),
-    ...serious.slice(0, 3).map((one) => el("p", { class: "notice small" }, one.text)),
+    ...serious.slice(0, 3).map((one) => el("p", { class: "notice small" }, tr(one.text))),
   );
   source = done.command.replace(/^unnoise info /, "").replace(/( --(size|minutes) \S+)+$/, "");
   tellCommand();
