@@ -48,7 +48,7 @@ def address(page: str, run: str) -> str:
     return ADDRESS + {
         "runs": "/",
         "pictures": "/pictures",
-        "train": "/train?set=known:fashion-mnist",
+        "train": "/train?set=known:digits",
         "run": f"/run/{run}",
     }.get(page, f"/run/{run}/{page}")
 
@@ -82,6 +82,7 @@ def shoot(browser: Browser, page: str, run: str, language: str, view: str) -> No
         locale=language,
     )
     tab = context.new_page()
+    tab.set_default_timeout(120_000)
     tab.goto(address(page, run))
     prepare(tab, page)
     tab.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
