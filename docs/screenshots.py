@@ -1,4 +1,4 @@
-"""Screenshots of the app for the documentation, in English and Korean: python docs/screenshots.py WORKSPACE.
+"""Screenshots of the app for the documentation, in English and Korean: python docs/screenshots.py WORKSPACE [PAGE ...].
 
 The workspace holds trained runs; the newest one is shown. Chromium of the system and Playwright are needed.
 """
@@ -23,6 +23,9 @@ VIEWS = {"": (1180, "light"), "-phone": (390, "dark")}
 """Suffix of the name, width in pixels, colours."""
 CHROMIUM = "/usr/bin/chromium"
 _QUALITY = 55
+_OTHER_PATH = """for (const one of document.querySelectorAll(".help"))
+  one.textContent = one.textContent.replace(/\\/\\S*\\/[^\\s.]*/, "/home/me/unnoise")"""
+"""A script that shows the path of some workspace instead of this one's."""
 
 
 @contextmanager
@@ -58,6 +61,7 @@ def prepare(tab: Page, page: str) -> None:
     if page == "pictures":
         tab.locator("#sets button").first.click()
         tab.wait_for_selector("#checkup-result img")
+        tab.evaluate(_OTHER_PATH)
     elif page == "train":
         tab.wait_for_selector("#forecast dl")
     elif page == "draw":
@@ -98,7 +102,7 @@ def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     with served(Path(sys.argv[1])) as run, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for page in PAGES:
+        for page in sys.argv[2:] or PAGES:
             for language in ("en", "ko"):
                 for view in VIEWS:
                     shoot(browser, page, run, language, view)

@@ -70,7 +70,7 @@ def state_of(workspace: Workspace, run: str, spent: float) -> State:
         return "waiting"
     if _live(job, holder):
         since = job.started if job is not None and job.runs else holder.started if holder else 0.0
-        if stop_is_requested(folder, since):
+        if stop_is_requested(folder, since) or (job is not None and job.runs and job.wanted != "run"):
             return "stopping"
         return "training" if holder is not None and _has_trained_since(folder, holder) else "preparing"
     if spent >= 1:
