@@ -1,4 +1,6 @@
-"""Screenshots of the app for the documentation, in English and Korean: python docs/screenshots.py WORKSPACE [PAGE ...].
+"""Screenshots of the app for the documentation, in English and Korean.
+
+    python docs/screenshots.py WORKSPACE [PAGE ...]
 
 The workspace holds trained runs; the newest one is shown. Chromium of the system and Playwright are needed.
 """

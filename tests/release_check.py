@@ -19,7 +19,21 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
 CONSTRAINTS = ROOT / "constraints.txt"
-SDIST_KINDS = {"", ".cfg", ".css", ".html", ".in", ".js", ".json", ".md", ".py", ".svg", ".toml", ".txt", ".typed"}
+SDIST_KINDS = {
+    "",
+    ".cfg",
+    ".css",
+    ".html",
+    ".in",
+    ".js",
+    ".json",
+    ".md",
+    ".py",
+    ".svg",
+    ".toml",
+    ".txt",
+    ".typed",
+}
 """Suffixes of text: whatever else is in an sdist is data."""
 LARGEST_FILE = 100_000
 """Bytes of one file of the sdist; the largest module has a seventh of it."""

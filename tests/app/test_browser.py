@@ -67,7 +67,10 @@ def test_a_folder_is_named_trained_on_and_nothing_is_lost(server, tab):
     server.start()
     expect(tab.locator("#lost")).to_be_hidden()  # the page is found again by itself
     tab.reload()
-    tab.get_by_role("button", name="Pause", exact=True).click()
+    address = tab.url
+    tab.get_by_role("button", name="Pause and try").click()
+    expect(tab).to_have_url(re.compile("/draw$"))
+    tab.goto(address)
     expect(state(tab)).to_have_text("paused")
     assert tab.locator("#draw").is_visible()
 
@@ -85,6 +88,14 @@ def test_a_folder_is_named_trained_on_and_nothing_is_lost(server, tab):
     place.press("Home")  # the slider goes back to the beginning
     expect(tab.locator("#sheet-told")).to_contain_text(re.compile("sheet 1 of"))
     assert "--minutes 0.35" in tab.locator("#command").text_content()
+
+    steps = tab.locator("#steps").text_content()
+    tab.get_by_label("Continue longer").fill("0.1")
+    tab.get_by_role("button", name="Continue", exact=True).click()
+    expect(tab.locator("#steps")).not_to_have_text(steps)
+    expect(state(tab)).to_have_text("finished")
+    (found,) = tab.request.get(f"{server.address}/api/runs").json()["runs"]
+    assert found["minutes"] > 0.4  # what the page says is what the run's folder says
 
 
 @pytest.mark.slow
