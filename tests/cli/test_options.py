@@ -20,6 +20,7 @@ from unnoise.runs.checkpoint import Progress, Run
 from unnoise.utils.tensor_files import read_tensors, write_tensors
 
 ALWAYS = {
+    "app": "workspace port host no_browser",
     "compare": "out seeds num_steps device",
     "demo": "out minutes seed device",
     "ema": "sigma_rel out",

@@ -45,6 +45,7 @@ def arguments_of(command, run):
     """Arguments with which each command succeeds, quickly, and prints names that few encodings hold."""
     held_out, steps = ("--held-out", 1), ("--num-steps", 2)
     given = {
+        "app": ("--workspace", NAME, "--port", 0, "--host", "0.0.0.0", "--no-browser"),  # noqa: S104
         "demo": ("--minutes", 0.01, "--out", "demo"),
         "train": (NAME, "--out", f"{NAME}/run", "--steps", 1, "--size", 8, "--batch-size", 4, "--held-out", 1),
         "generate": (run, "--num-images", 1, *steps, "--out", f"{NAME}.png"),
@@ -89,6 +90,7 @@ def printed(encoding, patches, arguments):
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.usefixtures("_no_checks_of_shapes")
 def test_every_command_works_in_an_ascii_terminal(command, run_folder, monkeypatch):
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)  # the app would serve until Ctrl-C
     code, out, err = printed("ascii", monkeypatch, arguments_of(command, run_folder))
     assert code == 0, err
     assert out + err

@@ -5,6 +5,7 @@ import io
 import os
 import secrets
 import socket
+import sys
 import threading
 import webbrowser
 from pathlib import Path
@@ -131,6 +132,15 @@ def _announce(workspace: Workspace, address: str, token: str | None) -> None:
             "Whoever has this address, with its token, may use the app: give it to nobody else. It is sent "
             "unencrypted, so use it in a network that you trust."
         )
-        code = io.StringIO()
-        segno.make(address, micro=False).terminal(code, compact=True)
-        print(code.getvalue(), flush=True)
+        _print_code(address)
+
+
+def _print_code(address: str) -> None:
+    """Prints an address as a QR code, where the terminal has the characters that it is made of."""
+    code = io.StringIO()
+    segno.make(address, micro=False).terminal(code, compact=True)
+    try:
+        code.getvalue().encode(sys.stdout.encoding or "ascii")
+    except UnicodeError:
+        return
+    print(code.getvalue(), flush=True)
