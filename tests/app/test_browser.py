@@ -175,8 +175,7 @@ PAGES = ("/", "/pictures", "/train", "/trash", "/run/ID", "/run/ID/draw", "/run/
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("language", ["en", "ko"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("theme", "language"), [("light", "en"), ("dark", "ko")])
 def test_pages_are_accessible_fit_a_phone_and_stay_in_place(server, chromium, theme, language):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     context = chromium.new_context(viewport={"width": 390, "height": 844}, color_scheme=theme, locale=language)

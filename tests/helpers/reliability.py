@@ -45,7 +45,7 @@ tries files that were damaged at random, and `make fuzz` does so for as long as 
 
 `tests/trainer/test_kills.py` kills runs (kill -9) at random moments and in the midst of writing files, and
 resumes each: its weights, its optimiser and its averages must be those of a run that was never killed, to
-the last bit. It printed: {kills}. `tests/trainer/test_interleavings.py` tries 48 random interleavings of
+the last bit. It printed: {kills}. `tests/trainer/test_interleavings.py` tries 24 random interleavings of
 starts, kills, signals, second starts, full disks and logs that cannot be written: nothing trained was lost.
 `tests/runs/test_checkpoint.py` cuts a state off at 200 random places, and flips a bit at 200 others: each
 damage was found, and none was loaded.

@@ -18,7 +18,7 @@ from helpers.killed import (
     weights,
 )
 
-PARTS, EACH = 4, 12
+PARTS, EACH = 4, 6
 EVENTS = ("kill", "kill in a file", "signal", "second start", "disk full", "log only")
 LOGS = ("file", "closed", "full")
 
