@@ -1,11 +1,13 @@
 """Explanations: the forward and the reverse process taken apart, and schedules as curves."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from unnoise.api.amounts import check_memory
 from unnoise.api.editing import EditSession, given_pictures, paths_of
-from unnoise.api.generating import generate
-from unnoise.api.reporting import Progress, reporting
+from unnoise.api.generating import SeededDrawing, generate, step_counter
+from unnoise.api.reporting import Progress, progress_bar, reporting
 from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from unnoise.diffusion.tensors import Images, Trajectory
 
 _CURVE = 101
+_KINDS = 3
+"""Of each step the noisy, the predicted images and the predicted noises are kept."""
 _SHOWN_NOISE = 6.0
 """Standard deviations of noise from black to white, where it is shown as a picture."""
 
@@ -48,30 +52,38 @@ def reverse_steps(run: "OpenRun", num_images: int = 1, **options: Any) -> Revers
     """
     import torch
 
-    from unnoise.diffusion.tensors import mix
-
     with reporting(options.pop("progress", None)):
         drawing = generate(run, num_images, lazy=True, **options)
-        denoiser, sampling = drawing.denoiser, drawing.sampling
-        draw = denoiser.noises(drawing.seeds)
-        classes = run.config.classes(drawing.seeds, drawing.labels)
-        walk = denoiser.reverse_diffusion(draw(), sampling=sampling, classes=classes, draw_noises=draw)
-        noise_rates, signal_rates = sampling.grid(denoiser.schedule)
-        noisy, images, noises = [], [], []
-        for prediction, noise_rate, signal_rate in zip(walk, noise_rates, signal_rates, strict=False):
-            rates = (rate.to(denoiser.device).expand(num_images, 1, 1, 1) for rate in (noise_rate, signal_rate))
-            mixed = mix(prediction.images, prediction.noises, *rates)
-            noisy.append(denoiser.normalizer.denormalize(mixed).cpu())
-            images.append(denoiser.normalizer.denormalize(prediction.images).cpu())
-            noises.append(_shown(prediction.noises))
-    steps = len(noisy)
-    return ReverseSteps(
-        torch.stack(noisy),
-        torch.stack(images),
-        torch.stack(noises),
-        [float(rate) for rate in noise_rates.flatten()[:steps]],
-        [float(rate) for rate in signal_rates.flatten()[:steps]],
-    )
+        num_steps, parts = drawing.sampling.num_steps, []
+        check_memory(run.config, num_images, _KINDS * num_steps)
+        with progress_bar("Drawing", num_images) as bar:
+            for first in range(0, num_images, drawing.batch_size):
+                seeds, steps = drawing.seeds[first : first + drawing.batch_size], []
+                each_step = step_counter(bar, first, len(seeds), num_steps)
+                for step in _walk(drawing, seeds):
+                    steps.append(step)
+                    each_step()
+                parts.append([torch.stack(kind) for kind in zip(*steps, strict=True)])
+        noisy, images, noises = (torch.cat(kind, dim=1) for kind in zip(*parts, strict=True))
+        grid = drawing.sampling.grid(drawing.denoiser.schedule)
+    noise_rates, signal_rates = (rates.flatten()[:num_steps].tolist() for rates in grid)
+    return ReverseSteps(noisy, images, noises, noise_rates, signal_rates)
+
+
+def _walk(drawing: SeededDrawing, seeds: range) -> "Iterator[tuple[Images, Images, Images]]":
+    """What each step starts from, and the images and noises predicted there; as pictures, on the CPU."""
+    from unnoise.diffusion.tensors import mix
+
+    denoiser, sampling = drawing.denoiser, drawing.sampling
+    classes, draw = drawing.config.classes(seeds, drawing.labels), denoiser.noises(seeds)
+    told = None if classes is None else classes.to(denoiser.device)
+    start = draw()
+    walk = denoiser.reverse_diffusion(start, sampling=sampling, classes=told, draw_noises=draw)
+    for prediction, *rates in zip(walk, *sampling.grid(denoiser.schedule), strict=False):
+        expanded = (rate.to(start).expand(len(start), 1, 1, 1) for rate in rates)
+        noisy = denoiser.normalizer.denormalize(mix(prediction.images, prediction.noises, *expanded))
+        images = denoiser.normalizer.denormalize(prediction.images)
+        yield noisy.cpu(), images.cpu(), _shown(prediction.noises)
 
 
 class ForwardStep(NamedTuple):
@@ -103,12 +115,16 @@ def forward_step(
     time: float = 0.5,
     held_out: int = 0,
     label: str | None = None,
+    best: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> ForwardStep:
-    r"""Adds noise of one level to a picture, and asks the run what it sees in it.
+    r"""Adds noise of one level to a picture, and asks the run's network what it sees in it.
 
-        x_t = \alpha_t x_0 + \sigma_t \epsilon,        signal^2 + noise^2 = 1
+        x_t = \alpha_t x_0 + \sigma_t \epsilon,        signal^2 + noise^2 = 1        (DDPM, 2006.11239, eq. 4)
+
+    Guidance and clipping of the run's sampling are left out. Both predictions mix to x_t, so that the error of
+    the normalised image is sigma / alpha times that of the noise.
 
     Args:
         run: the run.
@@ -116,6 +132,7 @@ def forward_step(
         time: The diffusion time t, from 0 (clean) to 1 (noise).
         held_out: Instead of an image: 1 for one of the run's own pictures that it was not trained on.
         label: Class that the network is told.
+        best: Use the weights whose samples scored best during training, instead of the last ones.
         seed: Seed of the noise.
         progress: called with the fraction that is done, and what is being done.
 
@@ -124,18 +141,20 @@ def forward_step(
     """
     import torch
 
+    from unnoise.diffusion.samplers.sampling import Sampling
     from unnoise.diffusion.tensors import mix
 
     require(0 <= time <= 1, f"The time is from 0 (clean) to 1 (noise), but got {time}.")
     with reporting(progress):
-        session = EditSession.open(run, None)
+        session = EditSession(run, run.folder.load(run.torch_device, best=best), Sampling())
         names, pixels = given_pictures(run.config, [] if image is None else paths_of(image), held_out, seed)
         require(len(names) == 1, f"One picture is explained at a time, but got {len(names)}.")
         clean, noise = session.normalized(pixels), session.noises(seed, 1)()
         at = torch.full((1, 1, 1, 1), time, device=clean.device)
         noise_rate, signal_rate = session.schedule(at)
         noisy = mix(clean, noise, noise_rate, signal_rate)
-        prediction = session.denoise_label(label)(noisy, noise_rate, signal_rate)
+        with torch.no_grad():
+            prediction = session.denoise_label(label)(noisy, noise_rate, signal_rate)
     shown = pixels.float() / 255
     predicted = session.denormalized(prediction.images)
     return ForwardStep(

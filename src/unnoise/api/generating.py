@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from unnoise.api.amounts import check_memory, check_output, check_seeds
 from unnoise.api.drawing import Animation, Drawing
 from unnoise.api.drawing_options import chosen_sampling
 from unnoise.api.loading import DenoiserOptions
-from unnoise.api.reporting import Progress, progress_bar, reporting
+from unnoise.api.reporting import Bar, Progress, progress_bar, reporting
 from unnoise.diffusion.sampler_names import Clip, SamplerName, Spacing, Variance
 from unnoise.utils.errors import require
 
@@ -79,10 +80,11 @@ class SeededDrawing(Drawing):
         if self._drawn is not None:
             yield Drawing(self._drawn, self.names)
             return
-        for seeds in self._in_batches():
+        for seeds, each_step in self._in_batches():
             classes = self.config.classes(seeds, self.labels)
             how = {"seed": seeds[0], "sampling": self.sampling, "batch_size": self.batch_size}
-            images = self.denoiser.generate(len(seeds), classes=classes, **how)  # type: ignore[arg-type]
+            told = {"classes": classes, "each_step": each_step}
+            images = self.denoiser.generate(len(seeds), **told, **how)  # type: ignore[arg-type]
             yield Drawing(images.cpu(), _names(seeds))
 
     def trajectory(self) -> "Trajectory":
@@ -91,7 +93,7 @@ class SeededDrawing(Drawing):
 
         check_memory(self.config, len(self.seeds), self.sampling.num_steps + 1)
         parts = []
-        for seeds in self._in_batches():
+        for seeds, _ in self._in_batches():
             draw, classes = self.denoiser.noises(seeds), self.config.classes(seeds, self.labels)
             walk = {"sampling": self.sampling, "classes": classes, "draw_noises": draw}
             parts.append(self.denoiser.trajectory(draw(), **walk))  # type: ignore[arg-type]
@@ -112,13 +114,31 @@ class SeededDrawing(Drawing):
         check_output(self.config, len(self.seeds), Path(path), self.sampling.num_steps)
         return super().save(path)
 
-    def _in_batches(self) -> Iterator[range]:
-        """The seeds of each batch, with a progress bar."""
+    def _in_batches(self) -> Iterator[tuple[range, Callable[[], None]]]:
+        """The seeds of each batch, with a progress bar, and what may be called after each step of it."""
         with progress_bar("Generating", len(self.seeds)) as bar:
             for first in range(0, len(self.seeds), self.batch_size):
                 batch = self.seeds[first : first + self.batch_size]
-                yield batch
-                bar.advance(len(batch))
+                yield batch, step_counter(bar, first, len(batch), self.sampling.num_steps)
+                bar.update(first + len(batch), "")
+
+
+def step_counter(bar: Bar, done: int, number: int, num_steps: int) -> Callable[[], None]:
+    """What is called after each step of a batch, and moves the bar by a part of it.
+
+    Args:
+        bar: whose unit is one picture.
+        done: pictures before this batch.
+        number: pictures of the batch.
+        num_steps: steps of the batch; where memory runs out it is halved, and takes more.
+    """
+    steps = count(1)
+
+    def each_step() -> None:
+        step = min(next(steps), num_steps)
+        bar.update(done + number * step / num_steps, f"step {step} of {num_steps}")
+
+    return each_step
 
 
 def _names(seeds: range) -> list[str]:

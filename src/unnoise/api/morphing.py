@@ -9,6 +9,7 @@ from unnoise.api.amounts import check_memory
 from unnoise.api.drawing import Animation, Drawing
 from unnoise.api.editing import EditSession, given_pictures
 from unnoise.api.effects import refuse_without_effect
+from unnoise.api.generating import step_counter
 from unnoise.api.reporting import Progress, progress_bar, reporting, tell
 from unnoise.utils.errors import require
 
@@ -108,12 +109,14 @@ def _through_seeds(
         sampling = replace(sampling, sampler="ddim")
     noises = interpolation.path(denoiser.noises(seeds)(), frames, closed=True)
     classes = run.config.classes([0] * frames, (label,) if label else ())  # one and the same all the way
-    parts = []
+    parts, done = [], 0
     with progress_bar("Morphing", frames) as bar:
         for some in torch.split(noises, _BATCH):
             told = None if classes is None else classes[: len(some)]
-            parts.append(denoiser.generate(initial_noises=some, sampling=sampling, classes=told).cpu())
-            bar.advance(len(some))
+            each_step = step_counter(bar, done, len(some), sampling.num_steps)
+            how = {"sampling": sampling, "classes": told, "each_step": each_step}
+            parts.append(denoiser.generate(initial_noises=some, **how).cpu())  # type: ignore[arg-type]
+            done += len(some)
     return Morph(torch.cat(parts))
 
 

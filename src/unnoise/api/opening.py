@@ -102,16 +102,18 @@ class OpenRun:
         return self.facts()._repr_html_()
 
 
-def open_run(path: str | Path, device: str = "auto") -> OpenRun:
+def open_run(path: str | Path, device: str = "auto", *, keep: bool = False) -> OpenRun:
     """Opens the folder of a run, as `train` writes it.
 
     Args:
         path: the folder.
         device: auto, cpu, cuda, cuda:1 or mps.
+        keep: whether loaded weights stay in memory until their files change, as for many small drawings.
 
     Raises:
         UnnoiseError: where there is no run, or its config.json cannot be used.
     """
     from unnoise.runs.checkpoint import Run
+    from unnoise.runs.kept import KeptRun
 
-    return OpenRun(Run.open(Path(path)), device)
+    return OpenRun((KeptRun if keep else Run).open(Path(path)), device)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from unnoise.data import ImageSet
     from unnoise.diffusion.tensors import Pixels
     from unnoise.reports.doctor import Checkup as Examined
+    from unnoise.reports.doctor import Finding
 
 _SHOWN = 48
 _OF_LOAD = frozenset({"source", "progress"})
@@ -136,6 +137,17 @@ class Checkup(Findings):
         from unnoise.reports.doctor import checkup_sheet
 
         return checkup_sheet(self.examined)
+
+    def places_of(self, finding: "Finding") -> list[int]:
+        """The indices of the pictures that a finding is about, of copies the first two of each group.
+
+        None of those that could not be read.
+        """
+        copies = {"exact copies": self.examined.copies.exact, "near copies": self.examined.copies.near}
+        if finding.kind in copies:
+            return [place for group in copies[finding.kind] for place in group[:2]]
+        known = {name: place for place, name in enumerate(self.examined.names)}
+        return [known[name] for name in finding.names if name in known]
 
 
 def checkup(

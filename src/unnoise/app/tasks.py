@@ -20,6 +20,7 @@ from unnoise.app.commands import task_command
 from unnoise.app.errors import ConflictError, NotFoundError, RequestError
 from unnoise.app.jobs import live_run
 from unnoise.app.workspace import Workspace, run_id
+from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.files import atomic_write
 
 MOST_KEPT = 300
@@ -35,6 +36,8 @@ OF_RUNS = {
 KINDS = OF_RUNS | {"checkup", "schedules", "save"}
 
 _ID = re.compile(r"[0-9a-f]{16}")
+_SOON, _MOST_SOON = 10.0, 3
+"""A worker that ends within so many seconds, so many times in a row, cannot work here."""
 _FILE = re.compile(r"[a-z0-9_-]{1,60}\.[a-z0-9]{2,5}")
 
 
@@ -169,6 +172,16 @@ def state_stamp(workspace: Workspace, number: str) -> int:
         return 0
 
 
+def _give_up(folder: Path) -> None:
+    """Says of a task that there is no worker to do it."""
+    state = _state(folder) | {
+        "state": "failed",
+        "error": "The program that draws does not start: .unnoise/worker.log in the workspace says why.",
+    }
+    with suppress(UnnoiseError), atomic_write(folder / "state.json") as file:
+        file.write_text(json.dumps(state), encoding="utf-8")
+
+
 class Worker:
     """The process that does tasks, started when the first one waits.
 
@@ -180,6 +193,7 @@ class Worker:
         self._workspace = workspace
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+        self._started, self._ended_soon = 0.0, 0
 
     def tell(self, number: str) -> None:
         """Hands it a task; a worker that has ended is started again, and finds what waits."""
@@ -195,13 +209,29 @@ class Worker:
                 return
 
     def look_after(self) -> None:
-        """Starts it again where it died and tasks wait."""
-        if any(_state(path)["state"] in {"waiting", "working"} for path in _ids(self._workspace)):
-            with self._lock:
-                self._running()
+        """Starts it again where it died and tasks wait; where it cannot start, they are told so."""
+        waiting = [path for path in _ids(self._workspace) if _state(path)["state"] in {"waiting", "working"}]
+        if not waiting:
+            return
+        with self._lock:
+            self._running()
+            if self._ended_soon < _MOST_SOON:
+                return
+            self._ended_soon = 0  # what is asked for from now on is tried again
+        for path in waiting:
+            _give_up(path)
 
     def _running(self) -> "subprocess.Popen[bytes]":
         if self._process is None or self._process.poll() is not None:
+            if self._process is not None:
+                soon = time.monotonic() - self._started < _SOON
+                self._ended_soon = self._ended_soon + 1 if soon else 0
+                if self._ended_soon >= _MOST_SOON:
+                    return self._process
+                if self._process.stdin is not None:
+                    with suppress(OSError):  # of what was told, but never read
+                        self._process.stdin.close()
+            self._started = time.monotonic()
             log = self._workspace.hidden / "worker.log"
             log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("wb") as output:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unnoise.app.errors import NotFoundError
 from unnoise.app.worker.drawing import open_run
 from unnoise.app.worker.folder import TaskFolder
 from unnoise.app.workspace import Workspace
@@ -24,10 +25,11 @@ _PAINT_FIRST = "Paint on the picture first, where it is to be drawn anew."
 
 def edit(task: TaskFolder, workspace: Workspace) -> dict[str, Any]:
     """Edits a picture; the result has the columns of the sheet."""
-    run, request = open_run(task, workspace), task.request
+    run = open_run(task, workspace)
     picture = input_picture(task, run)
-    words = {name: request[name] for name in ("seed",) if request.get(name) is not None}
-    drawing = _EDITS[request["kind"]](run, picture, request | {"folder": task.path}, words | _following(task))
+    given = {name: value for name, value in task.request.items() if value is not None and value != ""}
+    words = {"seed": task.word("seed", 0), "progress": task.progress}
+    drawing = _EDITS[given["kind"]](run, picture, given | {"folder": task.path}, words)
     columns = []
     for place, (title, images) in enumerate((drawing.columns or {"after": drawing.tensor}).items()):
         names = [f"column-{place}-{number}" for number in range(len(images))]
@@ -36,15 +38,14 @@ def edit(task: TaskFolder, workspace: Workspace) -> dict[str, Any]:
     return {"columns": columns}
 
 
-def _following(task: TaskFolder) -> dict[str, Any]:
-    return {"progress": task.progress}
-
-
 def input_picture(task: TaskFolder, run: "OpenRun") -> Path:
     """The file of the picture that a task starts from; one that was held out is written first."""
-    picture = task.request.get("picture") or {"held_out": 0}
+    picture = task.word("picture", {"held_out": 0})
     if "path" in picture:
-        return Path(picture["path"])
+        path = Path(picture["path"])
+        if not path.is_file():
+            raise NotFoundError("The picture is not there any more: choose it again.")
+        return path
     place = int(picture["held_out"])
     known = min(_HELD_OUT, run.config.data.held_out)
     if place >= known:
@@ -79,14 +80,14 @@ def _saved_mask(given: str, run: "OpenRun", folder: Path) -> Path:
 
     It has the size of the run's pictures.
     """
-    from PIL import Image, ImageChops, UnidentifiedImageError
+    from PIL import Image, ImageChops
 
     try:
         with Image.open(io.BytesIO(_decoded(given)), formats=["PNG"]) as opened:
             require(max(opened.size) <= _LARGEST_MASK, _PAINT_FIRST)
             size = (run.config.data.width, run.config.data.height)
             mask = opened.convert("L").resize(size, Image.Resampling.NEAREST)
-    except (UnidentifiedImageError, OSError):
+    except (OSError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged files
         raise UnnoiseError(_PAINT_FIRST) from None
     mask = mask.point([255 * (value >= 128) for value in range(256)])
     require(mask.getbbox() is not None, _PAINT_FIRST)

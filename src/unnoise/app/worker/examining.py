@@ -8,18 +8,20 @@ from unnoise.app.worker.drawing import open_run
 from unnoise.app.worker.editing import input_picture
 from unnoise.app.worker.folder import TaskFolder
 from unnoise.app.workspace import Workspace
+from unnoise.pictures import save_png
 
-_SHOWN_FINDINGS, _SHOWN_PICTURES, _SIDE = 20, 6, 96
+_SHOWN_FINDINGS, _SHOWN_PICTURES = 20, 6
 
 
 def forward(task: TaskFolder, workspace: Workspace) -> dict[str, Any]:
     """A picture with noise of one level, and what the run predicts there."""
-    run, request = open_run(task, workspace), task.request
+    run = open_run(task, workspace)
     picture = input_picture(task, run)
     words = {
-        "time": request.get("time", 0.5),
-        "seed": request.get("seed", 0),
-        "label": request.get("label") or None,
+        "time": task.word("time", 0.5),
+        "seed": task.word("seed", 0),
+        "label": task.word("label"),
+        "best": task.word("best", False),
     }
     step = api.forward_step(run, picture, **words)
     difference = 0.5 + (step.predicted - step.clean) / 2
@@ -39,28 +41,25 @@ def forward(task: TaskFolder, workspace: Workspace) -> dict[str, Any]:
 
 def schedules(task: TaskFolder, workspace: Workspace) -> dict[str, Any]:
     """A schedule as curves."""
-    request = task.request
-    if request.get("run"):
+    if task.word("run"):
         return api.schedule_curve(open_run(task, workspace))._asdict()
-    rates = {name: request.get(name) for name in ("min_signal_rate", "max_signal_rate")}
-    return api.schedule_curve(request.get("schedule", "offset_cosine"), **rates)._asdict()
+    rates = {name: task.word(name) for name in ("min_signal_rate", "max_signal_rate")}
+    return api.schedule_curve(task.word("schedule", "offset_cosine"), **rates)._asdict()
 
 
 def checkup(task: TaskFolder, workspace: Workspace) -> dict[str, Any]:
     """What the data doctor finds, with thumbnails, and what it proposes."""
-    request = task.request
     words = {
-        "size": request.get("size"),
-        "minutes": request.get("minutes", 10.0),
-        "measure": not request.get("busy"),
+        "size": task.word("size"),
+        "minutes": task.word("minutes", 10.0),
+        "measure": not task.word("busy"),
     }
-    found = api.checkup(request["pictures"], **words, progress=task.progress)
+    found = api.checkup(str(task.needed("pictures")), **words, progress=task.progress)
     examined, images = found.examined, found.examined.images
-    found.sheet().save(task.add("sheet.png"))
-    places = {name: place for place, name in enumerate(examined.names)}
+    save_png(found.sheet(), task.add("sheet.png"))
     findings = []
     for number, finding in enumerate(examined.findings[:_SHOWN_FINDINGS]):
-        known = [places[name] for name in finding.names if name in places][:_SHOWN_PICTURES]
+        known = found.places_of(finding)[:_SHOWN_PICTURES]
         files = [f"finding-{number}-{place}" for place in range(len(known))]
         saved = task.save_pictures(images.take(known).float() / 255, files) if known else []
         findings.append(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from unnoise.app.worker import drawing, editing, examining, exporting
+from unnoise.app.worker import drawing, editing, examining, exporting, saving
 from unnoise.app.worker.folder import TaskFolder
 from unnoise.app.workspace import Workspace
 
@@ -11,7 +11,7 @@ KINDS: Mapping[str, Callable[[TaskFolder, Workspace], dict[str, Any]]] = {
     "draw": drawing.draw,
     "reverse": drawing.reverse,
     "morph": drawing.morph,
-    "save": drawing.save,
+    "save": saving.save,
     "redraw": editing.edit,
     "vary": editing.edit,
     "inpaint": editing.edit,

@@ -14,6 +14,7 @@ import psutil
 from unnoise.api.amounts import ran_out_of_memory
 from unnoise.app.worker.folder import CancelledTaskError, TaskFolder
 from unnoise.app.worker.kinds import KINDS
+from unnoise.app.worker.opened import OpenedRuns
 from unnoise.app.workspace import Workspace
 from unnoise.utils.errors import UnnoiseError
 
@@ -35,18 +36,27 @@ def work(root: Path, orders: BinaryIO) -> None:
     tasks = workspace.hidden / "tasks"
     waiting: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(orders, waiting), daemon=True).start()
-    for left in sorted(tasks.glob("*/request.json"), key=lambda path: path.stat().st_mtime):
-        waiting.put(left.parent.name)
+    for number in _left(tasks):
+        waiting.put(number)
+    runs = OpenedRuns()
     while True:
         try:
             number = waiting.get(timeout=_IDLE)
         except queue.Empty:
             return
         if re.fullmatch("[0-9a-f]{16}", number):
-            with suppress(OSError, ValueError):  # it was removed by now
-                task = TaskFolder(tasks / number)
-                if task.is_open:
-                    do(task, workspace)
+            task = TaskFolder(tasks / number, runs)
+            if task.is_open:
+                do(task, workspace)
+
+
+def _left(tasks: Path) -> list[str]:
+    """Ids of all tasks, the oldest first."""
+    found = []
+    for path in tasks.glob("*/request.json"):
+        with suppress(OSError):  # it was removed by now
+            found.append((path.stat().st_mtime, path.parent.name))
+    return [number for _, number in sorted(found)]
 
 
 def _listen(orders: BinaryIO, waiting: "queue.Queue[str]") -> None:
@@ -58,18 +68,20 @@ def _listen(orders: BinaryIO, waiting: "queue.Queue[str]") -> None:
 
 def do(task: TaskFolder, workspace: Workspace) -> None:
     """Does one task, and writes what came of it."""
-    kind = str(task.request.get("kind"))
+    kind = str(task.word("kind"))
     try:
-        task.progress(0.0, "")
-        _use_threads(busy=bool(task.request.get("busy")))
+        task.begin()
+        if kind not in KINDS:
+            raise UnnoiseError(f"There is no task {kind[:40]!r}: choose from {', '.join(sorted(KINDS))}.")  # noqa: TRY301
+        _use_threads(busy=bool(task.word("busy")))
         result = KINDS[kind](task, workspace)
         task.write("done", progress=1.0, result=result)
     except CancelledTaskError:
-        task.write("failed", error="Cancelled.")
+        task.fail("Cancelled.")
     except UnnoiseError as error:
-        task.write("failed", error=str(error))
+        task.fail(str(error))
     except Exception as error:  # noqa: BLE001 (the worker outlives what a task meets)
-        task.write("failed", error=_sentence(error, task.path))
+        task.fail(_sentence(error, task.path))
 
 
 def _sentence(error: Exception, folder: Path) -> str:
@@ -78,7 +90,8 @@ def _sentence(error: Exception, folder: Path) -> str:
         return "There is not enough memory for this: ask for fewer or smaller pictures, or stop the training."
     if isinstance(error, OSError) and error.strerror:
         return f"The operating system reports an error: {error.strerror.lower()}."
-    (folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+    with suppress(OSError):
+        (folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
     return (
         f"Something went wrong in unnoise itself ({type(error).__name__}): traceback.txt in {folder} says what."
     )
