@@ -19,7 +19,8 @@ _OPTIONS = {
     "seed": "--seed",
     "steps": "--num-steps",
     "sampler": "--sampler",
-    "label": "--labels",
+    "label": "--label",
+    "best": "--best",
     "guidance": "--guidance",
     "seeds": "--seeds",
     "frames": "--frames",
@@ -32,6 +33,14 @@ _OPTIONS = {
     "minutes": "--minutes",
     "to": "--to",
 }
+_OF_KINDS = {
+    "draw": {"label": "--labels"},
+    "reverse": {"label": "--labels"},
+    "redraw": {"label": "--labels", "versions": "--num-images"},
+    "vary": {"number": "--num-variations"},
+    "restore": {"spoil": "--spoil"},
+}
+"""Where a command has another name for an option than the others."""
 _OUTPUTS = {"draw": "grid.png", "reverse": "reverse.gif", "morph": "morph.gif"}
 _COMMANDS = {"draw": "generate", "reverse": "generate", "morph": "morph", "checkup": "info"}
 
@@ -68,25 +77,31 @@ def task_command(kind: str, run: str | None, words: Mapping[str, Any]) -> str | 
         return typed("report", place)
     if kind == "export":
         return typed("export", place, "--to", str(words.get("to")), "--out", _export_name(str(words.get("to"))))
-    options = _options(words)
+    options = _options(kind, words)
     if kind == "checkup":
         return typed("info", str(words.get("pictures")), *options)
     if kind in _COMMANDS:
         return typed(_COMMANDS[kind], place, *options, "--out", _OUTPUTS[kind])
     if kind in _OF_PICTURES:
-        picture = ["--from", "PICTURE"] if kind == "redraw" else ["PICTURE"]
-        mask = ["--mask", "MASK"] if kind == "inpaint" else []
+        picture = ["--from", "PICTURE.png"] if kind == "redraw" else ["PICTURE.png"]
+        mask = ["--mask", "MASK.png"] if kind == "inpaint" else []
         return typed(_OF_PICTURES[kind], place, *picture, *mask, *options, "--out", f"{kind}.png")
     return None
 
 
-def _options(words: Mapping[str, Any]) -> list[str]:
-    found: list[str] = ["--best"] if words.get("best") else []
-    for name, option in _OPTIONS.items():
+def _options(kind: str, words: Mapping[str, Any]) -> list[str]:
+    names = _OPTIONS | (_OF_KINDS.get(kind) or {})
+    found: list[str] = []
+    for name, option in names.items():
         value = words.get(name)
-        if value is None or value == "":
+        if value is None or value == "" or value is False:
             continue
-        found += [option, *(map(str, value) if isinstance(value, list) else [f"{value}"])]
+        values = [] if value is True else map(str, value) if isinstance(value, list) else [str(value)]
+        found += [option, *values]
+    if kind == "outpaint" and words.get("height") and words.get("width"):
+        found += ["--size", f"{words['height']}x{words['width']}"]
+    if kind == "reverse":
+        found += ["--num-images", "1"]
     return found
 
 

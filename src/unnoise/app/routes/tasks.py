@@ -72,7 +72,7 @@ _WORDS: dict[str, dict[str, Check]] = {
     "vary": {**_EDITING, "amount": number(0, 1), "number": whole(1, 16)},
     "inpaint": {**_EDITING, "mask": text(2**21)},
     "outpaint": {**_EDITING, "height": whole(1, _SIDE), "width": whole(1, _SIDE)},
-    "restore": {**_EDITING, "task": text(40), "factor": whole(2, 64)},
+    "restore": {**_EDITING, "task": text(40), "factor": whole(2, 64), "spoil": yes_or_no},
     "forward": {**_EDITING, "time": number(0, 1)},
     "schedules": {
         "schedule": text(40),

@@ -113,7 +113,9 @@ def _outpaint(run: "OpenRun", picture: Path, request: dict[str, Any], words: dic
 
 def _restore(run: "OpenRun", picture: Path, request: dict[str, Any], words: dict[str, Any]) -> "Drawing":
     options = {name: request[name] for name in ("task", "factor") if request.get(name) is not None}
-    return run.restore(picture, **options, spoil=True, label=request.get("label") or None, **words)
+    return run.restore(
+        picture, **options, spoil=request.get("spoil", True), label=request.get("label") or None, **words
+    )
 
 
 _Edit = Callable[["OpenRun", Path, dict[str, Any], dict[str, Any]], "Drawing"]

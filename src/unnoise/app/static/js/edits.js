@@ -55,7 +55,7 @@ function words() {
     outpaint: () => ({ height: valueOf(by("canvas-height")), width: valueOf(by("canvas-width")) }),
     restore: () => {
       const chosen = by("restore-task").value;
-      return { task: chosen, factor: chosen === "upscale" ? valueOf(by("factor")) : null };
+      return { task: chosen, factor: chosen === "upscale" ? valueOf(by("factor")) : null, spoil: !by("already").checked };
     },
   }[tool()]();
   return { run: run.id, picture: state.picture, seed: newSeed(), label: by("edit-label")?.value || null, ...given };
