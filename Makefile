@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 PEERS ?= .venv-peers
 
-.PHONY: help docs docs-links demo test coverage test-fast check pages fuzz bench gpu format release-check clean
+.PHONY: help docs docs-links demo test browser coverage test-fast check pages fuzz bench gpu format release-check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -17,11 +17,19 @@ demo: $(VENV)/.installed-digits,app ## learn to draw digits in about three minut
 	$(BIN)/unnoise demo --out demo
 
 TESTS := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist worksteal
-test: check ## style, types, layers, and all tests
+test: check browser ## style, types, layers, and all tests
 	$(TESTS)
 
+# Debian's own: Playwright's download is never used. Without Chromium, the tests of pages are skipped.
+CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+browser:
+ifeq ($(CHROMIUM),)
+	-[ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null
+	@command -v chromium >/dev/null || echo "There is no Chromium, so the tests of pages are skipped: install chromium."
+endif
+
 # Measuring takes a third more time.
-coverage: check ## the same tests with their coverage, which is at least 90 %
+coverage: check browser ## the same tests with their coverage, which is at least 90 %
 	$(TESTS) --cov --cov-report=term --cov-fail-under=90
 
 # Mathematics, networks, files: what needs no trained run. Under 90 seconds on two cores, with the check.
