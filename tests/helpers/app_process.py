@@ -32,26 +32,27 @@ def free_port() -> int:
 class AppServer:
     """`unnoise app` over a workspace; `kill` and `start` as often as one likes."""
 
-    def __init__(self, workspace: Path) -> None:
-        self.workspace, self.port = workspace, free_port()
+    def __init__(self, workspace: Path, errors: Path | None = None) -> None:
+        self.workspace, self.port, self.errors = workspace, free_port(), errors or Path(os.devnull)
         self.address = f"http://127.0.0.1:{self.port}"
         self.process = None
 
     def start(self) -> None:
         words = ["app", "--no-browser", "--port", str(self.port), "--workspace", str(self.workspace)]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "unnoise", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+        with self.errors.open("ab") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "unnoise", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
         until(self._answers)
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, "the app has ended"
         try:
-            with urllib.request.urlopen(f"{self.address}/api/status", timeout=5):  # noqa: S310 (our own)
+            with urllib.request.urlopen(f"{self.address}/api/status", timeout=5):
                 return True
         except OSError:
             return False

@@ -8,7 +8,9 @@ import socket
 import sys
 import threading
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import psutil
 import segno
@@ -48,7 +50,7 @@ def serve(workspace: Path, *, port: int | None, host: str, browser: bool) -> Non
     names = _names(host)
     access = Access(frozenset(f"{name}:{port}" for name in names), token)
     address = f"http://{_shown(host, names)}:{port}/" + (f"?token={token}" if token else "")
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             create_app(opened, access),
             log_level="warning",
@@ -65,9 +67,18 @@ def serve(workspace: Path, *, port: int | None, host: str, browser: bool) -> Non
     _announce(opened, address, token)
     if browser:
         threading.Timer(0.3, webbrowser.open, [address]).start()
-    with listening:
+    with listening, suppress(KeyboardInterrupt):  # it passes the signal on once it has ended
         server.run(sockets=[listening])
     tell("The app has ended. A run in training goes on; `unnoise app` shows it again.")
+
+
+class _Server(uvicorn.Server):
+    """A server that ends the streams of news on Ctrl-C, which would otherwise never end."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Answers a signal."""
+        self.config.app.state.closing.set()  # type: ignore[union-attr]
+        super().handle_exit(sig, frame)
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
