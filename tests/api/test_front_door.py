@@ -212,8 +212,11 @@ def test_files_are_those_of_the_command_line(run, name):
 def test_progress_is_told_to_any_callable_from_0_to_1(run):
     heard = []
     run.generate(5, batch_size=2, progress=lambda part, text: heard.append((part, text)))
-    assert [part for part, _ in heard] == [0.4, 0.8, 1.0]
-    assert {text for _, text in heard} == {"Generating"}
+    # Batches of 2, 2 and 1 pictures: each of its three steps, and its end.
+    steps = [(2 / 3, 4 / 3, 2, 2), (8 / 3, 10 / 3, 4, 4), (13 / 3, 14 / 3, 5, 5)]
+    assert [part for part, _ in heard] == pytest.approx([done / 5 for batch in steps for done in batch])
+    each = [f"Generating: step {step} of 3" for step in (1, 2, 3)]
+    assert [text for _, text in heard] == 3 * [*each, "Generating"]
 
 
 def test_progress_of_reading_pictures_is_told(photos):
