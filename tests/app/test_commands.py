@@ -34,7 +34,7 @@ def parsed(command):
 
 @pytest.mark.parametrize("kind", TASKS)
 def test_the_command_of_a_task_is_one(kind):
-    parsed(task_command(kind, "my run", TASKS[kind]))
+    assert callable(parsed(task_command(kind, "my run", TASKS[kind])))
 
 
 def test_a_run_is_trained_by_the_command_of_its_settings(tmp_path):
@@ -46,7 +46,7 @@ def test_a_run_is_trained_by_the_command_of_its_settings(tmp_path):
     }
     words = train_words(workspace, tmp_path / "runs" / "one", config)
     assert words[:2] == ("train", "my photos")
-    parsed(typed(*words))
+    assert callable(parsed(typed(*words)))
 
 
 def test_what_only_the_app_does_has_no_command():

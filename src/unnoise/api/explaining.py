@@ -1,4 +1,4 @@
-"""Explanations: the forward and the reverse process taken apart, and schedules as curves."""
+"""The forward and the reverse process step by step, and schedules as curves."""
 
 from collections.abc import Iterator
 from pathlib import Path

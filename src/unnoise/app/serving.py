@@ -1,4 +1,4 @@
-"""Serving: the address, the token for other devices, the browser, and the end."""
+"""Server process of the app: its address, the token for other devices, and how it ends."""
 
 import errno
 import io

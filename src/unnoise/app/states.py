@@ -5,11 +5,9 @@ from typing import Any, Literal
 
 from unnoise.app.records import Job, log_path, read_job
 from unnoise.app.workspace import Workspace
-from unnoise.runs.control import request_stop, stop_is_requested
+from unnoise.runs.control import stop_is_requested
 from unnoise.runs.lock import Holder, holder_of
 from unnoise.utils import json_text
-
-__all__ = ["State", "actions", "is_live", "last_lines", "last_progress", "request_stop", "state_of"]
 
 State = Literal[
     "waiting",

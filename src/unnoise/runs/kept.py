@@ -1,4 +1,4 @@
-"""A run that keeps what it loaded, for programs that draw with it again and again, as the web app does."""
+"""A run whose weights stay loaded, for programs that draw with it again and again, as the web app does."""
 
 from copy import copy
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Kinds of tasks, and what does them."""
+"""Task kinds of the worker, and the function that does each."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The loop of the worker: task after task, until there is nothing to read any more."""
+"""Main loop of the worker: it does task after task until its standard input ends, or ten minutes pass."""
 
 import os
 import queue
