@@ -91,6 +91,7 @@ class Diffusion:
             precision=precision,
         )
         self.weights = WeightUpdate(network, optimizer, ema)
+        self.weights.set_precision(precision)
         self.ema = self.denoiser.over(self.weights.average.network)
         self.noising = Noising(offset_noise=offset_noise, class_dropout=class_dropout)
         self.noise_levels = noise_levels
@@ -117,6 +118,7 @@ class Diffusion:
     def set_precision(self, precision: Precision) -> None:
         """Sets the precision of the next steps, and of what is drawn."""
         self.denoiser.precision = self.ema.precision = precision
+        self.weights.set_precision(precision)
 
     def train_step(
         self,

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from unnoise.diffusion.tensors import Features
 from unnoise.networks.norms import RMSNorm
+from unnoise.networks.residual import residual_sum
 
 Rows: TypeAlias = Float[Tensor, "batch positions inputs"]
 Weights: TypeAlias = Float[Tensor, "outputs inputs"]
@@ -84,20 +85,22 @@ class Attention(nn.Module):
 
     def forward(self, images: Features) -> Features:
         """(B, width, H, W) -> the same shape."""
-        rows, (queries, keys, values) = _rows(self.norm(images)), self.qkv.weight.flatten(1).chunk(3)
-        batch, positions, _ = rows.shape
-        queries = queries * (len(queries) // self.heads) ** -0.5
+        normed, (queries, keys, values) = self.norm(images), self.qkv.weight.flatten(1).chunk(3)
+        batch, positions, head_dim = len(images), images.shape[2] * images.shape[3], len(queries) // self.heads
+        queries = queries * head_dim**-0.5
         if self.memory is not None:
             tokens = self.memory.shape[2]
-            rows, queries = _with_ones(rows, tokens), functional.pad(queries, (0, tokens))
+            rows, queries = _with_ones(as_rows(normed), tokens), functional.pad(queries, (0, tokens))
             keys, values = _with_memory(keys, self.memory[0]), _with_memory(values, self.memory[1])
-        projected = functional.linear(rows, torch.cat([queries, keys, values]))
-        query, key, value = projected.view(*rows.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+            projected = functional.linear(rows, torch.cat([queries, keys, values]))
+        else:
+            projected = as_rows(dense(normed, torch.cat([queries, keys, values])))
+        query, key, value = projected.reshape(batch, -1, 3, self.heads, head_dim).permute(2, 0, 3, 1, 4)
         mixed = (
             softmax_attention(query[:, :, :positions], key, value).transpose(1, 2).reshape(batch, positions, -1)
         )
-        mixed = functional.linear(mixed, self.project.weight.flatten(1), self.project.bias)
-        return torch.add(images, _picture(mixed, images))
+        mixed = dense(as_picture(mixed, images), self.project.weight.flatten(1), self.project.bias)
+        return residual_sum(images, mixed)
 
 
 class LinearAttention(nn.Module):
@@ -143,9 +146,10 @@ class LinearAttention(nn.Module):
 
     def forward(self, images: Features) -> Features:
         """(B, width, H, W) -> the same shape."""
-        rows, (queries, keys, values) = self._rows_and_weights(images)
+        normed, (queries, keys, values) = self._normed_and_weights(images)
+        rows = as_rows(normed)
         batch, width, inner = rows.shape[0], rows.shape[-1], len(queries)
-        query = functional.linear(rows, queries).view(batch, -1, self.heads, inner // self.heads)
+        query = as_rows(dense(normed, queries)).view(batch, -1, self.heads, inner // self.heads)
         if self.memory is not None:
             keys, values = _with_memory(keys, self.memory[0]), _with_memory(values, self.memory[1])
             rows = _with_ones(rows, self.memory.shape[2])
@@ -157,16 +161,16 @@ class LinearAttention(nn.Module):
         project = torch.einsum("bhde,che->bhdc", context, project).reshape(batch, inner, width)
         mixed = torch.bmm(query.softmax(dim=-1).flatten(2), project) + self.project.get_parameter("bias")
         if not isinstance(self.out_norm, RMSNorm):
-            return torch.add(images, self.out_norm(_picture(mixed, images)))
-        directions = self.out_norm.directions(_picture(mixed, images))
+            return residual_sum(images, self.out_norm(as_picture(mixed, images)))
+        directions = self.out_norm.directions(as_picture(mixed, images))
         return torch.addcmul(images, directions, self.out_norm.scale()[:, None, None])
 
-    def _rows_and_weights(self, images: Features) -> tuple[Rows, tuple[Weights, ...]]:
+    def _normed_and_weights(self, images: Features) -> tuple[Features, tuple[Weights, ...]]:
         """The normalised input, and weights of queries, keys and values that include the gain of an RMSNorm."""
         weights = self.qkv.weight.flatten(1)
         if isinstance(self.norm, RMSNorm):
-            return _rows(self.norm.directions(images)), (weights * self.norm.scale()).chunk(3)
-        return _rows(self.norm(images)), weights.chunk(3)
+            return self.norm.directions(images), (weights * self.norm.scale()).chunk(3)
+        return self.norm(images), weights.chunk(3)
 
 
 def _memory(heads: int, tokens: int, head_dim: int) -> nn.Parameter | None:
@@ -186,11 +190,18 @@ def _with_ones(rows: Rows, tokens: int) -> Float[Tensor, "batch positions+{token
     return torch.cat([functional.pad(rows, (0, tokens)), ones.expand(rows.shape[0], -1, -1)], dim=1)
 
 
-def _rows(images: Features) -> Rows:
+def dense(
+    images: Features, weights: Weights, bias: Float[Tensor, " outputs"] | None = None
+) -> Float[Tensor, "batch outputs height width"]:
+    """Dense layer W x + b over channels, as a 1x1 convolution: oneDNN, which takes it, is fast on all CPUs."""
+    return functional.conv2d(images, weights[:, :, None, None], bias)
+
+
+def as_rows(images: Features) -> Rows:
     """(B, C, H, W) -> (B, H W, C), a view where the channels are last."""
     return images.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def _picture(rows: Rows, images: Features) -> Features:
-    """(B, H W, C) -> (B, C, H, W), a view with the channels last."""
-    return rows.view(rows.shape[0], *images.shape[2:], -1).permute(0, 3, 1, 2)
+def as_picture(rows: Rows, images: Features) -> Float[Tensor, "batch inputs height width"]:
+    """(B, H W, C) -> (B, C, H, W) with the channels last, a view where they are already."""
+    return rows.contiguous().view(rows.shape[0], *images.shape[2:], -1).permute(0, 3, 1, 2)

@@ -1,12 +1,13 @@
 """Residual blocks of the U-Net: the block of Generative Deep Learning and the pre-activation block."""
 
-import torch
 from torch import nn
 from torch.nn import functional
 
 from unnoise.diffusion.tensors import Features, NextFeatures
 from unnoise.networks.embeddings import Embeddings, Modulate, Modulation
+from unnoise.networks.normed_silu import normed_silu
 from unnoise.networks.norms import Normalization, normalization
+from unnoise.networks.residual import residual_sum
 
 
 class BookBlock(nn.Module):
@@ -38,7 +39,8 @@ class BookBlock(nn.Module):
         hidden = self.first(self.norm(images))
         if self.modulate is not None and embedding is not None:
             hidden = self.modulate(hidden, embedding)
-        return torch.add(self.shortcut(images), self.second(self.dropout(functional.silu(hidden))))
+        hidden = self.second(self.dropout(functional.silu(hidden)))
+        return residual_sum(self.shortcut(images), hidden)
 
 
 class ResidualBlock(nn.Module):
@@ -69,11 +71,10 @@ class ResidualBlock(nn.Module):
 
     def forward(self, images: Features, embedding: Embeddings | None) -> NextFeatures:
         """(B, in_width, H, W) -> (B, width, H, W)."""
-        hidden = self.first(functional.silu(self.first_norm(images)))
-        if self.modulate is None or embedding is None:
-            hidden = self.second_norm(hidden)
-        elif self.modulate.kind == "add":
-            hidden = self.second_norm(self.modulate(hidden, embedding))
-        else:
-            hidden = self.modulate(self.second_norm(hidden), embedding)
-        return torch.add(self.shortcut(images), self.second(self.dropout(functional.silu(hidden))))
+        hidden = self.first(normed_silu(self.first_norm, images))
+        modulate = self.modulate
+        if modulate is not None and modulate.kind == "add" and embedding is not None:
+            hidden, modulate = modulate(hidden, embedding), None
+        hidden = normed_silu(self.second_norm, hidden, modulate, embedding)
+        hidden = self.second(self.dropout(hidden))
+        return residual_sum(self.shortcut(images), hidden)

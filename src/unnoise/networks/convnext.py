@@ -1,12 +1,12 @@
 """ConvNeXt block, as in the first annotated study of DDPM."""
 
-import torch
 from torch import nn
 from torch.nn import functional
 
 from unnoise.diffusion.tensors import Features, NextFeatures
 from unnoise.networks.embeddings import Embeddings, Modulate, Modulation
 from unnoise.networks.norms import ChannelLayerNorm
+from unnoise.networks.residual import residual_sum
 
 
 class ConvNeXtBlock(nn.Module):
@@ -58,4 +58,5 @@ class ConvNeXtBlock(nn.Module):
         else:
             hidden = self.modulate(self.first_norm(hidden), embedding)
         hidden = self.second_norm(functional.gelu(self.first(hidden)))
-        return torch.add(self.shortcut(images), self.second(self.dropout(hidden)))
+        hidden = self.second(self.dropout(hidden))
+        return residual_sum(self.shortcut(images), hidden)

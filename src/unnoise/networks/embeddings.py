@@ -101,8 +101,14 @@ class Modulate(nn.Module):
 
     def forward(self, images: Features, embedding: Embeddings) -> Features:
         """(B, width, H, W) with (B, embedding_dim) -> (B, width, H, W)."""
-        values = self.project(embedding)[:, :, None, None]
         if self.kind == "add":
-            return torch.add(images, values)
-        scale, shift = values.chunk(2, dim=1)
+            return torch.add(images, self.project(embedding)[:, :, None, None])
+        scale, shift = (each[:, :, None, None] for each in self.scale_shift(embedding))
         return torch.addcmul(shift, images, 1 + scale)
+
+    def scale_shift(
+        self, embedding: Embeddings
+    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, "batch features"]]:
+        """W_1 e and W_2 e of `scale_shift`, (B, width) each."""
+        scale, shift = self.project(embedding).chunk(2, dim=1)
+        return scale, shift

@@ -37,8 +37,21 @@ def upsample(
 ) -> Float[Tensor, "batch features 2*height 2*width"]:
     """Doubles height and width: (B, C, H, W) -> (B, C, 2 H, 2 W)."""
     if mode == "nearest":
-        return functional.interpolate(images, scale_factor=2.0, mode="nearest")
+        doubled: Tensor = _Doubled.apply(images)  # type: ignore[no-untyped-call]
+        return doubled
     return functional.interpolate(images, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+class _Doubled(torch.autograd.Function):
+    """Nearest neighbours with twice the height and width; PyTorch's own gradient copies between layouts."""
+
+    @staticmethod
+    def forward(_ctx: object, images: Features) -> Float[Tensor, "batch features 2*height 2*width"]:
+        return functional.interpolate(images, scale_factor=2.0, mode="nearest")
+
+    @staticmethod
+    def backward(_ctx: object, gradient: Tensor) -> Tensor:
+        return functional.avg_pool2d(gradient, 2, divisor_override=1)
 
 
 def crop(

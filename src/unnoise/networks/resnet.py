@@ -6,7 +6,9 @@ from torch.nn import functional
 
 from unnoise.diffusion.tensors import Features, NextFeatures
 from unnoise.networks.embeddings import Embeddings, Modulate, Modulation
+from unnoise.networks.normed_silu import normed_silu
 from unnoise.networks.norms import Normalization, normalization
+from unnoise.networks.residual import residual_sum
 
 
 class WeightStandardizedConv2d(nn.Module):
@@ -87,12 +89,10 @@ class ResNetBlock(nn.Module):
 
     def forward(self, images: Features, embedding: Embeddings | None) -> NextFeatures:
         """(B, in_width, H, W) -> (B, width, H, W)."""
-        hidden = self.first_norm(self.first(images))
-        if self.modulate is None or embedding is None:
-            hidden = functional.silu(hidden)
-        elif self.modulate.kind == "add":
-            hidden = self.modulate(functional.silu(hidden), embedding)
-        else:
-            hidden = functional.silu(self.modulate(hidden, embedding))
-        hidden = functional.silu(self.second_norm(self.second(self.dropout(hidden))))
-        return torch.add(self.shortcut(images), hidden)
+        modulate = self.modulate
+        adds = modulate is not None and modulate.kind == "add"
+        hidden = normed_silu(self.first_norm, self.first(images), None if adds else modulate, embedding)
+        if modulate is not None and adds and embedding is not None:
+            hidden = modulate(hidden, embedding)
+        hidden = normed_silu(self.second_norm, self.second(self.dropout(hidden)))
+        return residual_sum(self.shortcut(images), hidden)

@@ -15,6 +15,7 @@ from torch.nn import functional
 from unnoise.diffusion.tensors import Classes, Features, Images, NextFeatures, Rates
 from unnoise.networks.checkpointing import block_caller
 from unnoise.networks.embeddings import Embeddings, Modulation, SinusoidalEmbedding, TimestepEmbedding
+from unnoise.networks.normed_silu import normed_silu
 from unnoise.networks.norms import Normalization, normalization
 from unnoise.networks.published.annotated import AnnotatedConfig, AnnotatedUNet
 from unnoise.networks.published.unet2d import UNet2D, UNet2DConfig
@@ -192,7 +193,7 @@ class UNet(nn.Module):
         self.down, self.up = nn.ModuleList(down), nn.ModuleList(up)
 
         pixels = patch * config.outputs
-        self.head_norm = nn.Identity() if book else nn.Sequential(normalization("group", width), nn.SiLU())
+        self.head_norm = None if book else nn.Sequential(normalization("group", width), nn.SiLU())
         self.head = nn.Conv2d(width, pixels, 1) if book else nn.Conv2d(width, pixels, 3, padding=1)
 
     def _build_extras(self, config: UNetConfig) -> None:
@@ -243,7 +244,9 @@ class UNet(nn.Module):
             output = self._levels(torch.cat([images, constant], dim=1), None)
         else:
             output = self._levels(images, embedding)
-        output = functional.pixel_shuffle(self.head(self.head_norm(output)), self.config.patch_size)
+        if self.head_norm is not None:
+            output = normed_silu(self.head_norm[0], output)
+        output = functional.pixel_shuffle(self.head(output), self.config.patch_size)
         return self._with_uncertainty(crop(output, height, width), sinusoids)
 
     def _with_previous(self, images: Images, previous: Images | None) -> NextFeatures:

@@ -18,42 +18,53 @@ from torch import Tensor, nn
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """a x + b x^3 + c x^5, steep at 0: applied five times, it maps (0.01, 1] to between 0.7 and 1.2."""
 
+_LARGE = 96
+"""Fewest rows and columns of matrices that bfloat16 makes faster."""
 
 Matrices: TypeAlias = Float[Tensor, "*batch rows columns"]
 Wide: TypeAlias = Float[Tensor, "batch rows columns"]
 
 
-def orthogonalize(matrices: Matrices, steps: int = 5) -> Matrices:
+def orthogonalize(matrices: Matrices, steps: int = 5, *, half: bool = False) -> Matrices:
     r"""Orthogonalises U diag(s) V^T to U diag(about 1) V^T by Newton-Schulz steps, which are matrix products.
 
         X <- P X,    P = a + b G + c G^2,    G = X X^T
 
     All P commute with G, so that G <- P^2 G, and a wide X is multiplied once, by the product of all P: the
-    matrix of a convolution is nine times as wide as high, and G is small.
+    matrix of a convolution is nine times as wide as high, and G is small. In bfloat16, with `half`, rounding
+    makes singular values of G negative, and the steps would let them grow: there X and with it G is formed
+    again every second step.
+
+    Args:
+        matrices: (..., rows, columns).
+        steps: 5, as published.
+        half: computes in bfloat16, as published; the result is in the precision of `matrices`.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     wide = matrices.mT if tall else matrices
     wide = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    shape = wide.shape
-    wide = _newton_schulz(wide.reshape(-1, *shape[-2:]), steps).reshape(shape)
-    return wide.mT if tall else wide
+    wide = wide.bfloat16() if half else wide
+    stacked = wide.reshape(-1, *wide.shape[-2:])
+    at_once = 1 if wide.shape[-1] <= 2 * wide.shape[-2] else 2 if half else steps
+    for count in (steps % at_once, *[at_once] * (steps // at_once)):
+        stacked = _newton_schulz(stacked, count) if count else stacked
+    result: Tensor = stacked.reshape(wide.shape).to(matrices.dtype)
+    return result.mT if tall else result
 
 
 def _newton_schulz(
     wide: Float[Tensor, "batch rows columns"], steps: int
 ) -> Float[Tensor, "batch rows columns"]:
+    """So many steps that multiply the matrices once."""
     first, second, third = _COEFFICIENTS
-    once = wide.shape[-1] > 2 * wide.shape[-2]
     square, product = wide @ wide.mT, None
     for left in reversed(range(steps)):
         polynomial = torch.baddbmm(square, square, square, beta=second, alpha=third)
+        if steps == 1:
+            return torch.baddbmm(wide, polynomial, wide, beta=first)
         polynomial.diagonal(dim1=-2, dim2=-1).add_(first)
-        if once:
-            product = polynomial if product is None else polynomial @ product
-            square = polynomial @ (polynomial @ square) if left else square
-        else:
-            wide = polynomial @ wide
-            square = wide @ wide.mT if left else square
+        product = polynomial if product is None else polynomial @ product
+        square = polynomial @ (polynomial @ square) if left else square
     return wide if product is None else product @ wide
 
 
@@ -65,6 +76,9 @@ class Muon(torch.optim.Optimizer):
         others: parameters that AdamW moves.
         learning_rate, momentum, betas, weight_decay: the last for both.
         fused: of AdamW.
+
+    Attributes:
+        half: whether large matrices are orthogonalised in bfloat16, for a network that computes in it.
     """
 
     def __init__(
@@ -81,6 +95,7 @@ class Muon(torch.optim.Optimizer):
         self._adamw = torch.optim.AdamW(
             [{"params": list(others)}], learning_rate, betas, weight_decay=weight_decay, fused=fused
         )
+        self.half = False
         group = {"params": list(matrices), "momentum": momentum, "weight_decay": weight_decay}
         super().__init__([group, *self._adamw.param_groups], {"lr": learning_rate})
 
@@ -122,7 +137,8 @@ class Muon(torch.optim.Optimizer):
         for place, update in enumerate(ahead):
             alike.setdefault(_channels_last(update).shape, []).append(place)
         for places in alike.values():
-            updates = orthogonalize(torch.stack([_channels_last(ahead[place]).flatten(1) for place in places]))
+            stacked = torch.stack([_channels_last(ahead[place]).flatten(1) for place in places])
+            updates = orthogonalize(stacked, half=self.half and min(stacked.shape[1:]) >= _LARGE)
             length = 0.2 * math.sqrt(max(updates.shape[1:]))
             for place, update in zip(places, updates, strict=True):
                 moved = _channels_last(parameters[place])

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from unnoise.optim.ema import EMAConfig, MovingAverage
+from unnoise.optim.muon import Muon
 from unnoise.optim.optimizers import OptimizerConfig
 from unnoise.optim.power_ema import PowerAverages
 from unnoise.optim.process_group import ProcessGroup
 from unnoise.utils.device_speed import PROFILER_RANGES
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.out_of_memory import is_out_of_memory
+from unnoise.utils.precision import Precision
 
 Scalar: TypeAlias = Float[Tensor, ""]
 
@@ -52,6 +54,11 @@ class WeightUpdate:
         # BatchNorm's statistics move in the forward pass already: a step that fails puts them back.
         self._statistics = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
         self._kept = [buffer.clone() for buffer in self._statistics]
+
+    def set_precision(self, precision: Precision) -> None:
+        """Sets the precision in which Muon orthogonalises: that of the network."""
+        if isinstance(self.optimizer, Muon):
+            self.optimizer.half = precision == "bfloat16"
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Sets the learning rate of the next steps."""

@@ -162,7 +162,7 @@ def test_blocks_get_the_published_embedding_of_the_step(study):
     """Sinusoids, dense layer, GELU, dense layer, and the activation of each block."""
     network, heard = small(study), []
     for module in (network.down[0].second, network.middle_first, network.up[-1].second):
-        module.modulate.register_forward_hook(lambda _m, given, _o: heard.append(given[1]))
+        module.modulate.project.register_forward_hook(lambda _m, given, _o: heard.append(given[0]))
     network(torch.randn(2, 3, 8, 8), column(3.0, 700.0))
     vectors = network.dense[2](functional.gelu(network.dense[0](network.embed(column(3.0, 700.0)))))
     expected = functional.gelu(vectors) if study == "convnext" else functional.silu(vectors)

@@ -10,11 +10,11 @@ from torch import nn
 from unnoise.diffusion.tensors import Classes, Features, Images, NextFeatures, Rates
 from unnoise.networks.checkpointing import block_caller
 from unnoise.networks.embeddings import Embeddings
+from unnoise.networks.normed_silu import normed_silu
 from unnoise.networks.published.unet2d_blocks import (
     UNet2DAttention,
     UNet2DResNetBlock,
     UNet2DTimeEmbedding,
-    normed_silu,
 )
 from unnoise.networks.published.unet2d_config import UNet2DConfig
 from unnoise.networks.resampling import Downsample2D, Upsample2D, crop, pad

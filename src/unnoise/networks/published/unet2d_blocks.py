@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unnoise.diffusion.tensors import Features, NextFeatures, Rates
-from unnoise.networks.attention import softmax_attention
+from unnoise.networks.attention import as_picture, as_rows, dense, softmax_attention
 from unnoise.networks.embeddings import Embeddings
+from unnoise.networks.normed_silu import normed_silu
 from unnoise.networks.published.unet2d_config import UNet2DConfig
+from unnoise.networks.residual import residual_sum
 
 
 class UNet2DTimeEmbedding(nn.Module):
@@ -46,11 +48,6 @@ class UNet2DTimeEmbedding(nn.Module):
         return functional.silu(self.linear_2(functional.silu(self.linear_1(sinusoids))))
 
 
-def normed_silu(norm: nn.GroupNorm, images: Features) -> Features:
-    """SiLU(norm(x)), in place where no gradient is needed."""
-    return functional.silu(norm(images), inplace=not torch.is_grad_enabled())
-
-
 class UNet2DResNetBlock(nn.Module):
     r"""Pre-activation residual block (1603.05027) of diffusers.
 
@@ -78,8 +75,7 @@ class UNet2DResNetBlock(nn.Module):
         hidden: NextFeatures = self.conv1(normed_silu(self.norm1, images))
         hidden += self.time_emb_proj(embedding)[:, :, None, None]
         hidden = self.conv2(self.dropout(normed_silu(self.norm2, hidden)))
-        hidden += images if self.conv_shortcut is None else self.conv_shortcut(images)
-        return hidden
+        return residual_sum(images if self.conv_shortcut is None else self.conv_shortcut(images), hidden)
 
 
 class UNet2DAttention(nn.Module):
@@ -99,16 +95,16 @@ class UNet2DAttention(nn.Module):
 
     def forward(self, images: Features) -> Features:
         """(B, width, H, W) -> the same shape."""
-        batch, width, height, columns = images.shape
-        rows = self.group_norm(images).permute(0, 2, 3, 1).reshape(batch, -1, width)
+        batch, width = images.shape[:2]
         # One product for queries, keys and values; the weights of the queries are scaled instead of the
         # queries.
         head_dim = width // self.heads
         query, key, value = self.to_q, self.to_k, self.to_v
         weights = torch.cat([query.weight * head_dim**-0.5, key.weight, value.weight])
         biases = torch.cat([query.bias * head_dim**-0.5, key.bias, value.bias])
-        projected = functional.linear(rows, weights, biases).view(batch, -1, 3, self.heads, head_dim)
-        values = softmax_attention(*projected.permute(2, 0, 3, 1, 4)).transpose(1, 2).reshape(batch, -1, width)
-        mixed: Tensor = self.to_out[0](values)
-        mixed += images.permute(0, 2, 3, 1).reshape(batch, -1, width)
-        return mixed.view(batch, height, columns, width).permute(0, 3, 1, 2)
+        projected = as_rows(dense(self.group_norm(images), weights, biases))
+        parts = projected.reshape(batch, -1, 3, self.heads, head_dim).permute(2, 0, 3, 1, 4)
+        values = softmax_attention(*parts).transpose(1, 2).reshape(batch, -1, width)
+        out = self.to_out[0]
+        mixed = dense(as_picture(values, images), out.get_parameter("weight"), out.get_parameter("bias"))
+        return residual_sum(images, mixed)
