@@ -36,7 +36,8 @@ from unnoise.runs.preset_costs import (
 )
 from unnoise.runs.presets import PRESETS, recipe
 from unnoise.utils import malloc
-from unnoise.utils.device_speed import count_flops, peak_gflops
+from unnoise.utils.device_peak import device_peak
+from unnoise.utils.device_speed import count_flops
 from unnoise.utils.files import atomic_write
 from unnoise.utils.tables import read_table
 
@@ -98,12 +99,12 @@ def train(name: str, side: int, batch: int, steps: int, threads: int) -> dict[st
     )
     images = torch.rand(batch, *shape)
     work = count_flops(lambda: diffusion.train_step(images)) / batch  # the first step also allocates memory
-    before = peak_gflops(clock=clock)
+    before = device_peak(clock=clock).gflops
     for _ in range(steps):
         started = clock()
         float(diffusion.train_step(images).loss)
         taken.append(clock() - started)
-    most, after = peak_memory(torch.device("cpu")), peak_gflops(clock=clock)
+    most, after = peak_memory(torch.device("cpu")), device_peak(clock=clock).gflops
     found = {"images_per_second": batch / median(taken), "megabytes": (most or 0) / 1e6}
     return {**found, "gigaflops": work / 1e9, "peak": (before + after) / 2}
 

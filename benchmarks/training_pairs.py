@@ -7,7 +7,7 @@ import copy
 import re
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from unnoise.diffusion.schedules import LinearBeta, SigmoidAlphaBar
 from unnoise.networks import UNet
 from unnoise.optim.ema import EMAConfig
 from unnoise.optim.optimizers import OptimizerConfig
+from unnoise.utils.precision import Precision
 
 BATCH, SIDE = 64, 32
 TOLERANCE = 1e-4
@@ -101,7 +102,7 @@ def pictures(device: str) -> Tensor:
     return torch.rand(BATCH, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)).to(device)
 
 
-def with_diffusers(device: str = "cpu") -> Pair:
+def with_diffusers(device: str = "cpu", precision: Precision = "float32") -> Pair:
     """`UNet2DModel`, trained as in their train_unconditional.py: predicts noise, AdamW, clipping, EMA."""
     from diffusers import DDPMScheduler
     from diffusers.training_utils import EMAModel
@@ -123,6 +124,7 @@ def with_diffusers(device: str = "cpu") -> Pair:
         ),
         ema=EMAConfig(decay=0.9999, warmup=1.0),
         device=device,
+        precision=precision,
     )
     optimizer = torch.optim.AdamW(theirs.parameters(), 1e-4, (0.95, 0.999), weight_decay=1e-6, eps=1e-8)
     average = EMAModel(theirs.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
@@ -131,7 +133,9 @@ def with_diffusers(device: str = "cpu") -> Pair:
     def step() -> None:
         clean = images * 2 - 1
         noise, steps = torch.randn_like(clean), torch.randint(0, 1000, (BATCH,), device=device)
-        loss = functional.mse_loss(theirs(scheduler.add_noise(clean, noise, steps), steps).sample, noise)
+        with mixed(device, precision):
+            predicted = theirs(scheduler.add_noise(clean, noise, steps), steps).sample
+        loss = functional.mse_loss(predicted.float(), noise)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
         optimizer.step()
@@ -141,7 +145,7 @@ def with_diffusers(device: str = "cpu") -> Pair:
     return Pair("diffusers, UNet2DModel", _size(theirs), lambda: diffusion.train_step(images), step, off)
 
 
-def with_lucidrains(device: str = "cpu") -> Pair:
+def with_lucidrains(device: str = "cpu", precision: Precision = "float32") -> Pair:
     """Its `Unet` in its `GaussianDiffusion`, trained as by its `Trainer`: velocity, Adam, clipping, EMA."""
     from denoising_diffusion_pytorch import GaussianDiffusion, Unet
     from ema_pytorch import EMA
@@ -160,13 +164,15 @@ def with_lucidrains(device: str = "cpu") -> Pair:
         optimizer=OptimizerConfig(name="adam", learning_rate=1e-4, betas=(0.9, 0.99), max_gradient_norm=1.0),
         ema=EMAConfig(decay=0.995),
         device=device,
+        precision=precision,
     )
     theirs: Any = GaussianDiffusion(copy.deepcopy(unet), image_size=SIDE, timesteps=1000).to(device)
     optimizer = torch.optim.Adam(theirs.parameters(), 1e-4, (0.9, 0.99))
     average, images = EMA(theirs, beta=0.995, update_every=10), pictures(device)
 
     def step() -> None:
-        loss = theirs(images)
+        with mixed(device, precision):
+            loss = theirs(images)
         loss.item()  # as it shows it after each step
         loss.backward()
         nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
@@ -178,13 +184,26 @@ def with_lucidrains(device: str = "cpu") -> Pair:
     return Pair(name, _size(unet), lambda: diffusion.train_step(images), step, off)
 
 
+def mixed(device: str, precision: Precision) -> torch.autocast:
+    """Their mixed precision, which both have from Accelerate: autocast around the network."""
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
 def _size(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def pairs() -> list[Callable[[], Pair]]:
+class MakePair(Protocol):
+    """Builds a pair for a device, in a precision."""
+
+    def __call__(self, device: str = "cpu", precision: Precision = "float32") -> Pair:
+        """The pair."""
+        ...
+
+
+def pairs() -> list[MakePair]:
     """Builders of the pairs whose library is installed; diffusers must be."""
-    made: list[Callable[[], Pair]] = [with_diffusers]
+    made: list[MakePair] = [with_diffusers]
     if find_spec("denoising_diffusion_pytorch"):
         made.append(with_lucidrains)
     return made

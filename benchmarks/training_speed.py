@@ -21,7 +21,9 @@ from benchmarks.report import MADE, folder_for, made, option_parser, publish, ta
 from benchmarks.training_pairs import BATCH, Pair, pairs
 from benchmarks.turns import in_turns, medians, timed
 from unnoise.utils import malloc
-from unnoise.utils.device_speed import count_flops, peak_gflops, seconds_by_kind
+from unnoise.utils.device_peak import device_peak
+from unnoise.utils.device_speed import count_flops, seconds_by_kind
+from unnoise.utils.precision import Precision, bfloat16_is_fast
 
 Kernels = dict[str, float]
 """Seconds of a step by kind of kernel."""
@@ -105,21 +107,22 @@ def main() -> None:
     turns, count = (1, 1) if options.quick else (9, 3)
     if len(pairs()) == 1:
         print("denoising-diffusion-pytorch is left out, because it is not installed; `make bench` installs it.")
-    rows, kernels, best = [], {}, peak_gflops()
-    for make in pairs():
-        pair = make()
-        found = measure(pair.name, make, options.threads, turns, count)
-        share = count_flops(pair.ours) / BATCH * found.ours / 1e9 / best
-        numbers = [
-            f"{found.ours:.1f}",
-            f"{found.theirs:.1f}",
-            f"{found.ours / found.theirs:.2f}",
-            f"{share:.0%}",
-        ]
-        rows.append([pair.name, f"{pair.parameters:,}", *numbers, f"{pair.difference:.0e}"])
-        kernels[f"kernels-{pair.name.partition(',')[0].split()[0]}"] = kernel_table(found.kernels)
-    header = ["network", "parameters", "ours", "theirs", "ratio", "of the peak", "difference"]
-    how = f"{turns} turns of {count} steps. Peak of the machine: {best:.0f} GFLOP/s."
+    rows, kernels, told = [], {}, []
+    precisions: tuple[Precision, ...] = ("float32", "bfloat16") if bfloat16_is_fast() else ("float32",)
+    for precision in precisions:
+        best = device_peak(dtype=getattr(torch, precision))
+        told.append(f"{best.gflops:.0f} GFLOP/s in {precision} ({best.operation})")
+        for make in pairs():
+            pair = make(precision=precision)
+            found = measure(pair.name, partial(make, precision=precision), options.threads, turns, count)
+            share = count_flops(pair.ours) / BATCH * found.ours / 1e9 / best.gflops
+            speeds = [f"{found.ours:.1f}", f"{found.theirs:.1f}", f"{found.ours / found.theirs:.2f}"]
+            numbers = [f"{pair.parameters:,}", *speeds, f"{share:.0%}", f"{pair.difference:.0e}"]
+            rows.append([pair.name, precision, *numbers])
+            library = pair.name.partition(",")[0].split()[0]
+            kernels[f"kernels-{library}-{precision}"] = kernel_table(found.kernels)
+    header = ["network", "precision", "parameters", "ours", "theirs", "ratio", "of the peak", "difference"]
+    how = f"{turns} turns of {count} steps. Peak of the machine: {' and '.join(told)}."
     blocks = {
         MADE: made("training_speed", f"--threads {options.threads}", how),
         "images-per-second": table(header, rows),

@@ -22,7 +22,8 @@ from unnoise.runs.compiling import compile_training
 from unnoise.runs.config import RunConfig
 from unnoise.runs.data_config import DataConfig
 from unnoise.runs.presets import OWN_PRESETS, recipe
-from unnoise.utils.device_speed import count_flops, peak_gflops, synchronize
+from unnoise.utils.device_peak import device_peak
+from unnoise.utils.device_speed import count_flops, synchronize
 
 Kind: TypeAlias = Literal["eager", "compiled", "diffusers"]
 CHANNELS = 3
@@ -87,7 +88,8 @@ def peak_sentence(device: torch.device) -> str:
         if device.type == "cuda"
         else {"float32": torch.float32}
     )
-    return ", ".join(f"{peak_gflops(device, kind):,.0f} GFLOP/s in {name}" for name, kind in kinds.items())
+    peaks = {name: device_peak(device, kind) for name, kind in kinds.items()}
+    return ", ".join(f"{peak.gflops:,.0f} GFLOP/s in {name}" for name, peak in peaks.items())
 
 
 def measure(case: Case, amount: Amount, device: torch.device) -> Speed | None:
@@ -126,7 +128,7 @@ def _measure(case: Case, batch: int, amount: Amount, device: torch.device) -> Sp
         images_per_second=batch / seconds,
         megabytes=most,
         gigaflops=work / batch / 1e9,
-        peak_share=work / seconds / 1e9 / peak_gflops(device, kind),
+        peak_share=work / seconds / 1e9 / device_peak(device, kind).gflops,
     )
 
 

@@ -18,12 +18,13 @@ from unnoise.data.batches import Batches, split
 from unnoise.trainer import profiling
 from unnoise.trainer.loop import train
 from unnoise.trainer.profiling import StepProfile, StepProfiler, kernel_kind, time_by_kind
+from unnoise.utils.device_peak import Peak
 from unnoise.utils.device_speed import OPERATOR_KINDS, PROFILER_RANGES, count_flops
 
 
 @pytest.fixture(autouse=True)
 def _quick_peak(monkeypatch):
-    monkeypatch.setattr(profiling, "peak_gflops", lambda *_: 100.0)
+    monkeypatch.setattr(profiling, "device_peak", lambda *_: Peak(100.0, "a product"))
 
 
 def watcher(folder, found) -> StepProfiler:

@@ -47,8 +47,8 @@ def profile_sentences(profile: "StepProfile") -> list[str]:
     """The speed of a step, and what holds it up."""
     told = [
         f"Without the profiler a step takes {profile.milliseconds:.1f} ms for {profile.gigaflops:.3g} GFLOP: "
-        f"{profile.speed:,.0f} GFLOP/s, {profile.peak_share:.0%} of the {profile.peak:,.0f} that a large "
-        "matrix product reaches on this device."
+        f"{profile.speed:,.0f} GFLOP/s, {profile.peak_share:.0%} of the {profile.peak.gflops:,.0f} that "
+        f"{profile.peak.operation}, the fastest of its operations, reaches on this device."
     ]
     if profile.idle is not None and profile.idle > _NOTEWORTHY:
         told.append(

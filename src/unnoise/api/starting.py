@@ -87,9 +87,21 @@ def create(start: Start) -> "tuple[Run, ImageSet]":
         f"{path / 'run'}.",
     )
     images, trains = pictures_of(start), DeviceCapabilities.of(start.device)
-    run = Run.create(path, with_absolute_paths(plan(images, options, trains), source))
-    announce_plan(images, options, trains.type, run.config)
-    return run, images
+    config = with_absolute_paths(plan(images, options, trains), source)
+    announce_plan(images, options, trains.type, config)
+    if trains.type == "cpu" and options.precision is None:
+        config = _with_faster_precision(config)
+    return Run.create(path, config), images
+
+
+def _with_faster_precision(config: "RunConfig") -> "RunConfig":
+    """The configuration in the precision in which this machine's CPU is faster; tells why."""
+    from unnoise.trainer.precision_choice import choose_precision
+
+    choice = choose_precision(config)
+    if choice.why:
+        tell(choice.why)
+    return replace(config, precision=choice.precision)
 
 
 def reopen(start: Start) -> "tuple[Run, ImageSet]":
@@ -164,9 +176,11 @@ def announce(images: "ImageSet", run: "Run", start: Start) -> None:
 
 def _announce_precision(precision: "Precision", device: str, *, resumed: bool) -> None:
     """Says so where a run goes on in another precision than it would have begun with here."""
-    from unnoise.utils.precision import DeviceCapabilities
+    from unnoise.utils.precision import DeviceCapabilities, bfloat16_is_fast
 
     default = DeviceCapabilities.of(device).default_precision
+    if default == "float32" and precision == "bfloat16" and device == "cpu" and bfloat16_is_fast():
+        return
     if resumed and precision != default:
         tell(
             f"The run keeps the precision that it was started with, {precision}; a new one would train in "

@@ -30,6 +30,7 @@ from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.runs.checks import missing_states, require_finite_weights, require_run
 from unnoise.runs.config import Recipe, RunConfig
+from unnoise.runs.drawing_precision import drawing_precision
 from unnoise.runs.fitting import (
     SETTINGS,
     require_fitting_config,
@@ -176,6 +177,8 @@ class Run:
         tensors, _ = read_tensors(path)
         require_finite_weights(tensors, path)
         fill_network(denoiser.network, tensors, path)
+        sampling = self.config.recipe.sampling
+        denoiser.precision = drawing_precision(self.path, denoiser, sampling, path)
         return denoiser
 
     def save(

@@ -12,7 +12,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from unnoise.utils import device_speed
-from unnoise.utils.device_speed import PROFILER_RANGES, FlopCounter, peak_gflops, synchronize
+from unnoise.utils.device_peak import Peak, device_peak
+from unnoise.utils.device_speed import PROFILER_RANGES, FlopCounter, synchronize
 from unnoise.utils.precision import Precision
 
 Step = TypeVar("Step")
@@ -43,8 +44,8 @@ class StepProfile(NamedTuple):
     """Share of a recorded step spent on fetching pictures."""
     gigaflops: float
     """Of a step: matrix products and convolutions, forward, backward and optimiser."""
-    peak: float
-    """GFLOP/s of a large matrix product, on the same device in the same precision."""
+    peak: Peak
+    """The most that the same device reaches in the same precision."""
     trace: Path | None
     """File for Perfetto or Chrome; None where it could not be written."""
 
@@ -56,7 +57,7 @@ class StepProfile(NamedTuple):
     @property
     def peak_share(self) -> float:
         """Share of the peak that is reached."""
-        return self.speed / self.peak
+        return self.speed / self.peak.gflops
 
 
 @dataclass
@@ -144,7 +145,7 @@ class StepProfiler:
             idle=None if self.device.type == "cpu" else max(0.0, 1 - busy / wall),
             data=data / wall,
             gigaflops=flops / 1e9,
-            peak=peak_gflops(self.device, dtype),
+            peak=device_peak(self.device, dtype),
             trace=self._write_trace(recorder),
         )
 

@@ -1,12 +1,10 @@
-"""Speed of a device, operations of a step, and where the time of a step goes.
+"""Operations of a step, and where its time goes.
 
-`peak_gflops` measures what a device reaches at most, `count_flops` what a step needs, and `seconds_by_kind` how
-its time is spread over the kinds of PyTorch's operators.
+`count_flops` counts what a step needs, and `seconds_by_kind` how its time is spread over the kinds of PyTorch's
+operators.
 """
 
-import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import torch
@@ -15,44 +13,6 @@ from torch.utils.flop_counter import flop_registry
 
 PROFILER_RANGES = {"data": "unnoise: data", "averages": "unnoise: averages", "guards": "unnoise: guards"}
 """Names under which a profiler shows the parts of a training step that are not PyTorch operators."""
-
-_REPETITIONS = 9
-_MATRIX_SIDES = {"cuda": 8192}
-_DEFAULT_SIDE = 2048
-
-
-def peak_gflops(
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    repetitions: int = _REPETITIONS,
-    clock: Callable[[], float] = time.perf_counter,
-) -> float:
-    """GFLOP/s of a large matrix product on this device in this precision: the practical peak of its speed.
-
-    The median of several products of 2048 x 2048 matrices (CUDA: 8192 x 8192). On CUDA, float32 matrices use
-    TF32 exactly where convolutions may.
-    """
-    device = torch.device(device)
-    side = _MATRIX_SIDES.get(device.type, _DEFAULT_SIDE)
-    # A generator of its own, so that the global random state stays as it is.
-    matrix = torch.randn(side, side, generator=torch.Generator().manual_seed(0)).to(device, dtype)
-    allow_tf32 = torch.backends.cuda.matmul.allow_tf32
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
-    try:
-        # The first product allocates memory and is left out.
-        seconds = [_matmul_seconds(matrix, clock) for _ in range(repetitions + 1)][1:]
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = allow_tf32
-    return 2 * side**3 / median(seconds) / 1e9
-
-
-def _matmul_seconds(matrix: torch.Tensor, clock: Callable[[], float]) -> float:
-    synchronize(matrix.device)
-    started = clock()
-    torch.mm(matrix, matrix)
-    synchronize(matrix.device)
-    return clock() - started
 
 
 def synchronize(device: torch.device) -> None:

@@ -1,0 +1,74 @@
+"""Choice of precision before a run's first step on a CPU: bfloat16 where its steps are measured to be faster.
+
+A rehearsed step, forward and backward, is timed in float32 and under bfloat16 autocast, in turns. Weights,
+averages, losses and statistics are float32 in both, so that what is learned is the same but for rounding.
+"""
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import NamedTuple
+
+import torch
+
+from unnoise.runs.compiling import rehearse
+from unnoise.runs.config import Budget, RunConfig
+from unnoise.runs.footprint import network_size
+from unnoise.utils.precision import FASTER, Precision, bfloat16_is_fast
+
+_TURNS = 3
+_GIGAFLOPS = 8.0
+"""Of the forward pass of the pictures that are timed: a fraction of a second for both precisions."""
+_FEWEST_STEPS, _FEWEST_MINUTES = 200, 0.5
+"""Shorter runs would wait longer for the measurement than they save."""
+
+
+class PrecisionChoice(NamedTuple):
+    """The precision of a run, and a sentence that says why; empty where nothing was measured."""
+
+    precision: Precision
+    why: str = ""
+
+
+def choose_precision(config: RunConfig, clock: Callable[[], float] = time.perf_counter) -> PrecisionChoice:
+    """The faster precision for a run on this machine's CPU.
+
+    Args:
+        config: of the run, in any precision.
+        clock: seconds.
+    """
+    if not worth_measuring(config.budget, config.recipe.batch_size) or not bfloat16_is_fast():
+        return PrecisionChoice("float32")
+    height, width = config.data.height, config.data.width
+    per_image = network_size(config.recipe.network, height, width).gigaflops
+    at_once = config.recipe.batch_size // config.accumulate
+    count = max(min(at_once, 4), min(at_once, int(_GIGAFLOPS / max(per_image, 1e-9))))
+    images = torch.randint(
+        256, (count, *config.data.image_shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    diffusion = config.build()
+    classes = torch.zeros(count, dtype=torch.long) if diffusion.denoiser.abilities.num_classes else None
+    taken: dict[Precision, list[float]] = {"float32": [], "bfloat16": []}
+    for _ in range(_TURNS + 1):
+        for precision, seconds in taken.items():
+            diffusion.set_precision(precision)
+            began = clock()
+            rehearse(diffusion, images, classes)
+            seconds.append(clock() - began)
+    # The first turn allocates, and plans the operations.
+    whole, half = (median(seconds[1:]) for seconds in taken.values())
+    chosen: Precision = "bfloat16" if whole >= FASTER * half else "float32"
+    remedy = "float32 trains without it" if chosen == "bfloat16" else "decides otherwise"
+    return PrecisionChoice(
+        chosen,
+        f"Precision {chosen}: {count} pictures take {1e3 * half:,.0f} ms in bfloat16 and {1e3 * whole:,.0f} ms "
+        f"in float32. --precision {remedy}.",
+    )
+
+
+def worth_measuring(budget: Budget, batch_size: int) -> bool:
+    """Whether a run is long enough to gain by the measurement."""
+    if budget.unit == "minutes":
+        return budget.amount >= _FEWEST_MINUTES
+    steps = budget.amount / (batch_size if budget.unit == "images" else 1)
+    return steps >= _FEWEST_STEPS
