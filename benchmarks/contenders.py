@@ -4,7 +4,7 @@ All share the pictures, which come from memory in batches, the threads and the c
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from unnoise.data.batches import Batches
 from unnoise.runs.config import Budget
 from unnoise.runs.plan import TrainOptions, plan
 from unnoise.trainer.loop import steps
+from unnoise.trainer.precision_choice import choose_precision
 from unnoise.trainer.train_step import TrainStep
 
 _DRAWN_AT_ONCE = 100
@@ -71,6 +72,7 @@ class Unnoise:
     def __init__(self, images: ImageSet, minutes: float, seed: int, preset: str | None = None) -> None:
         budget = Budget(unit="minutes", amount=minutes)
         config = plan(images, TrainOptions(seed=seed, held_out=0, budget=budget, preset=preset))
+        config = replace(config, precision=choose_precision(config).precision)
         self.diffusion = config.build()
         self.batch_size, self._sampling = config.recipe.batch_size, config.recipe.sampling
         self.calls = self._sampling.calls(self.diffusion.schedule)

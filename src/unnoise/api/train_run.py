@@ -100,7 +100,8 @@ def train(
         noise_shift: More noise, for larger pictures: noise / signal times X; size takes the mean side / 32.
         held_out: How many pictures are not trained on, but kept to test with.
         precision: Precision of the network's arithmetic; weights stay in float32. The default is bfloat16 on
-            CUDA GPUs that compute it, tf32 (float32 with TF32 products) on others, and float32 on CPUs and MPS.
+            CUDA GPUs that compute it, tf32 (float32 with TF32 products) on others, float32 on MPS, and on CPUs
+            what a rehearsed step shows to be faster.
         accumulate: Split each batch into this many parts: the same training in less memory, but slower. Where
             memory runs out, a run doubles it by itself.
         split_folders: Learn from the folder train (or training), and hold out test, val and the like.

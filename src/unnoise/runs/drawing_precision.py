@@ -61,7 +61,7 @@ def difference(denoiser: Denoiser, sampling: Sampling) -> float:
     return found if found == found else 1.0  # not a number: weights that draw nothing differ in any case
 
 
-def _known(file: Path) -> dict[str, dict[str, float]]:
+def _known(file: Path) -> dict[str, dict[str, object]]:
     """File of weights -> what it was when it was measured -> the difference."""
     try:
         found = json_text.parse(file.read_text(encoding="utf-8"))

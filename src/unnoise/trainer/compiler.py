@@ -105,6 +105,11 @@ class TrainingCompiler:
         """
         if self.choice == "always":
             self.tell("Compiling the network: this can take minutes the first time.")
+            if self.device_type == "cpu":
+                self.tell(
+                    "On CPUs compiled training was slower wherever it was measured: there --compile is meant "
+                    "for `unnoise generate`."
+                )
             seconds = rehearsal.compile()
             if seconds is not None:
                 self.tell(

@@ -180,7 +180,7 @@ def time_by_kind(events: Iterable[Any], *, on_cpu: bool) -> dict[str, float]:
     for event in events:
         if not any(span.start <= event.time_range.start < span.end for span in spans):
             continue
-        kind = _range_of(event) or kernel_kind(event.name)
+        kind = _range_of(event) or device_speed.fused_kind(event) or kernel_kind(event.name)
         spent = event.self_cpu_time_total if on_cpu else event.self_device_time_total
         parts[kind] = parts.get(kind, 0.0) + spent
     return dict(

@@ -123,6 +123,9 @@ OPERATOR_KINDS: dict[str, tuple[str, ...]] = {
 }
 """PyTorch operators by kind. All others count as `rest`: mostly the cost of calling operators at all."""
 
+NORMED_SILU = "_NormedSiLU"
+"""The name in a profiler of `networks.normed_silu`, and the beginning of that of its gradient."""
+
 _KIND_OF_OPERATOR = {name: kind for kind, names in OPERATOR_KINDS.items() for name in names}
 
 
@@ -144,6 +147,17 @@ def seconds_by_kind(run: Callable[[], object]) -> dict[str, float]:
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:
         run()
     spent = dict.fromkeys((*OPERATOR_KINDS, "rest"), 0.0)
-    for event in profiler.key_averages():
-        spent[operator_kind(event.key)] += event.self_cpu_time_total / 1e6
+    for event in profiler.events():
+        if event.device_type.name == "CPU":
+            spent[fused_kind(event) or operator_kind(event.name)] += event.self_cpu_time_total / 1e6
     return spent
+
+
+def fused_kind(event: Any) -> str | None:  # noqa: ANN401 (PyTorch's FunctionEvent)
+    """The kind of an operation of our own that a profiler's event is part of; None outside of them."""
+    inside = event
+    while inside is not None:
+        if inside.name.startswith(NORMED_SILU):
+            return "norms"
+        inside = inside.cpu_parent
+    return None
