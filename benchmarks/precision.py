@@ -193,7 +193,7 @@ def quality_table(rows: list[Row]) -> str:
 def main() -> None:
     """Measures, and writes the page."""
     parser = option_parser(__doc__, threads=2)
-    parser.add_argument("part", choices=["speed", "quality"])
+    parser.add_argument("part", nargs="?", choices=["speed", "quality"], default="speed")
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="an older checkout of unnoise")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--steps", type=int, default=1000)

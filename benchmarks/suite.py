@@ -38,6 +38,7 @@ class Benchmark(NamedTuple):
 
 
 BENCHMARKS = (
+    Benchmark("precision", "Does a CPU train faster in bfloat16, and learn as much?", 3),
     Benchmark("training_speed", "How fast is training beside diffusers and denoising-diffusion-pytorch?", 5),
     Benchmark("time_to_quality", "How good are the pictures of several libraries after the same minutes?", 60),
     Benchmark("peer_samplers", "Which of the other libraries' own samplers draws best?", 12),

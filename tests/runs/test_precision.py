@@ -11,6 +11,7 @@ from helpers.command_line import ok, refused
 from helpers.runs import digits, start
 from unnoise.runs.plan import TrainOptions, plan
 from unnoise.runs.resume import resume_config
+from unnoise.utils import precision as precisions
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.precision import DeviceCapabilities
 
@@ -56,7 +57,8 @@ def test_settings_of_memory_may_change_when_a_run_goes_on():
 
 
 @pytest.mark.parametrize(("precision", "on_resume"), [("float32", False), ("bfloat16", True), ("tf32", True)])
-def test_the_header_tells_the_precision_and_a_resumed_run_what_holds(capsys, precision, on_resume):
+def test_the_header_tells_the_precision_and_a_resumed_run_what_holds(capsys, monkeypatch, precision, on_resume):
+    monkeypatch.setattr(precisions, "bfloat16_is_fast", lambda: False)
     options = ("train", "digits", "--out", "r", *TINY, "--device", "cpu")
     ok(*options, "--steps", 1, "--precision", precision)
     said = capsys.readouterr().err

@@ -86,7 +86,11 @@ class Attention(nn.Module):
     def forward(self, images: Features) -> Features:
         """(B, width, H, W) -> the same shape."""
         normed, (queries, keys, values) = self.norm(images), self.qkv.weight.flatten(1).chunk(3)
-        batch, positions, head_dim = len(images), images.shape[2] * images.shape[3], len(queries) // self.heads
+        batch, positions, head_dim = (
+            images.shape[0],
+            images.shape[2] * images.shape[3],
+            len(queries) // self.heads,
+        )
         queries = queries * head_dim**-0.5
         if self.memory is not None:
             tokens = self.memory.shape[2]
@@ -95,7 +99,7 @@ class Attention(nn.Module):
             projected = functional.linear(rows, torch.cat([queries, keys, values]))
         else:
             projected = as_rows(dense(normed, torch.cat([queries, keys, values])))
-        query, key, value = projected.reshape(batch, -1, 3, self.heads, head_dim).permute(2, 0, 3, 1, 4)
+        query, key, value = projected.unflatten(-1, (3, self.heads, head_dim)).permute(2, 0, 3, 1, 4)
         mixed = (
             softmax_attention(query[:, :, :positions], key, value).transpose(1, 2).reshape(batch, positions, -1)
         )
