@@ -41,7 +41,7 @@ def traced(act: Callable[[], object]) -> dict[str, list[str]]:
         nonlocal inside
         code = frame.f_code
         file = code.co_filename.removeprefix(ROOT)
-        network = file.startswith("networks/") and code.co_name == "forward"
+        network = file.startswith("networks/") and code.co_name in {"forward", "backward"}
         inside += network * {"call": 1, "return": -1}.get(event, 0)
         if event != "call" or inside or file == code.co_filename or code.co_name.startswith("<"):
             return

@@ -99,7 +99,7 @@ class Attention(nn.Module):
             projected = functional.linear(rows, torch.cat([queries, keys, values]))
         else:
             projected = as_rows(dense(normed, torch.cat([queries, keys, values])))
-        query, key, value = projected.unflatten(-1, (3, self.heads, head_dim)).permute(2, 0, 3, 1, 4)
+        query, key, value = torch.unflatten(projected, -1, (3, self.heads, head_dim)).permute(2, 0, 3, 1, 4)
         mixed = (
             softmax_attention(query[:, :, :positions], key, value).transpose(1, 2).reshape(batch, positions, -1)
         )

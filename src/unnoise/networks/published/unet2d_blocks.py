@@ -103,7 +103,7 @@ class UNet2DAttention(nn.Module):
         weights = torch.cat([query.weight * head_dim**-0.5, key.weight, value.weight])
         biases = torch.cat([query.bias * head_dim**-0.5, key.bias, value.bias])
         projected = as_rows(dense(self.group_norm(images), weights, biases))
-        parts = projected.unflatten(-1, (3, self.heads, head_dim)).permute(2, 0, 3, 1, 4)
+        parts = torch.unflatten(projected, -1, (3, self.heads, head_dim)).permute(2, 0, 3, 1, 4)
         values = softmax_attention(*parts).transpose(1, 2).reshape(batch, -1, width)
         out = self.to_out[0]
         mixed = dense(as_picture(values, images), out.get_parameter("weight"), out.get_parameter("bias"))
