@@ -82,17 +82,29 @@ def test_a_run_writes_every_file_of_its_folder(tmp_path, images, monkeypatch):
 
 @pytest.mark.row("J2", "L8")
 @pytest.mark.parametrize(
-    ("preset", "changes"),
+    ("preset", "changes", "precision"),
     [
-        ("default", []),
-        ("default", ["optimizer.name=adamw"]),
-        ("default", ['noise_levels={"kind": "LossAware", "num_slices": 4, "memory": 2, "uniform": 0.1}']),
-        ("default", ["network.self_conditioning=true", "network.uncertainty=true", "network.dropout=0.1"]),
-        ("keras-ddim", []),
+        ("default", [], "float32"),
+        ("default", [], "bfloat16"),
+        ("default", ["network.widths=[8,96]"], "bfloat16"),  # matrices that Muon takes in bfloat16, too
+        ("default", ["optimizer.name=adamw"], "float32"),
+        (
+            "default",
+            ['noise_levels={"kind": "LossAware", "num_slices": 4, "memory": 2, "uniform": 0.1}'],
+            "float32",
+        ),
+        (
+            "default",
+            ["network.self_conditioning=true", "network.uncertainty=true", "network.dropout=0.1"],
+            "float32",
+        ),
+        ("keras-ddim", [], "float32"),
     ],
 )
-def test_resume_is_bit_identical(tmp_path, images, preset, changes):
-    whole, halves = (start(tmp_path / name, 8, preset, changes) for name in ("whole", "halves"))
+def test_resume_is_bit_identical(tmp_path, images, preset, changes, precision):
+    whole, halves = (
+        start(tmp_path / name, 8, preset, changes, precision=precision) for name in ("whole", "halves")
+    )
     expected = [step.result.loss.item() for step in train(whole, images)]
     iterator = train(halves, images)
     losses = [step.result.loss.item() for step in itertools.islice(iterator, 3)]

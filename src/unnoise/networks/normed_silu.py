@@ -1,4 +1,4 @@
-r"""Group norm, gain, shift and SiLU as one operation, which on CPUs is several times as fast as its parts.
+r"""Group norm, gain, shift and SiLU as one operation, which CPUs compute faster than its parts.
 
     z = (x - m) / \sqrt{v + eps} * g + h,        SiLU(z) = z / (1 + exp(-z))
 

@@ -32,7 +32,7 @@ def orthogonalize(matrices: Matrices, steps: int = 5, *, half: bool = False) -> 
 
     All P commute with G, so that G <- P^2 G, and a wide X is multiplied once, by the product of all P: the
     matrix of a convolution is nine times as wide as high, and G is small. In bfloat16, with `half`, rounding
-    makes singular values of G negative, and the steps would let them grow: there X and with it G is formed
+    makes eigenvalues of G negative, and the steps would let them grow: there X and with it G is formed
     again every second step.
 
     Args:

@@ -34,6 +34,7 @@ def train_command(config: RunConfig) -> str:
         ["--channels", str(data.channels)],
         ["--batch-size", str(config.recipe.batch_size)],
         ["--seed", str(config.seed)],
+        ["--precision", config.precision],  # a new run might find another one faster
         ["--split-folders"] if data.held_out_ranges else ["--held-out", str(data.held_out)],
     ]
     if data.fit != "crop":
@@ -43,8 +44,6 @@ def train_command(config: RunConfig) -> str:
     options += value_options(data)
     if data.flip:
         options.append(["--flip"])
-    if config.precision != "float32":
-        options.append(["--precision", config.precision])
     if data.labels is not None:
         options.append(["--labels", data.labels])
     if config.init is not None:

@@ -7,8 +7,13 @@ in float32.
 """
 
 import json
+import math
+import time
+from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from pathlib import Path
+from statistics import fmean
 
 import torch
 
@@ -20,7 +25,7 @@ from unnoise.utils.precision import Precision, bfloat16_is_fast
 
 VISIBLE = 1 / 255
 """One step of a colour with 8 bits."""
-_PICTURES = 4
+_PICTURES, _SECONDS = 4, 2.0
 _FILE = "drawing.json"
 
 
@@ -48,17 +53,23 @@ def drawing_precision(run: Path, denoiser: Denoiser, sampling: Sampling, weights
     return "bfloat16" if found < VISIBLE else "float32"
 
 
-def difference(denoiser: Denoiser, sampling: Sampling) -> float:
-    """Mean absolute difference of some pictures in bfloat16 and in float32, of values from 0 to 1."""
-    classes = torch.zeros(_PICTURES, dtype=torch.long) if denoiser.abilities.num_classes else None
-    drawn, before = [], denoiser.precision
-    for precision in ("bfloat16", "float32"):
-        denoiser.precision = precision
+def difference(denoiser: Denoiser, sampling: Sampling, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Mean absolute difference of pictures in bfloat16 and in float32, of values from 0 to 1.
+
+    Of at most four pictures, and of large networks of fewer, so that nobody waits for long; 1 where one of them
+    is not finite.
+    """
+    classes = torch.zeros(1, dtype=torch.long) if denoiser.abilities.num_classes else None
+    whole, half = copy(denoiser), copy(denoiser)
+    whole.precision, half.precision = "float32", "bfloat16"
+    found, began = list[float](), clock()
+    while len(found) < _PICTURES and clock() - began < _SECONDS:
+        seed = len(found)
         with torch.no_grad():
-            drawn.append(denoiser.generate(_PICTURES, sampling=sampling, classes=classes).clamp(0, 1))
-    denoiser.precision = before
-    found = float((drawn[0] - drawn[1]).abs().mean())
-    return found if found == found else 1.0  # not a number: weights that draw nothing differ in any case
+            pair = [one.generate(1, seed=seed, sampling=sampling, classes=classes) for one in (whole, half)]
+        found.append(float((pair[0].clamp(0, 1) - pair[1].clamp(0, 1)).abs().mean()))
+    mean = fmean(found)
+    return mean if math.isfinite(mean) else 1.0
 
 
 def _known(file: Path) -> dict[str, dict[str, object]]:
