@@ -93,4 +93,4 @@ def test_of_a_large_network_one_picture_is_enough(trained):
     minutes = count(0, 60)
     found = difference(denoiser, sampling, clock=lambda: next(minutes))
     assert 0 <= found < 1
-    assert next(minutes) == 3 * 60  # asked at the start, before the first picture, and after it
+    assert next(minutes) == 2 * 60  # asked at the start, and after the first picture

@@ -112,6 +112,7 @@ def test_what_was_asked_for_is_compiled_outside_of_the_budget(tmp_path, monkeypa
     rehearsal, heard, taken, _ = decided(tmp_path, machine, Budget(unit="steps", amount=1), "always", "cpu")
     assert is_compiled(rehearsal)
     assert taken == 0
+    assert "On CPUs compiled training was slower" in heard[0]
     assert len(heard) == 2
 
 

@@ -63,7 +63,7 @@ def difference(denoiser: Denoiser, sampling: Sampling, clock: Callable[[], float
     whole, half = copy(denoiser), copy(denoiser)
     whole.precision, half.precision = "float32", "bfloat16"
     found, began = list[float](), clock()
-    while len(found) < _PICTURES and clock() - began < _SECONDS:
+    while not found or (len(found) < _PICTURES and clock() - began < _SECONDS):
         seed = len(found)
         with torch.no_grad():
             pair = [one.generate(1, seed=seed, sampling=sampling, classes=classes) for one in (whole, half)]

@@ -104,12 +104,7 @@ class TrainingCompiler:
             agree: of several processes, makes one number of the number of each.
         """
         if self.choice == "always":
-            self.tell("Compiling the network: this can take minutes the first time.")
-            if self.device_type == "cpu":
-                self.tell(
-                    "On CPUs compiled training was slower wherever it was measured: there --compile is meant "
-                    "for `unnoise generate`."
-                )
+            self.tell(f"Compiling the network: this can take minutes the first time.{self._remark()}")
             seconds = rehearsal.compile()
             if seconds is not None:
                 self.tell(
@@ -121,6 +116,14 @@ class TrainingCompiler:
         began = rehearsal.clock()
         self._worth = self._compile_where_it_pays(rehearsal, budget, progress, agree)
         return rehearsal.clock() - began
+
+    def _remark(self) -> str:
+        if self.device_type != "cpu":
+            return ""
+        return (
+            " On CPUs compiled training was slower wherever it was measured: there --compile is meant for "
+            "`unnoise generate`."
+        )
 
     def _compile_where_it_pays(
         self, rehearsal: Rehearsal, budget: Budget, progress: Progress, agree: Callable[[float], float]
