@@ -126,7 +126,9 @@ def test_batches_are_cut_into_as_few_pieces_as_memory_needs(monkeypatch):
 def test_a_plan_cuts_batches_unless_it_is_told_how(pictures, monkeypatch):
     images = pictures[64, 64]
     assert plan(images, TrainOptions(preset="nano")).accumulate == 1
-    monkeypatch.setattr(footprint, "total_memory", lambda: int(8e8))
+    chosen = recipe("nano", 3, 64, 64)
+    quarter = memory_bytes(chosen, 64, 64, chosen.batch_size // 4)
+    monkeypatch.setattr(footprint, "total_memory", lambda: int(1.01 * quarter / 0.8))
     config: RunConfig = plan(images, TrainOptions(preset="nano"))
     assert config.accumulate == 4
     assert plan(images, TrainOptions(preset="nano", accumulate=2)).accumulate == 2

@@ -13,7 +13,7 @@ whose means follow from the sums of dz and of x dz of each channel: it is a dz +
 
 Nothing but x and numbers per channel is kept for the backward pass. Images go through in pieces that stay in
 the processor's cache, in float32 whatever their precision: PyTorch's own kernels are slow in bfloat16 with the
-channels last, and each reads the memory anew.
+channels last, and each reads the memory anew. In float32, and where nothing modulates them, they are as fast.
 """
 
 import math
@@ -43,11 +43,14 @@ def normed_silu(
     """SiLU(norm(x)), or with a modulation SiLU(norm(x) (1 + W_1 e) + W_2 e): (B, C, H, W) -> the same shape.
 
     Args:
-        norm: of any kind; group norms are fused on CPUs.
+        norm: of any kind; group norms are fused on CPUs, where that is faster: in half precision, and with a
+            modulation.
         images: (B, C, H, W).
         modulate, embedding: of kind `scale_shift`, or None.
     """
-    if not isinstance(norm, nn.GroupNorm) or images.device.type != "cpu" or torch.compiler.is_compiling():
+    pays = modulate is not None or images.dtype in (torch.bfloat16, torch.float16)
+    fuses = pays and images.device.type == "cpu" and not torch.compiler.is_compiling()
+    if not fuses or not isinstance(norm, nn.GroupNorm):
         normed = norm(images)
         if modulate is not None and embedding is not None:
             normed = modulate(normed, embedding)
