@@ -46,4 +46,4 @@ def test_the_parts_of_a_fused_norm_count_as_norms():
     """Forward and backward: its products and copies are no activations and copies of the network's own."""
     norm, images = torch.nn.GroupNorm(4, 16), torch.randn(8, 16, 32, 32).bfloat16().requires_grad_()
     found = device_speed.seconds_by_kind(lambda: torch.autograd.grad(normed_silu(norm, images).sum(), images))
-    assert found["norms"] > 0.8 * sum(found.values())
+    assert found["norms"] > 0.5 * sum(found.values())
