@@ -6,7 +6,7 @@ from unnoise.diffusion.tensors import Features
 
 
 def residual_sum(images: Features, hidden: Features) -> Features:
-    """X + h, in the memory of h where it has the precision of x.
+    """The sum x + h, in the memory of h where that has the precision of x.
 
     No gradient needs h where it comes out of a convolution, a dense layer, a SiLU or dropout.
     """

@@ -193,7 +193,8 @@ class UNet(nn.Module):
         self.down, self.up = nn.ModuleList(down), nn.ModuleList(up)
 
         pixels = patch * config.outputs
-        self.head_norm = None if book else nn.Sequential(normalization("group", width), nn.SiLU())
+        # In a list, for stored weights are named head_norm.0.
+        self.head_norm = None if book else nn.Sequential(normalization("group", width))
         self.head = nn.Conv2d(width, pixels, 1) if book else nn.Conv2d(width, pixels, 3, padding=1)
 
     def _build_extras(self, config: UNetConfig) -> None:
