@@ -80,8 +80,8 @@ def test_bfloat16_is_as_exact_as_its_own_rounding_whatever_the_mean():
 
 
 def test_a_constant_picture_gives_its_shift():
-    norm, _ = layers(8, torch.float32)
-    found = normed_silu(norm, torch.full((2, 8, 4, 4), 3.0))
+    norm, _ = layers(8, torch.float64)
+    found = normed_silu(norm, torch.full((2, 8, 4, 4), 3.0, dtype=torch.float64))
     torch.testing.assert_close(found, functional.silu(norm.bias)[None, :, None, None].expand(2, -1, 4, 4))
 
 

@@ -46,6 +46,13 @@ def test_the_difference_is_measured_once_for_each_file_of_weights(trained, monke
     assert trained.load().precision == "float32"
 
 
+def test_weights_that_draw_nothing_are_not_measured(trained, monkeypatch):
+    """Exports, for example, want the weights alone."""
+    monkeypatch.setattr(drawing_precision, "difference", refuse)
+    assert trained.averaged().precision == "bfloat16"
+    assert not (trained.path / "drawing.json").exists()
+
+
 @pytest.mark.parametrize(("found", "wanted"), [(0.9 / 255, "bfloat16"), (1.1 / 255, "float32")])
 def test_a_visible_difference_makes_it_draw_in_float32(trained, monkeypatch, found, wanted):
     monkeypatch.setattr(drawing_precision, "difference", lambda *_: found)

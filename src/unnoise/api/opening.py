@@ -89,7 +89,7 @@ class OpenRun:
         if self.folder.states():
             self.folder.restore(diffusion)
         else:
-            averaged = self.folder.load(self.torch_device).network.state_dict()
+            averaged = self.folder.averaged(self.torch_device).network.state_dict()
             for network in (diffusion.network, diffusion.ema.network):
                 network.load_state_dict(averaged)
         diffusion.ema.network.eval()

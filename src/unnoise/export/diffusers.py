@@ -90,7 +90,7 @@ def export_diffusers(run: Run, out: Path) -> DiffusersExport:
         UnnoiseError: as for `check_diffusers`, or a run without weights.
     """
     check_diffusers(run, out)
-    weights = run.load().network.state_dict()
+    weights = run.averaged().network.state_dict()
     with atomic_folder(out) as folder:
         made = _write(run.config, weights, folder)
     return made._replace(path=out)

@@ -53,7 +53,7 @@ def write_hub_folder(
     """
     check_push(repository, licence)
     require_new_folder(out)
-    run.load()  # refuses weights that do not fit, or are not finite
+    run.averaged()  # refuses weights that do not fit, or are not finite
     folder = RunFolder.read(run.path)
     with atomic_folder(out) as temporary:
         sheet = _write_samples(folder, temporary / "samples.png")

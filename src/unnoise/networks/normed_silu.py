@@ -12,8 +12,8 @@ a = g / \sqrt{v + eps} and s = h - a m, z is a x + s: one pass over the image. W
 whose means follow from the sums of dz and of x dz of each channel: it is a dz + p x + q, again folded.
 
 Nothing but x and numbers per channel is kept for the backward pass. Images go through in pieces that stay in
-the processor's cache, in float32 whatever their precision: PyTorch's own kernels are slow in bfloat16 with the
-channels last, and each reads the memory anew. In float32, and where nothing modulates them, they are as fast.
+the processor's cache, and are computed in float32: PyTorch's own kernels are slow in bfloat16 with the channels
+last, and each reads the memory anew. In float32 they are as fast, and kept.
 """
 
 import math
@@ -43,14 +43,12 @@ def normed_silu(
     """SiLU(norm(x)), or with a modulation SiLU(norm(x) (1 + W_1 e) + W_2 e): (B, C, H, W) -> the same shape.
 
     Args:
-        norm: of any kind; group norms are fused on CPUs, where that is faster: in half precision, and with a
-            modulation.
+        norm: of any kind; group norms are fused on CPUs, unless the images are in float32.
         images: (B, C, H, W).
         modulate, embedding: of kind `scale_shift`, or None.
     """
-    pays = modulate is not None or images.dtype in (torch.bfloat16, torch.float16)
-    fuses = pays and images.device.type == "cpu" and not torch.compiler.is_compiling()
-    if not fuses or not isinstance(norm, nn.GroupNorm):
+    fuses = images.device.type == "cpu" and not torch.compiler.is_compiling()
+    if not fuses or images.dtype == torch.float32 or not isinstance(norm, nn.GroupNorm):
         normed = norm(images)
         if modulate is not None and embedding is not None:
             normed = modulate(normed, embedding)

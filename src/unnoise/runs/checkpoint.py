@@ -12,7 +12,7 @@
 
 Only JSON, CSV and safetensors: nothing in a run is ever unpickled. Every file is written under a temporary
 name, flushed and renamed, so a run is complete at every moment. Tensors carry a checksum, and the state before
-the newest one is kept.
+the newest is kept.
 """
 
 import json
@@ -77,7 +77,7 @@ class Run:
             init = Run.open(Path(config.init))
             require_fitting_init(init.path, init.config.recipe, config.recipe)
             step = read_facts(init.path / "model.safetensors").get("step", "")
-            write_tensors(path / INIT, init.load().network.state_dict(), {"run": config.init, "step": step})
+            write_tensors(path / INIT, init.averaged().network.state_dict(), {"run": config.init, "step": step})
         return cls(path, config).with_config(config)
 
     @staticmethod
@@ -154,32 +154,37 @@ class Run:
     def load(
         self, device: torch.device | str = "cpu", weights: Path | None = None, *, best: bool = False
     ) -> Denoiser:
-        """Loads the denoiser with its averaged weights, ready to sample from.
+        """The denoiser as `averaged`, in the precision in which it draws; see `drawing_precision`."""
+        denoiser = self.averaged(device, weights, best=best)
+        sampling, file = self.config.recipe.sampling, weights or self._weights(best=best)
+        denoiser.precision = drawing_precision(self.path, denoiser, sampling, file)
+        return denoiser
+
+    def averaged(
+        self, device: torch.device | str = "cpu", weights: Path | None = None, *, best: bool = False
+    ) -> Denoiser:
+        """Loads the denoiser with its averaged weights.
 
         Args:
-            device: where it is put.
             weights: a file of other weights, for example of a stored average.
             best: load the weights with the best samples so far (see `monitoring`) instead of the last ones.
 
         Raises:
             UnnoiseError: when there are no weights yet, or config.json does not fit them any more.
         """
-        file = self.best_weights if best else self.path / "model.safetensors"
-        require(
-            not best or file.is_file(),
-            f"{self.path} has no best.safetensors: its samples were not measured yet. Leave --best out.",
-        )
+        file = weights or self._weights(best=best)
         for state in self.states()[:1]:
             require_fitting_config(read_facts(state), weight_settings(self.config.recipe), state)
-        denoiser = self.config.denoiser(device)
         set_tf32(device, self.config.precision)
-        path = weights or file
-        tensors, _ = read_tensors(path)
-        require_finite_weights(tensors, path)
-        fill_network(denoiser.network, tensors, path)
-        sampling = self.config.recipe.sampling
-        denoiser.precision = drawing_precision(self.path, denoiser, sampling, path)
+        denoiser, (tensors, _) = self.config.denoiser(device), read_tensors(file)
+        require_finite_weights(tensors, file)
+        fill_network(denoiser.network, tensors, file)
         return denoiser
+
+    def _weights(self, *, best: bool) -> Path:
+        missing = f"{self.path} has no best.safetensors: its samples were not measured yet. Leave --best out."
+        require(not best or self.best_weights.is_file(), missing)
+        return self.best_weights if best else self.path / "model.safetensors"
 
     def save(
         self, diffusion: Diffusion, progress: Progress, *, trusted: int | None = None, sound: int | None = None
