@@ -51,6 +51,7 @@ NETWORKS = {
         self_conditioning=True,
         learned_variance=True,
         uncertainty=True,
+        step_length=True,
     ),
     "annotated-ddpm": AnnotatedConfig(study="convnext", dim=12, multipliers=(1, 2)),
     "annotated-resnet": AnnotatedConfig(study="resnet", dim=8, multipliers=(1, 2)),
@@ -101,6 +102,8 @@ def test_every_network_is_denoise_at_any_batch_and_size(name):
             given["classes"] = torch.randint(0, 4, (batch,))
         if denoiser.abilities.self_conditioning:
             given["previous_images"] = torch.randn(batch, 1, height, width)
+        if denoiser.abilities.step_length:
+            given["ends"] = denoiser.schedule((times - 0.3).clamp(min=0.05))
         rates = denoiser.schedule(times)
         images = torch.randn(batch, 1, height, width)
         wanted, found = (one(images, *rates, **given) for one in (denoiser.denoise, model))

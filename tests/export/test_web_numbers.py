@@ -11,6 +11,7 @@ from helpers.browser import PAGE
 from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.interpolation import slerp
 from unnoise.diffusion.samplers.sampling import Sampling, self_conditioned
+from unnoise.diffusion.samplers.step_ends import jumping
 from unnoise.diffusion.schedules import LinearBeta, OffsetCosine
 from unnoise.diffusion.seeds import SeededNoises
 from unnoise.diffusion.tensors import Prediction
@@ -52,15 +53,17 @@ def test_paths_between_noises_are_those_of_python(scripts):
             assert np.abs(np.array(scripts.evaluate(code, given)) - wanted.flatten().numpy()).max() < 1e-6
 
 
-def denoise(noisy_images, noise_rates, signal_rates, *, classes, previous_images=None):
-    """The network of the stand-in runtime."""
+def denoise(noisy_images, noise_rates, signal_rates, *, classes, previous_images=None, ends=None):
+    """The network of the stand-in runtime, which is told where a step ends."""
     before = 0 if previous_images is None else previous_images
-    images = torch.tanh(signal_rates * noisy_images + classes.view(-1, 1, 1, 1) / 10 + 0.3 * before)
+    there = 0.2 * (noise_rates if ends is None else ends.noise_rates)
+    images = torch.tanh(signal_rates * noisy_images + classes.view(-1, 1, 1, 1) / 10 + 0.3 * before + there)
     return Prediction((noisy_images - signal_rates * images) / noise_rates, images)
 
 
-def denoise_for(classes):
-    return self_conditioned(partial(denoise, classes=torch.tensor([NO_CLASS]) if classes is None else classes))
+def denoise_for(classes, ends_of):
+    told = partial(denoise, classes=torch.tensor([NO_CLASS]) if classes is None else classes)
+    return self_conditioned(told if ends_of is None else jumping(told, ends_of))
 
 
 STRONG = Guidance(scale=3.0)
@@ -71,6 +74,7 @@ SAMPLINGS = {
     "DDPM, large": Sampling(sampler="ancestral", variance="large"),
     "DPM-Solver++": Sampling(sampler="dpmpp_2m"),
     "DPM-Solver++ SDE": Sampling(sampler="dpmpp_2m_sde", spacing="log_snr"),
+    "consistency": Sampling(sampler="consistency", num_steps=3),
     "Karras": Sampling(sampler="dpmpp_2m", spacing="karras", num_steps=7),
     "clipped": Sampling(clip="static", sampler="dpmpp_2m"),
     "clipped images": Sampling(clip="images"),
@@ -98,8 +102,8 @@ def test_every_sampler_of_the_page_draws_what_python_draws(scripts, name, schedu
     }
     chosen = {"steps": "own", "sampler": asdict(own_sampler(sampling))}
     code = """async ([facts, chosen]) => {
-      const predict = async (noisy, noise, signal, number, before) => {
-        const shift = (i) => number / 10 + (before ? 0.3 * before[i] : 0);
+      const predict = async (noisy, noise, signal, number, before, ends) => {
+        const shift = (i) => number / 10 + (before ? 0.3 * before[i] : 0) + 0.2 * ends[0];
         const images = noisy.map((x, i) => Math.tanh(signal * x + shift(i)));
         return { images, noises: noisesIn(noisy, images, noise, signal) };
       };
@@ -111,7 +115,8 @@ def test_every_sampler_of_the_page_draws_what_python_draws(scripts, name, schedu
     for choice, classes in (("turn", torch.tensor([2])), ("1", torch.tensor([1])), ("none", None)):
         found = scripts.evaluate(code, [facts, {**chosen, "classChoice": choice}])
         draw = SeededNoises([5], SHAPE)
-        guided = sampling.guided_denoise(denoise_for, classes, bounds)
+        told = partial(denoise_for, ends_of=sampling.step_ends(schedule))
+        guided = sampling.guided_denoise(told, classes, bounds)
         wanted = [one.images for one in sampling.reverse_diffusion(guided, draw(), schedule, draw)]
         assert len(found) == len(wanted)
         for ours, theirs in zip(found, wanted, strict=True):

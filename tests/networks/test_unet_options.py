@@ -28,6 +28,7 @@ EXTRAS = {
         "self_conditioning": True,
         "learned_variance": True,
         "uncertainty": True,
+        "step_length": True,
         "dropout": 0.1,
     },
 }
@@ -61,7 +62,7 @@ def test_gradients_reach_every_parameter(block, attention, extras):
     network = small(block=block, attention=(attention,) * 2, **EXTRAS[extras]).double()
     network.embed.register_forward_hook(lambda _m, _i, output: output.double())
     images, conditions = torch.randn(2, 2, 4, 3).double(), column(0.1, 0.7, dtype=torch.float64)
-    inputs = (torch.tensor([0, 3]), torch.randn_like(images)) if extras == "all" else ()
+    inputs = (torch.tensor([0, 3]), torch.randn_like(images), column(0.1, 0.9)) if extras == "all" else ()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     for _ in range(4):
         output = network(images, conditions, *inputs)
@@ -188,12 +189,30 @@ def test_dropout_acts_in_training_only():
     assert not torch.equal(network(images, conditions), network(images, conditions))
 
 
-def test_classes_and_previous_images_are_refused_without_their_options():
+def test_optional_inputs_are_refused_without_their_options():
     images, conditions = torch.randn(2, 2, 8, 8), column(0.2, 0.4)
     with pytest.raises(UnnoiseError, match=r"knows no classes\. Build it with num_classes"):
         small()(images, conditions, torch.tensor([0, 1]))
     with pytest.raises(UnnoiseError, match=r"takes no previous images\. Build it with self_conditioning"):
         small()(images, conditions, None, images)
+    with pytest.raises(UnnoiseError, match=r"knows no step lengths\. Build it with step_length"):
+        small()(images, conditions, step_lengths=conditions)
+
+
+@pytest.mark.parametrize("embedding", ["blocks", "input"])
+def test_step_lengths_start_without_effect_and_then_change_the_output_of_steps_with_length(embedding):
+    network = small(step_length=True, embedding=embedding)
+    untold = network.step_length.project.weight
+    for parameter in network.parameters():  # the head starts at zero, too, and so does modulation
+        if not parameter.any() and parameter is not untold:
+            torch.nn.init.normal_(parameter)
+    images, conditions, lengths = torch.randn(2, 2, 8, 8), column(0.5, 0.6), column(0.0, 0.4)
+    alone = network(images, conditions)
+    assert torch.equal(network(images, conditions, step_lengths=lengths), alone)
+    torch.nn.init.normal_(untold)
+    told = network(images, conditions, step_lengths=lengths)
+    torch.testing.assert_close(told[0], alone[0])  # a step of no length
+    assert (told[1] - alone[1]).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,7 @@ def test_a_run_writes_every_file_of_its_folder(tmp_path, images, monkeypatch):
             ["network.self_conditioning=true", "network.uncertainty=true", "network.dropout=0.1"],
             "float32",
         ),
+        ("default", ["network.step_length=true", "network.dropout=0.1", "mean_velocity={}"], "bfloat16"),
         ("keras-ddim", [], "float32"),
     ],
 )

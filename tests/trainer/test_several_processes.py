@@ -36,21 +36,27 @@ def torchrun(processes: int, *arguments: object) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.slow
-def test_four_processes_train_as_one(tmp_path):
+@pytest.mark.parametrize(
+    ("processes", "more"),
+    [(4, []), (2, ["network.step_length=true", "mean_velocity={}"])],
+    ids=["four", "jumps"],
+)
+def test_several_processes_train_as_one(tmp_path, processes, more):
     """1 x 64 and 4 x 16: losses, weights and averages to 1e-5 over 30 steps, in each process."""
-    alone = start(tmp_path / "one", STEPS, recipe_changes=CHANGES)
+    changes = [*CHANGES, *more]
+    alone = start(tmp_path / "one", STEPS, recipe_changes=changes)
     losses = [step.result.loss.item() for step in train(alone, digits())]
-    four = start(tmp_path / "four", STEPS, recipe_changes=CHANGES)
-    done = torchrun(4, HERE / "helpers" / "training_process.py", four.path)
+    shared = start(tmp_path / "shared", STEPS, recipe_changes=changes)
+    done = torchrun(processes, HERE / "helpers" / "training_process.py", shared.path)
     assert done.returncode == 0, done.stderr
     assert "strides" not in done.stderr
     assert np.ptp(losses) > 0.1  # it learned
-    left, right = (load_file(run.states()[0]) for run in (alone, four))
+    left, right = (load_file(run.states()[0]) for run in (alone, shared))
     names = [name for name in left if name.startswith(("network.", "average."))]
     for name in names:
         torch.testing.assert_close(right[name], left[name], rtol=0, atol=1e-5, msg=name)
-    for rank in range(4):
-        found = np.load(four.path / f"rank-{rank}.npz")
+    for rank in range(processes):
+        found = np.load(shared.path / f"rank-{rank}.npz")
         np.testing.assert_allclose(found["losses"], losses, rtol=0, atol=1e-5)
         for name in [name for name in names if name.startswith("average.")]:
             np.testing.assert_array_equal(found[name.replace("average", "ema", 1)], right[name].numpy())

@@ -12,6 +12,7 @@ names. Nothing heavy is imported until it is used.
 
 from unnoise.api.averaging import ema
 from unnoise.api.demonstration import demo
+from unnoise.api.distilling import distill
 from unnoise.api.drawing import Animation, Drawing
 from unnoise.api.effects import refuse_without_effect
 from unnoise.api.explaining import forward_step, reverse_steps, schedule_curve
@@ -53,6 +54,7 @@ __all__ = [
     "checkup",
     "compare",
     "demo",
+    "distill",
     "ema",
     "evaluate",
     "export",

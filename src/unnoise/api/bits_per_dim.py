@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from unnoise.api.editing import require_every_step
 from unnoise.api.loading import DenoiserOptions, load_run_pictures
 from unnoise.api.reporting import count, progress_bar, tell, tell_output, tell_result
 from unnoise.api.tables import table
@@ -44,6 +45,7 @@ def evaluate_bits(
     from unnoise.utils.files import check_writable
 
     run, path = opened.folder, opened.path
+    require_every_step(opened, "A likelihood")
     check_writable(path / "evaluation.json")
     denoiser = options.denoiser.load(opened, run.config.recipe.sampling.guidance, options.batch_size)
     images = run_pictures(run, source)

@@ -42,6 +42,15 @@ class InputPictures(NamedTuple):
     pixels: "Pixels"
 
 
+def require_every_step(run: "OpenRun", doing: str) -> None:
+    """Raises `UnnoiseError` for a distilled run, which jumps, where something follows each step of another."""
+    require(
+        run.config.recipe.mean_velocity is None,
+        f"{doing} follows the reverse process step by step, but {run.path} jumps over it: use the run that it "
+        f"was distilled from, {run.config.init}.",
+    )
+
+
 @dataclass(frozen=True)
 class EditSession:
     """An open run with its denoiser and sampling, to edit pictures with."""
@@ -53,6 +62,7 @@ class EditSession:
     @classmethod
     def open(cls, run: "OpenRun", num_steps: int | None, *, inverts: bool = False) -> "EditSession":
         """Loads a run with its own sampling, or for inversion with 50 steps of ddim without added noise."""
+        require_every_step(run, "Editing")
         sampling, schedule = run.config.recipe.sampling, run.config.schedule
         if inverts:
             longest = getattr(schedule, "num_timesteps", _INVERSION_STEPS)

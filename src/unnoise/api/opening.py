@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unnoise.api.averaging import ema
+from unnoise.api.distilling import distill
 from unnoise.api.explaining import forward_step, reverse_steps
 from unnoise.api.exporting import export
 from unnoise.api.generating import generate, reverse
@@ -48,6 +49,7 @@ class OpenRun:
     forward_step = forward_step
     morph = morph
     redraw = redraw
+    distill = distill
     vary = vary
     invert = invert
     inpaint = inpaint

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from unnoise.api.amounts import check_memory, check_seeds
 from unnoise.api.drawing import Drawing
-from unnoise.api.editing import EditSession, Sources, given_pictures, last_step, paths_of
+from unnoise.api.editing import EditSession, Sources, given_pictures, last_step, paths_of, require_every_step
 from unnoise.api.generating import generate
 from unnoise.api.reporting import reporting
 
@@ -39,6 +39,7 @@ def redraw(
     from unnoise.diffusion import editing
 
     editing.require_strength(strength)
+    require_every_step(run, "Redrawing")
     check_seeds(options.get("seed", 0), versions)
     check_memory(run.config, versions)
     with reporting(options.pop("progress", None)):

@@ -90,11 +90,11 @@ def create(start: Start) -> "tuple[Run, ImageSet]":
     config = with_absolute_paths(plan(images, options, trains), source)
     announce_plan(images, options, trains.type, config)
     if trains.type == "cpu" and options.precision is None:
-        config = _with_faster_precision(config)
+        config = with_faster_precision(config)
     return Run.create(path, config), images
 
 
-def _with_faster_precision(config: "RunConfig") -> "RunConfig":
+def with_faster_precision(config: "RunConfig") -> "RunConfig":
     """The configuration in the precision in which this machine's CPU is faster; tells why."""
     from unnoise.trainer.precision_choice import choose_precision
 

@@ -27,6 +27,7 @@ Train diffusion models from scratch on your own pictures, and draw new ones.
   unnoise report RUN                       writes a page about a run
   unnoise compare RUN RUN                  compares runs, on a page and in a table
   unnoise solve RUN                        finds the sampler with the fewest steps
+  unnoise distill RUN --minutes 10         makes a run that draws in two steps
   unnoise ema RUN --sigma-rel 0.10         chooses the length of weight averaging
   unnoise info PICTURES                    examines pictures before training
   unnoise info RUN                         shows what a run holds
@@ -63,6 +64,7 @@ COMMANDS = (
         "solve",
         "report",
         "compare",
+        "distill",
         "ema",
         "info",
         "presets",

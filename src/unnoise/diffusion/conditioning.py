@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from unnoise.diffusion.schedules import DiscreteSchedule, Schedule, log_snr
-from unnoise.diffusion.tensors import Rates
+from unnoise.diffusion.tensors import Features, NextFeatures, PerImage, Rates
 from unnoise.utils.errors import UnnoiseError, require
 
 Condition = Literal["variance", "rate", "log_snr", "timestep"]
@@ -44,7 +44,19 @@ class Abilities:
         self.self_conditioning: bool = getattr(config, "self_conditioning", False)
         self.learned_variance: bool = getattr(config, "learned_variance", False)
         self.uncertainty: bool = getattr(config, "uncertainty", False)
+        self.step_length: bool = getattr(config, "step_length", False)
         self.dropout: bool = getattr(config, "dropout", 0.0) > 0
+
+    def split(self, output: Features) -> tuple[NextFeatures, NextFeatures | None, PerImage | None]:
+        """The channels of the prediction, those of the variances, and the uncertainties, if there are any."""
+        prediction: NextFeatures = output
+        uncertainties = variances = None
+        if self.uncertainty:
+            prediction, uncertainties = prediction[:, :-1], prediction[:, -1, 0, 0]
+        if self.learned_variance:
+            prediction, raw = prediction.chunk(2, dim=1)
+            variances = (raw + 1) / 2
+        return prediction, variances, uncertainties
 
 
 def require_compatible(condition: Condition, abilities: Abilities, schedule: Schedule, predicts: str) -> None:

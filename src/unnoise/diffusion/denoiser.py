@@ -17,9 +17,11 @@ from torch import nn
 from unnoise.diffusion.conditioning import Abilities, Condition, conditions, require_compatible
 from unnoise.diffusion.guidance import Autoguidance
 from unnoise.diffusion.learned_variance import variance_loss
+from unnoise.diffusion.mean_velocity import Steps, step_lengths
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.objectives import Losses, Objective
 from unnoise.diffusion.samplers.sampling import Sampling, self_conditioned
+from unnoise.diffusion.samplers.step_ends import StepEnds, jumping
 from unnoise.diffusion.schedules import DiscreteSchedule, Schedule
 from unnoise.diffusion.seeds import SeededNoises
 from unnoise.diffusion.tensors import (
@@ -28,6 +30,7 @@ from unnoise.diffusion.tensors import (
     Images,
     NextFeatures,
     Prediction,
+    RatePair,
     Rates,
     Trajectory,
     mix,
@@ -76,12 +79,9 @@ class Denoiser:
         # Convolutions are faster with the channels last, on CPUs as on GPUs.
         self.network: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.abilities = Abilities(network)
-        self.image_shape = image_shape
-        self.normalizer = normalizer
-        self.schedule = schedule
-        self.objective = objective
-        self.condition = condition
-        self.precision = precision
+        self.image_shape, self.normalizer = image_shape, normalizer
+        self.schedule, self.objective = schedule, objective
+        self.condition, self.precision = condition, precision
         self.autoguidance = autoguidance
         self.pieces = Pieces(device=self.device)
         """How many images the network takes at once where nothing is learned; fewer once memory ran out."""
@@ -91,8 +91,7 @@ class Denoiser:
         """The same settings over another network: a moving average, or a compiled copy."""
         other = copy(self)
         other.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        other.abilities = Abilities(network)
-        other.autoguidance = autoguidance or self.autoguidance
+        other.abilities, other.autoguidance = Abilities(network), autoguidance or self.autoguidance
         return other
 
     def denoise(
@@ -103,6 +102,7 @@ class Denoiser:
         *,
         classes: Classes | None = None,
         previous_images: Images | None = None,
+        ends: RatePair | None = None,
     ) -> Prediction:
         """Separates noisy images into noises and images by one call of the network.
 
@@ -111,12 +111,14 @@ class Denoiser:
             noise_rates, signal_rates: (B, 1, 1, 1).
             classes: (B,), for a class-conditional network; None for no class.
             previous_images: the images predicted in the step before, for a self-conditioned network.
+            ends: where the step ends, for a network that is told its length; see `mean_velocity`.
 
         Returns:
             `Prediction(noises, images)` with signal_rates * images + noise_rates * noises = noisy_images.
         """
         told = conditions(self.condition, noise_rates, signal_rates, self.schedule)
-        more = {"classes": classes, "previous_images": previous_images}
+        lengths = None if ends is None else step_lengths(noise_rates, signal_rates, *ends)
+        more = {"classes": classes, "previous_images": previous_images, "step_lengths": lengths}
         given = {name: value for name, value in more.items() if value is not None}
 
         def call(noisy_images: Images, told: Rates, *given_values: torch.Tensor) -> NextFeatures:
@@ -129,12 +131,7 @@ class Denoiser:
         learns = self.network.training or (torch.is_grad_enabled() and noisy_images.requires_grad)
         pass_on = call if learns else partial(self.pieces.apply, call)
         output = pass_on(noisy_images, told, *given.values())
-        uncertainties = variances = None
-        if self.abilities.uncertainty:
-            output, uncertainties = output[:, :-1], output[:, -1, 0, 0]
-        if self.abilities.learned_variance:
-            output, raw = output.chunk(2, dim=1)
-            variances = (raw + 1) / 2
+        output, variances, uncertainties = self.abilities.split(output)
         prediction = self.objective.separate(output, noisy_images, noise_rates, signal_rates)
         return prediction._replace(variances=variances, uncertainties=uncertainties)
 
@@ -147,6 +144,7 @@ class Denoiser:
         *,
         classes: Classes | None = None,
         self_condition: bool = False,
+        steps: Steps | None = None,
     ) -> Losses:
         """Training losses: mixes images with noises, denoises, and compares.
 
@@ -154,36 +152,42 @@ class Denoiser:
             images, noises: (B, C, H, W), normalised.
             noise_rates, signal_rates: (B, 1, 1, 1).
             classes: (B,), as for `denoise`.
-            self_condition: first predicts without gradient, then again with that prediction as an input (analog
-                bits, 2208.04202, section 3.2).
+            self_condition: first predicts without gradient, and then with that prediction (2208.04202, 3.2).
+            steps: the steps from these levels whose mean velocity is learned instead.
         """
-        noisy_images = mix(images, noises, noise_rates, signal_rates)
-        denoise = partial(self.denoise, noisy_images, noise_rates, signal_rates, classes=classes)
-        previous = None
+        noisy_images, truth = mix(images, noises, noise_rates, signal_rates), Prediction(noises, images)
+        told, previous = partial(self.denoise, classes=classes), None
+        if steps is not None:
+            truth = steps.target(told, self.denoise, noisy_images, truth, noise_rates, signal_rates)
+            told = partial(told, ends=steps.ends(noise_rates, signal_rates))
+        denoise = partial(told, noisy_images, noise_rates, signal_rates)
         if self_condition:
             with torch.no_grad():
                 previous = denoise().images
         prediction = denoise(previous_images=previous)
-        losses = self.objective.compare(prediction, Prediction(noises, images), noise_rates, signal_rates)
-        if prediction.variances is not None and isinstance(self.schedule, DiscreteSchedule):
+        losses = self.objective.compare(prediction, truth, noise_rates, signal_rates)
+        if steps is not None:
+            losses = losses * steps.weights
+        elif prediction.variances is not None and isinstance(self.schedule, DiscreteSchedule):
             losses = losses + variance_loss(prediction, images, noise_rates, signal_rates, self.schedule)
         if prediction.uncertainties is not None:  # EDM2, 2312.02696, eq. 21
             losses = losses * (-prediction.uncertainties).exp() + prediction.uncertainties
-        with torch.no_grad():
-            noise_loss = (prediction.noises - noises).abs().mean()
-            image_loss = (prediction.images - images).abs().mean()
-        return Losses(losses, noise_loss, image_loss)
+        return Losses.of(losses, prediction, truth)
 
     def noises(self, seeds: Sequence[int]) -> SeededNoises:
         """The noises of the images with these seeds, one random generator for each."""
         return SeededNoises(seeds, self.image_shape, self.device)
 
-    def denoise_for(self, classes: Classes | None, *, self_conditioning: bool = True) -> Denoise:
+    def denoise_for(
+        self, classes: Classes | None, *, self_conditioning: bool = True, ends_of: StepEnds | None = None
+    ) -> Denoise:
         """`denoise` for these classes, which a self-conditioned network gets its own last prediction with.
 
-        It then remembers one walk: make another for the next.
+        It then remembers one walk: make another for the next. `ends_of` says where each step ends.
         """
-        denoise = partial(self.denoise, classes=classes)
+        denoise: Callable[..., Prediction] = partial(self.denoise, classes=classes)
+        if ends_of is not None:
+            denoise = jumping(denoise, ends_of)
         return self_conditioned(denoise) if self_conditioning and self.abilities.self_conditioning else denoise
 
     def guided_denoise(
@@ -206,7 +210,8 @@ class Denoiser:
         )
         black = torch.zeros(1, self.image_shape[0], 1, 1)
         bounds = (self.normalizer.normalize(black), self.normalizer.normalize(black + 1))
-        denoise_for = partial(self.denoise_for, self_conditioning=self_conditioning)
+        ends_of = sampling.step_ends(self.schedule) if self.abilities.step_length else None
+        denoise_for = partial(self.denoise_for, self_conditioning=self_conditioning, ends_of=ends_of)
         return sampling.guided_denoise(denoise_for, classes, bounds, self.autoguidance)
 
     def reverse_diffusion(
@@ -225,9 +230,8 @@ class Denoiser:
         the fresh noise of samplers that need it.
         """
         sampling = sampling or Sampling(num_steps=num_steps, eta=eta)
-        return sampling.reverse_diffusion(
-            self.guided_denoise(sampling, classes), noises, self.schedule, draw_noises
-        )
+        denoise = self.guided_denoise(sampling, classes)
+        return sampling.reverse_diffusion(denoise, noises, self.schedule, draw_noises)
 
     def generate(
         self,
@@ -266,8 +270,7 @@ class Denoiser:
             if initial_noises is not None:
                 start = initial_noises[some].to(self.device)
             told = None if classes is None else classes[some].to(self.device)
-            walk = self.reverse_diffusion(start, sampling=sampling, classes=told, draw_noises=draw)
-            for prediction in walk:
+            for prediction in self.reverse_diffusion(start, sampling=sampling, classes=told, draw_noises=draw):
                 images = prediction.images
                 each_step()
             return self.normalizer.denormalize(images)

@@ -14,6 +14,7 @@ from torch import nn
 
 from unnoise.diffusion.conditioning import Condition
 from unnoise.diffusion.denoiser import Denoiser
+from unnoise.diffusion.mean_velocity import MeanVelocity
 from unnoise.diffusion.noise_levels import LossAware, LossHistory, NoiseLevels, UniformTimes
 from unnoise.diffusion.noising import NoisedBatch, Noising
 from unnoise.diffusion.normalizer import Normalizer
@@ -54,6 +55,8 @@ class Diffusion:
         noise_levels: the distribution of noise levels in training.
         condition: how the network is told the noise level; see `conditioning.conditions`.
         class_dropout, offset_noise: see `Noising`.
+        mean_velocity: learns the mean velocity of steps instead of the velocity, for networks that are told the
+            length of a step; see `mean_velocity`.
         optimizer, ema: how `train_step` moves the network, and the average after it. By default the average
             remembers about the last sixteenth of the steps so far, so that a short training can draw, too.
         device: where everything is put.
@@ -75,6 +78,7 @@ class Diffusion:
         condition: Condition = "variance",
         class_dropout: float = 0.1,
         offset_noise: float = 0.0,
+        mean_velocity: MeanVelocity | None = None,
         optimizer: OptimizerConfig = OptimizerConfig(),  # noqa: B008
         ema: EMAConfig = EMAConfig(warmup=16.0),  # noqa: B008
         device: torch.device | str = "cpu",
@@ -93,7 +97,10 @@ class Diffusion:
         self.weights = WeightUpdate(network, optimizer, ema)
         self.weights.set_precision(precision)
         self.ema = self.denoiser.over(self.weights.average.network)
-        self.noising = Noising(offset_noise=offset_noise, class_dropout=class_dropout)
+        if mean_velocity is not None:
+            mean_velocity.require_told(self.denoiser.abilities.step_length)
+        self.noising = Noising(offset_noise, class_dropout, mean_velocity)
+        self.spent = 0.0  # the fraction of the training that is over, with which mean_velocity's target changes
         self.noise_levels = noise_levels
         self.loss_history = None
         if isinstance(noise_levels, LossAware):
@@ -220,7 +227,10 @@ class Diffusion:
             part: images of other parts of a batch get other numbers for dropout.
             denoiser: `self.denoiser` if left out.
         """
-        denoiser = denoiser or self.denoiser
+        spent, denoiser = 1.0 if denoiser else self.spent, denoiser or self.denoiser
+        steps, learned = None, self.noising.mean_velocity
+        if learned is not None and batch.lengths is not None:
+            steps = learned.steps(batch.lengths, spent)
         dropout = (
             seeded_global_generator(generator, part.first if part else 0)
             if denoiser.abilities.dropout
@@ -234,6 +244,7 @@ class Diffusion:
                 batch.signal_rates,
                 classes=batch.classes,
                 self_condition=batch.self_condition,
+                steps=steps,
             )
         weighted = found.losses if batch.weights is None else found.losses * batch.weights.to(found.losses)
         return weighted.mean(), found

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from unnoise.diffusion.conditioning import Abilities
+from unnoise.diffusion.mean_velocity import MeanVelocity
 from unnoise.diffusion.noise_levels import NoiseLevels
 from unnoise.diffusion.schedules import Schedule
 from unnoise.diffusion.seeds import host_coin
@@ -31,6 +32,8 @@ class NoisedBatch(NamedTuple):
     times: Rates | None = None
     """The diffusion times, where they were drawn by importance: then each loss has a weight."""
     weights: PerImage | None = None
+    lengths: Rates | None = None
+    """Angles of the steps from each noise level, where the mean velocity is learned; see `mean_velocity`."""
 
     def split(self, count: int) -> list["NoisedBatch"]:
         """The batch in at most `count` pieces of about equal size, for gradient accumulation."""
@@ -45,7 +48,7 @@ class NoisedBatch(NamedTuple):
         return self._replace(**tensors)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Noising:
     """How images are noised in training.
 
@@ -53,6 +56,7 @@ class Noising:
         offset_noise: strength of additional noise that is constant over a channel, so that samples can become
             darker or lighter than the average (0 for none; 0.1 is usual; crosslabs.org, 2023).
         class_dropout: probability that a class is hidden (2207.12598).
+        mean_velocity: draws the lengths of steps, where their mean velocity is learned.
 
     Raises:
         UnnoiseError: for values outside their range.
@@ -60,6 +64,7 @@ class Noising:
 
     offset_noise: float = 0.0
     class_dropout: float = 0.1
+    mean_velocity: MeanVelocity | None = None
 
     def __post_init__(self) -> None:
         require(
@@ -100,6 +105,8 @@ class Noising:
             if training:
                 hidden = torch.rand(whole, generator=generator, device=where)[mine] < self.class_dropout
                 told = told.masked_fill(hidden.to(images.device), abilities.num_classes)
+        steps = self.mean_velocity
+        lengths = None if steps is None else steps.lengths(noise_rates, signal_rates, generator)[mine]
         twice = abilities.self_conditioning and (not training or host_coin(generator))
         return NoisedBatch(
             images,
@@ -110,4 +117,5 @@ class Noising:
             twice,
             None if times is None else times[mine],
             None if weights is None else weights[mine].to(images.device),
+            lengths if lengths is None else lengths.to(images.device),
         )

@@ -22,6 +22,7 @@ target u = eps - x_0 is (sigma - alpha) x_t + (alpha + sigma) v.
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import torch
 from torch.nn import functional
 
 from unnoise.diffusion.tensors import Images, PerImage, Prediction, Rates, Scalar
@@ -45,10 +46,29 @@ class Losses(NamedTuple):
     image_loss: Scalar
     """mean |images - predicted images|, of normalised images."""
 
+    @classmethod
+    def of(cls, losses: PerImage, prediction: Prediction, truth: Prediction) -> "Losses":
+        """The losses of images, (B,), with the errors of their prediction."""
+        with torch.no_grad():
+            errors = (
+                abs(found - wanted).mean() for found, wanted in zip(prediction[:2], truth[:2], strict=True)
+            )
+            return cls(losses, *errors)
+
 
 def velocity(prediction: Prediction, noise_rates: Rates, signal_rates: Rates) -> Images:
     """Velocity v = signal_rate * noises - noise_rate * images, the derivative of x_t by its angle."""
     return signal_rates * prediction.noises - noise_rates * prediction.images
+
+
+def of_velocity(
+    velocities: Images, noisy_images: Images, noise_rates: Rates, signal_rates: Rates
+) -> Prediction:
+    """The noises and images that have this velocity, and mix to the noisy images."""
+    return Prediction(
+        noise_rates * noisy_images + signal_rates * velocities,
+        signal_rates * noisy_images - noise_rates * velocities,
+    )
 
 
 def distance(loss: Loss, left: Images, right: Images) -> PerImage:
@@ -106,10 +126,7 @@ class Objective:
                 remainder = noisy_images - signal_rates * output
                 return Prediction(remainder / noise_rates.clamp(min=_SMALLEST_DIVISOR), output)
             case "velocity":
-                return Prediction(
-                    noise_rates * noisy_images + signal_rates * output,
-                    signal_rates * noisy_images - noise_rates * output,
-                )
+                return of_velocity(output, noisy_images, noise_rates, signal_rates)
             case "flow":
                 whole = signal_rates + noise_rates
                 images = (noisy_images - noise_rates * output) / whole

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from unnoise.diffusion.samplers.step_ends import StepEnds
 from unnoise.diffusion.tensors import Images, Prediction
 
 
@@ -99,3 +100,24 @@ class Mixture:
             less = self.below(middle, *then) < wanted
             low, high = torch.where(less, middle, low), torch.where(less, high, middle)
         return high
+
+
+@dataclass(frozen=True)
+class ExactJumps:
+    """Exact mean velocity: a denoiser whose noises and images mix to the end of the flow where a step ends.
+
+    Args:
+        oracle: whose probability flow it is.
+        end_of: where each step ends.
+    """
+
+    oracle: Gaussian | Mixture
+    end_of: StepEnds
+
+    def __call__(self, noisy_images: Tensor, noise_rates: Tensor, signal_rates: Tensor) -> Prediction:
+        """Noises and images, each (B, C, H, W), that mix to the noisy images, too."""
+        noise, signal = self.end_of(noise_rates)
+        arrived = self.oracle.flow(noisy_images, (noise_rates, signal_rates), (noise, signal))
+        sine = noise_rates * signal - signal_rates * noise
+        images = (noise_rates * arrived - noise * noisy_images) / sine
+        return Prediction((signal * noisy_images - signal_rates * arrived) / sine, images)

@@ -3,7 +3,7 @@
 import importlib.util
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -36,8 +36,8 @@ METADATA = "unnoise"
 """Key of the metadata in an .onnx file; its value is JSON."""
 _FORMAT = 1
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
-_STEPS = (5, 10, 20, 50)
-"""Numbers of steps whose rates the metadata holds, besides that of the run."""
+_STEPS, _JUMPS = (5, 10, 20, 50), (1, 2, 4, 8)
+"""Numbers of steps whose rates the metadata holds, besides that of the run; those of distilled runs."""
 _EXACT = 1e-4 * 255
 """Levels by which pictures of float32 weights may differ before it is worth a warning."""
 
@@ -184,7 +184,7 @@ def _facts(denoiser: Denoiser, config: RunConfig, weights: WeightType, found: Di
         "objective": recipe["objective"],
         "condition": recipe["condition"],
         "sampling": recipe["sampling"],
-        "rates": _rates(sampling, denoiser.schedule),
+        "rates": _rates(sampling, denoiser.schedule, _STEPS if config.recipe.mean_velocity is None else _JUMPS),
         "weights": weights,
         "difference": {
             **found._asdict(),
@@ -194,10 +194,10 @@ def _facts(denoiser: Denoiser, config: RunConfig, weights: WeightType, found: Di
     }
 
 
-def _rates(sampling: Sampling, schedule: Schedule) -> dict[str, dict[str, list[float]]]:
+def _rates(sampling: Sampling, schedule: Schedule, numbers: Sequence[int]) -> dict[str, dict[str, list[float]]]:
     """The rates at each step and at the end, by the number of steps, in the run's own spacing."""
     found = {}
-    for num_steps in sorted({*_STEPS, sampling.num_steps}):
+    for num_steps in sorted({*numbers, sampling.num_steps}):
         try:
             grid = replace(sampling, num_steps=num_steps).grid(schedule)
         except UnnoiseError:  # more steps than a discrete schedule has

@@ -9,7 +9,8 @@ import torch
 
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.samplers.sampling import Sampling, self_conditioned
-from unnoise.diffusion.tensors import Classes, Denoise, Images, Prediction, Rates
+from unnoise.diffusion.samplers.step_ends import StepEnds, jumping
+from unnoise.diffusion.tensors import Classes, Denoise, Images, Prediction, RatePair, Rates
 from unnoise.diffusion.thresholding import Bounds
 
 PICTURES = 4
@@ -40,11 +41,14 @@ class OnnxDenoise:
         self._inputs = {one.name for one in self._session.get_inputs()}
         self._outputs = [one.name for one in self._session.get_outputs()]
 
-    def denoise_for(self, classes: Classes | None, num_classes: int = 0) -> Denoise:
-        """The denoiser of these classes, or of none, which gets its own last prediction where it takes it."""
+    def denoise_for(
+        self, classes: Classes | None, num_classes: int = 0, ends_of: StepEnds | None = None
+    ) -> Denoise:
+        """The denoiser of these classes, or of none, told where steps end and its own last prediction."""
+        denoise: Callable[..., Prediction] = partial(self, classes=classes)
         if classes is None and num_classes:
-            return self_conditioned(partial(self, no_class=num_classes))
-        return self_conditioned(partial(self, classes=classes))
+            denoise = partial(self, no_class=num_classes)
+        return self_conditioned(denoise if ends_of is None else jumping(denoise, ends_of))
 
     def __call__(
         self,
@@ -55,9 +59,13 @@ class OnnxDenoise:
         classes: Classes | None = None,
         no_class: int = 0,
         previous_images: Images | None = None,
+        ends: RatePair | None = None,
     ) -> Prediction:
         """As `Denoiser.denoise`; `no_class` is the number that stands for no class."""
+        end_noise_rates, end_signal_rates = ends or RatePair(noise_rates, signal_rates)
         known: dict[str, torch.Tensor] = {
+            "end_noise_rates": end_noise_rates,
+            "end_signal_rates": end_signal_rates,
             "noisy_images": noisy_images,
             "noise_rates": noise_rates,
             "signal_rates": signal_rates,
@@ -92,7 +100,8 @@ def drawn(
     if model is None:
         denoise = denoiser.guided_denoise(sampling, classes)
     else:
-        denoise_for = partial(model.denoise_for, num_classes=denoiser.abilities.num_classes)
+        ends_of = sampling.step_ends(denoiser.schedule) if denoiser.abilities.step_length else None
+        denoise_for = partial(model.denoise_for, num_classes=denoiser.abilities.num_classes, ends_of=ends_of)
         denoise = sampling.guided_denoise(denoise_for, classes, pixel_bounds(denoiser))
     for prediction in sampling.reverse_diffusion(denoise, draw(), denoiser.schedule, draw):
         images = prediction.images

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unnoise.diffusion.denoiser import Denoiser
+from unnoise.diffusion.tensors import RatePair
 from unnoise.networks import AnnotatedConfig, NetworkConfig, UNetConfig, attention
 from unnoise.utils.errors import UnnoiseError, require
 
@@ -37,10 +38,15 @@ class _DenoiseModule(nn.Module):
         signal_rates: Tensor,
         classes: Tensor | None = None,
         previous_images: Tensor | None = None,
+        end_noise_rates: Tensor | None = None,
+        end_signal_rates: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """The parts of a `Prediction` that this network has."""
+        ends = None
+        if end_noise_rates is not None and end_signal_rates is not None:
+            ends = RatePair(end_noise_rates, end_signal_rates)
         prediction = self._denoise(
-            noisy_images, noise_rates, signal_rates, classes=classes, previous_images=previous_images
+            noisy_images, noise_rates, signal_rates, classes=classes, previous_images=previous_images, ends=ends
         )
         return tuple(part for part in prediction if part is not None)
 
@@ -49,7 +55,8 @@ def denoise_graph(denoiser: Denoiser, config: NetworkConfig) -> "onnx.ModelProto
     """`denoise` as an ONNX model, for any batch, height and width.
 
         noisy_images (B, C, H, W), noise_rates and signal_rates (B, 1, 1, 1), and where the network takes them
-        classes (B,), int64, num_classes for none, and previous_images (B, C, H, W), zeros in the first step
+        classes (B,), int64, num_classes for none, previous_images (B, C, H, W), zeros in the first step, and
+        end_noise_rates and end_signal_rates (B, 1, 1, 1), the level at which the step ends
         -> noises, images, and where the network predicts them variances (B, C, H, W), uncertainties (B,)
 
     Args:
@@ -93,11 +100,12 @@ def _traced(denoiser: Denoiser, multiple: int) -> "onnx.ModelProto":
         inputs["classes"] = torch.zeros(3, dtype=torch.int64)
     if abilities.self_conditioning:
         inputs["previous_images"] = images.clone()
+    if abilities.step_length:
+        inputs |= {"end_noise_rates": rates / 2, "end_signal_rates": (1 - (rates / 2) ** 2).sqrt()}
     module = _DenoiseModule(denoiser).eval()
     module(**inputs)  # once for real: tables that a schedule keeps must not be computed while tracing
     pictures = {0: batch, 2: rows, 3: columns}
-    outputs = ["noises", "images"]
-    outputs += ["variances"] if abilities.learned_variance else []
+    outputs = ["noises", "images", *(["variances"] if abilities.learned_variance else [])]
     outputs += ["uncertainties"] if abilities.uncertainty else []
     try:
         with _traceable():

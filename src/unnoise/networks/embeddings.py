@@ -78,6 +78,26 @@ def _sinusoids(values: Rates, frequencies: Float[Tensor, " half"]) -> Embeddings
         return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
+class StepLength(nn.Module):
+    r"""Embedding of the length of a step, W (e(l) - e(0)), where W starts at zero; a step of length 0 adds 0.
+
+    Args:
+        dimensions: of the sinusoidal embedding e.
+        width: of what is returned.
+    """
+
+    def __init__(self, dimensions: int, width: int) -> None:
+        super().__init__()
+        self.embed = SinusoidalEmbedding(dimensions, max_frequency=100.0)
+        self.project = nn.Linear(dimensions, width, bias=False)
+
+    def forward(self, lengths: Rates) -> Embeddings:
+        """Lengths in [0, 1], (B, 1, 1, 1) -> (B, width)."""
+        moved = self.embed(lengths) - self.embed(torch.zeros_like(lengths))
+        embedded: Embeddings = self.project(moved.to(self.project.weight.dtype))
+        return embedded
+
+
 class Modulate(nn.Module):
     """Modulation of features by an embedding e: one shift, or one gain and one shift, for each channel.
 

@@ -14,10 +14,16 @@ from torch.nn import functional
 
 from unnoise.diffusion.tensors import Classes, Features, Images, NextFeatures, Rates
 from unnoise.networks.checkpointing import block_caller
-from unnoise.networks.embeddings import Embeddings, Modulation, SinusoidalEmbedding, TimestepEmbedding
+from unnoise.networks.embeddings import (
+    Embeddings,
+    Modulation,
+    SinusoidalEmbedding,
+    StepLength,
+    TimestepEmbedding,
+)
 from unnoise.networks.normed_silu import normed_silu
 from unnoise.networks.norms import Normalization, normalization
-from unnoise.networks.published.annotated import AnnotatedConfig, AnnotatedUNet
+from unnoise.networks.published.annotated import AnnotatedConfig, AnnotatedUNet, Study
 from unnoise.networks.published.unet2d import UNet2D, UNet2DConfig
 from unnoise.networks.resampling import crop, pad, upsample
 from unnoise.networks.stages import Level, Stage
@@ -56,6 +62,7 @@ class UNet(nn.Module):
         learned_variance: also returns the raw v of the reverse process's variance (2102.09672, eq. 15).
         uncertainty: also returns u(noise level), the logarithm of the expected loss (2312.02696, eq. 21); it
             starts at zero.
+        step_length: is also told the length of a step (`diffusion.mean_velocity`); has no effect at first.
 
     Heights and widths that patch_size * 2^(levels - 1) does not divide are padded inside, by repeating the
     border, and cropped again. The head starts at zero, so that an untrained network returns exactly 0.
@@ -86,6 +93,7 @@ class UNet(nn.Module):
         self_conditioning: bool = UNetConfig.self_conditioning,
         learned_variance: bool = UNetConfig.learned_variance,
         uncertainty: bool = UNetConfig.uncertainty,
+        step_length: bool = UNetConfig.step_length,
     ) -> None:
         widths = tuple(widths)
         # By default attention is at the last level, where images are smallest and it costs least.
@@ -96,8 +104,7 @@ class UNet(nn.Module):
         self.config = UNetConfig(**{field.name: given[field.name] for field in fields(UNetConfig)})
         self._build_levels(self.config)
         self._build_extras(self.config)
-        self.checkpointing = False
-        """See `checkpointing`."""
+        self.checkpointing = False  # see `checkpointing`
 
     @classmethod
     def from_config(cls, config: UNetConfig) -> "UNet":
@@ -110,47 +117,29 @@ class UNet(nn.Module):
 
         1,950,627 trainable parameters at 3 channels, and 2,880 batch statistics.
         """
-        return cls(
-            channels,
-            (32, 64, 96, 128),
-            2,
-            block="book",
-            normalization="batch",
-            attention=("none",) * 4,
-            embedding="input",
-            upsampling="bilinear",
-        )
+        book: dict[str, Any] = {"block": "book", "normalization": "batch", "upsampling": "bilinear"}
+        return cls(channels, attention=("none",) * 4, embedding="input", **book)
 
     @staticmethod
     def annotated_convnext(
         channels: int = 1, dim: int = 28, multipliers: Sequence[int] = (1, 2, 4)
     ) -> AnnotatedUNet:
         """U-Net of the first annotated study of DDPM (June 2022): 2,996,315 parameters by default."""
-        return AnnotatedUNet(
-            AnnotatedConfig(study="convnext", channels=channels, dim=dim, multipliers=tuple(multipliers))
-        )
+        return _annotated("convnext", channels, dim, multipliers)
 
     @staticmethod
     def annotated_resnet(
         channels: int = 1, dim: int = 28, multipliers: Sequence[int] = (1, 2, 4), groups: int = 4
     ) -> AnnotatedUNet:
         """U-Net of the second annotated study (December 2022): 2,020,257 parameters by default."""
-        return AnnotatedUNet(
-            AnnotatedConfig(
-                study="resnet", channels=channels, dim=dim, multipliers=tuple(multipliers), groups=groups
-            )
-        )
+        return _annotated("resnet", channels, dim, multipliers, groups=groups)
 
     @staticmethod
     def ddpm_study(
         channels: int = 3, dim: int = 64, multipliers: Sequence[int] = (1, 2, 4, 8), groups: int = 8
     ) -> AnnotatedUNet:
         """U-Net of the DDPM study, which is lucidrains' v1.9.4: 35,719,555 parameters by default."""
-        return AnnotatedUNet(
-            AnnotatedConfig(
-                study="ddpm_study", channels=channels, dim=dim, multipliers=tuple(multipliers), groups=groups
-            )
-        )
+        return _annotated("ddpm_study", channels, dim, multipliers, groups=groups)
 
     @staticmethod
     def diffusers(config: Mapping[str, Any] | None = None) -> UNet2D:
@@ -202,7 +191,8 @@ class UNet(nn.Module):
         embedding_dim = config.embedding_dim * (1 if self.dense is None else 4)
         self.classes = nn.Embedding(config.num_classes + 1, embedding_dim) if config.num_classes else None
         self.uncertainty = nn.Linear(config.embedding_dim, 1) if config.uncertainty else None
-        for module in (self.head, self.classes, self.uncertainty):
+        self.step_length = StepLength(config.embedding_dim, embedding_dim) if config.step_length else None
+        for module in (self.head, self.classes, self.uncertainty, self.step_length):
             for parameter in module.parameters() if module is not None else ():
                 nn.init.zeros_(parameter)
 
@@ -217,6 +207,7 @@ class UNet(nn.Module):
         conditions: Rates,
         classes: Classes | None = None,
         previous_images: Images | None = None,
+        step_lengths: Rates | None = None,
     ) -> NextFeatures:
         """(B, channels, H, W) with one number for each image (B, 1, 1, 1) -> (B, channels or more, H, W).
 
@@ -225,13 +216,14 @@ class UNet(nn.Module):
             conditions: noise levels in [0, 1], or step indices where `frequencies` is `timesteps`.
             classes: (B,) integers below num_classes; num_classes itself, or None, means no class.
             previous_images: prediction of the step before, for self-conditioning; None means zeros.
+            step_lengths: (B, 1, 1, 1) in [0, 1]; None means 0.
 
         Returns:
             Channels of the prediction; where configured, then as many channels with the v of a learned
             variance, and one channel, constant over H x W, with the uncertainty.
 
         Raises:
-            UnnoiseError: classes or previous images for a network that was not built to take them.
+            UnnoiseError: classes, previous images or step lengths for a network not built to take them.
         """
         height, width = noisy_images.shape[-2:]
         images = self._with_previous(noisy_images, previous_images)
@@ -239,7 +231,7 @@ class UNet(nn.Module):
         images = self.stem(functional.pixel_unshuffle(images, self.config.patch_size))
 
         sinusoids = self.embed(conditions)
-        embedding = self._with_classes(sinusoids, classes)
+        embedding = self._embedding(sinusoids, classes, step_lengths)
         if self.dense is None:
             constant = embedding.to(images.dtype)[:, :, None, None].expand(-1, -1, *images.shape[-2:])
             output = self._levels(torch.cat([images, constant], dim=1), None)
@@ -259,17 +251,25 @@ class UNet(nn.Module):
             return images
         return torch.cat([images, torch.zeros_like(images) if previous is None else previous], dim=1)
 
-    def _with_classes(self, sinusoids: Embeddings, classes: Classes | None) -> Float[Tensor, "batch embedding"]:
+    def _embedding(
+        self, sinusoids: Embeddings, classes: Classes | None, step_lengths: Rates | None
+    ) -> Float[Tensor, "batch embedding"]:
         require(
             self.classes is not None or classes is None,
             "This network knows no classes. Build it with num_classes=10 for ten classes.",
         )
-        # Classes are added before the last activation.
+        require(
+            self.step_length is not None or step_lengths is None,
+            "This network knows no step lengths. Build it with step_length=True.",
+        )
+        # Classes and step lengths are added before the last activation.
         embedding = sinusoids if self.dense is None else self.dense[:-1](sinusoids)
         if self.classes is not None:
             if classes is None:
                 classes = torch.full(embedding.shape[:1], self.config.num_classes, device=embedding.device)
             embedding = embedding + self.classes(classes)
+        if self.step_length is not None and step_lengths is not None:
+            embedding = embedding + self.step_length(step_lengths)
         return embedding if self.dense is None else self.dense[-1](embedding)
 
     def _with_uncertainty(self, output: NextFeatures, sinusoids: Embeddings) -> Features:
@@ -293,3 +293,8 @@ class UNet(nn.Module):
             for stage in level:  # type: ignore[attr-defined]
                 images = call(stage, torch.cat([images, skips.pop()], dim=1), embedding)
         return images
+
+
+def _annotated(study: Study, channels: int, dim: int, multipliers: Sequence[int], **more: int) -> AnnotatedUNet:
+    config = AnnotatedConfig(study=study, channels=channels, dim=dim, multipliers=tuple(multipliers), **more)
+    return AnnotatedUNet(config)

@@ -266,7 +266,7 @@ class Run:
         require_finite_weights(tensors, path)
         average, profiles = diffusion.weights.average, diffusion.weights.profiles
         for network in (average.source, average.network, *profiles.networks):
-            fill_network(network, tensors, path)
+            fill_network(network, tensors, path, new="step_length.")
 
     def remove(self) -> None:
         """Deletes the whole folder."""

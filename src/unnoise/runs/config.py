@@ -14,6 +14,7 @@ from unnoise.data.batches import Split
 from unnoise.diffusion.conditioning import Condition
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.mean_velocity import MeanVelocity
 from unnoise.diffusion.noise_levels import AnyNoiseLevels, UniformTimes, shifted_levels
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.objectives import Objective
@@ -54,6 +55,8 @@ class Recipe:
     offset_noise: float = 0.0
     class_dropout: float = 0.1
     sampling: Sampling = Sampling()
+    mean_velocity: MeanVelocity | None = None
+    """Training of the mean velocity, by which a run learns to draw in few calls; see `unnoise distill`."""
 
     def __post_init__(self) -> None:
         require_noise_shift(self.noise_shift)
@@ -159,6 +162,7 @@ class RunConfig:
             condition=recipe.condition,
             class_dropout=recipe.class_dropout,
             offset_noise=recipe.offset_noise,
+            mean_velocity=recipe.mean_velocity,
             optimizer=recipe.optimizer,
             ema=recipe.ema,
             device=device,

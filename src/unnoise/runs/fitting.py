@@ -44,6 +44,8 @@ def require_fitting_init(path: Path, theirs: Recipe, ours: Recipe) -> None:
         UnnoiseError: when their networks differ, or what these are given or predict.
     """
     before, now = weight_settings(theirs), weight_settings(ours)
+    if ours.mean_velocity is not None:  # whose own weights start at zero
+        before["network.step_length"] = True
     for name in sorted(before.keys() | now.keys()):
         require(
             before.get(name) == now.get(name),

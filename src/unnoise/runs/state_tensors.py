@@ -61,9 +61,14 @@ def _state_of_another(path: Path, key: str) -> UnnoiseError:
     )
 
 
-def fill_network(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Loads weights into a network; raises UnnoiseError where names or shapes do not fit."""
+def fill_network(network: nn.Module, tensors: dict[str, Tensor], path: Path, *, new: str = "") -> None:
+    """Loads weights into a network; raises UnnoiseError where names or shapes do not fit.
+
+    Weights whose names begin with `new` may be missing, and then stay as they are.
+    """
     wanted = network.state_dict()
+    if new:
+        tensors = {name: value for name, value in wanted.items() if name.startswith(new)} | tensors
     unlike = sorted(wanted.keys() ^ tensors.keys())
     require(
         not unlike,

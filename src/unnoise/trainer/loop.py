@@ -88,6 +88,7 @@ def steps(
         while (fraction := spent(progress)) < 1:
             learning_rate = diffusion.weights.config.learning_rate_at(fraction)
             diffusion.weights.set_learning_rate(learning_rate)
+            diffusion.spent = fraction
             with record_function(PROFILER_RANGES["data"]):
                 pictures, classes = prefetched(progress.step)
             step = partial(_step, diffusion, pictures, classes, batches.part, _seed_of(seed, progress.step))

@@ -8,6 +8,7 @@ from typing import Protocol, get_args, runtime_checkable
 from unnoise.diffusion import samplers
 from unnoise.diffusion.guidance import Autoguidance, DenoiseFor, Guidance, guided
 from unnoise.diffusion.sampler_names import Clip, SamplerName, Spacing, Variance
+from unnoise.diffusion.samplers.step_ends import StepEnds, step_ends
 from unnoise.diffusion.schedules import RatePair, Schedule
 from unnoise.diffusion.tensors import Classes, Denoise, Images, Prediction, Rates
 from unnoise.diffusion.thresholding import Bounds, thresholded
@@ -86,6 +87,12 @@ class Sampling:
     def calls(self, schedule: Schedule) -> int:
         """How often the sampler calls `denoise` (with guidance each call is two of the network)."""
         return _SAMPLERS[self.sampler].calls(self.grid(schedule))
+
+    def step_ends(self, schedule: Schedule) -> StepEnds | None:
+        """Where each call of `denoise` leads to, of networks that jump; None for samplers that do not."""
+        if self.sampler == "consistency" or (self.sampler == "ddim" and self.eta == 0):
+            return step_ends(self.grid(schedule), at_image=self.sampler == "consistency")
+        return None
 
     def bound_sampler(self) -> Sampler:
         """The sampler with its own options, such as eta, set; steps and times are left to the caller."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal
 
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.export.web.runtime import Runtime
@@ -22,6 +22,8 @@ class PageSampler:
         eta: how much noise is added on the way, from 0 to 1.
         large: adds the larger of DDPM's two variances.
         derived: takes the noises from the predicted images, rather than the predicted noises.
+        jumps: where each step of a distilled run ends: at the "next" level, or at the "image", to which noises
+            are added again; nowhere if empty.
     """
 
     title: str
@@ -29,9 +31,10 @@ class PageSampler:
     eta: float = 0.0
     large: bool = False
     derived: bool = False
+    jumps: Literal["", "next", "image"] = ""
 
 
-_DDIM, _SOLVER = PageSampler("DDIM", 1), PageSampler("DPM-Solver++ 2M", 2)
+_DDIM, _SOLVER = PageSampler("DDIM", 1, jumps="next"), PageSampler("DPM-Solver++ 2M", 2)
 
 
 def own_sampler(sampling: Sampling) -> PageSampler | None:
@@ -45,6 +48,8 @@ def own_sampler(sampling: Sampling) -> PageSampler | None:
             return _SOLVER
         case "dpmpp_2m_sde":
             return PageSampler("DPM-Solver++ 2M SDE", 2, 1.0)
+        case "consistency":
+            return PageSampler("Consistency", 1, jumps="image")
         case _:
             return None
 
@@ -66,11 +71,12 @@ def page_facts(run: Run, metadata: Mapping[str, Any], runtime: Runtime) -> dict[
     Of the place of the pictures only the last name is told, as pages are given to others.
     """
     own = own_sampler(run.config.recipe.sampling) or _SOLVER
+    others = (_DDIM, _SOLVER) if run.config.recipe.mean_velocity is None else (_DDIM,)
     builds = {name: build for name, build in runtime._asdict().items() if build is not None}
     return {
         **metadata,
         "title": run.path.resolve().name,
-        "samplers": [asdict(one) for one in dict.fromkeys((own, _DDIM, _SOLVER))],
+        "samplers": [asdict(one) for one in dict.fromkeys((own, *others))],
         "told": list(_told(run, metadata).items()),
         "runtime": {
             name: {part: file.name for part, file in build._asdict().items()} for name, build in builds.items()

@@ -23,7 +23,7 @@ function processOfSeed(network, facts, seed, { steps, sampler, classChoice }) {
 function processBetween(network, facts, [from, to], fraction, { steps, sampler, classChoice }) {
   const [start, end] = [from, to].map((seed) => new SeededNoises(seed).next(sizeOf(facts)));
   const denoise = guidedDenoise(network.predict, facts, classOf(classChoice, from, facts));
-  const smooth = sampler.eta ? { order: 1, eta: 0, large: false } : sampler;
+  const smooth = sampler.eta || sampler.jumps === "image" ? { order: 1, eta: 0, large: false, jumps: "next" } : sampler;
   return reverseDiffusion(denoise, slerp(start, end, fraction), facts.rates[steps], smooth, null);
 }
 

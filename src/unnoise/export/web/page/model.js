@@ -45,11 +45,13 @@ async function openNetwork(runtime, bytes, device, shape) {
   const session = await runtime.InferenceSession.create(bytes, { executionProviders: [device] });
   let turn = Promise.resolve(); // a session runs one call at a time
   const tensor = (type, data, dims) => new runtime.Tensor(type, data, dims);
-  const predict = async (noisy, noiseRate, signalRate, classNumber, previous) => {
+  const predict = async (noisy, noiseRate, signalRate, classNumber, previous, ends) => {
     const known = {
       noisy_images: () => tensor("float32", noisy, [1, ...shape]),
       noise_rates: () => tensor("float32", Float32Array.of(noiseRate), [1, 1, 1, 1]),
       signal_rates: () => tensor("float32", Float32Array.of(signalRate), [1, 1, 1, 1]),
+      end_noise_rates: () => tensor("float32", Float32Array.of(ends[0]), [1, 1, 1, 1]),
+      end_signal_rates: () => tensor("float32", Float32Array.of(ends[1]), [1, 1, 1, 1]),
       classes: () => tensor("int64", BigInt64Array.of(BigInt(classNumber)), [1]),
       previous_images: () => tensor("float32", previous ?? new Float32Array(noisy.length), [1, ...shape]),
     };
@@ -83,7 +85,8 @@ async function isBetter(candidate, known, facts) {
   const steps = rates.noise_rates.length - 1;
   let before = 0, after = 0;
   for (const step of [0, Math.floor(steps / 2), steps - 1]) {
-    const given = [noisy, rates.noise_rates[step], rates.signal_rates[step], facts.num_classes, null];
+    const ends = endsOf(rates, step, "image");
+    const given = [noisy, rates.noise_rates[step], rates.signal_rates[step], facts.num_classes, null, ends];
     const found = [];
     for (const network of [known, candidate]) {
       await network.predict(...given); // the first call prepares the device

@@ -1,13 +1,16 @@
 "use strict";
 // Samplers, guidance and clipping, as in unnoise. Pictures are Float32Array of channels x height x width; a
-// denoiser is `async (noisy, noiseRate, signalRate) => ({ noises, images })`.
+// denoiser is `async (noisy, noiseRate, signalRate, ends) => ({ noises, images })`, where `ends` is the noise and the
+// signal rate at which the step ends, for networks of distilled runs.
 
 /**
- * DDIM (2010.02502), DDPM's ancestral sampler (2006.11239) and DPM-Solver++ 2M (2211.01095): noises to picture.
+ * DDIM (2010.02502), DDPM's ancestral sampler (2006.11239), DPM-Solver++ 2M (2211.01095) and the consistency sampler
+ * (2303.01469): noises to picture.
  * @param rates { noise_rates, signal_rates } at every step and at the end.
- * @param sampler { order, eta, large, derived }: order 2 is DPM-Solver++; eta is how much noise is added on the way, from
+ * @param sampler { order, eta, large, derived, jumps }: order 2 is DPM-Solver++; eta is how much noise is added on the way, from
  *   0 to 1; with order 1 and eta 1, `large` is the larger of DDPM's two variances.
- *   `derived` noises are those between the predicted and the noisy images, not the predicted ones.
+ *   `derived` noises are those between the predicted and the noisy images, not the predicted ones. Distilled
+ *   networks jump to the "next" level, or to the "image", which then gets fresh noises.
  * @param draw () => the next noises.
  * Yields { noisy, images } at every step; the images of the last are the result.
  */
@@ -16,7 +19,8 @@ async function* reverseDiffusion(denoise, noises, rates, sampler, draw) {
   const lambdas = noise.map((rate, step) => Math.log(signal[step]) - Math.log(rate));
   let noisy = noises, last = null;
   for (let step = 0; step + 1 < noise.length; step++) {
-    let { images, noises: eps } = await denoise(noisy, noise[step], signal[step]);
+    const ends = endsOf(rates, step, sampler.jumps);
+    let { images, noises: eps } = await denoise(noisy, noise[step], signal[step], ends);
     const predicted = images;
     if (sampler.order === 2 && last && lambdas[step + 1] < Infinity) {
       const part = (lambdas[step + 1] - lambdas[step]) / (lambdas[step] - lambdas[step - 1]) / 2;
@@ -33,9 +37,17 @@ async function* reverseDiffusion(denoise, noises, rates, sampler, draw) {
   }
 }
 
-/** The rates of the predicted and of fresh noises after a step of DDIM (eq. 16). */
-function ddimRates(rates, lambdas, step, { eta, large }) {
+/** The noise and the signal rate at which a step ends: where it begins, at the next level, or at the image. */
+function endsOf(rates, step, jumps) {
+  if (!jumps) return [rates.noise_rates[step], rates.signal_rates[step]];
+  const last = step + 2 === rates.noise_rates.length;
+  return last || jumps === "image" ? [0, 1] : [rates.noise_rates[step + 1], rates.signal_rates[step + 1]];
+}
+
+/** The rates of the predicted and of fresh noises after a step of DDIM (eq. 16), or of the consistency sampler. */
+function ddimRates(rates, lambdas, step, { eta, large, jumps }) {
   const [noise, after] = rates.noise_rates.slice(step, step + 2);
+  if (jumps === "image") return { kept: 0, added: after };
   const [signal, signalAfter] = rates.signal_rates.slice(step, step + 2);
   const spread = (eta * Math.sqrt(Math.max(0, 1 - (signal / signalAfter) ** 2)) * after) / noise;
   return {
@@ -61,12 +73,12 @@ function noisesIn(noisy, images, noiseRate, signalRate) {
  * the interval; `rescale` brings the standard deviation back to that of the better ones (2305.08891).
  */
 function guided(better, worse, { scale, rescale, interval }) {
-  return async (noisy, noiseRate, signalRate) => {
-    const good = await better(noisy, noiseRate, signalRate);
+  return async (noisy, noiseRate, signalRate, ends) => {
+    const good = await better(noisy, noiseRate, signalRate, ends);
     const ratio = noiseRate / signalRate;
     const everywhere = interval[0] === 0 && interval[1] >= 1e9;
     if (scale === 1 || !(everywhere || (interval[0] <= ratio && ratio <= interval[1]))) return good;
-    const bad = await worse(noisy, noiseRate, signalRate);
+    const bad = await worse(noisy, noiseRate, signalRate, ends);
     const mixed = (name) => good[name].map((value, i) => bad[name][i] + scale * (value - bad[name][i]));
     const images = mixed("images");
     if (!rescale) return { images, noises: mixed("noises") };
@@ -91,8 +103,8 @@ function deviation(values) {
  */
 function clipped(denoise, clip, black, white) {
   if (clip === "none") return denoise;
-  return async (noisy, noiseRate, signalRate) => {
-    const prediction = await denoise(noisy, noiseRate, signalRate);
+  return async (noisy, noiseRate, signalRate, ends) => {
+    const prediction = await denoise(noisy, noiseRate, signalRate, ends);
     const area = noisy.length / black.length;
     const images = prediction.images.slice();
     const reach = clip === "dynamic" ? Math.max(1, largest(images, area, black, white)) : 1;
@@ -121,7 +133,7 @@ function largest(images, area, black, white) {
 
 /**
  * The denoiser of a class, or of none (null), with the run's guidance and clipping.
- * @param predict async (noisy, noiseRate, signalRate, classNumber, previousImages) => { noises, images }
+ * @param predict async (noisy, noiseRate, signalRate, classNumber, previousImages, ends) => { noises, images }
  */
 function guidedDenoise(predict, facts, classNumber) {
   const { guidance, clip } = facts.sampling;
@@ -135,8 +147,8 @@ function guidedDenoise(predict, facts, classNumber) {
 /** A denoiser that is given its own last images (2208.04202); make a new one for each picture. */
 function selfConditioned(predict, classNumber) {
   let previous = null;
-  return async (noisy, noiseRate, signalRate) => {
-    const prediction = await predict(noisy, noiseRate, signalRate, classNumber, previous);
+  return async (noisy, noiseRate, signalRate, ends) => {
+    const prediction = await predict(noisy, noiseRate, signalRate, classNumber, previous, ends);
     previous = prediction.images;
     return prediction;
   };

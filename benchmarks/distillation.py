@@ -1,0 +1,239 @@
+"""Drawing in few calls: runs distilled for some minutes, beside the runs that they came from.
+
+    python -m benchmarks.distillation --images fashion-mnist --images emoji=FOLDER --size 32 --seeds 0 1 2
+
+Each run has the weights that `python -m benchmarks.time_to_quality` left in --weights after ten minutes. It is
+distilled as by `unnoise distill`, and draws 1,000 pictures in 1, 2 and 4 calls; the run itself draws as many by
+its own sampler, and by every sampler in 1, 2, 4 and 8 calls. The judges are those of time_to_quality. Rows are
+kept in --work, so that a stopped command goes on.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import get_args
+
+import torch
+
+from benchmarks.json_rows import read_rows, write_rows
+from benchmarks.judges import Judge, PictureSet, judges, picture_set
+from benchmarks.quality_report import draw_samples
+from benchmarks.report import MADE, folder_for, made, option_parser, publish, table
+from unnoise.diffusion.sampler_names import SamplerName
+from unnoise.diffusion.samplers.sampling import Sampling
+from unnoise.runs.checkpoint import Run
+from unnoise.runs.config import Budget
+from unnoise.runs.distillation import distilled_config
+from unnoise.runs.plan import TrainOptions, plan
+from unnoise.trainer.loop import train
+from unnoise.trainer.precision_choice import choose_precision
+from unnoise.utils import malloc
+from unnoise.utils.errors import require
+from unnoise.utils.tensor_files import read_tensors, write_tensors
+
+OLD, NEW = "run", "distilled"
+FEW, OTHERS = (1, 2, 4), (1, 2, 4, 8)
+_AT_ONCE, _SHOWN = 100, 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """The pictures of one network, drawn in one way."""
+
+    dataset: str
+    seed: int
+    minutes: float
+    who: str
+    sampler: str
+    calls: int
+    judge: str
+    fd: float
+    kid: float
+    rate: float
+    """Pictures a second."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A data set with one seed, and where its runs lie."""
+
+    pictures: PictureSet
+    seed: int
+    minutes: float
+    samples: int
+    work: Path
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the two runs."""
+        return self.work / f"{self.pictures.name}-{self.minutes:g}" / str(self.seed)
+
+    def old(self, weights: Path) -> Run:
+        """The run, with the weights of another benchmark."""
+        path = self.folder / OLD
+        if not (path / "model.safetensors").is_file():
+            budget = Budget(unit="minutes", amount=10.0)
+            config = plan(self.pictures.training, TrainOptions(seed=self.seed, held_out=0, budget=budget))
+            file = weights / f"{self.pictures.name}-10" / str(self.seed) / "unnoise" / "10.safetensors"
+            require(file.is_file(), f"{file} is missing: run python -m benchmarks.time_to_quality first.")
+            tensors, facts = read_tensors(file)
+            run = Run.create(path, replace(config, precision=choose_precision(config).precision))
+            write_tensors(run.path / "model.safetensors", tensors, {"step": facts["steps"]})
+        return Run.open(path)
+
+    def new(self, old: Run) -> Run:
+        """The distilled run; it goes on where it was stopped."""
+        path = self.folder / NEW
+        if not (path / "config.json").is_file():
+            Run.create(path, distilled_config(old, Budget(unit="minutes", amount=self.minutes)))
+        run = Run.open(path)
+        for _ in train(run, self.pictures.training):
+            pass
+        return run
+
+
+def ways(run: Run, who: str) -> Iterator[Sampling]:
+    """How a run draws: its own way, and in few calls."""
+    own = run.config.recipe.sampling
+    if who == NEW:
+        yield from (replace(own, num_steps=calls) for calls in FEW)
+        yield replace(own, sampler="ddim")
+        return
+    yield own
+    for name in get_args(SamplerName):
+        for steps in OTHERS:
+            sampling = replace(own, sampler=name, num_steps=steps)
+            if sampling.calls(run.config.schedule) in OTHERS:
+                yield sampling
+
+
+def drawn(run: Run, sampling: Sampling, count: int, seed: int) -> tuple[list[torch.Tensor], float]:
+    """So many pictures as bytes, and pictures a second."""
+    denoiser, batches = run.load(), []
+    denoiser.generate(2, sampling=sampling)  # once for what is made only once
+    began = time.perf_counter()
+    for first in range(0, count, _AT_ONCE):
+        images = denoiser.generate(min(_AT_ONCE, count - first), seed=seed + first, sampling=sampling)
+        batches.append((images * 255).round().clamp(0, 255).to(torch.uint8))
+    return batches, count / (time.perf_counter() - began)
+
+
+def measure(job: Job, run: Run, who: str, seen: Sequence[Judge], found: list[Row]) -> Iterator[Row]:
+    """What is missing of a run."""
+    for sampling in ways(run, who):
+        calls = sampling.calls(run.config.schedule)
+        key = (job.pictures.name, job.seed, job.minutes, who, sampling.sampler, calls)
+        if any((r.dataset, r.seed, r.minutes, r.who, r.sampler, r.calls) == key for r in found):
+            continue
+        batches, rate = drawn(run, sampling, job.samples, 1_000_000 * (job.seed + 1))
+        if who == NEW or sampling == run.config.recipe.sampling:
+            place = job.folder / "sheet" / f"{who}-{sampling.sampler}-{calls}" / "pictures.safetensors"
+            write_tensors(place, {"pictures": torch.cat(batches)[:_SHOWN]}, {})
+        for judge in seen:
+            score = judge.score(judge.features(batches))
+            yield Row(
+                dataset=job.pictures.name,
+                seed=job.seed,
+                minutes=job.minutes,
+                who=who,
+                sampler=sampling.sampler,
+                calls=calls,
+                judge=judge.name,
+                fd=score.fd,
+                kid=score.kid,
+                rate=rate,
+            )
+
+
+def spread(values: Sequence[float]) -> str:
+    """Median, and in brackets the lowest and the highest of several."""
+    around = f" ({min(values):.3g} to {max(values):.3g})" if len(values) > 1 else ""
+    return f"{median(values):.3g}{around}"
+
+
+def tables(rows: Sequence[Row], dataset: str, judge: str) -> str:
+    """The distances of one data set by one judge, the run's own sampling first."""
+    some = [row for row in rows if (row.dataset, row.judge) == (dataset, judge)]
+    own = max((row for row in some if row.who == OLD), key=lambda row: row.calls)
+    base = {row.seed: row.fd for row in some if (row.who, row.calls) == (OLD, own.calls)}
+    ways = dict.fromkeys((row.who, row.sampler, row.calls) for row in some)
+    lines = []
+    for who, sampler, calls in sorted(
+        ways, key=lambda way: (way[0] == NEW, way[2] != own.calls, way[2], way[1])
+    ):
+        these = [row for row in some if (row.who, row.sampler, row.calls) == (who, sampler, calls)]
+        ratios = [row.fd / base[row.seed] for row in these]
+        lines.append(
+            [
+                who,
+                sampler,
+                str(calls),
+                spread([row.fd for row in these]),
+                spread(ratios),
+                spread([row.kid for row in these]),
+                f"{median(row.rate for row in these):.3g}",
+            ]
+        )
+    header = [
+        "of",
+        "sampler",
+        "calls",
+        "Fréchet distance",
+        "beside the run's own",
+        "kernel distance",
+        "pictures/s",
+    ]
+    return table(header, lines, (0, 1))
+
+
+def options_of() -> argparse.Namespace:
+    """The options of the command line."""
+    parser = option_parser(__doc__, threads=2)
+    parser.add_argument("--images", action="append", metavar="[NAME=]SOURCE", help="may be repeated")
+    parser.add_argument("--size", type=int, metavar="PIXELS", help="of pictures from folders")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--minutes", type=float, default=10.0, help="of distillation")
+    parser.add_argument("--samples", type=int, default=1000)
+    parser.add_argument("--weights", type=Path, default=Path("build/time_to_quality"))
+    parser.add_argument("--work", type=Path, default=Path("build/distillation"))
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measures what is missing, and writes the page."""
+    options = options_of()
+    torch.set_num_threads(options.threads)
+    malloc.keep_freed_memory()
+    log, docs = options.work / "rows.json", folder_for(options)
+    found = read_rows(log, Row)
+    blocks = {}
+    for source in options.images or ["fashion-mnist"]:
+        name, _, path = source.rpartition("=")
+        pictures = picture_set(path, options.size, name)
+        # The classifier of the other benchmark, if it is there: distances then compare with those of its page.
+        seen = judges(pictures, options.weights)
+        for seed in options.seeds:
+            job = Job(pictures, seed, options.minutes, options.samples, options.work)
+            old = job.old(options.weights)
+            for who, run in ((OLD, old), (NEW, job.new(old))):
+                for row in measure(job, run, who, seen, found):
+                    found.append(row)
+                    write_rows(log, found)
+        for judge in seen:
+            blocks[f"{pictures.name}-{judge.name}"] = tables(found, pictures.name, judge.name)
+        if docs is not None:
+            folder = job.folder / "sheet"
+            names = sorted(place.name for place in folder.iterdir())
+            draw_samples(
+                folder, names, {each: each for each in names}, docs / f"distillation-{pictures.name}.png"
+            )
+    how = f"{options.minutes:g} minutes of distillation, {options.samples:,} pictures each."
+    blocks = {MADE: made("distillation", "--images ... --seeds 0 1 2", how), **blocks}
+    publish("distillation", __doc__, blocks, docs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Distillation: a run that draws in two steps, made of one that draws in many."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unnoise.api.effects import refuse_without_effect
+from unnoise.api.reporting import Progress, reporting
+from unnoise.utils.errors import require
+
+if TYPE_CHECKING:
+    from unnoise.api.opening import OpenRun
+
+
+def distill(
+    run: "OpenRun",
+    *,
+    out: str | Path | None = None,
+    pictures: str | Path | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    images: int | None = None,
+    guidance: float | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> "OpenRun":
+    """Trains a run that draws in one or two calls of its network what this one draws in many.
+
+    It starts from the averaged weights of this run and learns, from the same pictures, where the reverse
+    process leads from any noise level to any lower one (see `diffusion.mean_velocity`). Ctrl-C saves; `resume`
+    goes on.
+
+    Args:
+        out: Folder to write the new run into.
+        pictures: The run's pictures, if they have moved.
+        minutes: Train for this many minutes.
+        steps: Train for this many steps instead of minutes.
+        images: Train until this many pictures were seen, counting repeats, instead of minutes.
+        guidance: Scale of the classifier-free guidance that is learned, so that one call draws as two did.
+        resume: Go on with the run in --out.
+        progress: called with the fraction that is done, and what is being done.
+
+    Returns:
+        The new run, open on the same device.
+
+    Raises:
+        UnnoiseError: for a run that cannot be distilled (see `runs.distillation`), pictures that are not those
+            of the run, a folder that holds a run already.
+    """
+    from unnoise.api.opening import open_run
+    from unnoise.api.train_run import train
+
+    target = run.path.with_name(f"{run.path.name}-few-steps") if out is None else Path(out)
+    budget: dict[str, Any] = {"minutes": minutes, "steps": steps, "images": images}
+    if resume:
+        refuse_without_effect(
+            {"guidance": guidance}, "with --resume", "The run keeps what it was started with."
+        )
+    else:
+        with reporting(progress):
+            _create(run, target, pictures, budget, guidance)
+    source = open_run(target).config.data.source if pictures is None else pictures
+    return train(source, out=target, device=run.device, resume=True, progress=progress, **budget)
+
+
+def _create(
+    run: "OpenRun",
+    target: Path,
+    pictures: str | Path | None,
+    budget: dict[str, Any],
+    guidance: float | None,
+) -> None:
+    """Makes the new run, once it is known that its pictures are those of the other."""
+    from unnoise.api.loading import load_run_pictures, with_absolute_paths
+    from unnoise.api.starting import require_startable, with_faster_precision
+    from unnoise.api.train_options import train_options
+    from unnoise.runs.checkpoint import Run
+    from unnoise.runs.config import Budget
+    from unnoise.runs.distillation import distilled_config
+    from unnoise.runs.resume import with_same_pictures
+
+    require_startable(target, resume=False)
+    config = distilled_config(run.folder, train_options(budget).budget or Budget(), guidance=guidance)
+    source = str(config.data.source if pictures is None else pictures)
+    require(
+        bool(source), f"{run.path} was imported, and has no pictures of its own. Name some with --pictures."
+    )
+    config = with_same_pictures(config, load_run_pictures(config, source, labels=True))
+    if run.torch_device.type == "cpu":
+        config = with_faster_precision(config)
+    Run.create(target, with_absolute_paths(config, source))

@@ -1,0 +1,185 @@
+r"""Mean velocity between two noise levels: the loss by which a run learns to draw in one or two calls.
+
+With the angle t of a noise level, signal_rate = cos t and noise_rate = sin t, noisy images flow along
+dx / dt = v(x, t). The mean velocity u from t down to s is defined by where the flow arrives,
+
+    x_s = cos(t - s) x_t - sin(t - s) u(x_t, t, s)
+
+so that u(x, t, t) is the velocity v, and cos t x_t - sin t u(x_t, t, 0) is the image at the end of the flow.
+For a level r between t and s both ways to s must agree, that from x_t and that from x_r, which is near it. This
+gives the target of u(x_t, t, s),
+
+    u* = (sin(t - r) (cos(r - s) v - sin(r - s) x_t) + sin(r - s) u(x_r, r, s)) / sin(t - s)
+
+    x_r = cos(t - r) x_t - sin(t - r) v
+
+with the velocity v of the image and the noises that x_t was mixed from, and no gradient through u(x_r, r, s).
+Cases of it are flow matching (r = s), consistency training (s = 0; 2303.01469, 2406.14548) and MeanFlow (r near
+t; 2505.13447). Here the part a = (t - r) / (t - s) falls from one to the other (alpha-flow, 2510.20771).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+
+from unnoise.diffusion.objectives import of_velocity, velocity
+from unnoise.diffusion.tensors import Images, PerImage, Prediction, RatePair, Rates
+from unnoise.utils.errors import require
+
+
+def angles(noise_rates: Rates, signal_rates: Rates) -> Rates:
+    """The angle t of noise levels, with noise_rate = sin t and signal_rate = cos t, from 0 to pi / 2."""
+    return torch.atan2(noise_rates, signal_rates)
+
+
+def rates_of_angles(values: Rates) -> RatePair:
+    """The noise and signal rates of angles."""
+    return RatePair(values.sin(), values.cos())
+
+
+@runtime_checkable
+class Jump(Protocol):
+    """`Denoiser.denoise`, told where a step ends."""
+
+    def __call__(
+        self,
+        noisy_images: Images,
+        noise_rates: Rates,
+        signal_rates: Rates,
+        /,
+        *,
+        ends: RatePair | None = None,
+    ) -> Prediction:
+        """Noises and images, each (B, C, H, W)."""
+        ...
+
+
+def step_lengths(noise_rates: Rates, signal_rates: Rates, end_noises: Rates, end_signals: Rates) -> Rates:
+    """The angles between two noise levels as parts of pi / 2, (B, 1, 1, 1), from 0 to 1."""
+    return (angles(noise_rates, signal_rates) - angles(end_noises, end_signals)) * (2 / math.pi)
+
+
+def mean_velocity_target(
+    noisy_images: Images, velocities: Images, later: Images, whole: Rates, first: Rates
+) -> Images:
+    """u*, from the velocity on the first part of a step and the mean velocity on the rest: (B, C, H, W).
+
+    Args:
+        noisy_images: x_t, (B, C, H, W).
+        velocities: v, by which x_r was reached.
+        later: u(x_r, r, s).
+        whole: t - s, (B, 1, 1, 1).
+        first: t - r, above 0 and at most t - s, unless both are 0; u* is then v.
+    """
+    rest, stands = whole - first, whole <= 0
+    sine = whole.sin().masked_fill(stands, 1)
+    share, left = (first.sin() / sine).masked_fill(stands, 1), rest.sin() / sine
+    return share * (rest.cos() * velocities - rest.sin() * noisy_images) + left * later
+
+
+class Steps(NamedTuple):
+    """The steps from the noise levels of a batch, whose mean velocity is learned."""
+
+    lengths: Rates
+    """t - s, (B, 1, 1, 1)."""
+    part: float
+    """a = (t - r) / (t - s)."""
+    guidance: float = 1.0
+    """See `MeanVelocity`."""
+
+    def ends(self, noise_rates: Rates, signal_rates: Rates) -> RatePair:
+        """The levels s."""
+        return rates_of_angles((angles(noise_rates, signal_rates) - self.lengths).clamp(min=0))
+
+    def target(
+        self,
+        denoise: Jump,
+        without_class: Jump,
+        noisy_images: Images,
+        truth: Prediction,
+        noise_rates: Rates,
+        signal_rates: Rates,
+    ) -> Prediction:
+        """The noises and images that belong to the velocity u*, each (B, C, H, W).
+
+        Args:
+            denoise: the network that learns, told the classes; it is called without gradient.
+            without_class: the same without classes.
+            noisy_images: x_t.
+            truth: the noises and images that it was mixed from.
+            noise_rates, signal_rates: of t.
+        """
+        first, ends = self.part * self.lengths, self.ends(noise_rates, signal_rates)
+        given = noisy_images, noise_rates, signal_rates
+        where = [noisy_images.device] if noisy_images.device.type == "cuda" else []
+        with torch.no_grad(), torch.random.fork_rng(devices=where):  # dropout draws the same again afterwards
+            now = velocity(truth, noise_rates, signal_rates)
+            if self.guidance != 1:
+                now = torch.lerp(velocity(without_class(*given), noise_rates, signal_rates), now, self.guidance)
+            there = first.cos() * noisy_images - first.sin() * now
+            between = rates_of_angles(angles(noise_rates, signal_rates) - first)
+            later = velocity(denoise(there, *between, ends=ends), *between)
+            wanted = mean_velocity_target(noisy_images, now, later, self.lengths, first)
+            return of_velocity(wanted, *given)
+
+    @property
+    def weights(self) -> PerImage:
+        """1 / a, (B,), as errors of the target are as small as a; 1 for steps without length."""
+        return torch.where(self.lengths > 0, 1 / self.part, 1.0).flatten()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanVelocity:
+    """Training of the mean velocity: which steps are learned, and how near the level between is.
+
+    Args:
+        to_image: share of the steps that end at the image.
+        standing: share of the steps without length, by which the network keeps the velocity itself. All others
+            end at a random level.
+        first_part, last_part: a = (t - r) / (t - s) at the beginning and at the end of training; between them
+            it falls geometrically.
+        guidance: scale of the classifier-free guidance that is learned, so that drawing needs no second call:
+            v then is guidance v + (1 - guidance) u(x_t, t, t) without the class (2505.13447, eq. 19).
+
+    Raises:
+        UnnoiseError: for values outside their range.
+    """
+
+    to_image: float = 0.5
+    standing: float = 0.25
+    first_part: float = 0.5
+    last_part: float = 0.05
+    guidance: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(
+            min(self.to_image, self.standing) >= 0 and self.to_image + self.standing <= 1,
+            "MeanVelocity's to_image and standing are shares that add up to at most 1, but got "
+            f"{self.to_image:g} and {self.standing:g}. Try 0.5 and 0.25.",
+        )
+        require(
+            0 < self.last_part <= self.first_part <= 1,
+            "MeanVelocity's parts fall from at most 1 to above 0, but got "
+            f"{self.first_part:g} and {self.last_part:g}. Try 0.5 and 0.05.",
+        )
+
+    def require_told(self, step_length: bool) -> None:
+        """Raises `UnnoiseError` for a network that is not told the length of a step."""
+        require(
+            step_length,
+            "The mean velocity needs a network that is told lengths of steps. Build it with step_length=True.",
+        )
+
+    def steps(self, lengths: Rates, spent: float) -> Steps:
+        """What is learned of steps of these lengths when this fraction of the training is over."""
+        part = self.first_part * (self.last_part / self.first_part) ** min(1.0, spent)
+        return Steps(lengths, part, self.guidance)
+
+    def lengths(self, noise_rates: Rates, signal_rates: Rates, generator: torch.Generator) -> Rates:
+        """Draws the length t - s of a step from each noise level, (B, 1, 1, 1), on the generator's device."""
+        kinds, parts = torch.rand(2, *noise_rates.shape, generator=generator, device=generator.device)
+        whole = angles(noise_rates, signal_rates).to(kinds)
+        drawn = torch.where(kinds < self.to_image, whole, whole * parts)
+        return drawn.masked_fill(kinds >= 1 - self.standing, 0)

@@ -1,0 +1,68 @@
+"""Distillation: the configuration of a run that learns to draw in few calls what another draws in many."""
+
+from dataclasses import replace
+
+from unnoise.diffusion.guidance import Guidance
+from unnoise.diffusion.mean_velocity import MeanVelocity
+from unnoise.diffusion.noise_levels import LogNormal
+from unnoise.diffusion.objectives import Objective
+from unnoise.diffusion.samplers.sampling import Sampling
+from unnoise.networks import UNetConfig
+from unnoise.runs.checkpoint import Run
+from unnoise.runs.config import Budget, Recipe, RunConfig
+from unnoise.utils.errors import require
+
+FEW_STEPS = Sampling(sampler="consistency", num_steps=2, spacing="uniform")
+"""How a distilled run draws if nothing else is asked for."""
+
+
+def distilled_config(run: Run, budget: Budget, *, guidance: float | None = None) -> RunConfig:
+    """The configuration of a run that starts from the averaged weights of another, and learns to jump.
+
+    Its pictures, seed, network and batches are those of the other run.
+
+    Args:
+        run: what is distilled.
+        budget: for how long.
+        guidance: scale of the classifier-free guidance that is learned with it; by default that of the run.
+
+    Raises:
+        UnnoiseError: for a run that draws in few steps already, one of a network that cannot be told the length
+            of a step, or guidance without classes.
+    """
+    recipe, network = run.config.recipe, run.config.recipe.network
+    require(
+        recipe.mean_velocity is None,
+        f"{run.path} draws in few steps already. Distil the run that it came from, {run.config.init}.",
+    )
+    require(
+        isinstance(network, UNetConfig),
+        f"The network of the preset {run.config.preset} cannot be told the length of a step, so it "
+        "cannot learn to draw in two. Distil a run of another preset, such as nano or small.",
+    )
+    assert isinstance(network, UNetConfig)
+    scale = recipe.sampling.guidance.scale if guidance is None else guidance
+    require(
+        network.num_classes > 0 or scale == 1,
+        f"Guidance needs classes, which {run.path} does not know. Leave --guidance out.",
+    )
+    return replace(
+        run.config,
+        budget=budget,
+        until_converged=False,
+        recipe=_distilled(recipe, network, Guidance(scale=scale).scale),
+        init=str(run.path.resolve()),
+        imported=None,
+    )
+
+
+def _distilled(recipe: Recipe, network: UNetConfig, guidance: float) -> Recipe:
+    return replace(
+        recipe,
+        network=replace(network, step_length=True),
+        objective=Objective(recipe.objective.predicts, "velocity", "l2"),
+        noise_levels=LogNormal(0.0, 1.6),
+        mean_velocity=MeanVelocity(guidance=guidance),
+        optimizer=replace(recipe.optimizer, learning_rate=recipe.optimizer.learning_rate / 3, decay="linear"),
+        sampling=replace(FEW_STEPS, clip=recipe.sampling.clip),
+    )

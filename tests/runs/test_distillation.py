@@ -1,0 +1,111 @@
+"""Distillation: the new run draws as the old one at first, learns to jump, and is a run like any other."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from helpers.runs import digits, start
+from unnoise.diffusion.guidance import Guidance
+from unnoise.runs.checkpoint import Run
+from unnoise.runs.config import Budget
+from unnoise.runs.distillation import FEW_STEPS, distilled_config
+from unnoise.runs.plan import TrainOptions, plan
+from unnoise.trainer.loop import train
+from unnoise.utils.errors import UnnoiseError
+
+
+def budget(steps):
+    return Budget(unit="steps", amount=float(steps))
+
+
+def trained(path, steps=4, **options):
+    run = start(path, steps, **options)
+    for _ in train(run, digits()):
+        pass
+    return run
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("old") / "run")
+
+
+def distilled(old, path, steps, **options):
+    run = Run.create(path, distilled_config(old, budget(steps), **options))
+    for _ in train(run, digits()):
+        pass
+    return run
+
+
+def test_before_its_first_step_it_draws_as_the_old_run_does(old, tmp_path):
+    new = Run.create(tmp_path / "new", distilled_config(old, budget(4)))
+    diffusion = new.config.build()
+    new.restore(diffusion)
+    sampling = old.config.recipe.sampling
+    for denoiser in (diffusion.denoiser, diffusion.ema):
+        denoiser.network.eval()
+        with torch.no_grad():
+            found = denoiser.generate(2, seed=3, sampling=sampling)
+            wanted = old.load().generate(2, seed=3, sampling=sampling)
+            torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
+            jump = denoiser.generate(2, seed=3, sampling=FEW_STEPS)
+            torch.testing.assert_close(jump, old.load().generate(2, seed=3, sampling=FEW_STEPS))
+
+
+def test_it_draws_in_two_calls_and_in_one_where_asked(old, tmp_path):
+    new = distilled(old, tmp_path / "new", 2)
+    assert new.config.recipe.sampling.calls(new.config.schedule) == 2
+    denoiser, calls = new.load(), []
+    denoiser.network.register_forward_hook(lambda *_: calls.append(1))
+    for num_steps, wanted in ((2, 2), (1, 1), (4, 4)):
+        calls.clear()
+        sampling = replace(new.config.recipe.sampling, num_steps=num_steps)
+        assert denoiser.generate(3, sampling=sampling).isfinite().all()
+        assert len(calls) == wanted
+
+
+def test_the_network_is_told_where_each_step_ends(old, tmp_path):
+    """The consistency sampler jumps to the image, DDIM to the next level; others follow the curve."""
+    new = Run.create(tmp_path / "new", distilled_config(old, budget(4)))
+    denoiser, told = new.config.denoiser(), []
+    denoiser.network.register_forward_pre_hook(
+        lambda _module, _given, named: told.append(named.get("step_lengths")), with_kwargs=True
+    )
+    for name, wanted in (("consistency", "image"), ("ddim", "next"), ("dpmpp_2m", None)):
+        told.clear()
+        sampling = replace(FEW_STEPS, sampler=name, num_steps=3)
+        denoiser.generate(1, sampling=sampling)
+        angles = torch.atan2(*sampling.grid(new.config.schedule)).flatten() * (2 / torch.pi)
+        ends = {"image": torch.zeros(3), "next": torch.cat([angles[1:-1], torch.zeros(1)])}
+        if wanted is None:
+            assert told == [None] * 3
+        else:
+            found = torch.cat([each.flatten() for each in told])
+            torch.testing.assert_close(found, (angles[:-1] - ends[wanted]).float(), atol=1e-6, rtol=0)
+
+
+def test_guidance_is_learned_so_that_drawing_needs_no_second_call(tmp_path):
+    old = start(tmp_path / "old", recipe_changes=["network.num_classes=10"])
+    found = distilled_config(old, budget(2), guidance=2.5).recipe
+    assert found.mean_velocity.guidance == 2.5
+    assert found.sampling.guidance == Guidance()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({}, "Guidance needs classes"),
+        ({"distilled": True}, "draws in few steps already. Distil the run that it came from"),
+        ({"preset": "annotated-resnet"}, "cannot be told the length of a step"),
+    ],
+)
+def test_what_cannot_be_distilled_is_refused_in_a_sentence(old, tmp_path, change, sentence):
+    run = old
+    if change.get("distilled"):
+        run = Run.create(tmp_path / "new", distilled_config(old, budget(4)))
+    elif "preset" in change:
+        config = plan(digits(), TrainOptions(preset=change["preset"], budget=budget(1)))
+        run = Run.create(tmp_path / "published", config)
+    with pytest.raises(UnnoiseError, match=sentence):
+        distilled_config(run, budget(1), guidance=2.0)
