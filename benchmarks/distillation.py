@@ -132,7 +132,8 @@ def measure(job: Job, run: Run, who: str, seen: Sequence[Judge], found: list[Row
         if who == NEW or sampling == run.config.recipe.sampling:
             place = job.folder / "sheet" / f"{who}-{sampling.sampler}-{calls}" / "pictures.safetensors"
             write_tensors(place, {"pictures": torch.cat(batches)[:_SHOWN]}, {})
-        for judge in seen:
+        # Of the many samplers the first judge is enough: they are there to be compared with one another.
+        for judge in seen if who == NEW or sampling == run.config.recipe.sampling else seen[:1]:
             score = judge.score(judge.features(batches))
             yield Row(
                 dataset=job.pictures.name,

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from helpers.runs import digits, start
 from unnoise.diffusion.guidance import Guidance
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
-from unnoise.runs.distillation import FEW_STEPS, distilled_config
+from unnoise.runs.distillation import JUMPS, distilled_config
 from unnoise.runs.plan import TrainOptions, plan
 from unnoise.trainer.loop import train
 from unnoise.utils.errors import UnnoiseError
@@ -49,8 +50,8 @@ def test_before_its_first_step_it_draws_as_the_old_run_does(old, tmp_path):
             found = denoiser.generate(2, seed=3, sampling=sampling)
             wanted = old.load().generate(2, seed=3, sampling=sampling)
             torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
-            jump = denoiser.generate(2, seed=3, sampling=FEW_STEPS)
-            torch.testing.assert_close(jump, old.load().generate(2, seed=3, sampling=FEW_STEPS))
+            jump = denoiser.generate(2, seed=3, sampling=JUMPS)
+            torch.testing.assert_close(jump, old.load().generate(2, seed=3, sampling=JUMPS))
 
 
 def test_it_draws_in_two_calls_and_in_one_where_asked(old, tmp_path):
@@ -74,7 +75,7 @@ def test_the_network_is_told_where_each_step_ends(old, tmp_path):
     )
     for name, wanted in (("consistency", "image"), ("ddim", "next"), ("dpmpp_2m", None)):
         told.clear()
-        sampling = replace(FEW_STEPS, sampler=name, num_steps=3)
+        sampling = replace(JUMPS, sampler=name, num_steps=3)
         denoiser.generate(1, sampling=sampling)
         angles = torch.atan2(*sampling.grid(new.config.schedule)).flatten() * (2 / torch.pi)
         ends = {"image": torch.zeros(3), "next": torch.cat([angles[1:-1], torch.zeros(1)])}
@@ -83,6 +84,24 @@ def test_the_network_is_told_where_each_step_ends(old, tmp_path):
         else:
             found = torch.cat([each.flatten() for each in told])
             torch.testing.assert_close(found, (angles[:-1] - ends[wanted]).float(), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_resume_is_bit_identical(old, tmp_path, precision):
+    """Walks are a function of the seed and the step."""
+    config = replace(distilled_config(old, budget(6)), precision=precision)
+    whole, halves = Run.create(tmp_path / "whole", config), Run.create(tmp_path / "halves", config)
+    for _ in train(whole, digits()):
+        pass
+    stopped = train(halves, digits())
+    for _ in range(3):
+        next(stopped)
+    stopped.close()
+    for _ in train(Run.open(halves.path), digits()):
+        pass
+    left, right = (load_file(run.states()[0]) for run in (whole, halves))
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[name], right[name]) for name in left)
 
 
 def test_guidance_is_learned_so_that_drawing_needs_no_second_call(tmp_path):

@@ -22,10 +22,12 @@ from unnoise.diffusion.objectives import Losses, Objective
 from unnoise.diffusion.schedules import OffsetCosine, Schedule
 from unnoise.diffusion.seeds import seeded_global_generator
 from unnoise.diffusion.tensors import Classes, Images, PerImage, Pixels, Scalar
+from unnoise.diffusion.walks import Walks
 from unnoise.optim.ema import EMAConfig
 from unnoise.optim.optimizers import OptimizerConfig
 from unnoise.optim.process_group import BatchPart
 from unnoise.optim.weight_update import WeightUpdate
+from unnoise.utils.errors import require
 from unnoise.utils.precision import Precision
 
 
@@ -106,6 +108,7 @@ class Diffusion:
         if isinstance(noise_levels, LossAware):
             self.loss_history = LossHistory(noise_levels).to(self.denoiser.device)
         self.generator = torch.Generator(self.denoiser.device)
+        self.walks: Walks | None = None  # of the run that is distilled, where the network learns from them
 
     @property
     def network(self) -> nn.Module:
@@ -149,6 +152,11 @@ class Diffusion:
         An error on the way, such as too little memory, leaves the weights and their statistics as they were.
         """
         generator = generator or self.generator
+        learned = self.noising.mean_velocity
+        require(
+            learned is None or learned.walking is None or self.walks is not None,
+            "To learn from walks, Diffusion.walks must be the walks of a run; see unnoise.diffusion.walks.",
+        )
         self.denoiser.network.train()
         self.weights.begin()
         losses, means, group = list[PerImage](), list[torch.Tensor](), self.weights.group
@@ -197,7 +205,12 @@ class Diffusion:
         part: BatchPart | None = None,
         training: bool = True,
     ) -> NoisedBatch:
-        """Normalises images (B, C, H, W), and draws all the random numbers of a step but those of dropout."""
+        """Normalises images (B, C, H, W), and draws all the random numbers of a step but those of dropout.
+
+        Where the mean velocity is learned along walks, they take the place of the images.
+        """
+        if self.walks is not None:
+            return self.walks.draw(len(images), generator, part)
         denoiser = self.denoiser
         normalized = denoiser.normalizer.normalize(images.to(denoiser.device, non_blocking=True))
         levels = self.loss_history if training and self.loss_history is not None else self.noise_levels

@@ -28,6 +28,8 @@ from unnoise.diffusion.objectives import of_velocity, velocity
 from unnoise.diffusion.tensors import Images, PerImage, Prediction, RatePair, Rates
 from unnoise.utils.errors import require
 
+_MOST_CALLS = 1_000
+
 
 def angles(noise_rates: Rates, signal_rates: Rates) -> Rates:
     """The angle t of noise levels, with noise_rate = sin t and signal_rate = cos t, from 0 to pi / 2."""
@@ -88,6 +90,8 @@ class Steps(NamedTuple):
     """a = (t - r) / (t - s)."""
     guidance: float = 1.0
     """See `MeanVelocity`."""
+    walked: bool = False
+    """Whether the velocities of the pairs are mean velocities already; then a is 1."""
 
     def ends(self, noise_rates: Rates, signal_rates: Rates) -> RatePair:
         """The levels s."""
@@ -111,6 +115,8 @@ class Steps(NamedTuple):
             truth: the noises and images that it was mixed from.
             noise_rates, signal_rates: of t.
         """
+        if self.walked:
+            return truth
         first, ends = self.part * self.lengths, self.ends(noise_rates, signal_rates)
         given = noisy_images, noise_rates, signal_rates
         where = [noisy_images.device] if noisy_images.device.type == "cuda" else []
@@ -126,8 +132,50 @@ class Steps(NamedTuple):
 
     @property
     def weights(self) -> PerImage:
-        """1 / a, (B,), as errors of the target are as small as a; 1 for steps without length."""
+        """Weights of the losses, (B,).
+
+        1 / a, as the target differs from what it is computed of by as little as a; 1 for steps without length.
+        Of walks sin^2(t - s), with which an error of the velocity is one of the image x_s.
+        """
+        if self.walked:
+            return self.lengths.sin().square().flatten()
         return torch.where(self.lengths > 0, 1 / self.part, 1.0).flatten()
+
+
+def pair_through(noisier: Images, later: Images, begin: Rates, end: Rates) -> tuple[Images, Images]:
+    """The image and the noises that mix to x_t at the angle t = begin, and to x_s at s = end: (B, C, H, W)."""
+    sine = (begin - end).sin()
+    images = (begin.sin() * later - end.sin() * noisier) / sine
+    return images, (end.cos() * noisier - begin.cos() * later) / sine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walking:
+    """Learning from walks of a finished run; see `walks`.
+
+    Args:
+        calls: of the run for each walk, from noise to image.
+        pairs: how many pairs of noisy images are taken of each walk.
+        from_noise: share of the steps that begin at pure noises; all others begin at any level of a walk.
+
+    Raises:
+        UnnoiseError: for values outside their range.
+    """
+
+    calls: int = 12
+    pairs: int = 4
+    from_noise: float = 0.3
+
+    def __post_init__(self) -> None:
+        require(
+            1 <= self.calls <= _MOST_CALLS and 1 <= self.pairs <= _MOST_CALLS,
+            f"A walk takes 1 to {_MOST_CALLS:,} calls and gives as many pairs, but got {self.calls:,} and "
+            f"{self.pairs:,}. Try 12 and 4.",
+        )
+        require(
+            0 <= self.from_noise <= 1,
+            f"Walking's from_noise is a share from 0 to 1, but got {self.from_noise:g}. Try 0.3.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +190,8 @@ class MeanVelocity:
             it falls geometrically.
         guidance: scale of the classifier-free guidance that is learned, so that drawing needs no second call:
             v then is guidance v + (1 - guidance) u(x_t, t, t) without the class (2505.13447, eq. 19).
+        walking: learns from walks of a finished run instead of pictures. Of the above only `to_image` and
+            `guidance` then matter.
 
     Raises:
         UnnoiseError: for values outside their range.
@@ -152,6 +202,7 @@ class MeanVelocity:
     first_part: float = 0.5
     last_part: float = 0.05
     guidance: float = 1.0
+    walking: Walking | None = None
 
     def __post_init__(self) -> None:
         require(
@@ -174,6 +225,8 @@ class MeanVelocity:
 
     def steps(self, lengths: Rates, spent: float) -> Steps:
         """What is learned of steps of these lengths when this fraction of the training is over."""
+        if self.walking is not None:
+            return Steps(lengths, 1.0, walked=True)
         part = self.first_part * (self.last_part / self.first_part) ** min(1.0, spent)
         return Steps(lengths, part, self.guidance)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from unnoise.diffusion.mean_velocity import angles, pair_through
 from unnoise.diffusion.samplers.step_ends import StepEnds
 from unnoise.diffusion.tensors import Images, Prediction
 
@@ -118,6 +119,6 @@ class ExactJumps:
         """Noises and images, each (B, C, H, W), that mix to the noisy images, too."""
         noise, signal = self.end_of(noise_rates)
         arrived = self.oracle.flow(noisy_images, (noise_rates, signal_rates), (noise, signal))
-        sine = noise_rates * signal - signal_rates * noise
-        images = (noise_rates * arrived - noise * noisy_images) / sine
-        return Prediction((signal * noisy_images - signal_rates * arrived) / sine, images)
+        begin, end = angles(noise_rates, signal_rates), angles(noise, signal)
+        images, noises = pair_through(noisy_images, arrived, begin, end)
+        return Prediction(noises, images)

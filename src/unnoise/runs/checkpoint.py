@@ -38,6 +38,7 @@ from unnoise.runs.fitting import (
     state_settings,
     weight_settings,
 )
+from unnoise.runs.initial_weights import INIT, let_walk, load_initial_weights
 from unnoise.runs.retention import kept_states
 from unnoise.runs.state_tensors import fill_network, fill_optimizer, flat_optimizer, prefixed, under
 from unnoise.utils import json_text
@@ -45,8 +46,6 @@ from unnoise.utils.errors import DamagedFileError, UnnoiseError, require, requir
 from unnoise.utils.files import atomic_write
 from unnoise.utils.precision import set_tf32
 from unnoise.utils.tensor_files import read_facts, read_tensors, write_tensors
-
-INIT = "init.safetensors"
 
 
 class Progress(NamedTuple):
@@ -240,6 +239,7 @@ class Run:
             UnnoiseError: when every saved state is damaged, or config.json does not fit the newest sound
                 one any more, which then stays as it is.
         """
+        let_walk(self.path, self.config, diffusion)
         states = self.states()
         for older, path in enumerate(states, start=1):
             try:
@@ -254,19 +254,8 @@ class Run:
                 if read_facts(self.path / "model.safetensors").get("step") != str(progress.step):
                     self._save_averages(diffusion, progress.step)
                 return progress
-        self.load_init(diffusion)
+        load_initial_weights(self.path, self.config, diffusion)
         return Progress()
-
-    def load_init(self, diffusion: Diffusion) -> None:
-        """Loads the weights that this run starts from, if any, into the network and its averages."""
-        if self.config.init is None and self.config.imported is None:
-            return
-        path = self.path / ("model.safetensors" if self.config.init is None else INIT)
-        tensors, _ = read_tensors(path)
-        require_finite_weights(tensors, path)
-        average, profiles = diffusion.weights.average, diffusion.weights.profiles
-        for network in (average.source, average.network, *profiles.networks):
-            fill_network(network, tensors, path, new="step_length.")
 
     def remove(self) -> None:
         """Deletes the whole folder."""

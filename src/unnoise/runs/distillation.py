@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from unnoise.diffusion.guidance import Guidance
-from unnoise.diffusion.mean_velocity import MeanVelocity
+from unnoise.diffusion.mean_velocity import MeanVelocity, Walking
 from unnoise.diffusion.noise_levels import LogNormal
 from unnoise.diffusion.objectives import Objective
 from unnoise.diffusion.samplers.sampling import Sampling
@@ -12,7 +12,7 @@ from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget, Recipe, RunConfig
 from unnoise.utils.errors import require
 
-FEW_STEPS = Sampling(sampler="consistency", num_steps=2, spacing="uniform")
+JUMPS = Sampling(sampler="consistency", num_steps=2, spacing="karras")
 """How a distilled run draws if nothing else is asked for."""
 
 
@@ -62,7 +62,7 @@ def _distilled(recipe: Recipe, network: UNetConfig, guidance: float) -> Recipe:
         network=replace(network, step_length=True),
         objective=Objective(recipe.objective.predicts, "velocity", "l2"),
         noise_levels=LogNormal(0.0, 1.6),
-        mean_velocity=MeanVelocity(guidance=guidance),
-        optimizer=replace(recipe.optimizer, learning_rate=recipe.optimizer.learning_rate / 3, decay="linear"),
-        sampling=replace(FEW_STEPS, clip=recipe.sampling.clip),
+        mean_velocity=MeanVelocity(to_image=0.5, guidance=guidance, walking=Walking()),
+        optimizer=replace(recipe.optimizer, learning_rate=recipe.optimizer.learning_rate, decay="linear"),
+        sampling=replace(JUMPS, clip=recipe.sampling.clip),
     )

@@ -20,6 +20,7 @@ from unnoise.data.batches import Indices, Pictures
 from unnoise.diffusion.tensors import Images, SomePixels
 from unnoise.runs.checkpoint import Progress, Run
 from unnoise.runs.history import EVENTS, EventRow, read_events
+from unnoise.runs.initial_weights import load_initial_weights
 from unnoise.trainer.guards.adjustments import Adjustments
 from unnoise.trainer.guards.faults import Fault
 from unnoise.trainer.guards.samples import Appearance, Look, SampleCheck, reference_pictures
@@ -144,7 +145,7 @@ class Guards:
         late = [path for path in states if int(path.stem) > step]
         if late and len(late) == len(states):  # a run with weights and without a state cannot be resumed
             diffusion = self.run.config.build()
-            self.run.load_init(diffusion)
+            load_initial_weights(self.run.path, self.run.config, diffusion)
             self.run.save(diffusion, Progress(), trusted=0)
         for path in late:
             path.unlink()
