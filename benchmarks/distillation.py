@@ -2,10 +2,10 @@
 
     python -m benchmarks.distillation --images fashion-mnist --images emoji=FOLDER --size 32 --seeds 0 1 2
 
-Each run has the weights that `python -m benchmarks.time_to_quality` left in --weights after ten minutes. It is
-distilled as by `unnoise distill`, and draws 1,000 pictures in 1, 2 and 4 calls; the run itself draws as many by
-its own sampler, and by every sampler in 1, 2, 4 and 8 calls. The judges are those of time_to_quality. Rows are
-kept in --work, so that a stopped command goes on.
+A run of ten minutes (with the weights that `python -m benchmarks.time_to_quality` left in --weights, or trained
+here) is distilled as by `unnoise distill`, and draws 1,000 pictures in 1, 2 and 4 calls. The run draws as many
+by its own sampler, and by every sampler in 1, 2, 4 and 8 calls. The judges are those of time_to_quality.
+Rows are kept in --work, so that a stopped command goes on.
 """
 
 import argparse
@@ -31,7 +31,6 @@ from unnoise.runs.plan import TrainOptions, plan
 from unnoise.trainer.loop import train
 from unnoise.trainer.precision_choice import choose_precision
 from unnoise.utils import malloc
-from unnoise.utils.errors import require
 from unnoise.utils.tensor_files import read_tensors, write_tensors
 
 OLD, NEW = "run", "distilled"
@@ -62,7 +61,10 @@ class Job:
 
     pictures: PictureSet
     seed: int
+    minutes_before: float
+    """Of the run."""
     minutes: float
+    """Of its distillation."""
     samples: int
     work: Path
 
@@ -75,13 +77,16 @@ class Job:
         """The run, with the weights of another benchmark."""
         path = self.folder / OLD
         if not (path / "model.safetensors").is_file():
-            budget = Budget(unit="minutes", amount=10.0)
-            config = plan(self.pictures.training, TrainOptions(seed=self.seed, held_out=0, budget=budget))
-            file = weights / f"{self.pictures.name}-10" / str(self.seed) / "unnoise" / "10.safetensors"
-            require(file.is_file(), f"{file} is missing: run python -m benchmarks.time_to_quality first.")
-            tensors, facts = read_tensors(file)
+            budget = Budget(unit="minutes", amount=self.minutes_before)
+            options = TrainOptions(seed=self.seed, held_out=0, budget=budget, preset="nano")
+            config = plan(self.pictures.training, options)
             run = Run.create(path, replace(config, precision=choose_precision(config).precision))
-            write_tensors(run.path / "model.safetensors", tensors, {"step": facts["steps"]})
+            file = weights / f"{self.pictures.name}-10" / str(self.seed) / "unnoise" / "10.safetensors"
+            if file.is_file():
+                tensors, facts = read_tensors(file)
+                write_tensors(run.path / "model.safetensors", tensors, {"step": facts["steps"]})
+            else:
+                trained(run, self.pictures)
         return Run.open(path)
 
     def new(self, old: Run) -> Run:
@@ -89,10 +94,14 @@ class Job:
         path = self.folder / NEW
         if not (path / "config.json").is_file():
             Run.create(path, distilled_config(old, Budget(unit="minutes", amount=self.minutes)))
-        run = Run.open(path)
-        for _ in train(run, self.pictures.training):
-            pass
-        return run
+        return trained(Run.open(path), self.pictures)
+
+
+def trained(run: Run, pictures: PictureSet) -> Run:
+    """The run at the end of its budget."""
+    for _ in train(run, pictures.training):
+        pass
+    return run
 
 
 def ways(run: Run, who: str) -> Iterator[Sampling]:
@@ -208,6 +217,8 @@ def main() -> None:
     options = options_of()
     torch.set_num_threads(options.threads)
     malloc.keep_freed_memory()
+    if options.quick:
+        options.minutes, options.samples, options.work = 0.05, 8, options.work / "quick"
     log, docs = options.work / "rows.json", folder_for(options)
     found = read_rows(log, Row)
     blocks = {}
@@ -215,9 +226,10 @@ def main() -> None:
         name, _, path = source.rpartition("=")
         pictures = picture_set(path, options.size, name)
         # The classifier of the other benchmark, if it is there: distances then compare with those of its page.
-        seen = judges(pictures, options.weights)
+        seen = judges(pictures, options.work if options.quick else options.weights, quick=options.quick)
         for seed in options.seeds:
-            job = Job(pictures, seed, options.minutes, options.samples, options.work)
+            before = 0.05 if options.quick else 10.0
+            job = Job(pictures, seed, before, options.minutes, options.samples, options.work)
             old = job.old(options.weights)
             for who, run in ((OLD, old), (NEW, job.new(old))):
                 for row in measure(job, run, who, seen, found):

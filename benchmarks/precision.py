@@ -222,7 +222,10 @@ def main() -> None:
                     write_rows(log, found)
         how = f"{options.steps:,} steps, {_SAMPLES:,} samples."
         these = [row for row in found if row.steps == options.steps and row.seed in options.seeds]
-        blocks = {"made-quality": made("precision", "quality", how), "quality": quality_table(these)}
+        blocks = {
+            "made-quality": made("precision", f"quality --steps {options.steps}", how),
+            "quality": quality_table(these),
+        }
     publish("precision", __doc__, blocks, folder_for(options))
 
 

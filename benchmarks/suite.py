@@ -41,6 +41,7 @@ BENCHMARKS = (
     Benchmark("precision", "Does a CPU train faster in bfloat16, and learn as much?", 3),
     Benchmark("training_speed", "How fast is training beside diffusers and denoising-diffusion-pytorch?", 5),
     Benchmark("time_to_quality", "How good are the pictures of several libraries after the same minutes?", 60),
+    Benchmark("distillation", "How well does a run draw in one and two calls, once it is distilled?", 30),
     Benchmark("peer_samplers", "Which of the other libraries' own samplers draws best?", 12),
     Benchmark("sampling", "How fast is sampling beside diffusers?", 10, "sampling_speed", ("--compile",)),
     Benchmark("loading", "How fast are pictures loaded?", 10),

@@ -54,6 +54,7 @@ def arguments_of(command, run):
         "solve": (run, "--calls", 2, "--samplers", "ddim", "--spacings", "uniform", "--num-samples", 8),
         "report": (run,),
         "compare": (run, run, "--out", f"{NAME}.html"),
+        "distill": (run, "--steps", 1, "--out", f"{NAME}/fast"),
         "ema": (run, "--sigma-rel", 0.07, "--out", NAME),
         "info": (NAME, "--no-measure"),
         "presets": (),

@@ -152,7 +152,7 @@ def test_wrong_options_of_train_are_refused_before_a_run_is_made(capsys, argumen
         (["info", "nowhere"], "nowhere"),
         (["train", "nowhere"], "nowhere"),
         (["train"], "PICTURES is missing"),
-        (["paint"], "demo, app, train, generate, morph, evaluate, solve, report, compare, ema, info"),
+        (["paint"], "demo, app, train, generate, morph, evaluate, solve, report, compare, distill, ema, info"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_written(trained, capsys, arguments, sentence):

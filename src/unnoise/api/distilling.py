@@ -25,9 +25,9 @@ def distill(
 ) -> "OpenRun":
     """Trains a run that draws in one or two calls of its network what this one draws in many.
 
-    It starts from the averaged weights of this run and learns, from the same pictures, where the reverse
-    process leads from any noise level to any lower one (see `diffusion.mean_velocity`). Ctrl-C saves; `resume`
-    goes on.
+    It starts from the averaged weights of this run, lets this run walk from noises to pictures, and learns to
+    jump from any noise level to any lower one (see `diffusion.walks`). The pictures of the run only measure how
+    well it does. Ctrl-C saves; `resume` goes on.
 
     Args:
         out: Folder to write the new run into.
@@ -51,6 +51,8 @@ def distill(
 
     target = run.path.with_name(f"{run.path.name}-few-steps") if out is None else Path(out)
     budget: dict[str, Any] = {"minutes": minutes, "steps": steps, "images": images}
+    if getattr(run.config.recipe.network, "num_classes", 0) == 0:
+        refuse_without_effect({"guidance": guidance}, "on a run without classes", "Leave it out.")
     if resume:
         refuse_without_effect(
             {"guidance": guidance}, "with --resume", "The run keeps what it was started with."

@@ -14,8 +14,9 @@ gives the target of u(x_t, t, s),
     x_r = cos(t - r) x_t - sin(t - r) v
 
 with the velocity v of the image and the noises that x_t was mixed from, and no gradient through u(x_r, r, s).
-Cases of it are flow matching (r = s), consistency training (s = 0; 2303.01469, 2406.14548) and MeanFlow (r near
-t; 2505.13447). Here the part a = (t - r) / (t - s) falls from one to the other (alpha-flow, 2510.20771).
+Cases are flow matching (r = s), consistency training (s = 0; 2303.01469, 2406.14548) and MeanFlow (r near t;
+2505.13447). Here the part a = (t - r) / (t - s) falls from one to the other (alpha-flow, 2510.20771). Where a
+finished run walks from x_t to x_s, both are known, and u* follows from them at once; see `walks`.
 """
 
 import math
