@@ -156,7 +156,7 @@ class Tiny(nn.Module):
 @pytest.mark.slow
 def test_a_small_network_trained_on_a_mixture_reaches_the_exact_jumps():
     torch.manual_seed(0)
-    mixture, steps = Mixture(), 1500
+    mixture, steps = Mixture(), 1000
     diffusion = Diffusion(
         Tiny(),
         (1, 1, 1),

@@ -128,3 +128,18 @@ def test_what_cannot_be_distilled_is_refused_in_a_sentence(old, tmp_path, change
         run = Run.create(tmp_path / "published", config)
     with pytest.raises(UnnoiseError, match=sentence):
         distilled_config(run, budget(1), guidance=2.0)
+
+
+def test_a_distilled_run_is_not_fine_tuned(old, tmp_path):
+    new = Run.create(tmp_path / "new", distilled_config(old, budget(4)))
+    with pytest.raises(UnnoiseError, match="Fine-tune the run that it was distilled from"):
+        plan(digits(), TrainOptions(init=str(new.path), budget=budget(1)))
+
+
+def test_walks_need_a_run_that_walks(old):
+    config = distilled_config(old, budget(4))
+    with pytest.raises(UnnoiseError, match="Start it by unnoise distill"):
+        replace(config, init=None)
+    diffusion = config.build()
+    with pytest.raises(UnnoiseError, match=r"Diffusion\.walks must be the walks of a run"):
+        diffusion.train_step(torch.rand(2, 1, 8, 8))

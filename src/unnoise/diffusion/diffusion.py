@@ -14,7 +14,7 @@ from torch import nn
 
 from unnoise.diffusion.conditioning import Condition
 from unnoise.diffusion.denoiser import Denoiser
-from unnoise.diffusion.mean_velocity import MeanVelocity
+from unnoise.diffusion.mean_velocity import MeanVelocity, require_told
 from unnoise.diffusion.noise_levels import LossAware, LossHistory, NoiseLevels, UniformTimes
 from unnoise.diffusion.noising import NoisedBatch, Noising
 from unnoise.diffusion.normalizer import Normalizer
@@ -27,7 +27,6 @@ from unnoise.optim.ema import EMAConfig
 from unnoise.optim.optimizers import OptimizerConfig
 from unnoise.optim.process_group import BatchPart
 from unnoise.optim.weight_update import WeightUpdate
-from unnoise.utils.errors import require
 from unnoise.utils.precision import Precision
 
 
@@ -99,8 +98,7 @@ class Diffusion:
         self.weights = WeightUpdate(network, optimizer, ema)
         self.weights.set_precision(precision)
         self.ema = self.denoiser.over(self.weights.average.network)
-        if mean_velocity is not None:
-            mean_velocity.require_told(self.denoiser.abilities.step_length)
+        require_told(mean_velocity, self.denoiser.abilities.step_length)
         self.noising = Noising(offset_noise, class_dropout, mean_velocity)
         self.spent = 0.0  # the fraction of the training that is over, with which mean_velocity's target changes
         self.noise_levels = noise_levels
@@ -153,10 +151,8 @@ class Diffusion:
         """
         generator = generator or self.generator
         learned = self.noising.mean_velocity
-        require(
-            learned is None or learned.walking is None or self.walks is not None,
-            "To learn from walks, Diffusion.walks must be the walks of a run; see unnoise.diffusion.walks.",
-        )
+        if learned is not None:
+            learned.require_walks(self.walks)
         self.denoiser.network.train()
         self.weights.begin()
         losses, means, group = list[PerImage](), list[torch.Tensor](), self.weights.group

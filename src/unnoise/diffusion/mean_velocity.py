@@ -217,11 +217,11 @@ class MeanVelocity:
             f"{self.first_part:g} and {self.last_part:g}. Try 0.5 and 0.05.",
         )
 
-    def require_told(self, step_length: bool) -> None:
-        """Raises `UnnoiseError` for a network that is not told the length of a step."""
+    def require_walks(self, walks: object | None) -> None:
+        """Raises `UnnoiseError` where there are no walks to learn from."""
         require(
-            step_length,
-            "The mean velocity needs a network that is told lengths of steps. Build it with step_length=True.",
+            self.walking is None or walks is not None,
+            "To learn from walks, Diffusion.walks must be the walks of a run; see unnoise.diffusion.walks.",
         )
 
     def steps(self, lengths: Rates, spent: float) -> Steps:
@@ -237,3 +237,11 @@ class MeanVelocity:
         whole = angles(noise_rates, signal_rates).to(kinds)
         drawn = torch.where(kinds < self.to_image, whole, whole * parts)
         return drawn.masked_fill(kinds >= 1 - self.standing, 0)
+
+
+def require_told(learned: MeanVelocity | None, step_length: bool) -> None:
+    """Raises `UnnoiseError` for a network that is not told the length of the steps that it is to learn."""
+    require(
+        learned is None or step_length,
+        "The mean velocity needs a network that is told lengths of steps. Build it with step_length=True.",
+    )

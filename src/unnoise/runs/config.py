@@ -137,6 +137,12 @@ class RunConfig:
             f"A batch of {self.recipe.batch_size} can be cut into 1 to {self.recipe.batch_size} pieces, but "
             f"accumulate is {self.accumulate}. Try 1.",
         )
+        learned = self.recipe.mean_velocity
+        require(
+            learned is None or learned.walking is None or self.init is not None,
+            "mean_velocity.walking learns from walks of the run that this one starts from, but there is none. "
+            "Start it by unnoise distill.",
+        )
         require(
             self.data.channels == self.recipe.network.channels,
             f"The pictures have {self.data.channels} channels, but the network {self.recipe.network.channels}. "

@@ -108,7 +108,7 @@ def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = C
     data = data_config(images, options)
     training = data.split(len(images), seed).training
     choice = default_preset(images, options, device.type)
-    init = None if options.init is None else Run.open(Path(options.init))
+    init = None if options.init is None else _fine_tuned(Path(options.init))
     named = options.preset not in (None, DEFAULT)
     preset = init.config.preset if init and not named else choice.name if choice else options.preset or DEFAULT
     chosen = _recipe(preset, images, options, None if init is None or named else init.config.recipe)
@@ -129,6 +129,17 @@ def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = C
         recipe=chosen,
         init=options.init,
     )
+
+
+def _fine_tuned(path: Path) -> Run:
+    """The run whose weights a new run starts from."""
+    run = Run.open(path)
+    require(
+        run.config.recipe.mean_velocity is None,
+        f"{path} draws in jumps, and cannot be fine-tuned. Fine-tune the run that it was distilled from, "
+        f"{run.config.init}, and distil that.",
+    )
+    return run
 
 
 def data_config(images: ImageSet, options: TrainOptions) -> DataConfig:
