@@ -231,7 +231,7 @@ def main() -> None:
             before = 0.05 if options.quick else 10.0
             job = Job(pictures, seed, before, options.minutes, options.samples, options.work)
             old = job.old(options.weights)
-            for who, run in ((OLD, old), (NEW, job.new(old))):
+            for who, run in ((NEW, job.new(old)), (OLD, old)):
                 for row in measure(job, run, who, seen, found):
                     found.append(row)
                     write_rows(log, found)

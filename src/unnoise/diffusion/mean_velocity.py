@@ -155,7 +155,7 @@ class Walking:
     """Learning from walks of a finished run; see `walks`.
 
     Args:
-        calls: of the run for each walk, from noise to image.
+        calls: of the run for each walk, from noise to image, at least; at most half as many again.
         pairs: how many pairs of noisy images are taken of each walk.
         from_noise: share of the steps that begin at pure noises; all others begin at any level of a walk.
 
@@ -163,7 +163,7 @@ class Walking:
         UnnoiseError: for values outside their range.
     """
 
-    calls: int = 12
+    calls: int = 8
     pairs: int = 4
     from_noise: float = 0.3
 
@@ -171,7 +171,7 @@ class Walking:
         require(
             1 <= self.calls <= _MOST_CALLS and 1 <= self.pairs <= _MOST_CALLS,
             f"A walk takes 1 to {_MOST_CALLS:,} calls and gives as many pairs, but got {self.calls:,} and "
-            f"{self.pairs:,}. Try 12 and 4.",
+            f"{self.pairs:,}. Try 8 and 4.",
         )
         require(
             0 <= self.from_noise <= 1,
