@@ -94,6 +94,18 @@ def test_dry_run_prints_the_config_and_writes_nothing(capsys):
     assert not Path("r").exists()
 
 
+def test_dry_run_leaves_the_run_in_its_folder_as_it_is(tmp_path, capsys):
+    """That of the default --out, named after the pictures: a dry run writes nothing there."""
+    options = ("train", random_photos(tmp_path / "photos"), "--size", 8, "--batch-size", 4)
+    ok(*options, "--steps", 1)
+    before = {path: path.stat().st_mtime_ns for path in Path("runs/photos").rglob("*")}
+    capsys.readouterr()
+    ok(*options, "--steps", 2, "--dry-run")
+    assert json.loads(capsys.readouterr().out)["budget"]["amount"] == 2
+    assert before
+    assert {path: path.stat().st_mtime_ns for path in Path("runs/photos").rglob("*")} == before
+
+
 @pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_resume():
     command = [

@@ -222,11 +222,11 @@ def planned(
     unused: Mapping[str, object] | None = None,
     **options: Any,  # noqa: ANN401
 ) -> "RunConfig":
-    """All settings of the run that `train` would write with these options; trains nothing.
+    """All settings of a new run that `train` would write with these options; trains and writes nothing.
 
-    `unused` are options of a command that have no effect here; they are refused.
+    So the folder may hold a run already. `unused` are options of a command that have no effect here; they are
+    refused.
     """
-    from unnoise.runs.checkpoint import Run
     from unnoise.runs.plan import plan
     from unnoise.utils.precision import DeviceCapabilities
 
@@ -235,7 +235,6 @@ def planned(
         of_training | dict(unused or {}), "with --dry-run, which shows a new run and trains nothing"
     )
     start = started(pictures, _defaults() | options)
-    Run.refuse_existing(start.path)
     found, trains = pictures_of(start), DeviceCapabilities.of(start.device)
     config = with_absolute_paths(plan(found, start.options, trains), start.source)
     announce_plan(found, start.options, trains.type, config)
