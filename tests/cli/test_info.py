@@ -89,6 +89,17 @@ def test_the_suggested_command_trains_with_the_same_config(odd, capsys, monkeypa
     assert "as asked" in shown
 
 
+@pytest.mark.parametrize("measure", [[], ["--no-measure"]])
+def test_the_suggested_command_starts_a_process_for_each_device(capsys, measure):
+    common = ("info", "digits", "--device", "cpu", "--preset", "nano", "--batch-size", 8, *measure)
+    suggested = [
+        shlex.split(command(capsys, *common, "--devices", number)[1].strip().splitlines()[-1])
+        for number in (1, 8)
+    ]
+    assert suggested[0][:3] == ["unnoise", "train", "digits"]
+    assert suggested[1] == ["torchrun", "--nproc_per_node", "8", "-m", *suggested[0]]
+
+
 @pytest.mark.parametrize("options", [[], ["--range", "-5", "4000"], ["--range", "percentiles"]])
 def test_the_suggested_command_keeps_the_range_and_the_layout(tmp_path, capsys, monkeypatch, options):
     monkeypatch.chdir(tmp_path)

@@ -130,7 +130,7 @@ def cost_facts(checkup: "Checkup") -> dict[str, str]:
 
 
 def _train_command(checkup: "Checkup") -> str:
-    """The command that trains as it was examined."""
+    """The command that trains as it was examined: of several devices by torchrun, with a process for each."""
     from unnoise.reports.settings import value_options
     from unnoise.runs.presets import recipe
 
@@ -150,7 +150,10 @@ def _train_command(checkup: "Checkup") -> str:
     given += [word for option in value_options(data) for word in option]
     flags = {"--flip": data.flip, "--split-folders": bool(data.held_out_ranges)}
     given += [name for name, wanted in flags.items() if wanted]
-    return shlex.join(["unnoise", "train", checkup.summary.source, *given])
+    program = ["unnoise"]
+    if checkup.devices > 1:
+        program = ["torchrun", "--nproc_per_node", str(checkup.devices), "-m", "unnoise"]
+    return shlex.join([*program, "train", checkup.summary.source, *given])
 
 
 def _colour(background: tuple[int, int, int]) -> str:

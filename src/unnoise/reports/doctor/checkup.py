@@ -50,6 +50,8 @@ class Checkup:
     """The run that training would start."""
     reasons: dict[str, str]
     """Why this size, these channels and this preset."""
+    devices: int
+    """How many devices would train together."""
     copies: Copies
     balance: Balance | None
     speed: Speed | None
@@ -84,7 +86,8 @@ def examine(
     config = plan(images, options, DeviceCapabilities.of(chosen))
     choice = default_preset(images, options, chosen.type)
     progress("Training for a second", 0)
-    speed = measure_speed(config, images, chosen, options.devices or 1, clock=clock) if measure else None
+    devices = options.devices or 1
+    speed = measure_speed(config, images, chosen, devices, clock=clock) if measure else None
     copies = find_copies(images.pixels, progress=lambda part: progress("Looking for copies", part))
     checkup = Checkup(
         summary=summary,
@@ -92,6 +95,7 @@ def examine(
         names=_names(summary, images),
         config=config,
         reasons=_reasons(summary, options, choice.why if choice else "as asked"),
+        devices=devices,
         copies=copies,
         balance=_balance(summary, images),
         speed=speed,
