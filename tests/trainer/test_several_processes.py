@@ -1,8 +1,10 @@
 """Several processes: four train as one does, and wait for each other without a time-out."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -26,15 +28,15 @@ CHANGES = ["batch_size=64", "network.widths=[16,32]", "optimizer.learning_rate=2
 """Groups of two channels or more: a bias before a norm of one channel has no gradient but rounding errors."""
 
 
-def torchrun(processes: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+def started(processes: int, *arguments: object) -> subprocess.Popen[str]:
     paths = os.pathsep.join([str(HERE.parent), str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, *command, *map(str, arguments)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
     )
 
 
@@ -44,6 +46,12 @@ def distilled(path: Path) -> Run:
     for _ in train(old, digits()):
         pass
     return Run.create(path, distilled_config(old, Budget(unit="steps", amount=STEPS / 2)))
+
+
+def torchrun(processes: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+    process = started(processes, *arguments)
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 @pytest.mark.slow
@@ -136,6 +144,63 @@ def test_ranks_wait_longer_than_a_collective_would(tmp_path, end):
     assert sorted(path.name for path in tmp_path.glob("passed-*")) == ["passed-0", "passed-1"], done.stderr
     assert (done.returncode == 0) == (end == "pass")
     assert not (tmp_path / "went-on").exists()
+
+
+STOPPED = """
+import os, signal, sys
+from pathlib import Path
+from unnoise.api import train_run
+from unnoise.cli import run
+
+moment, place, *words = sys.argv[1:]
+if moment == "early" and os.environ["RANK"] == "0":
+    train_run.announce = lambda *_: signal.raise_signal(signal.SIGTERM)
+code = run(words)
+Path(place, f"code-{os.environ['RANK']}").write_text(str(code))
+sys.exit(code)
+"""
+ENDLESS = ("train", "digits", "--steps", 100000, "--batch-size", 4, "--device", "cpu", "--preset", "nano")
+
+
+def stopped(folder: Path, moment: str) -> list[object]:
+    """Words for torchrun: two processes train without end, and write what they print and their exit codes."""
+    (folder / "script.py").write_text(STOPPED)
+    logs = ["--redirects", "3", "--log-dir", folder / "logs"]
+    return [*logs, folder / "script.py", moment, folder, *ENDLESS, "--out", folder / "run"]
+
+
+def printed(folder: Path) -> list[str]:
+    """What each process printed as messages."""
+    return [next((folder / "logs").rglob(f"{rank}/stderr.log")).read_text() for rank in range(2)]
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_each_process_exits_with_0(tmp_path):
+    """As a single process does; the first alone says so. What torchrun then prints itself is not ours."""
+    process = started(2, *stopped(tmp_path, "training"))
+    while not list((tmp_path / "run" / "log").glob("*")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)  # until the run has begun
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    told, other = printed(tmp_path)
+    assert [(tmp_path / f"code-{rank}").read_text() for rank in range(2)] == ["0", "0"], told + other
+    assert told.count("Finishing this step and saving.") == 1
+    assert told.count("Stopped and saved: the same command with --resume goes on.") == 1
+    assert "Traceback" not in told
+    assert other.strip() == ""
+    assert len(Run.open(tmp_path / "run").states()) == 1
+
+
+@pytest.mark.slow
+def test_the_others_stop_with_the_first_before_its_first_step(tmp_path):
+    """Where the signal reaches the first alone, or earlier: none waits for it in vain, none fails."""
+    done = torchrun(2, *stopped(tmp_path, "early"))
+    told, other = printed(tmp_path)
+    assert done.returncode == 0, done.stderr + told + other
+    assert [(tmp_path / f"code-{rank}").read_text() for rank in range(2)] == ["0", "0"]
+    assert "Stopped before the first step: nothing was trained, and nothing is lost." in told
+    assert other.strip() == ""
 
 
 class OneOfTwo(Accelerator):

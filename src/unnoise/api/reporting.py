@@ -4,6 +4,7 @@ Each function tells messages, tables, files and progress to the reporter of its 
 one that prints; `unnoise.api.notebook` has that of Python and notebooks; `progress=` takes any callable.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -194,6 +195,11 @@ def reporting(to: Reporter | Progress | None) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def speaks_for_all() -> bool:
+    """Whether this process is the first of those that a launcher started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def tell(text: "Part") -> None:

@@ -5,8 +5,9 @@ import signal
 import threading
 from types import FrameType
 
-from unnoise.api.reporting import tell
+from unnoise.api.reporting import speaks_for_all, tell
 from unnoise.api.terminal import error_console
+from unnoise.utils.errors import interrupted
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
 SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
@@ -16,7 +17,8 @@ SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name
 class StopSignals:
     """A context in which the first stop signal sets `received`, and a second Ctrl-C ends the program at once.
 
-    In other threads than the main one, which get no signals, it answers none.
+    In other threads than the main one, which get no signals, it answers none. Of several processes that a
+    launcher started, all of which get the signal, only the first says so.
 
     Args:
         message: printed at the first signal.
@@ -39,9 +41,9 @@ class StopSignals:
     def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, *_: object) -> bool:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        early = self.received and not self.graceful and _interrupted(error)
+        early = self.received and not self.graceful and interrupted(error)
         if early:
-            tell("Stopped before the first step: nothing was trained, and nothing is lost.")
+            _tell_once("Stopped before the first step: nothing was trained, and nothing is lost.")
         return early
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
@@ -55,7 +57,12 @@ class StopSignals:
             return
         self.received = True
         again = "; press Ctrl-C again to stop at once" if number == signal.SIGINT else ""
-        tell(f"{self.message}{again}.")
+        _tell_once(f"{self.message}{again}.")
+
+
+def _tell_once(sentence: str) -> None:
+    if speaks_for_all():
+        tell(sentence)
 
 
 def _in_main_thread() -> bool:
@@ -67,15 +74,8 @@ def _ignored_by_nohup(number: int) -> bool:
     return number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) is signal.SIG_IGN
 
 
-def _interrupted(error: BaseException | None) -> bool:
-    """Whether the error is a KeyboardInterrupt or was caused by one, as cleaning up may fail then."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__context__
-    return error is not None
-
-
 def _end_now() -> None:
     """Ends the program without saving; files saved before are whole at every moment."""
     error_console().show_cursor()  # the progress bar had hidden it
-    tell("Stopped at once; what was saved before is kept.")
+    _tell_once("Stopped at once; what was saved before is kept.")
     os._exit(130)

@@ -1,7 +1,6 @@
 """Training: a run from pictures and words, with messages and progress, as a call or step by step."""
 
 import inspect
-import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +10,7 @@ from unnoise.api.effects import refuse_without_effect
 from unnoise.api.loading import with_absolute_paths
 from unnoise.api.pictures import Pictures
 from unnoise.api.profile_report import silence_profiler
-from unnoise.api.reporting import Progress, reporting, tell_output
+from unnoise.api.reporting import Progress, reporting, speaks_for_all, tell_output
 from unnoise.api.starting import (
     Start,
     announce,
@@ -243,7 +242,7 @@ def planned(
 
 def tell_config(config: "RunConfig") -> None:
     """Tells all settings, as in config.json; of several processes only one does."""
-    if os.environ.get("RANK", "0") == "0":
+    if speaks_for_all():
         tell_output(config.to_json().rstrip("\n"))
 
 
@@ -273,6 +272,7 @@ def _trained(start: Start, stop: StopSignals) -> "Generator[TrainStep, None, Ope
 
     processes = PartialState(cpu=start.device == "cpu")
     leads = processes.is_main_process
+    stop.graceful = stop.graceful or not leads  # the first process stops the others
     with ExitStack() as held:
         # Ends the threads between the processes, which would outlive the interpreter and abort it.
         held.callback(end_process_group, processes)
@@ -281,11 +281,11 @@ def _trained(start: Start, stop: StopSignals) -> "Generator[TrainStep, None, Ope
                 require_startable(start.path, resume=start.resume)
                 held.enter_context(lock_run(start.path))
                 run, images = (reopen if start.resume else create)(start)
+                announce(images, run, start)
+                warn_of_one_process(processes.num_processes)
+                stop.graceful = True  # before the others go on: from now on it tells them when to stop
             else:  # by now the first process has created the run
                 run, images = open_as_is(start)
-        if leads:
-            announce(images, run, start)
-            warn_of_one_process(processes.num_processes)
         yield from told_steps(run, images, start, stop, leads=leads)
         if leads:
             tell_results(run, stopped=stop.received)

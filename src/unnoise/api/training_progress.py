@@ -28,7 +28,6 @@ def told_steps(
     progress, moving = _TrainingProgress(run), reporter().moving
     profiler = step_profiler(run, start.device) if start.profile and leads else None
     with progress_bar("Training", 1.0, hidden=not (moving and leads)) as bar:
-        stop.graceful = True
         watch = profiler.watch if profiler else iter
         told = tell if leads else lambda _: None
         compiler = TrainingCompiler(start.compile, start.device.partition(":")[0], told)

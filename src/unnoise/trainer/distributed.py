@@ -15,7 +15,7 @@ from torch import Tensor, distributed, nn
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.tensors import Images, Scalar
 from unnoise.trainer.previews import PreviewSize
-from unnoise.utils.errors import UnnoiseError, require
+from unnoise.utils.errors import UnnoiseError, interrupted, require
 from unnoise.utils.out_of_memory import DoesNotFitError
 
 _POLL_SECONDS = 0.1
@@ -77,6 +77,7 @@ def rank_0_first() -> Iterator[None]:
 
     Raises:
         SystemExit: in the others, where rank 0 failed inside: it says why.
+        KeyboardInterrupt: in the others, where rank 0 was stopped inside.
     """
     if not distributed.is_initialized() or distributed.get_world_size() == 1:
         yield
@@ -86,14 +87,17 @@ def rank_0_first() -> Iterator[None]:
     if rank:
         while not store.check([key]):
             time.sleep(_POLL_SECONDS)
-        if store.get(key) != b"passed":
+        outcome = store.get(key)
+        if outcome == b"stopped":
+            raise KeyboardInterrupt
+        if outcome != b"passed":
             raise SystemExit(2)
         yield
         return
     try:
         yield
-    except BaseException:
-        store.set(key, "failed")
+    except BaseException as error:
+        store.set(key, "stopped" if interrupted(error) else "failed")
         raise
     store.set(key, "passed")
 

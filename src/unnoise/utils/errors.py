@@ -20,6 +20,13 @@ def require(condition: bool, message: str) -> None:
         raise UnnoiseError(message)
 
 
+def interrupted(error: BaseException | None) -> bool:
+    """Whether the error is a KeyboardInterrupt or was caused by one, as cleaning up may fail then."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
+
+
 class NotPermittedError(UnnoiseError):
     """A file is there, but may not be read."""
 
