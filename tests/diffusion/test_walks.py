@@ -1,5 +1,7 @@
 """Walks of a run: their noisy images are those of its sampler, and their pairs know where the flow leads."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -58,6 +60,35 @@ def test_a_walk_ends_with_what_the_sampler_draws():
     drawn = chosen.run.generate(initial_noises=noises, sampling=chosen.sampling())
     torch.testing.assert_close(chosen.run.normalizer.denormalize(walked[-1]), drawn)
     assert len(walked) == 10
+
+
+class OfClasses(Exact):
+    """The same, of three classes of different brightness, and of all three."""
+
+    config = SimpleNamespace(num_classes=3)
+
+    def forward(self, noisy_images, noise_rates, classes=None):
+        means = torch.tensor([-0.6, 0.0, 0.6, 0.0])
+        chosen = torch.full((len(noisy_images),), 3) if classes is None else classes
+        rates = noise_rates, (1 - noise_rates.square()).sqrt()
+        return velocity(Gaussian(means[chosen].view(-1, 1, 1, 1), 0.5)(noisy_images, *rates), *rates)
+
+
+def test_walks_are_guided_by_their_classes():
+    """Guidance of scale 3 moves the mean of each class away from the others, and that of none not at all."""
+    plain = walks(calls=50)
+    run = plain.run.over(OfClasses())
+    found = []
+    for scale in (1.0, 3.0):
+        chosen = Walks(run, MeanVelocity(guidance=scale, walking=Walking(calls=50)))
+        noises = run.noises(range(400))()
+        classes = torch.arange(400) % 4
+        images = chosen.walk(noises, classes)[-1]
+        found.append([images[classes == each].mean().item() for each in range(4)])
+    assert found[0] == pytest.approx([-0.6, 0.0, 0.6, 0.0], abs=0.05)
+    assert found[1][0] < 2 * found[0][0]
+    assert found[1][2] > 2 * found[0][2]
+    assert found[1][3] == pytest.approx(found[0][3], abs=1e-4)
 
 
 @pytest.mark.parametrize("pairs", [1, 3, 4])
