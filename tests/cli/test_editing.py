@@ -192,6 +192,26 @@ def test_restored_pictures_agree_with_the_given_ones(trained, capsys, task, size
     assert saved("own.npz").shape == (1, 8, 8, 1)
 
 
+def test_restore_says_which_pictures_it_makes_small_before_it_enlarges_them(trained, capsys):
+    """Those of the run's own size are the likeliest mistake. What is spoiled is made small on purpose."""
+    enlarge = ("restore", trained, "--task", "upscale", "--factor", 2, "--num-steps", 2, "--num-solves", 1)
+    Image.fromarray(digits().pixels[0, :4, :4, 0]).save("small.png")
+    Image.fromarray(digits().pixels[0, :4, :, 0]).save("wide.png")  # cropped, but not shrunk
+    Image.fromarray(np.repeat(digits().pixels[0, :, :, 0], 2, axis=0)).save("large.png")
+    np.save("two.npy", digits().pixels[:2])
+    for pictures, sentence in (
+        ((digit(),), "digit.png (8 x 8) was first made 4 x 4, since --factor 2 enlarges that to the 8 x 8 of "),
+        (("small.png", "large.png"), "large.png (16 x 8) was first made 4 x 4"),
+        (("two.npy", "small.png"), "2 pictures (up to 8 x 8) were first made 4 x 4"),
+        (("small.png", "wide.png"), None),
+        ((digit(), "--spoil"), None),
+    ):
+        ok(*enlarge, *pictures)
+        told = " ".join(capsys.readouterr().err.split())
+        assert ("first made" in told) == (sentence is not None)
+        assert sentence is None or sentence in told
+
+
 def test_restore_colours_grey_pictures_for_a_run_in_colour(colour, capsys):
     ok(
         "restore",

@@ -1,6 +1,8 @@
 """Restoration: small pictures enlarged, grey ones coloured, blurred ones sharpened (MMPS, 2405.13712)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from unnoise.api.drawing import Drawing
@@ -82,6 +84,8 @@ def restore(
         problem, whole = _problem(session, task, *strength), spoil or held_out > 0
         read_as = None if whole else problem.settings
         names, pixels = given_pictures(run.config, paths_of(images), held_out, seed, read_as)
+        if task == "upscale" and not whole:
+            _tell_shrunk(paths_of(images), problem.settings, session.denoiser.image_shape)
         before = pixels.float() / 255
         measured = (255 * problem.on_pixels(before)).round() / 255 if whole else before
         restored = _restored(session, problem, measured, label, seed, num_solves, noise)
@@ -92,6 +96,26 @@ def restore(
     columns = {"before": before} if whole else {}
     columns |= {problem.name: _enlarged(measured, restored), "restored": restored}
     return Drawing(restored, names, columns)
+
+
+def _tell_shrunk(paths: Sequence[Path], small: "DecodeSettings", shape: tuple[int, int, int]) -> None:
+    """Says which of the given pictures were larger than those that are enlarged, and made small first."""
+    from unnoise.data import sizes_in
+
+    assert small.size is not None
+    (height, width), (_, whole_height, whole_width) = small.size, shape
+    shrinks = any if small.fit == "pad" else all  # cropped ones keep the scale of the side that is nearer
+    sizes = [(size, path.name) for path in paths for size in sizes_in(path)]
+    larger = [one for one in sizes if shrinks((one[0][0] > height, one[0][1] > width))]
+    if larger:
+        size, name = max(larger, key=lambda one: one[0][0] * one[0][1])
+        own = f"{size[0]} x {size[1]}"
+        which = f"{name} ({own}) was" if len(larger) == 1 else f"{len(larger)} pictures (up to {own}) were"
+        tell(
+            f"{which} first made {height} x {width}, since --factor {whole_height // height} enlarges that to "
+            f"the {whole_height} x {whole_width} of this run's pictures: to keep the details, take a run on "
+            "larger ones."
+        )
 
 
 def _restored(

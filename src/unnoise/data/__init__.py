@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from unnoise.data.single_pictures import picture_size as picture_size
     from unnoise.data.single_pictures import read_mask as read_mask
     from unnoise.data.single_pictures import read_pictures as read_pictures
+    from unnoise.data.single_pictures import sizes_in as sizes_in
     from unnoise.data.sources import absolute_source as absolute_source
     from unnoise.data.sources.source import Summary as Summary
 
@@ -40,6 +41,7 @@ _PLACES = {
     "ranges_text": "decoding.value_range",
     "read_mask": "single_pictures",
     "read_pictures": "single_pictures",
+    "sizes_in": "single_pictures",
     "summarize": "loading",
 }
 """Name -> its module in this package."""

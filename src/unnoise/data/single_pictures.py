@@ -1,5 +1,6 @@
 """Single pictures and masks from files, converted like the pictures of a data set."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -100,6 +101,16 @@ def picture_size(path: Path) -> tuple[int, int]:
             return read_header(file).size
     except (UnreadableError, OSError) as error:
         raise _unreadable(path, error) from error
+
+
+def sizes_in(path: Path) -> list[tuple[int, int]]:
+    """(height, width) of a picture file, or of each picture in an array; raises UnnoiseError as these do."""
+    if path.suffix.lower() not in _ARRAYS:
+        return [picture_size(path)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # `read_pictures` gives them
+        number, height, width, _ = array_file_source(str(path), path).array.shape
+    return [(height, width)] * number
 
 
 def _read(path: Path, settings: DecodeSettings) -> NDArray[np.uint8]:
