@@ -81,6 +81,15 @@ def test_a_folder_has_the_page_the_network_and_the_runtime(saved, model, capfd):
     assert "python -m http.server" in " ".join(capfd.readouterr().err.split())
 
 
+def test_the_size_that_is_told_is_that_of_the_page(saved, capfd):
+    for out, more in (("page", ()), ("page.html", ("--single-file",))):
+        ok("export", saved, "--to", "web", "--out", out, "--runtime", STAND_IN, *more)
+        written = [file for file in (Path(out), *Path(out).glob("*")) if file.is_file()]
+        size = sum(file.stat().st_size for file in written) / 1e6
+        told = " ".join(capfd.readouterr().err.split())
+        assert f"A page of {size:.1f} MB, its runtime included, with weights in float32. Drawn from" in told
+
+
 def test_a_single_file_refers_to_nothing_else(saved):
     made = export_web(Run.open(saved), Path("page.html"), single_file=True, runtime=STAND_IN)
     assert [file.name for file in Path().iterdir()] == ["page.html"]

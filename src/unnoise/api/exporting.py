@@ -34,14 +34,14 @@ def _to_onnx(run: "Run", out: Path, wishes: _Wishes) -> None:
     check_onnx(out)
     with progress_bar("Exporting", 1.0) as bar:
         made = export_onnx(run, out, weights=wishes.weights, progress=bar.update)
-    _tell_difference(wishes.weights, made.megabytes, made.difference)
+    _tell_difference(f"Weights in {wishes.weights}, {made.megabytes:.1f} MB", made.difference)
 
 
-def _tell_difference(weights: WeightType, megabytes: float, difference: tuple[float, float]) -> None:
+def _tell_difference(size: str, difference: tuple[float, float]) -> None:
     mean, largest = difference
     tell(
-        f"Weights in {weights}, {megabytes:.1f} MB. Drawn from the same noises, its pictures differ from "
-        f"PyTorch's by {mean:.2g} of 255 levels in the mean, and by {largest:.2g} at most."
+        f"{size}. Drawn from the same noises, its pictures differ from PyTorch's by {mean:.2g} of 255 levels "
+        f"in the mean, and by {largest:.2g} at most."
     )
 
 
@@ -51,7 +51,8 @@ def _to_web(run: "Run", out: Path, wishes: _Wishes) -> None:
     check_web(run, out, single_file=wishes.single_file)
     with progress_bar("Exporting", 1.0) as bar:
         made = export_web(run, out, **wishes._asdict(), progress=bar.update)
-    _tell_difference(wishes.weights, made.megabytes, made.difference)
+    size = f"A page of {made.megabytes:.1f} MB, its runtime included, with weights in {wishes.weights}"
+    _tell_difference(size, made.difference)
     for note in made.notes:
         tell(note)
     if not wishes.single_file:

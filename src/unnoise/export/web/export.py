@@ -33,7 +33,7 @@ class WebExport(NamedTuple):
 
     Args:
         path: the folder, or the single file.
-        megabytes: of all files.
+        megabytes: size of all files, the runtime included.
         difference: of the network's pictures from PyTorch's, from the same noises.
         notes: what the page draws otherwise than the run.
     """
