@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from benchmarks import presets
-from unnoise.runs.footprint import network_size
+from unnoise.runs.footprint import network_size, run_disk_use
 from unnoise.runs.preset_costs import preset_costs_to_toml, read_preset_costs
-from unnoise.runs.presets import recipe
+from unnoise.runs.presets import OWN_PRESETS, recipe
 
 COST = presets.Cost(32, 64, images_per_second=100.0, megabytes=500.0, gigaflops=0.6, peak=80.0)
 NAMES = ["--presets", "nano", "small"]
@@ -36,6 +36,16 @@ def test_costs_are_a_table_and_a_file_that_unnoise_reads():
     assert sum(line.count("| – | – | – | – | – |") for line in lines) == len(presets.SHAPES) - 1
     assert read_preset_costs(preset_costs_to_toml(kept)) == kept
     assert kept.presets["nano"].score is None
+
+
+def test_the_page_shows_the_disk_use_that_unnoise_presets_forecasts():
+    """It follows from the recipes alone, so the page needs no new measurement where a forecast changes."""
+    page = (Path(__file__).parents[2] / "docs" / "presets.md").read_text("utf-8")
+    rows = [[cell.strip() for cell in line.split("|")] for line in page.splitlines() if line.startswith("| `")]
+    assert len(rows) >= len(OWN_PRESETS) * len(presets.SHAPES)
+    for _, name, shape, *numbers in rows:
+        chosen = recipe(name.strip("`"), 3, *map(int, shape.split(" x ")))
+        assert numbers[4] == f"{run_disk_use(chosen, judged=True).run / 1e9:.2f}", (name, shape)
 
 
 def test_scores_stand_beside_the_costs(monkeypatch):
