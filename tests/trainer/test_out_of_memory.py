@@ -71,7 +71,7 @@ def assert_nearly_equal(run: Run, found: dict[str, torch.Tensor], wanted: dict[s
     """Adam moves weights whose gradient is nothing but rounding errors, so all of them are compared as one."""
     names = run.config.build().network.state_dict()
     one, other = (torch.cat([each[name].flatten() for name in names]) for each in (found, wanted))
-    assert float((one - other).norm() / other.norm()) < 2e-4
+    assert float((one - other).norm() / other.norm()) < 5e-4
 
 
 # --- steps ---------------------------------------------------------------------------------------------------
