@@ -68,7 +68,7 @@ class Walks:
         """Pairs of noisy images of new walks, `count` of them, or this part of those of all processes.
 
         Walks of a batch take equally many calls, from `calls` to one and a half times as many, so that the
-        network meets many noise levels. Classes are drawn evenly, and as often as in training there is none.
+        network meets many noise levels. Each class is as likely as the others, and as none.
         """
         first, whole = (part.first, part.whole) if part else (0, count)
         device, each = self.run.device, self.walking.pairs

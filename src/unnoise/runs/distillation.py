@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.mean_velocity import MeanVelocity, Walking
-from unnoise.diffusion.noise_levels import LogNormal
 from unnoise.diffusion.objectives import Objective
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.networks import UNetConfig
@@ -61,7 +60,6 @@ def _distilled(recipe: Recipe, network: UNetConfig, guidance: float) -> Recipe:
         recipe,
         network=replace(network, step_length=True),
         objective=Objective(recipe.objective.predicts, "velocity", "l2"),
-        noise_levels=LogNormal(0.0, 1.6),
         mean_velocity=MeanVelocity(to_image=0.5, guidance=guidance, walking=Walking()),
         optimizer=replace(recipe.optimizer, learning_rate=recipe.optimizer.learning_rate, decay="linear"),
         sampling=replace(JUMPS, clip=recipe.sampling.clip),
