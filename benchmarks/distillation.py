@@ -112,6 +112,7 @@ def ways(run: Run, who: str) -> Iterator[Sampling]:
         yield replace(own, sampler="ddim")
         return
     yield own
+    yield replace(own, sampler="dpmpp_2m")  # without fresh noises, so that a seed gives the same picture
     for name in get_args(SamplerName):
         for steps in OTHERS:
             sampling = replace(own, sampler=name, num_steps=steps)
@@ -138,11 +139,12 @@ def measure(job: Job, run: Run, who: str, seen: Sequence[Judge], found: list[Row
         if any((r.dataset, r.seed, r.minutes, r.who, r.sampler, r.calls) == key for r in found):
             continue
         batches, rate = drawn(run, sampling, job.samples, 1_000_000 * (job.seed + 1))
-        if who == NEW or sampling == run.config.recipe.sampling:
+        shown = who == NEW or calls == run.config.recipe.sampling.calls(run.config.schedule)
+        if shown:
             place = job.folder / "sheet" / f"{who}-{sampling.sampler}-{calls}" / "pictures.safetensors"
             write_tensors(place, {"pictures": torch.cat(batches)[:_SHOWN]}, {})
         # Of the many samplers the first judge is enough: they are there to be compared with one another.
-        for judge in seen if who == NEW or sampling == run.config.recipe.sampling else seen[:1]:
+        for judge in seen if shown else seen[:1]:
             score = judge.score(judge.features(batches))
             yield Row(
                 dataset=job.pictures.name,
@@ -167,8 +169,8 @@ def spread(values: Sequence[float]) -> str:
 def tables(rows: Sequence[Row], dataset: str, judge: str) -> str:
     """The distances of one data set by one judge, the run's own sampling first."""
     some = [row for row in rows if (row.dataset, row.judge) == (dataset, judge)]
-    own = max((row for row in some if row.who == OLD), key=lambda row: row.calls)
-    base = {row.seed: row.fd for row in some if (row.who, row.calls) == (OLD, own.calls)}
+    own = next(row for row in sorted(some, key=lambda row: -row.calls) if row.who == OLD)  # it comes first
+    base = {row.seed: row.fd for row in some if (row.who, row.sampler, row.calls) == (OLD, own.sampler, own.calls)}
     ways = dict.fromkeys((row.who, row.sampler, row.calls) for row in some)
     lines = []
     for who, sampler, calls in sorted(

@@ -20,7 +20,7 @@ from unnoise.diffusion.schedules import OffsetCosine, SigmoidAlphaBar
 from unnoise.export.onnx_denoise import OnnxDenoise
 from unnoise.export.onnx_graph import denoise_graph
 from unnoise.export.onnx_weights import store_weights
-from unnoise.networks import AnnotatedConfig, UNet2DConfig, UNetConfig, build
+from unnoise.networks import AnnotatedConfig, TransformerConfig, UNet2DConfig, UNetConfig, build
 from unnoise.runs.checkpoint import Progress, Run
 
 pytest.importorskip("onnxscript")
@@ -51,6 +51,18 @@ NETWORKS = {
         self_conditioning=True,
         learned_variance=True,
         uncertainty=True,
+        step_length=True,
+    ),
+    "transformer": TransformerConfig(
+        channels=1,
+        patch_size=2,
+        widths=(8, 16),
+        depths=(2, 1),
+        window=2,
+        head_dim=8,
+        embedding_dim=16,
+        num_classes=3,
+        self_conditioning=True,
         step_length=True,
     ),
     "annotated-ddpm": AnnotatedConfig(study="convnext", dim=12, multipliers=(1, 2)),

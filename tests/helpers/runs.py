@@ -17,13 +17,16 @@ def digits():
     return load("digits")
 
 
-def start(path: Path, steps: int = 6, preset: str = "default", recipe_changes=(), **changes) -> Run:
+def start(
+    path: Path, steps: int = 6, preset: str = "default", recipe_changes=(), network=None, **changes
+) -> Run:
     """A run of a tiny network on the digits, not trained yet."""
     config = plan(
         digits(), TrainOptions(preset=preset, batch_size=16, budget=Budget(unit="steps", amount=float(steps)))
     )
-    network = replace(config.recipe.network, widths=(8, 16), block_depth=1, attention=(False, True))
-    assert isinstance(network, UNetConfig)
+    if network is None:
+        network = replace(config.recipe.network, widths=(8, 16), block_depth=1, attention=(False, True))
+        assert isinstance(network, UNetConfig)
     ema = replace(config.recipe.ema, profiles=())
     recipe = replace(config.recipe, network=network, sampling=Sampling(num_steps=3), ema=ema)
     recipe = recipe.changed(recipe_changes)

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from helpers.runs import digits, start
 from unnoise.diffusion.guidance import Guidance
+from unnoise.networks import TransformerConfig
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
 from unnoise.runs.distillation import JUMPS, distilled_config
@@ -64,6 +65,19 @@ def test_it_draws_in_two_calls_and_in_one_where_asked(old, tmp_path):
         sampling = replace(new.config.recipe.sampling, num_steps=num_steps)
         assert denoiser.generate(3, sampling=sampling).isfinite().all()
         assert len(calls) == wanted
+
+
+def test_a_transformer_is_trained_and_distilled_like_a_u_net(tmp_path):
+    config = TransformerConfig(channels=1, patch_size=1, widths=(8, 16), depths=(2, 1), window=4, head_dim=8)
+    old = trained(tmp_path / "old", 2, network=config)
+    assert Run.open(old.path).config.recipe.network == config
+    new = distilled(old, tmp_path / "new", 2)
+    assert new.config.recipe.network == replace(config, step_length=True)
+    found = [
+        Run.open(new.path).load().generate(2, seed=1, sampling=new.config.recipe.sampling) for _ in range(2)
+    ]
+    assert torch.equal(*found)
+    assert not torch.equal(found[0], old.load().generate(2, seed=1, sampling=new.config.recipe.sampling))
 
 
 def test_the_network_is_told_where_each_step_ends(old, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch.autograd import DeviceType
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from helpers.runs import digits, start
@@ -81,6 +82,18 @@ def test_profiling_does_not_change_the_weights(tmp_path):
         work = count_flops(lambda: diffusion.train_step(batches[1]))
     assert profile.gigaflops == work / 1e9
     assert work == counter.get_total_flops()
+
+
+def test_fused_attention_counts_like_its_products():
+    """Forward two products of 2 N K d for each head, backward five."""
+    query, key, value = (torch.randn(2, 3, 200, 16, requires_grad=True) for _ in range(3))
+    product = 2 * 2 * 3 * 200 * 200 * 16
+
+    def attend():
+        return functional.scaled_dot_product_attention(query, key, value)
+
+    assert count_flops(attend) == 2 * product
+    assert count_flops(lambda: attend().sum().backward()) == 7 * product
 
 
 def test_too_few_steps_give_no_profile_and_there_is_only_one(tmp_path):

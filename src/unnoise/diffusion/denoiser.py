@@ -20,6 +20,7 @@ from unnoise.diffusion.learned_variance import variance_loss
 from unnoise.diffusion.mean_velocity import Steps, step_lengths
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.objectives import Losses, Objective
+from unnoise.diffusion.samplers.grid import noisy_images
 from unnoise.diffusion.samplers.sampling import Sampling, self_conditioned
 from unnoise.diffusion.samplers.step_ends import StepEnds, jumping
 from unnoise.diffusion.schedules import DiscreteSchedule, Schedule
@@ -28,6 +29,7 @@ from unnoise.diffusion.tensors import (
     Classes,
     Denoise,
     Images,
+    Levels,
     NextFeatures,
     Prediction,
     RatePair,
@@ -149,30 +151,35 @@ class Denoiser:
         """Training losses: mixes images with noises, denoises, and compares.
 
         Args:
-            images, noises: (B, C, H, W), normalised.
-            noise_rates, signal_rates: (B, 1, 1, 1).
-            classes: (B,), as for `denoise`.
+            images, noises: (B, C, H, W), normalised; all others as for `denoise`.
             self_condition: first predicts without gradient, and then with that prediction (2208.04202, 3.2).
             steps: the steps from these levels whose mean velocity is learned instead.
         """
-        noisy_images, truth = mix(images, noises, noise_rates, signal_rates), Prediction(noises, images)
+        noisy, truth = mix(images, noises, noise_rates, signal_rates), Prediction(noises, images)
         told, previous = partial(self.denoise, classes=classes), None
         if steps is not None:
-            truth = steps.target(told, self.denoise, noisy_images, truth, noise_rates, signal_rates)
+            truth = steps.target(told, self.denoise, noisy, truth, noise_rates, signal_rates)
             told = partial(told, ends=steps.ends(noise_rates, signal_rates))
-        denoise = partial(told, noisy_images, noise_rates, signal_rates)
+        denoise = partial(told, noisy, noise_rates, signal_rates)
         if self_condition:
             with torch.no_grad():
                 previous = denoise().images
         prediction = denoise(previous_images=previous)
         losses = self.objective.compare(prediction, truth, noise_rates, signal_rates)
         if steps is not None:
-            losses = losses * steps.weights
+            losses = steps.weighted(losses, prediction, truth, noisy, noise_rates, signal_rates, classes)
         elif prediction.variances is not None and isinstance(self.schedule, DiscreteSchedule):
             losses = losses + variance_loss(prediction, images, noise_rates, signal_rates, self.schedule)
         if prediction.uncertainties is not None:  # EDM2, 2312.02696, eq. 21
             losses = losses * (-prediction.uncertainties).exp() + prediction.uncertainties
         return Losses.of(losses, prediction, truth)
+
+    def hidden(self, noisy_images: Images, rates: RatePair, classes: Classes | None = None) -> Levels:
+        """What the network makes of noisy images at each resolution; see `UNet.hidden`."""
+        told = conditions(self.condition, *rates, self.schedule)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            found: Levels = self.network.hidden(noisy_images, told, classes)  # type: ignore[operator]
+        return found
 
     def noises(self, seeds: Sequence[int]) -> SeededNoises:
         """The noises of the images with these seeds, one random generator for each."""
@@ -195,11 +202,8 @@ class Denoiser:
     ) -> Denoise:
         """`denoise` as samplers call it: with guidance, clipping and self-conditioning.
 
-        Args:
-            sampling: guidance and clipping.
-            classes: (B,), or None.
-            self_conditioning: without it, equal noisy images always give equal predictions, as walks that go
-                back and forth need.
+        Without `self_conditioning`, equal noisy images always give equal predictions, as walks that go back and
+        forth need.
 
         Raises:
             UnnoiseError: for classes that the network does not know.
@@ -288,13 +292,9 @@ class Denoiser:
     ) -> Trajectory:
         """The noisy images at every step, and the result, in [0, 1]: (num_steps + 1, B, C, H, W), on the CPU.
 
-        Arguments as for `reverse_diffusion`. A noisy image is mixed again from the prediction made of it. Each
-        step leaves the device at once, for many large ones would fill its memory.
+        Arguments as for `reverse_diffusion`. Each step leaves the device at once: many would fill its memory.
         """
-        sampling, steps = sampling or Sampling(num_steps=num_steps), []
+        sampling = sampling or Sampling(num_steps=num_steps)
         walk = self.reverse_diffusion(noises, sampling=sampling, classes=classes, draw_noises=draw_noises)
-        for prediction, *rates in zip(walk, *sampling.grid(self.schedule), strict=False):
-            noise_rates, signal_rates = (rate.to(noises).expand(len(noises), 1, 1, 1) for rate in rates)
-            noisy_images = mix(prediction.images, prediction.noises, noise_rates, signal_rates)
-            steps.append(self.normalizer.denormalize(noisy_images).cpu())
-        return torch.stack([*steps, self.normalizer.denormalize(prediction.images).cpu()])
+        steps = noisy_images(walk, sampling.grid(self.schedule))
+        return torch.stack([self.normalizer.denormalize(images).cpu() for images in steps])

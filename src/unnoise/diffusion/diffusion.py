@@ -206,7 +206,7 @@ class Diffusion:
         Where the mean velocity is learned along walks, they take the place of the images.
         """
         if self.walks is not None:
-            return self.walks.draw(len(images), generator, part)
+            return self.walks.draw(len(images), generator, part, training=training)
         denoiser = self.denoiser
         normalized = denoiser.normalizer.normalize(images.to(denoiser.device, non_blocking=True))
         levels = self.loss_history if training and self.loss_history is not None else self.noise_levels
@@ -239,7 +239,7 @@ class Diffusion:
         spent, denoiser = 1.0 if denoiser else self.spent, denoiser or self.denoiser
         steps, learned = None, self.noising.mean_velocity
         if learned is not None and batch.lengths is not None:
-            steps = learned.steps(batch.lengths, spent)
+            steps = learned.steps(batch.lengths, spent, None if self.walks is None else self.walks.look)
         dropout = (
             seeded_global_generator(generator, part.first if part else 0)
             if denoiser.abilities.dropout

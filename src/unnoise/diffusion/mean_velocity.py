@@ -26,10 +26,10 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 
 from unnoise.diffusion.objectives import of_velocity, velocity
-from unnoise.diffusion.tensors import Images, PerImage, Prediction, RatePair, Rates
+from unnoise.diffusion.tensors import Classes, Images, PerImage, Prediction, RatePair, Rates
 from unnoise.utils.errors import require
 
-_MOST_CALLS = 1_000
+_MOST = 1_000
 
 
 def angles(noise_rates: Rates, signal_rates: Rates) -> Rates:
@@ -82,6 +82,15 @@ def mean_velocity_target(
     return share * (rest.cos() * velocities - rest.sin() * noisy_images) + left * later
 
 
+@runtime_checkable
+class Look(Protocol):
+    """A measure of how far apart noisy images of one level look: `Walks.look`."""
+
+    def __call__(self, found: Images, wanted: Images, level: RatePair, classes: Classes | None, /) -> PerImage:
+        """(B, C, H, W) twice -> (B,)."""
+        ...
+
+
 class Steps(NamedTuple):
     """The steps from the noise levels of a batch, whose mean velocity is learned."""
 
@@ -93,6 +102,9 @@ class Steps(NamedTuple):
     """See `MeanVelocity`."""
     walked: bool = False
     """Whether the velocities of the pairs are mean velocities already; then a is 1."""
+    look: Look | None = None
+    """Compares what a jump arrives at with x_s."""
+    look_weight: float = 0.0
 
     def ends(self, noise_rates: Rates, signal_rates: Rates) -> RatePair:
         """The levels s."""
@@ -131,6 +143,27 @@ class Steps(NamedTuple):
             wanted = mean_velocity_target(noisy_images, now, later, self.lengths, first)
             return of_velocity(wanted, *given)
 
+    def weighted(
+        self,
+        losses: PerImage,
+        prediction: Prediction,
+        truth: Prediction,
+        noisy_images: Images,
+        noise_rates: Rates,
+        signal_rates: Rates,
+        classes: Classes | None = None,
+    ) -> PerImage:
+        """The losses of the velocities, weighted, with how far apart the ends of both jumps look: (B,)."""
+        weighted = losses * self.weights
+        if self.look is None or self.look_weight == 0:
+            return weighted
+        found, wanted = (
+            self.lengths.cos() * noisy_images - self.lengths.sin() * velocity(each, noise_rates, signal_rates)
+            for each in (prediction, truth)
+        )
+        looks = self.look(found, wanted, self.ends(noise_rates, signal_rates), classes)
+        return weighted + self.look_weight * looks
+
     @property
     def weights(self) -> PerImage:
         """Weights of the losses, (B,).
@@ -156,26 +189,36 @@ class Walking:
 
     Args:
         calls: of the run for each walk, from noise to image, at least; at most half as many again.
-        pairs: how many pairs of noisy images are taken of each walk.
+        pairs: how many pairs of noisy images are taken of each walk, on average.
+        kept: blocks of walks that pairs are taken from at a time, each of as many walks as a batch has images;
+            fewer where they would take more than 1 GiB.
         from_noise: share of the steps that begin at pure noises; all others begin at any level of a walk.
+        look: weight of how far apart what a jump arrives at and the end of the walk look to the run itself, in
+            its hidden features (a perceptual loss; 2401.00110 takes the same features).
 
     Raises:
         UnnoiseError: for values outside their range.
     """
 
     calls: int = 8
-    pairs: int = 4
+    pairs: int = 8
+    kept: int = 64
     from_noise: float = 0.3
+    look: float = 3.0
 
     def __post_init__(self) -> None:
-        require(
-            1 <= self.calls <= _MOST_CALLS and 1 <= self.pairs <= _MOST_CALLS,
-            f"A walk takes 1 to {_MOST_CALLS:,} calls and gives as many pairs, but got {self.calls:,} and "
-            f"{self.pairs:,}. Try 8 and 4.",
-        )
+        for name, value in (("calls", self.calls), ("pairs", self.pairs), ("kept", self.kept)):
+            require(
+                1 <= value <= _MOST,
+                f"Walking's {name} is a number from 1 to {_MOST:,}, but got {value:,}. Leave it out.",
+            )
         require(
             0 <= self.from_noise <= 1,
             f"Walking's from_noise is a share from 0 to 1, but got {self.from_noise:g}. Try 0.3.",
+        )
+        require(
+            0 <= self.look < math.inf,
+            f"Walking's look is a weight of at least 0, but got {self.look:g}. Try 3.",
         )
 
 
@@ -224,10 +267,10 @@ class MeanVelocity:
             "To learn from walks, Diffusion.walks must be the walks of a run; see unnoise.diffusion.walks.",
         )
 
-    def steps(self, lengths: Rates, spent: float) -> Steps:
+    def steps(self, lengths: Rates, spent: float, look: Look | None = None) -> Steps:
         """What is learned of steps of these lengths when this fraction of the training is over."""
         if self.walking is not None:
-            return Steps(lengths, 1.0, walked=True)
+            return Steps(lengths, 1.0, walked=True, look=look, look_weight=self.walking.look)
         part = self.first_part * (self.last_part / self.first_part) ** min(1.0, spent)
         return Steps(lengths, part, self.guidance)
 

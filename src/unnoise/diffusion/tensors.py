@@ -29,6 +29,9 @@ Features: TypeAlias = Float[Tensor, "batch features height width"]
 NextFeatures: TypeAlias = Float[Tensor, "batch next_features height width"]
 """The output of a layer that may change the number of channels."""
 
+Levels: TypeAlias = list[Float[Tensor, "batch _ _ _"]]
+"""Features at several resolutions."""
+
 Pixels: TypeAlias = UInt8[Tensor, "batch channels height width"]
 """Images as they are in files, from 0 to 255."""
 

@@ -8,11 +8,16 @@ x_s, there are an image and noises that mix to both of them,
 with the angles t and s of their levels (see `mean_velocity`). In place of pictures and random noises, the
 velocity of such a pair is the mean velocity itself, up to the error of the solver: nothing has to be known
 first at lower noise levels, and no target changes on the way (Luhman, 2101.02388, for whole walks).
+
+A walk of twelve calls has 78 pairs, so that walks are kept for some time: in blocks of one walk for each
+image of a batch. Every few steps a new block takes the place of the oldest. Pairs are taken from all that are
+there: from few walks at a time, the network would learn the walks of the moment.
 """
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from math import prod
+from typing import NamedTuple, TypeAlias
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -21,26 +26,59 @@ from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.mean_velocity import MeanVelocity, Walking, angles, pair_through, rates_of_angles
 from unnoise.diffusion.noising import NoisedBatch
+from unnoise.diffusion.samplers.grid import noisy_images
 from unnoise.diffusion.samplers.sampling import Sampling
-from unnoise.diffusion.seeds import host_seed
-from unnoise.diffusion.tensors import Classes, Images, Trajectory, mix
+from unnoise.diffusion.tensors import Classes, Features, Images, PerImage, RatePair, Rates, Trajectory
 from unnoise.optim.process_group import BatchPart
+from unnoise.utils.errors import require
 
-Numbers: TypeAlias = Float[Tensor, " whole"]
-"""A number for each pair of the batch of all processes."""
+Numbers: TypeAlias = Float[Tensor, " images"]
+"""A number for each image of a batch."""
+Places: TypeAlias = Int[Tensor, " images"]
+
+_SMALLEST_LENGTH = 1e-3
+_MOST_BYTES, _FEWEST_KEPT = 2**30, 4
+"""Memory that blocks may fill, and how many are kept even where that is more."""
+_HELD_OUT = 0
+"""Number of the block that is never learned from; the others count from 1."""
 
 
-@dataclass(frozen=True)
+class Block(NamedTuple):
+    """Walks that take equally many calls, one for each image of a batch."""
+
+    images: Trajectory
+    """Noisy images at every level: (calls + 1, B, C, H, W), normalised."""
+    angles: Float[Tensor, " levels"]
+    classes: Classes | None
+
+    @property
+    def calls(self) -> int:
+        """Of the run, for each walk."""
+        return len(self.images) - 1
+
+
 class Walks:
     """Walks of a run, and pairs of their noisy images to learn from.
 
     Args:
         run: with the weights of the run, which do not change.
         learned: how long walks are, and which pairs are taken of them.
+        seed: of the noises that they begin at.
+
+    Raises:
+        UnnoiseError: where looks are to be compared by a network without levels of resolution.
     """
 
-    run: Denoiser
-    learned: MeanVelocity
+    def __init__(self, run: Denoiser, learned: MeanVelocity, seed: int = 0) -> None:
+        self.run, self.learned, self.seed = run, learned, seed
+        require(
+            self.walking.look == 0 or hasattr(run.network, "hidden"),
+            "How far apart pictures look is measured by the levels of a U-Net, which this network has not. "
+            "Set Walking(look=0).",
+        )
+        self.step = 0
+        """The step of training that the next pairs are for: it says which blocks they are taken from."""
+        self._blocks: dict[tuple[int, BatchPart, int], Block] = {}
 
     @property
     def walking(self) -> Walking:
@@ -57,51 +95,86 @@ class Walks:
     @torch.no_grad()
     def walk(self, noises: Images, classes: Classes | None = None, *, calls: int | None = None) -> Trajectory:
         """The noisy images at every level, and the result: (calls + 1, B, C, H, W), normalised."""
-        sampling, found = self.sampling(calls), list[Images]()
-        rates = zip(*sampling.grid(self.run.schedule), strict=True)
-        for prediction in self.run.reverse_diffusion(noises, sampling=sampling, classes=classes):
-            level = (rate.to(noises).expand(len(noises), 1, 1, 1) for rate in next(rates))
-            found.append(mix(prediction.images, prediction.noises, *level))
-        return torch.stack([*found, prediction.images])
+        sampling = self.sampling(calls)
+        walk = self.run.reverse_diffusion(noises, sampling=sampling, classes=classes)
+        return torch.stack([*noisy_images(walk, sampling.grid(self.run.schedule))])
 
-    def draw(self, count: int, generator: torch.Generator, part: BatchPart | None = None) -> NoisedBatch:
-        """Pairs of noisy images of new walks, `count` of them, or this part of those of all processes.
-
-        Walks of a batch take equally many calls, from `calls` to one and a half times as many, so that the
-        network meets many noise levels. Each class is as likely as the others, and as none.
-        """
-        first, whole = (part.first, part.whole) if part else (0, count)
-        device, each = self.run.device, self.walking.pairs
-        walks = -(-whole // each)
-        where, num_classes, classes = generator.device, self.run.abilities.num_classes, None
-        noises = torch.randn((walks, *self.run.image_shape), generator=generator, device=where)
-        kinds, parts = torch.rand(2, whole, generator=generator, device=where)
-        calls = self.walking.calls + host_seed(generator) % (self.walking.calls // 2 + 1)
-        if num_classes:
-            classes = torch.randint(num_classes + 1, (walks,), generator=generator, device=where).to(device)
-        mine = slice(first // each, -(-(first + count) // each))
-        found = self.walk(noises[mine].to(device), None if classes is None else classes[mine], calls=calls)
-        return self._pairs(found, classes, kinds, parts, slice(first, first + count))
-
-    def _pairs(
-        self,
-        walked: Trajectory,
-        classes: Int[Tensor, " walks"] | None,
-        kinds: Numbers,
-        parts: Numbers,
-        mine: slice,
+    def draw(
+        self, count: int, generator: torch.Generator, part: BatchPart | None = None, *, training: bool = True
     ) -> NoisedBatch:
-        """The pairs of these places of the batch, from the walks that they belong to."""
-        calls = len(walked) - 1
-        begins, ends = (level[mine].to(walked.device) for level in self._levels(calls, kinds, parts))
-        walks = torch.arange(mine.start, mine.stop, device=walked.device) // self.walking.pairs
-        here = walks - walks[0]
-        noisier, later = walked[begins, here], walked[ends, here]
-        heights = self._angles(calls).to(walked)
-        begin, end = heights[begins].view(-1, 1, 1, 1), heights[ends].view(-1, 1, 1, 1)
+        """A pair of noisy images for each image of a batch, or of this part of the batch of all processes.
+
+        Image i of the batch gets a pair of walk i of any block that is kept, so that each process walks for
+        its own images alone. Without `training` all pairs are of one block that is never learned from.
+        """
+        part = part or BatchPart(0, count)
+        kinds, parts, chosen = torch.rand(3, part.whole, generator=generator, device=generator.device).cpu()
+        kinds, parts, chosen = (each[part.places(count)] for each in (kinds, parts, chosen))
+        numbers, found = self._numbers(training, part.whole), []
+        taken = (chosen * len(numbers)).long()
+        for i in taken.unique().tolist():
+            block, places = self._block(numbers[i], part, count), (taken == i).nonzero().flatten()
+            found.append(self._pairs(block, places, kinds[places], parts[places]))
+        order = torch.argsort(taken, stable=True).argsort().to(self.run.device)
+        noisier, later, begin, end = (torch.cat([pairs[end] for pairs, _ in found])[order] for end in range(4))
         images, noises = pair_through(noisier, later, begin, end)
-        told = None if classes is None else classes[walks]
-        return NoisedBatch(images, noises, *rates_of_angles(begin), told, False, lengths=begin - end)
+        told = [classes for _, classes in found if classes is not None]
+        classes = torch.cat(told)[order] if told else None
+        return NoisedBatch(images, noises, *rates_of_angles(begin), classes, False, lengths=begin - end)
+
+    def look(self, found: Images, wanted: Images, level: RatePair, classes: Classes | None) -> PerImage:
+        """How far apart noisy images of a level look to the run: (B,).
+
+        The mean squared difference of its hidden features, whose vector at each position is made to have a mean
+        square of 1. Each resolution counts equally (as in 1801.03924, without weights that are learned). Images
+        without noise are seen as those of the lowest level of the schedule, since the run knows no lower one.
+        """
+        lowest = self.run.schedule(torch.zeros_like(level.noise_rates))
+        beyond = level.noise_rates < lowest.noise_rates
+        level = RatePair(*(torch.where(beyond, *each) for each in zip(lowest, level, strict=True)))
+        with torch.no_grad():
+            targets = self.run.hidden(wanted, level, classes)
+        features = self.run.hidden(found, level, classes)
+        return torch.stack(
+            [
+                (_scaled(each) - _scaled(target)).square().mean((1, 2, 3))
+                for each, target in zip(features, targets, strict=True)
+            ]
+        ).mean(0)
+
+    def _numbers(self, training: bool, whole: int) -> list[int]:
+        """The numbers of the blocks that pairs are taken from."""
+        if not training:
+            return [_HELD_OUT]
+        oldest, calls = self.step // self.walking.pairs + 1, self.walking.calls * 3 // 2
+        fit = _MOST_BYTES // (4 * whole * (calls + 1) * prod(self.run.image_shape))
+        kept = min(self.walking.kept, max(_FEWEST_KEPT, fit))
+        return list(range(oldest, oldest + kept))
+
+    def _block(self, number: int, part: BatchPart, count: int) -> Block:
+        """A block, or what is for the images of one process of it: kept from before, or walked anew."""
+        key = number, part, count
+        if key not in self._blocks:
+            needed = {_HELD_OUT, *self._numbers(True, part.whole)}
+            self._blocks = {other: block for other, block in self._blocks.items() if other[0] in needed}
+            self._blocks[key] = self._walked(number, part, count)
+        return self._blocks[key]
+
+    def _walked(self, number: int, part: BatchPart, count: int) -> Block:
+        """Walks from new noises. Each class is as likely as the others, and as none."""
+        seed = np.random.SeedSequence([abs(self.seed), number, 1]).generate_state(1, np.uint64)[0] >> np.uint64(
+            1
+        )
+        generator, device = torch.Generator().manual_seed(int(seed)), self.run.device
+        noises = torch.randn((part.whole, *self.run.image_shape), generator=generator)[part.places(count)]
+        num_classes, classes = self.run.abilities.num_classes, None
+        if num_classes:
+            drawn = torch.randint(num_classes + 1, (part.whole,), generator=generator)
+            classes = drawn[part.places(count)].to(device)
+        # Blocks take different numbers of calls, so that the network meets many noise levels.
+        calls = self.walking.calls + number % (self.walking.calls // 2 + 1)
+        walked = self.walk(noises.to(device), classes, calls=calls)
+        return Block(walked, self._angles(calls).to(walked), classes)
 
     def _angles(self, calls: int) -> Float[Tensor, " levels"]:
         """The angles of the levels of a walk, the last of which is the image's, 0."""
@@ -109,9 +182,18 @@ class Walks:
         found[-1] = 0
         return found
 
-    def _levels(
-        self, calls: int, kinds: Numbers, parts: Numbers
-    ) -> tuple[Int[Tensor, " whole"], Int[Tensor, " whole"]]:
+    def _pairs(
+        self, block: Block, places: Places, kinds: Numbers, parts: Numbers
+    ) -> tuple[tuple[Images, Images, Rates, Rates], Classes | None]:
+        """The noisy images and angles of both ends of a step along each of these walks, and the classes."""
+        device = block.images.device
+        begins, ends = (level.to(device) for level in self._levels(block.calls, kinds, parts))
+        places = places.to(device)
+        begin, end = (block.angles[level].view(-1, 1, 1, 1) for level in (begins, ends))
+        classes = None if block.classes is None else block.classes[places]
+        return (block.images[begins, places], block.images[ends, places], begin, end), classes
+
+    def _levels(self, calls: int, kinds: Numbers, parts: Numbers) -> tuple[Places, Places]:
         """The levels at which steps begin and end, from uniform numbers."""
         learned, walking = self.learned, self.walking
         anywhere = (kinds - walking.from_noise) / (1 - walking.from_noise + 1e-9) * calls
@@ -119,3 +201,9 @@ class Walks:
         along = (parts - learned.to_image) / (1 - learned.to_image + 1e-9)
         ends = begins + 1 + (along * (calls - begins)).long()
         return begins, torch.where(parts < learned.to_image, calls, ends.clamp(max=calls))
+
+
+def _scaled(features: Features) -> Features:
+    features = features.float()
+    length: Features = features.square().mean(1, keepdim=True).sqrt()
+    return features / (length + _SMALLEST_LENGTH)

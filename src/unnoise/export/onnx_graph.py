@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.tensors import RatePair
-from unnoise.networks import AnnotatedConfig, NetworkConfig, UNetConfig, attention
+from unnoise.networks import AnnotatedConfig, NetworkConfig, OwnConfig, attention
 from unnoise.utils.errors import UnnoiseError, require
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def denoise_graph(denoiser: Denoiser, config: NetworkConfig) -> "onnx.ModelProto
 
 def _size_multiple(config: NetworkConfig) -> int:
     """What the network rounds heights and widths up to a multiple of."""
-    if isinstance(config, UNetConfig):
-        return int(config.patch_size * 2 ** (len(config.widths) - 1))
+    if isinstance(config, OwnConfig):
+        return config.size_multiple
     levels = len(config.multipliers if isinstance(config, AnnotatedConfig) else config.widths)
     return int(2 ** (levels - 1))
 

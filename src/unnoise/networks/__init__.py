@@ -1,4 +1,4 @@
-"""Neural networks: U-Nets that map noisy images and one number for each to a prediction.
+"""Neural networks: U-Nets and a transformer that map noisy images and one number for each to a prediction.
 
 They know no noise process: the number is whatever the diffusion conditions them on.
 """
@@ -6,6 +6,7 @@ They know no noise process: the number is whatever the diffusion conditions them
 from unnoise.networks import limits
 from unnoise.networks.published.annotated import AnnotatedConfig, AnnotatedUNet
 from unnoise.networks.published.unet2d import UNet2D, UNet2DConfig
+from unnoise.networks.transformer import Transformer, TransformerConfig
 from unnoise.networks.unet import UNet
 from unnoise.networks.unet_config import UNetConfig
 
@@ -14,6 +15,9 @@ __all__ = [
     "AnnotatedUNet",
     "Network",
     "NetworkConfig",
+    "OwnConfig",
+    "Transformer",
+    "TransformerConfig",
     "UNet",
     "UNet2D",
     "UNet2DConfig",
@@ -22,10 +26,13 @@ __all__ = [
     "require_fits_in_memory",
 ]
 
-Network = UNet | AnnotatedUNet | UNet2D
+Network = UNet | Transformer | AnnotatedUNet | UNet2D
 """A network of any kind."""
 
-NetworkConfig = UNetConfig | AnnotatedConfig | UNet2DConfig
+OwnConfig = UNetConfig | TransformerConfig
+"""Config of a network that is not a published one: it can be told classes and lengths of steps."""
+
+NetworkConfig = OwnConfig | AnnotatedConfig | UNet2DConfig
 """Config of a network of any kind."""
 
 
@@ -42,6 +49,9 @@ def require_fits_in_memory(config: NetworkConfig) -> None:
         case UNetConfig():
             depth = config.block_depth
             ends = [config.channels * config.patch_size**2, config.num_classes, config.embedding_dim]
+        case TransformerConfig():
+            depth = max(config.depths)
+            ends = [config.channels * config.patch_size**2, config.num_classes, config.embedding_dim]
         case UNet2DConfig():
             depth = config.layers + 1
     limits.require_fits_in_memory(lambda: _made(config), (*config.widths, *ends), depth)
@@ -51,6 +61,8 @@ def _made(config: NetworkConfig) -> Network:
     match config:
         case UNetConfig():
             return UNet.from_config(config)
+        case TransformerConfig():
+            return Transformer(config)
         case AnnotatedConfig():
             return AnnotatedUNet(config)
         case UNet2DConfig():

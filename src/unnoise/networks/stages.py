@@ -31,12 +31,17 @@ class Stage(nn.Module):
 class Level(nn.Module):
     """The stages of one image size, in order."""
 
-    def __init__(self, stages: Sequence[Stage]) -> None:
+    def __init__(self, stages: Sequence[nn.Module]) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
 
-    def __iter__(self) -> Iterator[Stage]:
-        return iter(self.stages)  # type: ignore[arg-type]
+    def __iter__(self) -> Iterator[nn.Module]:
+        return iter(self.stages)
+
+    @property
+    def last(self) -> nn.Module:
+        """The stage whose output leaves the level."""
+        return self.stages[-1]
 
 
 def _block(config: UNetConfig, in_width: int, width: int) -> nn.Module:

@@ -8,19 +8,14 @@ from dataclasses import asdict, fields
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
-from unnoise.diffusion.tensors import Classes, Features, Images, NextFeatures, Rates
+from unnoise.diffusion.tensors import Classes, Features, Images, Levels, NextFeatures, Rates
 from unnoise.networks.checkpointing import block_caller
-from unnoise.networks.embeddings import (
-    Embeddings,
-    Modulation,
-    SinusoidalEmbedding,
-    StepLength,
-    TimestepEmbedding,
-)
+from unnoise.networks.conditioned import Conditioned, dense_embedding
+from unnoise.networks.embeddings import Embeddings, Modulation, SinusoidalEmbedding, TimestepEmbedding
+from unnoise.networks.hidden import hidden_features
 from unnoise.networks.normed_silu import normed_silu
 from unnoise.networks.norms import Normalization, normalization
 from unnoise.networks.published.annotated import AnnotatedConfig, AnnotatedUNet, Study
@@ -28,12 +23,11 @@ from unnoise.networks.published.unet2d import UNet2D, UNet2DConfig
 from unnoise.networks.resampling import crop, pad, upsample
 from unnoise.networks.stages import Level, Stage
 from unnoise.networks.unet_config import AttentionChoice, Block, UNetConfig
-from unnoise.utils.errors import require
 
 __all__ = ["UNet", "UNetConfig"]
 
 
-class UNet(nn.Module):
+class UNet(Conditioned):
     """U-Net (1505.04597) of diffusion models, for any number of channels and any height and width.
 
     Args:
@@ -155,12 +149,7 @@ class UNet(nn.Module):
             if config.frequencies == "unit"
             else TimestepEmbedding(config.embedding_dim)
         )
-        dense = 4 * config.embedding_dim
-        self.dense = (
-            nn.Sequential(nn.Linear(config.embedding_dim, dense), nn.SiLU(), nn.Linear(dense, dense), nn.SiLU())
-            if config.embedding == "blocks"
-            else None
-        )
+        self.dense = dense_embedding(config.embedding_dim) if config.embedding == "blocks" else None
         # The book's stem and head are 1x1; other blocks want a 3x3 stem, and a norm before the head.
         pixels = patch * config.channels * (2 if config.self_conditioning else 1)
         self.stem = nn.Conv2d(pixels, widths[0], 1) if book else nn.Conv2d(pixels, widths[0], 3, padding=1)
@@ -185,21 +174,6 @@ class UNet(nn.Module):
         # In a list, for stored weights are named head_norm.0.
         self.head_norm = None if book else nn.Sequential(normalization("group", width))
         self.head = nn.Conv2d(width, pixels, 1) if book else nn.Conv2d(width, pixels, 3, padding=1)
-
-    def _build_extras(self, config: UNetConfig) -> None:
-        """Builds optional layers last, so that the random numbers of all other layers do not depend on them."""
-        embedding_dim = config.embedding_dim * (1 if self.dense is None else 4)
-        self.classes = nn.Embedding(config.num_classes + 1, embedding_dim) if config.num_classes else None
-        self.uncertainty = nn.Linear(config.embedding_dim, 1) if config.uncertainty else None
-        self.step_length = StepLength(config.embedding_dim, embedding_dim) if config.step_length else None
-        for module in (self.head, self.classes, self.uncertainty, self.step_length):
-            for parameter in module.parameters() if module is not None else ():
-                nn.init.zeros_(parameter)
-
-    @property
-    def ends(self) -> list[nn.Module]:
-        """Stem and heads, which an optimiser may move otherwise than hidden layers."""
-        return [self.stem, self.head, *([] if self.uncertainty is None else [self.uncertainty])]
 
     def forward(
         self,
@@ -227,7 +201,7 @@ class UNet(nn.Module):
         """
         height, width = noisy_images.shape[-2:]
         images = self._with_previous(noisy_images, previous_images)
-        images = pad(images, self.config.patch_size * 2 ** (len(self.config.widths) - 1))
+        images = pad(images, self.config.size_multiple)
         images = self.stem(functional.pixel_unshuffle(images, self.config.patch_size))
 
         sinusoids = self.embed(conditions)
@@ -242,42 +216,10 @@ class UNet(nn.Module):
         output = functional.pixel_shuffle(self.head(output), self.config.patch_size)
         return self._with_uncertainty(crop(output, height, width), sinusoids)
 
-    def _with_previous(self, images: Images, previous: Images | None) -> NextFeatures:
-        require(
-            self.config.self_conditioning or previous is None,
-            "This network takes no previous images. Build it with self_conditioning=True.",
-        )
-        if not self.config.self_conditioning:
-            return images
-        return torch.cat([images, torch.zeros_like(images) if previous is None else previous], dim=1)
-
-    def _embedding(
-        self, sinusoids: Embeddings, classes: Classes | None, step_lengths: Rates | None
-    ) -> Float[Tensor, "batch embedding"]:
-        require(
-            self.classes is not None or classes is None,
-            "This network knows no classes. Build it with num_classes=10 for ten classes.",
-        )
-        require(
-            self.step_length is not None or step_lengths is None,
-            "This network knows no step lengths. Build it with step_length=True.",
-        )
-        # Classes and step lengths are added before the last activation.
-        embedding = sinusoids if self.dense is None else self.dense[:-1](sinusoids)
-        if self.classes is not None:
-            if classes is None:
-                classes = torch.full(embedding.shape[:1], self.config.num_classes, device=embedding.device)
-            embedding = embedding + self.classes(classes)
-        if self.step_length is not None and step_lengths is not None:
-            embedding = embedding + self.step_length(step_lengths)
-        return embedding if self.dense is None else self.dense[-1](embedding)
-
-    def _with_uncertainty(self, output: NextFeatures, sinusoids: Embeddings) -> Features:
-        if self.uncertainty is None:
-            return output
-        with torch.autocast(output.device.type, enabled=False):  # a log loss needs float32
-            values = self.uncertainty(sinusoids)[:, :, None, None].expand(-1, -1, *output.shape[-2:])
-            return torch.cat([output.float(), values], dim=1)
+    def hidden(self, noisy_images: Images, conditions: Rates, classes: Classes | None = None) -> Levels:
+        """What the last block of each level down to the coarsest returns; for a network in eval mode."""
+        layers = [level.last for level in (*self.down, self.middle) if isinstance(level, Level)]
+        return hidden_features(self, layers, noisy_images, conditions, classes)
 
     def _levels(self, images: Features, embedding: Embeddings | None) -> NextFeatures:
         skips, call = [], block_caller(self)

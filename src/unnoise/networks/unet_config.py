@@ -102,6 +102,11 @@ class UNetConfig:
         )
 
     @property
+    def size_multiple(self) -> int:
+        """What heights and widths are rounded up to a multiple of: whole positions of the last level."""
+        return self.patch_size * (1 << (len(self.widths) - 1))
+
+    @property
     def outputs(self) -> int:
         """Channels that the network returns, without the uncertainty."""
         return self.channels * (2 if self.learned_variance else 1)

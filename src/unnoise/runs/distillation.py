@@ -6,7 +6,7 @@ from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.mean_velocity import MeanVelocity, Walking
 from unnoise.diffusion.objectives import Objective
 from unnoise.diffusion.samplers.sampling import Sampling
-from unnoise.networks import UNetConfig
+from unnoise.networks import OwnConfig
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget, Recipe, RunConfig
 from unnoise.utils.errors import require
@@ -35,11 +35,11 @@ def distilled_config(run: Run, budget: Budget, *, guidance: float | None = None)
         f"{run.path} draws in few steps already. Distil the run that it came from, {run.config.init}.",
     )
     require(
-        isinstance(network, UNetConfig),
+        isinstance(network, OwnConfig),
         f"The network of the preset {run.config.preset} cannot be told the length of a step, so it "
         "cannot learn to draw in two. Distil a run of another preset, such as nano or small.",
     )
-    assert isinstance(network, UNetConfig)
+    assert isinstance(network, OwnConfig)
     scale = recipe.sampling.guidance.scale if guidance is None else guidance
     require(
         network.num_classes > 0 or scale == 1,
@@ -55,7 +55,7 @@ def distilled_config(run: Run, budget: Budget, *, guidance: float | None = None)
     )
 
 
-def _distilled(recipe: Recipe, network: UNetConfig, guidance: float) -> Recipe:
+def _distilled(recipe: Recipe, network: OwnConfig, guidance: float) -> Recipe:
     return replace(
         recipe,
         network=replace(network, step_length=True),

@@ -165,7 +165,7 @@ def _surely_fits(recipe: Recipe, height: int, width: int, available: float) -> b
     """Whether a generous bound on the memory is small: for usual runs, which then start without counting."""
     network = recipe.network
     positions = height * width / getattr(network, "patch_size", 1) ** 2
-    depth = max(2, getattr(network, "block_depth", 2))
+    depth = max(2, getattr(network, "block_depth", 2), *getattr(network, "depths", ()))
     # All presets take 160 to 950 bytes for each position and channel of their first level.
     widest = max(width / 2**level for level, width in enumerate(network.widths))
     activations = 800 * depth * positions * widest * recipe.batch_size

@@ -33,4 +33,4 @@ def let_walk(run: Path, config: RunConfig, diffusion: Diffusion) -> None:
         return
     leader, (tensors, _) = config.denoiser(diffusion.denoiser.device), read_tensors(run / INIT)
     fill_network(leader.network, tensors, run / INIT, new=_NEW)
-    diffusion.walks = Walks(leader, learned)
+    diffusion.walks = Walks(leader, learned, config.seed)

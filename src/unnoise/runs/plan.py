@@ -12,7 +12,7 @@ from unnoise.data.decoding.value_range import RangeChoice
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.schedules import noise_shift_for
 from unnoise.diffusion.seeds import require_seeds
-from unnoise.networks import UNetConfig, require_fits_in_memory
+from unnoise.networks import OwnConfig, require_fits_in_memory
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget, Recipe, RunConfig
 from unnoise.runs.data_config import DataConfig
@@ -198,7 +198,7 @@ def _recipe(preset: str, images: ImageSet, options: TrainOptions, base: Recipe |
         chosen = recipe(preset, images.channels, images.height, images.width)
     else:
         chosen = base.changed([f"network.channels={images.channels}"])
-        if not options.labels and isinstance(chosen.network, UNetConfig):
+        if not options.labels and isinstance(chosen.network, OwnConfig):
             chosen = chosen.changed(["network.num_classes=0"])
     if options.batch_size is not None:
         chosen = replace(chosen, batch_size=options.batch_size)
@@ -213,7 +213,7 @@ def _recipe(preset: str, images: ImageSet, options: TrainOptions, base: Recipe |
     if not options.labels:
         return chosen
     require(
-        isinstance(chosen.network, UNetConfig),
+        isinstance(chosen.network, OwnConfig),
         f"The network of the preset {preset} knows no classes. Leave --labels out, or choose another preset.",
     )
     return chosen.changed([f"network.num_classes={len(images.class_names)}"])

@@ -21,4 +21,5 @@ PRESET_NOTES = {
     "annotated-resnet": PresetNote("6 epochs", "second annotated study"),
     "ddpm-study": PresetNote("GPU, days", "DDPM study"),
     "diffusers": PresetNote("GPU, hours", "train_unconditional.py"),
+    "transformer": PresetNote("comparisons", "ours, after HDiT"),
 }

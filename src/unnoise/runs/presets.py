@@ -6,7 +6,7 @@ from unnoise.diffusion.noise_levels import LogNormal, UniformPower
 from unnoise.diffusion.objectives import Objective
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import LinearBeta, OffsetCosine, SigmoidAlphaBar, SignalStep
-from unnoise.networks import AnnotatedConfig, UNet2DConfig, UNetConfig
+from unnoise.networks import AnnotatedConfig, OwnConfig, TransformerConfig, UNet2DConfig, UNetConfig
 from unnoise.optim.ema import EMAConfig
 from unnoise.optim.optimizers import OptimizerConfig
 from unnoise.optim.power_ema import DEFAULT_SIGMA_RELS
@@ -29,16 +29,22 @@ def _sized(channels: int, height: int, width: int, base: int, depth: int = 2, ba
     # Patches make each layer p^2 times cheaper; pictures below 16 pixels need their full resolution.
     patch_size = 1 if min(height, width) < 16 else 2 if max(height, width) <= 64 else 4
     levels = num_levels(height, width, patch_size)
+    network = UNetConfig(
+        channels=channels,
+        widths=tuple(min(base * 2**level, 8 * base) for level in range(levels)),
+        block_depth=depth,
+        attention=(False,) * (levels - 1) + (True,),
+        patch_size=patch_size,
+        embedding_dim=base,
+        max_frequency=100.0,
+    )
+    return _own(network, batch_size)
+
+
+def _own(network: OwnConfig, batch_size: int) -> Recipe:
+    """The recipe of all our presets, with this network."""
     return Recipe(
-        network=UNetConfig(
-            channels=channels,
-            widths=tuple(min(base * 2**level, 8 * base) for level in range(levels)),
-            block_depth=depth,
-            attention=(False,) * (levels - 1) + (True,),
-            patch_size=patch_size,
-            embedding_dim=base,
-            max_frequency=100.0,
-        ),
+        network=network,
         schedule=OffsetCosine(0.002, 0.9999),
         objective=Objective("velocity", "velocity", "l2"),
         noise_levels=LogNormal(0.3, 1.2, stratified=True),
@@ -79,6 +85,20 @@ def medium(channels: int, height: int, width: int) -> Recipe:
 def large(channels: int, height: int, width: int) -> Recipe:
     """Preset `large`: for hours to days on GPUs."""
     return _sized(channels, height, width, base=128, depth=3, batch_size=256)
+
+
+def transformer(channels: int, height: int, width: int) -> Recipe:
+    """Preset `transformer`: an hourglass of attention, to be compared with the others."""
+    longest = max(height, width)
+    patch_size = 1 if longest < 16 else 2 if longest <= 32 else 4 if longest <= 128 else 8
+    levels = num_levels(height, width, patch_size)
+    network = TransformerConfig(
+        channels=channels,
+        patch_size=patch_size,
+        widths=tuple(min(128 * 2**level, 384) for level in range(levels)),
+        depths=(2,) * (levels - 1) + (6,),
+    )
+    return _own(network, 128)
 
 
 def keras_ddim(channels: int, height: int, width: int) -> Recipe:
@@ -213,6 +233,7 @@ PRESETS: dict[str, Callable[[int, int, int], Recipe]] = {
     "annotated-resnet": annotated_resnet,
     "ddpm-study": ddpm_study,
     "diffusers": diffusers,
+    "transformer": transformer,
 }
 OWN_PRESETS = ("nano", "small", "medium", "large")
 DEFAULT = "default"

@@ -89,6 +89,8 @@ def steps(
             learning_rate = diffusion.weights.config.learning_rate_at(fraction)
             diffusion.weights.set_learning_rate(learning_rate)
             diffusion.spent = fraction
+            if diffusion.walks is not None:
+                diffusion.walks.step = progress.step
             with record_function(PROFILER_RANGES["data"]):
                 pictures, classes = prefetched(progress.step)
             step = partial(_step, diffusion, pictures, classes, batches.part, _seed_of(seed, progress.step))

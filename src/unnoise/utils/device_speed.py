@@ -4,12 +4,14 @@
 operators.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 PROFILER_RANGES = {"data": "unnoise: data", "averages": "unnoise: averages", "guards": "unnoise: guards"}
 """Names under which a profiler shows the parts of a training step that are not PyTorch operators."""
@@ -29,6 +31,25 @@ def count_flops(step: Callable[[], object]) -> float:
     with counter:
         step()
     return counter.flops
+
+
+def _attention_flops(query: Tensor, key: Tensor, value: Tensor, *_: object, **__: object) -> float:
+    return float(sdpa_flop_count(query.shape, key.shape, value.shape))  # type: ignore[no-untyped-call]
+
+
+def _attention_backward_flops(
+    gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: object, **__: object
+) -> float:
+    shapes = (each.shape for each in (gradient, query, key, value))
+    return float(sdpa_backward_flop_count(*shapes))  # type: ignore[no-untyped-call]
+
+
+@cache
+def _formulas() -> Mapping[object, Callable[..., float]]:
+    """PyTorch's formulas, and those of its fused attention on CPUs, which it leaves out."""
+    fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+    return {**flop_registry, fused: _attention_flops, backward: _attention_backward_flops}
 
 
 class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -51,7 +72,7 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> object:
         """Runs the operator unchanged and adds its operations to `flops`."""
         result = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
+        formula = _formulas().get(func._overloadpacket)
         if formula is not None:
             self.flops += formula(*args, **(kwargs or {}), out_val=result)
         return result

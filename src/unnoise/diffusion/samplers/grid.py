@@ -1,6 +1,6 @@
 """Time grid of a sampler: the noise and signal rates at each of its steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 import torch
@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unnoise.diffusion.schedules import RatePair, Schedule
-from unnoise.diffusion.tensors import Images, Rates
+from unnoise.diffusion.tensors import Images, Prediction, Rates, mix
 from unnoise.utils.errors import require
 
 Times: TypeAlias = Float[Tensor, " grid"]
@@ -63,3 +63,11 @@ def rates_at(grid: RatePair, step: int, images: Images) -> tuple[Rates, Rates]:
 def gaussian(images: Images) -> Callable[[], Images]:
     """A function that draws N(0, 1) in the shape of the images, with PyTorch's global generator."""
     return lambda: torch.randn_like(images)
+
+
+def noisy_images(walk: Iterable[Prediction], grid: RatePair) -> Iterator[Images]:
+    """The noisy images at each step of a walk, mixed again from the predictions, and the images of the last."""
+    for prediction, *rates in zip(walk, *grid, strict=False):
+        level = (rate.to(prediction.images).expand(len(prediction.images), 1, 1, 1) for rate in rates)
+        yield mix(prediction.images, prediction.noises, *level)
+    yield prediction.images

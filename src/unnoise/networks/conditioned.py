@@ -1,0 +1,108 @@
+"""What a network is told beside noisy images: noise level, class, length of a step, its last prediction."""
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unnoise.diffusion.tensors import Classes, Features, Images, NextFeatures, Rates
+from unnoise.networks.embeddings import Embeddings, SinusoidalEmbedding, StepLength, TimestepEmbedding
+from unnoise.utils.errors import require
+
+
+@runtime_checkable
+class Told(Protocol):
+    """The fields of a config that say what the network is told."""
+
+    @property
+    def embedding_dim(self) -> int:
+        """Numbers in the sinusoidal embedding."""
+
+    @property
+    def num_classes(self) -> int:
+        """Classes that it can be conditioned on, besides none."""
+
+    @property
+    def self_conditioning(self) -> bool:
+        """Whether it also takes the images that it predicted in the step before."""
+
+    @property
+    def uncertainty(self) -> bool:
+        """Whether it also returns the logarithm of the expected loss."""
+
+    @property
+    def step_length(self) -> bool:
+        """Whether it is also told the length of a step."""
+
+
+class Conditioned(nn.Module):
+    """A network with an embedding of all that it is told; `UNet` and `Transformer` build their layers on it."""
+
+    told: Told
+    embed: SinusoidalEmbedding | TimestepEmbedding
+    dense: nn.Sequential | None
+    classes: nn.Embedding | None
+    uncertainty: nn.Linear | None
+    step_length: StepLength | None
+    stem: nn.Module
+    head: nn.Module
+
+    @property
+    def ends(self) -> list[nn.Module]:
+        """Stem and heads, which an optimiser may move otherwise than hidden layers."""
+        return [self.stem, self.head, *([] if self.uncertainty is None else [self.uncertainty])]
+
+    def _build_extras(self, told: Told) -> None:
+        """Builds optional layers last, so that the random numbers of all other layers do not depend on them."""
+        embedding_dim = told.embedding_dim * (1 if self.dense is None else 4)
+        self.told = told
+        self.classes = nn.Embedding(told.num_classes + 1, embedding_dim) if told.num_classes else None
+        self.uncertainty = nn.Linear(told.embedding_dim, 1) if told.uncertainty else None
+        self.step_length = StepLength(told.embedding_dim, embedding_dim) if told.step_length else None
+        for module in (self.head, self.classes, self.uncertainty, self.step_length):
+            for parameter in module.parameters() if module is not None else ():
+                nn.init.zeros_(parameter)
+
+    def _with_previous(self, images: Images, previous: Images | None) -> NextFeatures:
+        require(
+            self.told.self_conditioning or previous is None,
+            "This network takes no previous images. Build it with self_conditioning=True.",
+        )
+        if not self.told.self_conditioning:
+            return images
+        return torch.cat([images, torch.zeros_like(images) if previous is None else previous], dim=1)
+
+    def _embedding(
+        self, sinusoids: Embeddings, classes: Classes | None, step_lengths: Rates | None
+    ) -> Float[Tensor, "batch embedding"]:
+        require(
+            self.classes is not None or classes is None,
+            "This network knows no classes. Build it with num_classes=10 for ten classes.",
+        )
+        require(
+            self.step_length is not None or step_lengths is None,
+            "This network knows no step lengths. Build it with step_length=True.",
+        )
+        # Classes and step lengths are added before the last activation.
+        embedding = sinusoids if self.dense is None else self.dense[:-1](sinusoids)
+        if self.classes is not None:
+            if classes is None:
+                classes = torch.full(embedding.shape[:1], self.told.num_classes, device=embedding.device)
+            embedding = embedding + self.classes(classes)
+        if self.step_length is not None and step_lengths is not None:
+            embedding = embedding + self.step_length(step_lengths)
+        return embedding if self.dense is None else self.dense[-1](embedding)
+
+    def _with_uncertainty(self, output: NextFeatures, sinusoids: Embeddings) -> Features:
+        if self.uncertainty is None:
+            return output
+        with torch.autocast(output.device.type, enabled=False):  # a log loss needs float32
+            values = self.uncertainty(sinusoids)[:, :, None, None].expand(-1, -1, *output.shape[-2:])
+            return torch.cat([output.float(), values], dim=1)
+
+
+def dense_embedding(dimensions: int) -> nn.Sequential:
+    """The two dense layers after a sinusoidal embedding, each 4 times as wide and followed by SiLU."""
+    wide = 4 * dimensions
+    return nn.Sequential(nn.Linear(dimensions, wide), nn.SiLU(), nn.Linear(wide, wide), nn.SiLU())

@@ -1,0 +1,115 @@
+r"""Self-attention of tokens on a grid, among all of them or within windows, with axial rotary positions.
+
+    softmax(g cos(q_i, k_j)) v_j,        q_i = R(row_i, column_i) W_q x_i,    k_j = R(row_j, column_j) W_k x_j
+
+R turns the first half of the pairs of features by the row times their frequencies, and the other half by the
+column, so that the cosine depends only on how far apart two tokens are (RoFormer, 2104.09864, eq. 16, along
+each axis). Queries and keys have the length 1, and g is learned for each head (2010.04245).
+
+Windows of w x w tokens make the cost grow with H W w^2 instead of (H W)^2. In every other block they are
+shifted by half a window (2103.14030, section 3.2), so that neighbours across a border meet there. Windows that
+reach beyond the grid are filled up with tokens that nothing attends to.
+"""
+
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unnoise.utils.errors import require
+
+Tokens: TypeAlias = Float[Tensor, "batch rows columns width"]
+HeadTokens: TypeAlias = Float[Tensor, "batch rows columns heads head_dim"]
+Angles: TypeAlias = Float[Tensor, "rows columns 1 half"]
+
+_SLOWEST = 0.01
+"""Radians from token to token of the slowest pair of features; the fastest turns by 1."""
+_FIRST_GAIN = 10.0
+
+
+def axial_angles(rows: int, columns: int, head_dim: int, device: torch.device) -> Angles:
+    """The angles that each pair of features is turned by: (rows, columns, 1, head_dim / 2), in float32."""
+    count = head_dim // 4
+    frequencies = _SLOWEST ** (torch.arange(count, device=device) / count)
+    row, column = (torch.arange(each, device=device)[:, None] * frequencies for each in (rows, columns))
+    both = row[:, None].expand(-1, columns, -1), column[None].expand(rows, -1, -1)
+    return torch.cat(both, dim=-1)[:, :, None]
+
+
+def rotated(values: HeadTokens, angles: Angles) -> HeadTokens:
+    """Turns the pair of features i and i + head_dim / 2 of each token by its angle."""
+    cos, sin = angles.cos().to(values.dtype), angles.sin().to(values.dtype)
+    first, second = values.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
+class GridAttention(nn.Module):
+    """Multi-head self-attention over a grid of tokens; see the module.
+
+    Args:
+        width: features of a token.
+        head_dim: features of each head, a multiple of 4 that divides the width.
+        window: w, tokens along each side of a window; 0 for attention among all tokens.
+        shifted: whether the windows are shifted by w // 2.
+    """
+
+    def __init__(self, width: int, head_dim: int, window: int = 0, *, shifted: bool = False) -> None:
+        super().__init__()
+        require(
+            head_dim % 4 == 0 and width % head_dim == 0,
+            f"A head has a multiple of 4 features, and heads fill the width, but got {head_dim} of {width}.",
+        )
+        self.head_dim, self.window, self.shift = head_dim, window, window // 2 if shifted else 0
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.gain = nn.Parameter(torch.full((width // head_dim, 1), _FIRST_GAIN).log())
+        self.project = nn.Linear(width, width, bias=False)
+        nn.init.zeros_(self.project.weight)
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """(B, H, W, width) -> the same shape."""
+        rows, columns = tokens.shape[1:3]
+        query, key, value = torch.unflatten(self.qkv(tokens), -1, (3, -1, self.head_dim)).unbind(3)
+        angles = axial_angles(rows, columns, self.head_dim, tokens.device)
+        query = functional.normalize(query.float(), dim=-1) * self.gain.exp()
+        query, key = rotated(query.to(value.dtype), angles), rotated(functional.normalize(key, dim=-1), angles)
+        whole = self.window == 0
+        query, key, value = (
+            each.flatten(1, 2).transpose(1, 2) if whole else self._windows(each) for each in (query, key, value)
+        )
+        mask = None if whole else self._real(rows, columns, tokens.device)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
+        if whole:
+            mixed = torch.unflatten(mixed.transpose(1, 2), 1, (rows, columns))
+        else:
+            mixed = self._grid(mixed, rows, columns)
+        projected: Tokens = self.project(mixed.flatten(-2))
+        return projected
+
+    def _windows(self, values: HeadTokens) -> Float[Tensor, "batch windows heads tokens head_dim"]:
+        w, shift = self.window, self.shift
+        down, right = (-(size + shift) % w for size in values.shape[1:3])
+        padded = functional.pad(values, (0, 0, 0, 0, shift, right, shift, down))
+        tiles = torch.unflatten(
+            torch.unflatten(padded, 2, (-1, w)), 1, (-1, w)
+        )  # (B, i, w, j, w, heads, head_dim)
+        return tiles.permute(0, 1, 3, 5, 2, 4, 6).flatten(4, 5).flatten(1, 2)
+
+    def _grid(
+        self, windows: Float[Tensor, "batch windows heads tokens head_dim"], rows: int, columns: int
+    ) -> Float[Tensor, "batch {rows} {columns} heads head_dim"]:
+        w, shift = self.window, self.shift
+        across = -(-(columns + shift) // w)
+        tiles = torch.unflatten(
+            torch.unflatten(windows, 3, (w, w)), 1, (-1, across)
+        )  # (B, i, j, heads, w, w, head_dim)
+        grid = tiles.permute(0, 1, 4, 2, 5, 3, 6).flatten(3, 4).flatten(1, 2)
+        return grid[:, shift : shift + rows, shift : shift + columns]
+
+    def _real(self, rows: int, columns: int, device: torch.device) -> Bool[Tensor, "windows 1 1 tokens"] | None:
+        """Which tokens of each window are in the picture; None if all are."""
+        if self.shift == 0 and rows % self.window == 0 and columns % self.window == 0:
+            return None
+        real = torch.ones(1, rows, columns, 1, 1, device=device)
+        return self._windows(real)[0].transpose(-1, -2) > 0
