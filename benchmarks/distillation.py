@@ -170,7 +170,9 @@ def tables(rows: Sequence[Row], dataset: str, judge: str) -> str:
     """The distances of one data set by one judge, the run's own sampling first."""
     some = [row for row in rows if (row.dataset, row.judge) == (dataset, judge)]
     own = next(row for row in sorted(some, key=lambda row: -row.calls) if row.who == OLD)  # it comes first
-    base = {row.seed: row.fd for row in some if (row.who, row.sampler, row.calls) == (OLD, own.sampler, own.calls)}
+    base = {
+        row.seed: row.fd for row in some if (row.who, row.sampler, row.calls) == (OLD, own.sampler, own.calls)
+    }
     ways = dict.fromkeys((row.who, row.sampler, row.calls) for row in some)
     lines = []
     for who, sampler, calls in sorted(

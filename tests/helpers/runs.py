@@ -9,7 +9,7 @@ from unnoise.data import load
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.networks.unet import UNetConfig
 from unnoise.runs.checkpoint import Run
-from unnoise.runs.config import Budget
+from unnoise.runs.config import Budget, RunConfig
 from unnoise.runs.plan import TrainOptions, plan
 
 
@@ -31,6 +31,13 @@ def start(
     recipe = replace(config.recipe, network=network, sampling=Sampling(num_steps=3), ema=ema)
     recipe = recipe.changed(recipe_changes)
     return Run.create(path, replace(config, recipe=recipe, **changes))
+
+
+def with_few_walks(config: RunConfig) -> RunConfig:
+    """Blocks of walks that are replaced every other step, so that few are walked and all kinds are met."""
+    learned = config.recipe.mean_velocity
+    walking = replace(learned.walking, kept=3, pairs=2)
+    return replace(config, recipe=replace(config.recipe, mean_velocity=replace(learned, walking=walking)))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from helpers.runs import digits, start
+from helpers.runs import digits, start, with_few_walks
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
 from unnoise.runs.distillation import distilled_config
@@ -45,7 +45,7 @@ def distilled(path: Path) -> Run:
     old = start(path.with_name(f"{path.name}-old"), 2, recipe_changes=CHANGES)
     for _ in train(old, digits()):
         pass
-    return Run.create(path, distilled_config(old, Budget(unit="steps", amount=STEPS / 2)))
+    return Run.create(path, with_few_walks(distilled_config(old, Budget(unit="steps", amount=STEPS / 3))))
 
 
 def torchrun(processes: int, *arguments: object) -> subprocess.CompletedProcess[str]:

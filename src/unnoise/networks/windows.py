@@ -78,7 +78,7 @@ class GridAttention(nn.Module):
         query, key, value = (
             each.flatten(1, 2).transpose(1, 2) if whole else self._windows(each) for each in (query, key, value)
         )
-        mask = None if whole else self._real(rows, columns, tokens.device)
+        mask = None if whole else self._real(tokens)
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
         if whole:
             mixed = torch.unflatten(mixed.transpose(1, 2), 1, (rows, columns))
@@ -87,29 +87,28 @@ class GridAttention(nn.Module):
         projected: Tokens = self.project(mixed.flatten(-2))
         return projected
 
-    def _windows(self, values: HeadTokens) -> Float[Tensor, "batch windows heads tokens head_dim"]:
+    def _windows(self, values: HeadTokens) -> Float[Tensor, "windows heads tokens head_dim"]:
         w, shift = self.window, self.shift
         down, right = (-(size + shift) % w for size in values.shape[1:3])
         padded = functional.pad(values, (0, 0, 0, 0, shift, right, shift, down))
         tiles = torch.unflatten(
             torch.unflatten(padded, 2, (-1, w)), 1, (-1, w)
         )  # (B, i, w, j, w, heads, head_dim)
-        return tiles.permute(0, 1, 3, 5, 2, 4, 6).flatten(4, 5).flatten(1, 2)
+        return tiles.permute(0, 1, 3, 5, 2, 4, 6).flatten(4, 5).flatten(0, 2)
 
     def _grid(
-        self, windows: Float[Tensor, "batch windows heads tokens head_dim"], rows: int, columns: int
+        self, windows: Float[Tensor, "windows heads tokens head_dim"], rows: int, columns: int
     ) -> Float[Tensor, "batch {rows} {columns} heads head_dim"]:
         w, shift = self.window, self.shift
-        across = -(-(columns + shift) // w)
-        tiles = torch.unflatten(
-            torch.unflatten(windows, 3, (w, w)), 1, (-1, across)
-        )  # (B, i, j, heads, w, w, head_dim)
+        down, across = (-(-(size + shift) // w) for size in (rows, columns))
+        tiles = torch.unflatten(torch.unflatten(windows, 2, (w, w)), 0, (-1, down, across))
         grid = tiles.permute(0, 1, 4, 2, 5, 3, 6).flatten(3, 4).flatten(1, 2)
         return grid[:, shift : shift + rows, shift : shift + columns]
 
-    def _real(self, rows: int, columns: int, device: torch.device) -> Bool[Tensor, "windows 1 1 tokens"] | None:
+    def _real(self, tokens: Tokens) -> Bool[Tensor, "windows 1 1 tokens"] | None:
         """Which tokens of each window are in the picture; None if all are."""
+        rows, columns = tokens.shape[1:3]
         if self.shift == 0 and rows % self.window == 0 and columns % self.window == 0:
             return None
-        real = torch.ones(1, rows, columns, 1, 1, device=device)
-        return self._windows(real)[0].transpose(-1, -2) > 0
+        real = torch.ones_like(tokens[..., :1])[..., None]
+        return self._windows(real).transpose(-1, -2) > 0
