@@ -72,8 +72,8 @@ class GridAttention(nn.Module):
         rows, columns = tokens.shape[1:3]
         query, key, value = torch.unflatten(self.qkv(tokens), -1, (3, -1, self.head_dim)).unbind(3)
         angles = axial_angles(rows, columns, self.head_dim, tokens.device)
-        query = functional.normalize(query.float(), dim=-1) * self.gain.exp()
-        query, key = rotated(query.to(value.dtype), angles), rotated(functional.normalize(key, dim=-1), angles)
+        query, key = (functional.normalize(each.float(), dim=-1) for each in (query, key))
+        query, key = (rotated(each, angles).to(value.dtype) for each in (query * self.gain.exp(), key))
         whole = self.window == 0
         query, key, value = (
             each.flatten(1, 2).transpose(1, 2) if whole else self._windows(each) for each in (query, key, value)
@@ -91,9 +91,8 @@ class GridAttention(nn.Module):
         w, shift = self.window, self.shift
         down, right = (-(size + shift) % w for size in values.shape[1:3])
         padded = functional.pad(values, (0, 0, 0, 0, shift, right, shift, down))
-        tiles = torch.unflatten(
-            torch.unflatten(padded, 2, (-1, w)), 1, (-1, w)
-        )  # (B, i, w, j, w, heads, head_dim)
+        tiles = torch.unflatten(torch.unflatten(padded, 2, (-1, w)), 1, (-1, w))
+        # (B, i, w, j, w, heads, head_dim), for the windows (i, j)
         return tiles.permute(0, 1, 3, 5, 2, 4, 6).flatten(4, 5).flatten(0, 2)
 
     def _grid(
