@@ -148,7 +148,8 @@ class Walks:
             return [_HELD_OUT]
         oldest, calls = self.step // self.walking.pairs + 1, self.walking.calls * 3 // 2
         fit = _MOST_BYTES // (4 * whole * (calls + 1) * prod(self.run.image_shape))
-        kept = min(self.walking.kept, max(_FEWEST_KEPT, fit))
+        # One more at each of the first steps, so that the first of them need not wait for all.
+        kept = min(self.walking.kept, max(_FEWEST_KEPT, fit), _FEWEST_KEPT + self.step)
         return list(range(oldest, oldest + kept))
 
     def _block(self, number: int, part: BatchPart, count: int) -> Block:
