@@ -1,4 +1,4 @@
-"""Levels of the U-Net: stages of one image size, each a block that attention may follow."""
+"""Levels of a network: stages of one image size; those of the U-Net are blocks that attention may follow."""
 
 from collections.abc import Iterator, Sequence
 

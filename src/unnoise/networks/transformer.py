@@ -100,11 +100,6 @@ class TransformerConfig:
         windows = max(1, self.window) * halvings // 2 if halvings > 1 else 1
         return self.patch_size * math.lcm(halvings, windows)
 
-    @property
-    def outputs(self) -> int:
-        """Channels that the network returns, without the uncertainty."""
-        return self.channels
-
 
 class AdaptiveNorm(nn.Module):
     """RMSNorm over the features of a token, times 1 + W e of the embedding e, where W starts at zero."""
@@ -180,7 +175,7 @@ class Transformer(Conditioned):
         self.mix = nn.ParameterList([nn.Parameter(torch.full((1,), 0.5)) for _ in outer])
         self.up = nn.ModuleList([self._blocks(level, config.window) for level in outer])
         self.head_norm = AdaptiveNorm(widths[0], 4 * config.embedding_dim)
-        self.head = nn.Linear(widths[0], config.patch_size**2 * config.outputs)
+        self.head = nn.Linear(widths[0], pixels)
         self._build_extras(config)
         self.checkpointing = False  # see `checkpointing`
 
