@@ -1,6 +1,7 @@
 """Small picture classifier; distances between its features compare samples with real pictures."""
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +21,27 @@ _TOO_FEW = 20
 
 
 class Classifier(nn.Module):
-    """Pictures of side x side in [0, 1] -> logits; the last hidden layer gives the features, (N, hidden)."""
+    """Pictures of side x side in [0, 1] -> logits; the last hidden layer gives the features, (N, hidden).
+
+    Each of the `halvings` convolutions halves the pictures; all after the first have twice its channels.
+    """
 
     def __init__(
-        self, side: int = 16, channels: int = 1, width: int = 16, hidden: int = 32, classes: int = 10
+        self,
+        side: int = 16,
+        channels: int = 1,
+        width: int = 16,
+        hidden: int = 32,
+        classes: int = 10,
+        halvings: int = 2,
     ) -> None:
         super().__init__()
+        widths, layers = (channels, width, *[2 * width] * (halvings - 1)), []
+        for before, after in pairwise(widths):
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.SiLU()]
+        positions = math.ceil(side / 2**halvings) ** 2
         self.features = nn.Sequential(
-            nn.Conv2d(channels, width, 3, stride=2, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
-            nn.SiLU(),
-            nn.Flatten(),
-            nn.Linear(2 * width * math.ceil(side / 4) ** 2, hidden),
-            nn.SiLU(),
+            *layers, nn.Flatten(), nn.Linear(widths[-1] * positions, hidden), nn.SiLU()
         )
         self.logits = nn.Linear(hidden, classes)
 
@@ -51,6 +59,7 @@ def load_or_train(
     *,
     width: int = 16,
     hidden: int = 32,
+    halvings: int = 2,
     balanced: bool = False,
 ) -> Classifier:
     """The classifier in this file, or a new one of the pictures at `seen`, which is written there.
@@ -60,7 +69,7 @@ def load_or_train(
         seen: places of the pictures to train on.
         path: a file of safetensors.
         steps: of training.
-        width, hidden: channels of the first layer, and features.
+        width, hidden, halvings: channels of the first layer, features, and convolutions.
         balanced: for few pictures: all classes are seen equally often, except for those of a handful of
             pictures, which are left out; and pictures are moved a little (`Views`), so that the classifier does
             not learn them by heart.
@@ -68,7 +77,7 @@ def load_or_train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         classes = len(images.class_names) or 10
-        classifier = Classifier(images.width, images.channels, width, hidden, classes)
+        classifier = Classifier(images.width, images.channels, width, hidden, classes, halvings)
     if path.is_file():
         classifier.load_state_dict(read_tensors(path)[0])
     else:

@@ -67,11 +67,19 @@ def sample(contender: Contender, count: int, seed: int) -> Iterator[Tensor]:
 
 
 class Unnoise:
-    """`unnoise train PICTURES --minutes M [--preset NAME]`, by the same training loop."""
+    """`unnoise train PICTURES --minutes M [--preset NAME] [--set CHANGE ...]`, by the same training loop."""
 
-    def __init__(self, images: ImageSet, minutes: float, seed: int, preset: str | None = None) -> None:
+    def __init__(
+        self,
+        images: ImageSet,
+        minutes: float,
+        seed: int,
+        preset: str | None = None,
+        changes: Sequence[str] = (),
+    ) -> None:
         budget = Budget(unit="minutes", amount=minutes)
-        config = plan(images, TrainOptions(seed=seed, held_out=0, budget=budget, preset=preset))
+        options = TrainOptions(seed=seed, held_out=0, budget=budget, preset=preset, changes=tuple(changes))
+        config = plan(images, options)
         config = replace(config, precision=choose_precision(config).precision)
         self.diffusion = config.build()
         self.batch_size, self._sampling = config.recipe.batch_size, config.recipe.sampling

@@ -18,7 +18,8 @@ from pathlib import Path
 from babel.messages.pofile import read_po
 
 DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS / "extensions"))
+sys.path[:0] = [str(DOCS), str(DOCS / "extensions")]
+import live_digits  # noqa: E402
 from site_check import faults  # noqa: E402
 
 BUILD = DOCS.parent / "build" / "docs"
@@ -119,6 +120,7 @@ def build() -> None:
         sphinx("html", SITE / language, "-D", f"language={language}", "-d", str(BUILD / language))
         print(f"{SITE / language / 'index.html'}: written after {time.monotonic() - begun:.0f} s")
     (SITE / "index.html").write_text(START, encoding="utf-8")
+    live_digits.write(SITE / "live.html", BUILD)
     if found := faults(SITE):
         sys.exit("\n".join(found))
     sphinx("doctest", BUILD / "doctest", "-d", str(BUILD / "en"))

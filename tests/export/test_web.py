@@ -226,6 +226,19 @@ def test_every_control_has_a_name_and_the_page_fits_a_phone(saved, tab):
     assert tab.evaluate(code) == []
 
 
+def test_inside_another_page_there_is_the_drawing_alone(saved, tab):
+    export_web(Run.open(saved), Path("page.html"), single_file=True, runtime=STAND_IN)
+    Path("outer.html").write_text(
+        '<iframe src="page.html" width="700" height="500"></iframe>', encoding="utf-8"
+    )
+    tab.goto(Path("outer.html").absolute().as_uri())
+    inner = tab.frame_locator("iframe")
+    inner.locator("body[data-morphed]").wait_for(state="attached")
+    assert inner.locator("#sheet").is_visible()
+    assert inner.locator("#draw").is_visible()
+    assert not any(inner.locator(name).is_visible() for name in ("header", "footer", "#between"))
+
+
 def test_a_folder_opened_without_a_server_says_what_to_do(saved, tab):
     export_web(Run.open(saved), Path("page"), runtime=STAND_IN)
     tab.goto(Path("page/index.html").absolute().as_uri())

@@ -21,7 +21,11 @@ sys.stdout.write(slider(frames, ["σ = 0 'a'", "σ = 1", "σ = 2"], "noise", sta
 
 def run(code: str, *words: str) -> str:
     """What a program that can import the extensions prints."""
-    environment = {"PYTHONPATH": str(EXTENSIONS), "PATH": "/usr/bin", "PYTHONIOENCODING": "utf-8"}
+    environment = {
+        "PYTHONPATH": f"{EXTENSIONS}:{EXTENSIONS.parent}",
+        "PATH": "/usr/bin",
+        "PYTHONIOENCODING": "utf-8",
+    }
     done = subprocess.run(
         [sys.executable, "-c", code, *words], capture_output=True, check=True, env=environment, text=True
     )
@@ -63,3 +67,15 @@ def test_a_wrong_link_or_a_foreign_script_ends_the_build(body, said, tmp_path):
     )
     told = run(code, str(tmp_path)).strip()
     assert told.startswith(said) if said else not told
+
+
+def test_the_first_page_shows_what_the_build_draws_and_without_npm_says_so(tmp_path):
+    code = (
+        "import shutil, sys; from pathlib import Path; import live_digits; "
+        "shutil.which = lambda name: None; "
+        "live_digits.write(Path(sys.argv[1]) / 'site' / 'live.html', Path('none'))"
+    )
+    run(code, str(tmp_path))
+    assert "which was not installed" in (tmp_path / "site" / "live.html").read_text("utf-8")
+    assert 'src="../live.html"' in (EXTENSIONS.parent / "index.md").read_text("utf-8")
+    assert 'SITE / "live.html"' in (EXTENSIONS.parent / "build.py").read_text("utf-8")

@@ -13,17 +13,29 @@ from unnoise.cli import run as unnoise
 from unnoise.diffusion.schedules import DiscreteSchedule, log_snr, noise_shift_of, shifted
 from unnoise.runs.config import RunConfig
 from unnoise.runs.plan import TrainOptions, plan
+from unnoise.runs.presets import OWN_PRESETS, PRESETS, recipe
 from unnoise.runs.resume import resume_config
 from unnoise.utils.errors import UnnoiseError
 
 TIMES = torch.linspace(0.1, 0.9, 9).view(-1, 1, 1, 1)
 
 
-def test_by_default_no_run_is_shifted_at_any_size():
+def test_by_default_pictures_of_up_to_32_pixels_are_not_shifted():
     config = plan(digits(), TrainOptions())
     assert config.recipe.noise_shift == 1
     assert config.schedule is config.recipe.schedule
     assert config.build().noise_levels is config.recipe.noise_levels
+
+
+@pytest.mark.parametrize("name", [*OWN_PRESETS, "transformer"])
+def test_our_presets_shift_larger_pictures_by_their_size(name):
+    shifts = [recipe(name, 3, *size).noise_shift for size in ((8, 8), (32, 32), (24, 40), (64, 64), (256, 64))]
+    assert shifts == [1, 1, 1, 2, 4]
+
+
+def test_published_presets_are_never_shifted():
+    others = set(PRESETS) - {*OWN_PRESETS, "transformer"}
+    assert {recipe(name, 3, 256, 256).noise_shift for name in others} == {1}
 
 
 def test_old_configurations_are_read_without_a_shift():

@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 from helpers import reliability
-from helpers.killed import SOURCE, Aim, begin, calls_file, finished, weights
+from helpers.killed import SOURCE, STEPS, Aim, begin, calls_file, finished, weights
+from helpers.runs import with_few_walks
+from unnoise.runs.checkpoint import Run
+from unnoise.runs.config import Budget
+from unnoise.runs.distillation import distilled_config
 
 KILLS = 60
 AIMED = [
@@ -52,6 +56,20 @@ def test_killed_at_sixty_moments(place, children, unharmed, record_property):
     record_property("counted", told)
     assert not different
     assert told == reliability.KILLS  # which is what docs/reliability.md says
+
+
+@pytest.mark.slow
+def test_killed_while_it_is_distilled(place, children, unharmed):
+    """While files are written, flushed, renamed and removed: walks begin where they would have."""
+    budget = Budget(unit="steps", amount=float(STEPS))
+    config = with_few_walks(distilled_config(Run.open(place / "unharmed"), budget))
+    expected = finished(children, Run.create(place / "distilled", config).path)
+    for aim in (Aim("half", 2), Aim("flush", 8, after=True), Aim("name", 5), Aim("sweep", 1)):
+        run = Run.create(place / f"distilled-{aim.what}", config).path
+        child = begin(children, run, aim)
+        child.join()
+        assert child.exitcode == -signal.SIGKILL, run.with_suffix(".err").read_text()
+        assert finished(children, run) == expected
 
 
 @pytest.mark.slow

@@ -35,6 +35,10 @@ class Told(Protocol):
     def step_length(self) -> bool:
         """Whether it is also told the length of a step."""
 
+    @property
+    def input_skip(self) -> bool:
+        """Whether the noisy images are added to the prediction, times learned gains."""
+
 
 class Conditioned(nn.Module):
     """A network with an embedding of all that it is told; `UNet` and `Transformer` build their layers on it."""
@@ -45,6 +49,7 @@ class Conditioned(nn.Module):
     classes: nn.Embedding | None
     uncertainty: nn.Linear | None
     step_length: StepLength | None
+    input_skip: nn.Linear | None
     stem: nn.Module
     head: nn.Module
 
@@ -53,14 +58,20 @@ class Conditioned(nn.Module):
         """Stem and heads, which an optimiser may move otherwise than hidden layers."""
         return [self.stem, self.head, *([] if self.uncertainty is None else [self.uncertainty])]
 
-    def _build_extras(self, told: Told) -> None:
-        """Builds optional layers last, so that the random numbers of all other layers do not depend on them."""
+    def _build_extras(self, told: Told, pixels: int) -> None:
+        """Builds optional layers last, so that the random numbers of all other layers do not depend on them.
+
+        Args:
+            told: the config.
+            pixels: numbers in a patch of the images that are predicted.
+        """
         embedding_dim = told.embedding_dim * (1 if self.dense is None else 4)
         self.told = told
         self.classes = nn.Embedding(told.num_classes + 1, embedding_dim) if told.num_classes else None
         self.uncertainty = nn.Linear(told.embedding_dim, 1) if told.uncertainty else None
         self.step_length = StepLength(told.embedding_dim, embedding_dim) if told.step_length else None
-        for module in (self.head, self.classes, self.uncertainty, self.step_length):
+        self.input_skip = nn.Linear(embedding_dim, pixels) if told.input_skip else None
+        for module in (self.head, self.classes, self.uncertainty, self.step_length, self.input_skip):
             for parameter in module.parameters() if module is not None else ():
                 nn.init.zeros_(parameter)
 
@@ -93,6 +104,24 @@ class Conditioned(nn.Module):
         if self.step_length is not None and step_lengths is not None:
             embedding = embedding + self.step_length(step_lengths)
         return embedding if self.dense is None else self.dense[-1](embedding)
+
+    def _with_input(
+        self, output: Features, patches: Float[Tensor, "batch given height width"], embedding: Embeddings
+    ) -> NextFeatures:
+        r"""Adds the noisy images to the prediction, times a gain g of the embedding for each number in a patch.
+
+            output + g(embedding) * patches
+
+        Since the velocity is alpha / sigma x_t - x_0 / sigma, a gain of alpha / sigma leaves the picture for
+        the layers to predict, and no noise has to pass through them; a gain of 0 leaves the velocity. What lies
+        between is learned for each noise level. EDM's c_skip is such a gain, but fixed (2206.00364, eq. 7).
+        """
+        if self.input_skip is None:
+            return output
+        gains = self.input_skip(embedding)[:, :, None, None]
+        count = gains.shape[1]
+        predicted = output[:, :count] + gains * patches[:, :count]
+        return predicted if count == output.shape[1] else torch.cat([predicted, output[:, count:]], dim=1)
 
     def _with_uncertainty(self, output: NextFeatures, sinusoids: Embeddings) -> Features:
         if self.uncertainty is None:

@@ -38,7 +38,7 @@ class TransformerConfig:
         head_dim: features of each head.
         expansion: hidden features of the gated layers, compared with the width.
         embedding_dim, max_frequency: see `SinusoidalEmbedding`.
-        num_classes, self_conditioning, uncertainty, step_length: as for `UNet`.
+        num_classes, self_conditioning, uncertainty, step_length, input_skip: as for `UNet`.
 
     Raises:
         UnnoiseError: for choices that are out of range or contradict each other.
@@ -57,6 +57,7 @@ class TransformerConfig:
     self_conditioning: bool = False
     uncertainty: bool = False
     step_length: bool = False
+    input_skip: bool = False
 
     def __post_init__(self) -> None:
         levels = len(self.widths)
@@ -176,7 +177,7 @@ class Transformer(Conditioned):
         self.up = nn.ModuleList([self._blocks(level, config.window) for level in outer])
         self.head_norm = AdaptiveNorm(widths[0], 4 * config.embedding_dim)
         self.head = nn.Linear(widths[0], pixels)
-        self._build_extras(config)
+        self._build_extras(config, pixels)
         self.checkpointing = False  # see `checkpointing`
 
     def _blocks(self, level: int, window: int) -> Level:
@@ -205,6 +206,7 @@ class Transformer(Conditioned):
         embedding = self._embedding(sinusoids, classes, step_lengths)
         tokens = self._levels(self.stem(patches.permute(0, 2, 3, 1)), embedding)
         output = self.head(self.head_norm(tokens, embedding)).permute(0, 3, 1, 2)
+        output = self._with_input(output, patches, embedding)
         output = functional.pixel_shuffle(output, self.config.patch_size)
         return self._with_uncertainty(crop(output, height, width), sinusoids)
 

@@ -57,6 +57,8 @@ class UNet(Conditioned):
         uncertainty: also returns u(noise level), the logarithm of the expected loss (2312.02696, eq. 21); it
             starts at zero.
         step_length: is also told the length of a step (`diffusion.mean_velocity`); has no effect at first.
+        input_skip: the noisy images are added to the prediction, times gains of the noise level that start at
+            zero, so that their noise need not pass through the layers.
 
     Heights and widths that patch_size * 2^(levels - 1) does not divide are padded inside, by repeating the
     border, and cropped again. The head starts at zero, so that an untrained network returns exactly 0.
@@ -88,6 +90,7 @@ class UNet(Conditioned):
         learned_variance: bool = UNetConfig.learned_variance,
         uncertainty: bool = UNetConfig.uncertainty,
         step_length: bool = UNetConfig.step_length,
+        input_skip: bool = UNetConfig.input_skip,
     ) -> None:
         widths = tuple(widths)
         # By default attention is at the last level, where images are smallest and it costs least.
@@ -97,7 +100,7 @@ class UNet(Conditioned):
         super().__init__()
         self.config = UNetConfig(**{field.name: given[field.name] for field in fields(UNetConfig)})
         self._build_levels(self.config)
-        self._build_extras(self.config)
+        self._build_extras(self.config, self.config.patch_size**2 * channels)
         self.checkpointing = False  # see `checkpointing`
 
     @classmethod
@@ -201,8 +204,8 @@ class UNet(Conditioned):
         """
         height, width = noisy_images.shape[-2:]
         images = self._with_previous(noisy_images, previous_images)
-        images = pad(images, self.config.size_multiple)
-        images = self.stem(functional.pixel_unshuffle(images, self.config.patch_size))
+        patches = functional.pixel_unshuffle(pad(images, self.config.size_multiple), self.config.patch_size)
+        images = self.stem(patches)
 
         sinusoids = self.embed(conditions)
         embedding = self._embedding(sinusoids, classes, step_lengths)
@@ -213,7 +216,8 @@ class UNet(Conditioned):
             output = self._levels(images, embedding)
         if self.head_norm is not None:
             output = normed_silu(self.head_norm[0], output)
-        output = functional.pixel_shuffle(self.head(output), self.config.patch_size)
+        output = self._with_input(self.head(output), patches, embedding)
+        output = functional.pixel_shuffle(output, self.config.patch_size)
         return self._with_uncertainty(crop(output, height, width), sinusoids)
 
     def hidden(self, noisy_images: Images, conditions: Rates, classes: Classes | None = None) -> Levels:

@@ -44,6 +44,7 @@ class UNetConfig:
     learned_variance: bool = False
     uncertainty: bool = False
     step_length: bool = False
+    input_skip: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attention", tuple(_attention_kind(choice) for choice in self.attention))

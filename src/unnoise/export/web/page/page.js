@@ -122,6 +122,7 @@ function listen() {
 }
 
 async function begin() {
+  document.documentElement.classList.toggle("embedded", window.self !== window.top);
   fillControls();
   readAddress();
   listen();

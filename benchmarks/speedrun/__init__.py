@@ -1,0 +1,1 @@
+"""Speedrun: seconds from nothing to pictures of a fixed quality; docs/speedrun.md has the rules."""

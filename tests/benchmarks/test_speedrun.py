@@ -1,0 +1,132 @@
+"""Tests of the speedrun: the clock, the judge, copies, and what counts as a record."""
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.judges import noise_pictures, picture_set, real_pictures
+from benchmarks.speedrun import __main__ as speedrun
+from benchmarks.speedrun import judging, racing, records
+from benchmarks.speedrun.tasks import TASKS, TRACKS, Task, write_data
+from unnoise.utils.errors import UnnoiseError
+
+DIGITS = Task("digits", 1.0, source="digits")
+
+ENTRY = """
+import sys
+import numpy as np
+
+data, seed, out = np.load(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+print("seed", seed)
+images = data["images"]
+assert len(data["labels"]) == len(images)
+if seed == 1:
+    sys.exit("it went wrong")
+noise = np.random.default_rng(0).permutation(images.flat).reshape(images.shape)
+np.save(out, (images if seed == 0 else noise)[:1000])
+"""
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return picture_set("digits", None)
+
+
+@pytest.fixture(scope="module")
+def judge(digits, tmp_path_factory):
+    path = tmp_path_factory.mktemp("judge") / "digits.safetensors"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judging, "CLASSIFIER_STEPS", 200)
+        return judging.judge_of(DIGITS, digits, path)
+
+
+def test_an_entry_runs_on_its_own_cores_is_timed_and_what_it_draws_is_judged(tmp_path, digits, judge):
+    write_data(digits, tmp_path / "data.npz")
+    entry = tmp_path / "entry.py"
+    entry.write_text(ENTRY, encoding="utf-8")
+    drawn = {}
+    for seed in (0, 2):
+        lap = racing.lap(entry, tmp_path / "data.npz", seed, tmp_path / "work", TRACKS["cpu-2"])
+        assert lap.seconds > 0
+        drawn[seed] = judging.checked_pictures(lap.drawn, digits)
+        assert (tmp_path / "work" / f"{seed}.log").read_text("utf-8") == f"seed {seed}\n"
+    copied, noise = (judging.verdict(judge, each, digits) for each in drawn.values())
+    assert copied.copies > 0.95
+    assert noise.copies == 0
+    assert noise.fd > 10 * copied.fd
+
+
+def test_an_entry_that_fails_says_so_with_its_last_lines(tmp_path, digits):
+    write_data(digits, tmp_path / "data.npz")
+    entry = tmp_path / "entry.py"
+    entry.write_text(ENTRY, encoding="utf-8")
+    with pytest.raises(UnnoiseError, match=r"exit code 1. Its last lines:\n(.*\n)*it went wrong"):
+        racing.lap(entry, tmp_path / "data.npz", 1, tmp_path / "work", TRACKS["cpu-2"])
+
+
+@pytest.mark.parametrize(("shape", "kind"), [((1000, 1, 8, 8), np.uint8), ((1000, 8, 8, 1), np.float32)])
+def test_an_entry_that_writes_something_else_than_bytes_is_refused(tmp_path, digits, shape, kind):
+    np.save(tmp_path / "0.npy", np.zeros(shape, kind))
+    with pytest.raises(UnnoiseError, match=r"An entry writes bytes of the shape \(1000, 8, 8, 1\)"):
+        judging.checked_pictures(tmp_path / "0.npy", digits)
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if judging.weights_file(TASKS[name]).is_file()])
+def test_the_judge_of_the_repository_tells_real_pictures_from_noise(name, tmp_path):
+    task = TASKS[name]
+    if not task.source:
+        pytest.skip("its pictures are not installed by a package of the tests")
+    pictures = task.pictures("")
+    judge = judging.judge_of(task, pictures, judging.weights_file(task))
+    real, noise = (
+        judge.score(judge.features(torch.split(shown, 100))).fd
+        for shown in (real_pictures(pictures, 1000, 0), noise_pictures(pictures, 1000))
+    )
+    assert real < task.target / 3 < 5 * task.target < noise
+
+
+def record(**changes):
+    known = records.Record(
+        task="fashion-mnist",
+        track="cpu-2",
+        entry="entries/unnoise_default.py",
+        words="the default",
+        commit="0123456",
+        measured="2026-11-29",
+        machine="a machine",
+        seeds=(0, 1, 2, 3, 4),
+        seconds=(100.0, 101.0, 102.0, 103.0, 104.0),
+        distances=(0.9, 0.9, 0.9, 0.9, 1.3),
+        copies=(0.0,) * 5,
+    )
+    return replace(known, **changes)
+
+
+def test_a_record_needs_five_seeds_the_target_in_the_mean_and_no_copies():
+    assert record().valid
+    assert not record(seeds=(0, 1, 2, 3, 3)).valid
+    assert not record(distances=(0.9, 0.9, 0.9, 0.9, 1.5)).valid
+    assert not record(copies=(0.1,) * 5).valid
+
+
+def test_records_are_read_as_they_were_written_the_fastest_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "FOLDER", tmp_path / "records")
+    slow, fast = record(entry="entries/slow.py"), record(seconds=(50.0,) * 5)
+    other = record(task="emoji-64", entry="entries/other.py")
+    for one in (other, slow, fast):
+        records.write_record(one)
+    assert records.read_records() == [fast, slow, other]
+    assert "| **50** | 50, 50, 50, 50, 50 | 0.980 (1) |" in records.records_table([fast])
+
+
+def test_the_command_line_names_an_entry_or_pictures_that_are_missing(monkeypatch, tmp_path):
+    for options, words in (
+        (["fashion-mnist", "--entry", str(tmp_path / "none.py")], "There is no entry"),
+        (["cifar-10"], "has no judge yet"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["speedrun", *options])
+        with pytest.raises(SystemExit, match=words):
+            speedrun.main()
