@@ -178,7 +178,7 @@ def test_the_loop_of_the_page_draws_the_pictures_of_unnoise(
     noises = denoiser.noises(range(4))()
     sampling = replace(Run.open(saved).config.recipe.sampling, sampler=sampler, num_steps=num_steps)
     wanted = denoiser.generate(initial_noises=noises, sampling=sampling).numpy()
-    assert wanted.std() > 0.05
+    assert wanted.std() > 0.01
     assert np.abs(names["draw"](noises.numpy(), num_steps, order) - wanted).max() < 1e-4
 
 

@@ -43,7 +43,7 @@ class Told(Protocol):
 class Conditioned(nn.Module):
     """A network with an embedding of all that it is told; `UNet` and `Transformer` build their layers on it."""
 
-    told: Told
+    config: Told
     embed: SinusoidalEmbedding | TimestepEmbedding
     dense: nn.Sequential | None
     classes: nn.Embedding | None
@@ -58,15 +58,14 @@ class Conditioned(nn.Module):
         """Stem and heads, which an optimiser may move otherwise than hidden layers."""
         return [self.stem, self.head, *([] if self.uncertainty is None else [self.uncertainty])]
 
-    def _build_extras(self, told: Told, pixels: int) -> None:
+    def _build_extras(self, pixels: int) -> None:
         """Builds optional layers last, so that the random numbers of all other layers do not depend on them.
 
         Args:
-            told: the config.
             pixels: numbers in a patch of the images that are predicted.
         """
+        told = self.config
         embedding_dim = told.embedding_dim * (1 if self.dense is None else 4)
-        self.told = told
         self.classes = nn.Embedding(told.num_classes + 1, embedding_dim) if told.num_classes else None
         self.uncertainty = nn.Linear(told.embedding_dim, 1) if told.uncertainty else None
         self.step_length = StepLength(told.embedding_dim, embedding_dim) if told.step_length else None
@@ -77,10 +76,10 @@ class Conditioned(nn.Module):
 
     def _with_previous(self, images: Images, previous: Images | None) -> NextFeatures:
         require(
-            self.told.self_conditioning or previous is None,
+            self.config.self_conditioning or previous is None,
             "This network takes no previous images. Build it with self_conditioning=True.",
         )
-        if not self.told.self_conditioning:
+        if not self.config.self_conditioning:
             return images
         return torch.cat([images, torch.zeros_like(images) if previous is None else previous], dim=1)
 
@@ -99,7 +98,7 @@ class Conditioned(nn.Module):
         embedding = sinusoids if self.dense is None else self.dense[:-1](sinusoids)
         if self.classes is not None:
             if classes is None:
-                classes = torch.full(embedding.shape[:1], self.told.num_classes, device=embedding.device)
+                classes = torch.full(embedding.shape[:1], self.config.num_classes, device=embedding.device)
             embedding = embedding + self.classes(classes)
         if self.step_length is not None and step_lengths is not None:
             embedding = embedding + self.step_length(step_lengths)

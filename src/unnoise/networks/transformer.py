@@ -177,7 +177,7 @@ class Transformer(Conditioned):
         self.up = nn.ModuleList([self._blocks(level, config.window) for level in outer])
         self.head_norm = AdaptiveNorm(widths[0], 4 * config.embedding_dim)
         self.head = nn.Linear(widths[0], pixels)
-        self._build_extras(config, pixels)
+        self._build_extras(pixels)
         self.checkpointing = False  # see `checkpointing`
 
     def _blocks(self, level: int, window: int) -> Level:

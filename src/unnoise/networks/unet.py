@@ -100,7 +100,7 @@ class UNet(Conditioned):
         super().__init__()
         self.config = UNetConfig(**{field.name: given[field.name] for field in fields(UNetConfig)})
         self._build_levels(self.config)
-        self._build_extras(self.config, self.config.patch_size**2 * channels)
+        self._build_extras(self.config.patch_size**2 * channels)
         self.checkpointing = False  # see `checkpointing`
 
     @classmethod
