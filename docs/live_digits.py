@@ -24,8 +24,7 @@ def distilled(folder: Path) -> un.OpenRun:
     if not (second / "model.safetensors").is_file():
         for old in (first, second):
             shutil.rmtree(old, ignore_errors=True)
-        run = un.train("digits", labels="auto", minutes=TRAINED, out=first)
-        un.distill(run, minutes=DISTILLED, out=second)
+        un.train("digits", labels="auto", minutes=TRAINED, out=first).distill(minutes=DISTILLED, out=second)
     return un.open(second)
 
 
@@ -35,4 +34,4 @@ def write(page: Path, folder: Path) -> None:
     if shutil.which("npm") is None:
         page.write_text(_WITHOUT_RUNTIME, encoding="utf-8")
     else:
-        un.export(distilled(folder), page, to="web", single_file=True)
+        distilled(folder).export(page, to="web", single_file=True)
