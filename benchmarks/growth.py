@@ -69,6 +69,11 @@ def widened(chosen: Recipe, base: int) -> Recipe:
     return replace(chosen, network=replace(network, widths=widths))
 
 
+def resolved(side: int) -> Recipe:
+    """The recipe of growing pictures: `small`, with patches of 2 x 2 up to 64 pixels, as narrow as `nano`."""
+    return widened(recipe("small", 1, side, side), 48)
+
+
 def build(chosen: Recipe, side: int, device: torch.device, precision: str) -> Diffusion:
     """The diffusion of this recipe, for grey pictures of this side."""
     data = DataConfig(source="noise", height=side, width=side, channels=1)
@@ -89,9 +94,7 @@ def step_cases(
     make = partial(build, device=device, precision=precision)
     usual = recipe("default", 1, SIDE, SIDE)
     return {
-        "resolution": [
-            case(side, make(recipe("default", 1, side, side), side), BATCH) for side in sizes["resolution"]
-        ],
+        "resolution": [case(side, make(resolved(side), side), BATCH) for side in sizes["resolution"]],
         "batch": [case(batch, make(usual, SIDE), batch) for batch in sizes["batch"]],
         "width": [case(base, make(widened(usual, base), SIDE), BATCH) for base in sizes["width"]],
     }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PICTURES = "pictures"
 
 FITTED_SIDES = (24, 64)
-"""Between these sides the default preset has one width and one patch size, so that only the pictures grow."""
+"""Between these sides the recipe has one width and one patch size, so that only the pictures grow."""
 
 
 class Row(NamedTuple):

@@ -46,7 +46,7 @@ TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (
         Task("fashion-mnist", 1.0, source="fashion-mnist"),
-        Task("emoji-64", 2.0, side=64),
+        Task("emoji-64", 1.5, side=64),
         Task("cifar-10", 10.0, side=32),
     )
 }

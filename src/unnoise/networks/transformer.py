@@ -161,6 +161,8 @@ class Transformer(Conditioned):
     border, and cropped again. The head starts at zero, so that an untrained network returns exactly 0.
     """
 
+    config: TransformerConfig
+
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.config, widths = config, config.widths

@@ -67,6 +67,8 @@ class UNet(Conditioned):
         UnnoiseError: choices that contradict each other.
     """
 
+    config: UNetConfig
+
     def __init__(
         self,
         channels: int = UNetConfig.channels,
