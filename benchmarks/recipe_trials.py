@@ -16,16 +16,16 @@ from pathlib import Path
 import torch
 
 from benchmarks.contenders import Unnoise
-from benchmarks.judges import judges, picture_set
+from benchmarks.judges import Judge, judges, picture_set
 from benchmarks.quality_results import Row
 from benchmarks.report import option_parser, table
 from benchmarks.time_to_quality import Amounts, Job, judged, train
 from benchmarks.turns import Runner
 from unnoise.api.reporting import tell, tell_output
+from unnoise.runs.presets import DEFAULT
 from unnoise.utils import malloc
 from unnoise.utils.tables import read_table, write_table
 
-DEFAULT = "default"
 _PRESET = "preset="
 
 
@@ -34,7 +34,7 @@ def name_of(changes: Sequence[str]) -> str:
     return " ".join(changes).replace("/", "_") or DEFAULT
 
 
-def try_out(job: Job, changes: Sequence[str], log: Path) -> None:
+def try_out(job: Job, changes: Sequence[str], seen: Sequence[Judge], log: Path) -> None:
     """Trains by one recipe and adds the rows of its samples, unless they are there."""
     rows, name, mark = read_table(log, Row), name_of(changes), job.amounts.minutes
     if job.done(rows, name, mark):
@@ -47,25 +47,23 @@ def try_out(job: Job, changes: Sequence[str], log: Path) -> None:
     tell(f"{name}, seed {job.seed}")
     if not job.file(name, mark).is_file():
         train(job, [Runner(name, contender)])
-    write_table(log, Row, rows + judged(job, name, contender, mark, judges(job.pictures, job.work)))
+    write_table(log, Row, rows + judged(job, name, contender, mark, seen))
 
 
 def trials_table(rows: Sequence[Row]) -> str:
     """Fréchet and kernel distances of all trials, the best by the first judge first."""
-    marks = [row for row in rows if row.minutes == row.budget]
-    judge_names = sorted({row.features for row in marks})
+    marks = sorted((row for row in rows if row.minutes == row.budget), key=lambda row: (row.features, row.fd))
+    trials: dict[tuple[object, ...], list[Row]] = {}
+    for row in marks:
+        trials.setdefault(row._replace(features="").key, []).append(row)
     lines = []
-    for row in sorted(marks, key=lambda row: row.fd):
-        if row.features != judge_names[0]:
-            continue
-        same = {
-            other.features: other for other in marks if other.key == (*row.key[:6], other.features, row.samples)
-        }
-        scores = [part for each in judge_names for part in ((f"{same[each].fd:.3g}", f"{same[each].kid:.3g}"))]
+    for one in trials.values():
+        row, scores = one[0], [text for each in one for text in (f"{each.fd:.3g}", f"{each.kid:.3g}")]
         facts = (str(row.seed), f"{row.rate:.0f}", str(row.steps), str(row.samples))
         lines.append([row.contender, *facts, *scores])
-    scores = [f"{word}, {each}" for each in judge_names for word in ("FD", "KID")]
-    return table(["trial", "seed", "images/s", "steps", "pictures", *scores], lines)
+    names = sorted({row.features for row in marks})
+    heads = [f"{word}, {name}" for name in names for word in ("FD", "KID")]
+    return table(["trial", "seed", "images/s", "steps", "pictures", *heads], lines)
 
 
 def parsed() -> argparse.Namespace:
@@ -90,9 +88,10 @@ def main() -> None:
     amounts = Amounts(options.minutes, early=options.samples, late=options.samples, between=())
     torch.set_num_threads(options.threads)
     malloc.keep_freed_memory()
+    seen = judges(pictures, options.work)
     for seed in options.seeds:
         for trial in options.trial:
-            try_out(Job(pictures, seed, amounts, options.work), trial.split(), log)
+            try_out(Job(pictures, seed, amounts, options.work), trial.split(), seen, log)
     tell_output(trials_table(read_table(log, Row)))
 
 

@@ -62,7 +62,7 @@ class Amounts:
 
     def samples(self, mark: float) -> list[int]:
         """Numbers of samples that are judged at a mark; distances depend on them, so the last mark has both."""
-        return [self.early, self.late] if mark == self.minutes else [self.early]
+        return sorted({self.early, self.late}) if mark == self.minutes else [self.early]
 
 
 class Job(NamedTuple):

@@ -6,6 +6,7 @@ trains the judge of a task anew and overwrites its weights, which makes all reco
 """
 
 import argparse
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,12 +83,18 @@ def verdict(judge: Judge, drawn: Tensor, pictures: PictureSet) -> Verdict:
 
     Copies are looked for among pictures that are made smaller, where noise hides none of them.
     """
-    images = pictures.training
-    training = images.take(np.arange(len(images)))
-    held_out = small(pictures.references.take(np.arange(len(pictures.references))))
-    found = detect_copies(small(drawn), small(training), held_out if pictures.held_out else held_out[:0])
+    found = detect_copies(small(drawn), *known_vectors(pictures))
     fd = judge.score(judge.features(torch.split(drawn, 100))).fd
     return Verdict(fd, found.copied.value)
+
+
+@cache
+def known_vectors(pictures: PictureSet) -> tuple[Tensor, Tensor]:
+    """The training pictures and the held-out ones, as `small` makes them; once for all seeds."""
+    training, held_out = (
+        small(images.take(np.arange(len(images)))) for images in (pictures.training, pictures.references)
+    )
+    return training, held_out if pictures.held_out else held_out[:0]
 
 
 def small(images: Tensor) -> Tensor:

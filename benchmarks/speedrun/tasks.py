@@ -1,6 +1,7 @@
 """Tasks of the speedrun: the pictures, the distance to reach, and the tracks of machines."""
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -57,13 +58,11 @@ class Track(NamedTuple):
 
     Args:
         name: of the track.
-        words: what it runs on.
         cores: processor cores that it sees; 0 for all.
         cards: CUDA devices that it sees.
     """
 
     name: str
-    words: str
     cores: int
     cards: str
 
@@ -73,14 +72,19 @@ class Track(NamedTuple):
         return {**os.environ, **threads, "CUDA_VISIBLE_DEVICES": self.cards}
 
     def prefix(self) -> Sequence[str]:
-        """The command that keeps a process on its cores, by util-linux; none for all cores."""
-        return ("taskset", "--cpu-list", f"0-{self.cores - 1}") if self.cores else ()
+        """The command that keeps a process on its cores; none for all cores.
+
+        Raises:
+            UnnoiseError: where there is no `taskset`.
+        """
+        if not self.cores:
+            return ()
+        words = f"The track {self.name} needs taskset, of util-linux, which is not here. Measure on Linux."
+        require(shutil.which("taskset") is not None, words)
+        return "taskset", "--cpu-list", f"0-{self.cores - 1}"
 
 
-TRACKS: Mapping[str, Track] = {
-    track.name: track
-    for track in (Track("cpu-2", "two cores of a CPU", 2, ""), Track("gpu-1", "one CUDA device", 0, "0"))
-}
+TRACKS: Mapping[str, Track] = {track.name: track for track in (Track("cpu-2", 2, ""), Track("gpu-1", 0, "0"))}
 
 
 def write_data(pictures: PictureSet, path: Path) -> None:

@@ -76,6 +76,6 @@ def test_the_first_page_shows_what_the_build_draws_and_without_npm_says_so(tmp_p
         "live_digits.write(Path(sys.argv[1]) / 'site' / 'live.html', Path('none'))"
     )
     run(code, str(tmp_path))
-    assert "which was not installed" in (tmp_path / "site" / "live.html").read_text("utf-8")
+    assert "which was not there" in (tmp_path / "site" / "live.html").read_text("utf-8")
     assert 'src="../live.html"' in (EXTENSIONS.parent / "index.md").read_text("utf-8")
     assert 'SITE / "live.html"' in (EXTENSIONS.parent / "build.py").read_text("utf-8")

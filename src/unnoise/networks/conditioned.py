@@ -13,7 +13,7 @@ from unnoise.utils.errors import require
 
 @runtime_checkable
 class Told(Protocol):
-    """The fields of a config that say what the network is told."""
+    """The fields of a config that both networks have: what they are told, and what they return."""
 
     @property
     def embedding_dim(self) -> int:
@@ -64,12 +64,12 @@ class Conditioned(nn.Module):
         Args:
             pixels: numbers in a patch of the images that are predicted.
         """
-        told = self.config
-        embedding_dim = told.embedding_dim * (1 if self.dense is None else 4)
-        self.classes = nn.Embedding(told.num_classes + 1, embedding_dim) if told.num_classes else None
-        self.uncertainty = nn.Linear(told.embedding_dim, 1) if told.uncertainty else None
-        self.step_length = StepLength(told.embedding_dim, embedding_dim) if told.step_length else None
-        self.input_skip = nn.Linear(embedding_dim, pixels) if told.input_skip else None
+        config = self.config
+        embedding_dim = config.embedding_dim * (1 if self.dense is None else 4)
+        self.classes = nn.Embedding(config.num_classes + 1, embedding_dim) if config.num_classes else None
+        self.uncertainty = nn.Linear(config.embedding_dim, 1) if config.uncertainty else None
+        self.step_length = StepLength(config.embedding_dim, embedding_dim) if config.step_length else None
+        self.input_skip = nn.Linear(embedding_dim, pixels) if config.input_skip else None
         for module in (self.head, self.classes, self.uncertainty, self.step_length, self.input_skip):
             for parameter in module.parameters() if module is not None else ():
                 nn.init.zeros_(parameter)

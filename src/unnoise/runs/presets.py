@@ -83,9 +83,8 @@ def nano(channels: int, height: int, width: int) -> Recipe:
     """Preset `nano`: for minutes on a laptop's CPU."""
     # In minutes there are few steps: their number matters more than the size of their batches.
     smallest, largest = sorted((height, width))
-    if (
-        smallest > 32 and largest <= 64
-    ):  # without a level for patches of 2 x 2, there are nearly twice as many steps
+    if smallest > 32 and largest <= 64:
+        # Without a level for patches of 2 x 2 there are nearly twice as many steps.
         return _sized(channels, height, width, base=96, batch_size=64, patch_size=4, embedding_dim=48)
     return _sized(channels, height, width, base=32 if largest <= 16 else 48, batch_size=64)
 
