@@ -123,11 +123,13 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly(rest, run_folder):
     assert ended.stderr == ""
 
 
-@pytest.mark.parametrize("columns", ["0", "1", "-5", "wide", "", "80"])
-def test_an_unusable_width_is_not_believed(columns, run_folder):
-    ended = shell('$unnoise info "$RUN"', COLUMNS=columns, RUN=str(run_folder))
-    assert ended.stdout == shell('$unnoise info "$RUN"', COLUMNS="80", RUN=str(run_folder)).stdout
-    assert "held out" in ended.stdout
+def test_an_unusable_width_is_not_believed(run_folder):
+    told = [
+        shell('$unnoise info "$RUN"', COLUMNS=columns, RUN=str(run_folder)).stdout
+        for columns in ("80", "0", "1", "-5", "wide", "")
+    ]
+    assert "held out" in told[0]
+    assert told == told[:1] * len(told)
 
 
 def test_help_is_whole_without_docstrings():

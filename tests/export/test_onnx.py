@@ -66,7 +66,7 @@ NETWORKS = {
         step_length=True,
     ),
     "annotated-ddpm": AnnotatedConfig(study="convnext", dim=12, multipliers=(1, 2)),
-    "annotated-resnet": AnnotatedConfig(study="resnet", dim=8, multipliers=(1, 2)),
+    "annotated-resnet": AnnotatedConfig(study="resnet", dim=8, multipliers=(1,)),
     "ddpm-study": AnnotatedConfig(study="ddpm_study", dim=8, multipliers=(1, 2), groups=4),
     "diffusers": UNet2DConfig(channels=1, widths=(8, 16), layers=1, attention=(False, True), groups=4),
 }

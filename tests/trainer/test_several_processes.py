@@ -81,24 +81,21 @@ def test_several_processes_train_as_one(tmp_path, processes, make):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [4])
-def test_the_command_line_says_everything_once(tmp_path, processes):
+def test_the_command_line_says_everything_once(tmp_path):
     """Also where the cache cannot be written, so that each process decodes for itself."""
     (tmp_path / "store").write_text("not a folder")
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((48, 8, 8)))
     words = ["--steps", 2, "--batch-size", 8, "--device", "cpu", "--preset", "nano"]
     with pytest.MonkeyPatch.context() as patches:
         patches.setenv("UNNOISE_CACHE", str(tmp_path / "store"))
-        done = torchrun(
-            processes, "-m", "unnoise", "train", tmp_path / "x.npy", "--out", tmp_path / "run", *words
-        )
+        done = torchrun(2, "-m", "unnoise", "train", tmp_path / "x.npy", "--out", tmp_path / "run", *words)
     assert done.returncode == 0, done.stderr
     told = " ".join(done.stderr.split())
     assert told.count("Cannot write the cache") == 1
     assert "strides" not in told
     assert "Traceback" not in told
     assert [path.stem for path in Run.open(tmp_path / "run").states()] == ["0000000002"]
-    again = torchrun(processes, "-m", "unnoise", "train", tmp_path / "x.npy", "--dry-run", "--preset", "nano")
+    again = torchrun(2, "-m", "unnoise", "train", tmp_path / "x.npy", "--dry-run", "--preset", "nano")
     assert again.stdout.count('"format"') == 1
 
 
@@ -114,35 +111,33 @@ leads, told = state.is_main_process, Path(sys.argv[1])
 for turn in range(2):
     with rank_0_first():
         if leads:
-            time.sleep(3 - 2 * turn)
+            time.sleep(2 - turn)
             (told / f"made-{turn}").touch()
         assert (told / f"made-{turn}").exists()
 coordinator = Coordinator(Accelerator(cpu=True), None)
 if leads:
     with coordinator:
-        time.sleep(3)
+        time.sleep(2)
         assert coordinator.spent(lambda: 0.25) == 0.25
 else:
     assert coordinator.spent(None) == 0.25
     assert coordinator.stay() is False
 (told / f"passed-{state.process_index}").touch()
-if sys.argv[2] == "fail":
-    with rank_0_first():
-        if leads:
-            raise SystemExit(2)
-        (told / "went-on").touch()
+with rank_0_first():
+    if leads:
+        raise SystemExit(2)
+    (told / "went-on").touch()
 state.destroy_process_group()
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("end", ["pass", "fail"])
-def test_ranks_wait_longer_than_a_collective_would(tmp_path, end):
+def test_ranks_wait_longer_than_a_collective_would(tmp_path):
     """For what rank 0 decodes, and for what it decides; where it fails, none goes on, and none prints why."""
     (tmp_path / "script.py").write_text(WAITING)
-    done = torchrun(2, tmp_path / "script.py", tmp_path, end)
+    done = torchrun(2, tmp_path / "script.py", tmp_path)
     assert sorted(path.name for path in tmp_path.glob("passed-*")) == ["passed-0", "passed-1"], done.stderr
-    assert (done.returncode == 0) == (end == "pass")
+    assert done.returncode != 0
     assert not (tmp_path / "went-on").exists()
 
 

@@ -51,8 +51,8 @@ def limited(limit: int, sizes: list[int]):
     return double
 
 
-@pytest.mark.parametrize("number", [1, 2, 7, 64, 100])
-@pytest.mark.parametrize("limit", [1, 3, 10, 1000])
+@pytest.mark.parametrize("number", [1, 2, 7, 20])
+@pytest.mark.parametrize("limit", [1, 3, 1000])
 def test_pieces_give_the_same_as_the_whole_and_halve_until_they_fit(number, limit):
     sizes, pieces = [], Pieces(device="cuda:1")
     with warnings.catch_warnings(record=True) as told:
