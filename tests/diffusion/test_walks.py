@@ -98,10 +98,10 @@ def test_walks_are_guided_by_their_classes():
     assert found[1][3] == pytest.approx(found[0][3], abs=1e-4)
 
 
-@pytest.mark.parametrize("step", [0, 40])
-def test_pairs_mix_to_both_ends_of_a_step_of_the_exact_flow(step):
+@pytest.mark.parametrize(("step", "spacing"), [(0, "log_snr"), (40, "log_snr"), (40, "karras")])
+def test_pairs_mix_to_both_ends_of_a_step_of_the_exact_flow(step, spacing):
     """With 200 calls a walk is the flow itself, to a thousandth; pairs of three blocks of walks."""
-    batch = pairs_of(walks(calls=200, kept=3), step, 24)
+    batch = pairs_of(walks(calls=200, kept=3, spacing=spacing), step, 24)
     first, then = RatePair(batch.noise_rates, batch.signal_rates), ends_of(batch)
     begin, end = (mix(batch.images, batch.noises, *level) for level in (first, then))
     wanted = Gaussian(0.3, 0.5).flow(begin, first, then)
@@ -250,3 +250,17 @@ def test_the_look_of_a_jump_is_that_of_where_it_arrives():
 def test_a_network_without_levels_cannot_say_how_things_look():
     with pytest.raises(UnnoiseError, match=r"Walking\(look=0\)"):
         Walks(walks().run, MeanVelocity(walking=Walking()))
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"calls": 0}, "from 1 to 1,000, but got 0"),
+        ({"kept": 1001}, "from 1 to 1,000, but got 1,001"),
+        ({"from_noise": 1.5}, "from 0 to 1, but got 1.5"),
+        ({"look": -1.0}, "but got -1"),
+    ],
+)
+def test_walking_names_the_values_that_it_takes(value, told):
+    with pytest.raises(UnnoiseError, match=told):
+        Walking(**value)

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from helpers.runs import digits, start, with_few_walks
 from unnoise.diffusion.guidance import Guidance
+from unnoise.diffusion.walks import Walks
 from unnoise.networks import TransformerConfig
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
@@ -38,6 +39,16 @@ def distilled(old, path, steps, **options):
     for _ in train(run, digits()):
         pass
     return run
+
+
+def test_walks_begin_at_the_level_at_which_a_distilled_run_draws(old, tmp_path):
+    new = Run.create(tmp_path / "new", distilled_config(old, budget(4)))
+    sampling, walks = new.config.recipe.sampling, Walks(old.load(), new.config.recipe.mean_velocity)
+    for calls in (1, 2, 4):
+        drawn = replace(sampling, num_steps=calls).grid(old.load().schedule)
+        walked = walks.sampling(8).grid(old.load().schedule)
+        for one, other in zip(drawn, walked, strict=True):
+            assert one.flatten()[0] == other.flatten()[0]
 
 
 def test_before_its_first_step_it_draws_as_the_old_run_does(old, tmp_path):

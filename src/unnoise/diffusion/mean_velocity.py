@@ -21,11 +21,12 @@ finished run walks from x_t to x_s, both are known, and u* follows from them at 
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, get_args, runtime_checkable
 
 import torch
 
 from unnoise.diffusion.objectives import of_velocity, velocity
+from unnoise.diffusion.sampler_names import Spacing
 from unnoise.diffusion.tensors import Classes, Images, PerImage, Prediction, RatePair, Rates
 from unnoise.utils.errors import require
 
@@ -192,6 +193,7 @@ class Walking:
         pairs: how many pairs of noisy images are taken of each walk, on average.
         kept: blocks of walks that pairs are taken from at a time, each of as many walks as a batch has images;
             fewer where they would take more than 1 GiB.
+        spacing: of the levels of a walk, as `Sampling` names it.
         from_noise: share of the steps that begin at pure noises; all others begin at any level of a walk.
         look: weight of how far apart what a jump arrives at and the end of the walk look to the run itself, in
             its hidden features (a perceptual loss; 2401.00110 takes the same features).
@@ -203,6 +205,7 @@ class Walking:
     calls: int = 8
     pairs: int = 8
     kept: int = 64
+    spacing: Spacing = "log_snr"
     from_noise: float = 0.3
     look: float = 3.0
 
@@ -212,6 +215,10 @@ class Walking:
                 1 <= value <= _MOST,
                 f"Walking's {name} is a number from 1 to {_MOST:,}, but got {value:,}. Leave it out.",
             )
+        require(
+            self.spacing in get_args(Spacing),
+            f"Walking's spacing is one of {', '.join(get_args(Spacing))}, but got {self.spacing!r}.",
+        )
         require(
             0 <= self.from_noise <= 1,
             f"Walking's from_noise is a share from 0 to 1, but got {self.from_noise:g}. Try 0.3.",

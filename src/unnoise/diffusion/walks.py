@@ -86,11 +86,9 @@ class Walks:
         return self.learned.walking or Walking()
 
     def sampling(self, calls: int | None = None) -> Sampling:
-        """How the run walks in so many calls: DPM-Solver++ 2M, in even steps of the log-SNR."""
-        guidance = Guidance(scale=self.learned.guidance)
-        return Sampling(
-            sampler="dpmpp_2m", num_steps=calls or self.walking.calls, spacing="log_snr", guidance=guidance
-        )
+        """How the run walks in so many calls: DPM-Solver++ 2M."""
+        guidance, calls = Guidance(scale=self.learned.guidance), calls or self.walking.calls
+        return Sampling(sampler="dpmpp_2m", num_steps=calls, spacing=self.walking.spacing, guidance=guidance)
 
     @torch.no_grad()
     def walk(self, noises: Images, classes: Classes | None = None, *, calls: int | None = None) -> Trajectory:

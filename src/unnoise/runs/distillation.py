@@ -12,7 +12,10 @@ from unnoise.runs.config import Budget, Recipe, RunConfig
 from unnoise.utils.errors import require
 
 JUMPS = Sampling(sampler="consistency", num_steps=2, spacing="karras")
-"""How a distilled run draws if nothing else is asked for."""
+"""How a distilled run draws if nothing else is asked for.
+
+The walks that it learns from have the same spacing, so that they begin at the noise level at which it draws.
+"""
 
 
 def distilled_config(run: Run, budget: Budget, *, guidance: float | None = None) -> RunConfig:
@@ -60,7 +63,7 @@ def _distilled(recipe: Recipe, network: OwnConfig, guidance: float) -> Recipe:
         recipe,
         network=replace(network, step_length=True),
         objective=Objective(recipe.objective.predicts, "velocity", "l2"),
-        mean_velocity=MeanVelocity(to_image=0.5, guidance=guidance, walking=Walking()),
+        mean_velocity=MeanVelocity(to_image=0.5, guidance=guidance, walking=Walking(spacing=JUMPS.spacing)),
         optimizer=replace(recipe.optimizer, learning_rate=recipe.optimizer.learning_rate, decay="linear"),
         sampling=replace(JUMPS, clip=recipe.sampling.clip),
     )
