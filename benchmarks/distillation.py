@@ -216,6 +216,13 @@ def options_of() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def command_of(options: argparse.Namespace) -> str:
+    """The options that a page was made with, without the places of files."""
+    sources = [source.partition("=") for source in options.images or ["fashion-mnist"]]
+    images = " ".join(f"--images {name}{'=PICTURES' if place else ''}" for name, _, place in sources)
+    return f"{images} --seeds {' '.join(map(str, options.seeds))}"
+
+
 def main() -> None:
     """Measures what is missing, and writes the page."""
     options = options_of()
@@ -248,7 +255,7 @@ def main() -> None:
                 folder, names, {each: each for each in names}, docs / f"distillation-{pictures.name}.png"
             )
     how = f"{options.minutes:g} minutes of distillation, {options.samples:,} pictures each."
-    blocks = {MADE: made("distillation", "--images ... --seeds 0 1 2", how), **blocks}
+    blocks = {MADE: made("distillation", command_of(options), how), **blocks}
     publish("distillation", __doc__, blocks, docs)
 
 
