@@ -218,9 +218,12 @@ def options_of() -> argparse.Namespace:
 
 def command_of(options: argparse.Namespace) -> str:
     """The options that a page was made with, without the places of files."""
-    sources = [source.partition("=") for source in options.images or ["fashion-mnist"]]
-    images = " ".join(f"--images {name}{'=PICTURES' if place else ''}" for name, _, place in sources)
-    return f"{images} --seeds {' '.join(map(str, options.seeds))}"
+    words = []
+    for source in options.images or ["fashion-mnist"]:
+        name, _, path = source.rpartition("=")
+        words += ["--images", f"{name or Path(path).name}=PICTURES" if Path(path).exists() else path]
+    words += ["--size", str(options.size)] if options.size else []
+    return " ".join([*words, "--seeds", *map(str, options.seeds)])
 
 
 def main() -> None:

@@ -43,10 +43,10 @@ def distilled(old, path, steps, **options):
 
 def test_walks_begin_at_the_level_at_which_a_distilled_run_draws(old, tmp_path):
     new = Run.create(tmp_path / "new", distilled_config(old, budget(4)))
-    sampling, walks = new.config.recipe.sampling, Walks(old.load(), new.config.recipe.mean_velocity)
+    run, recipe = old.load(), new.config.recipe
+    walked = Walks(run, recipe.mean_velocity).sampling().grid(run.schedule)
     for calls in (1, 2, 4):
-        drawn = replace(sampling, num_steps=calls).grid(old.load().schedule)
-        walked = walks.sampling(8).grid(old.load().schedule)
+        drawn = replace(recipe.sampling, num_steps=calls).grid(run.schedule)
         for one, other in zip(drawn, walked, strict=True):
             assert one.flatten()[0] == other.flatten()[0]
 

@@ -21,7 +21,7 @@ finished run walks from x_t to x_s, both are known, and u* follows from them at 
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, get_args, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
@@ -215,10 +215,6 @@ class Walking:
                 1 <= value <= _MOST,
                 f"Walking's {name} is a number from 1 to {_MOST:,}, but got {value:,}. Leave it out.",
             )
-        require(
-            self.spacing in get_args(Spacing),
-            f"Walking's spacing is one of {', '.join(get_args(Spacing))}, but got {self.spacing!r}.",
-        )
         require(
             0 <= self.from_noise <= 1,
             f"Walking's from_noise is a share from 0 to 1, but got {self.from_noise:g}. Try 0.3.",

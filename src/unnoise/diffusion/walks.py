@@ -1,4 +1,4 @@
-r"""Walks of a finished run: where its probability flow leads, for another network to learn to jump there.
+r"""Walks: sampling trajectories of a finished run, from which another network learns to draw in few calls.
 
 A walk begins at pure noises and takes K calls of the run. For any two of its noisy images, x_t and the later
 x_s, there are an image and noises that mix to both of them,
