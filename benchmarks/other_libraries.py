@@ -1,8 +1,9 @@
 """Other diffusion libraries as contenders: trained as in their own examples, sampled by their own samplers.
 
 Settings are those of each library's documentation. Learning rates and batch sizes that would be too slow for
-minutes on a CPU differ, as docs/time_to_quality.md says. Of each library's samplers of at most 30 calls the
-best stands first (`python -m benchmarks.peer_samplers`).
+minutes on a CPU differ, as docs/time_to_quality.md says. Those that offer mixed precision (through Accelerate)
+train in bfloat16 where their steps are faster so. Of each library's samplers of at most 30 calls the best
+stands first (`python -m benchmarks.peer_samplers`).
 """
 
 from collections.abc import Mapping
@@ -28,12 +29,35 @@ class OtherLibrary:
     batch_size = BATCH
     samplers: ClassVar[Mapping[str, tuple[int, dict[str, Any]]]]
     """Network calls and options by name; the first is the default."""
+    network: Any
 
     def __init__(self, images: ImageSet, seed: int) -> None:
         self.shape = (images.channels, images.height, images.width)
         self.use(next(iter(self.samplers)))
         self._batches, self._step = Batches(images, np.arange(len(images)), BATCH, seed), 0
+        self._half = False
         torch.manual_seed(seed)
+
+    def mixed_precision(self) -> torch.autocast:
+        """What Accelerate wraps a forward pass in with `mixed_precision="bf16"`, where that was chosen."""
+        return torch.autocast("cpu", torch.bfloat16, enabled=self._half)
+
+    def loss(self, images: Tensor) -> Tensor:
+        """Its training loss on these pictures, with noise and noise levels of its own."""
+        raise NotImplementedError
+
+    def choose_precision(self) -> None:
+        """Bfloat16 where passes forward and backward are faster in it, by the best of two in turns."""
+        seconds: dict[bool, list[float]] = {False: [], True: []}
+        images = torch.zeros(self.batch_size, *self.shape)
+        with torch.random.fork_rng(devices=[]):
+            for _ in range(3):
+                for self._half, each in seconds.items():
+                    began = perf_counter()
+                    self.loss(images).backward()  # type: ignore[no-untyped-call]
+                    each.append(perf_counter() - began)
+        self.network.zero_grad()
+        self._half = min(seconds[True][1:]) < min(seconds[False][1:])
 
     def next_batch(self) -> Tensor:
         """The next pictures, floats in [0, 1]."""
@@ -70,17 +94,24 @@ class Lucidrains(OtherLibrary):
 
         module.tqdm = lambda items, **_: items  # its progress bars would hide ours
         unet = Unet(self.side, dim_mults=(1, 2, 4), channels=images.channels, resnet_block_groups=4)
-        self.network: Any = GaussianDiffusion(
+        self.network = GaussianDiffusion(
             unet, image_size=self.side, timesteps=1000, sampling_timesteps=self.calls
         )
         self.optimizer = torch.optim.Adam(self.network.parameters(), self.learning_rate, (0.9, 0.99))
         self._average: Any = EMA(self.network, beta=0.995, update_every=10)
+        self.choose_precision()
+
+    def loss(self, images: Tensor) -> Tensor:
+        """Of `GaussianDiffusion`, for pictures in [0, 1]."""
+        with self.mixed_precision():
+            loss: Tensor = self.network(images)
+        return loss
 
     def step(self, spent: float) -> None:
         """As `Trainer` does it, at a constant learning rate."""
-        loss = self.network(self.next_batch())
+        loss = self.loss(self.next_batch())
         loss.item()  # `Trainer` reads it after each step
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -104,10 +135,7 @@ class Lucidrains(OtherLibrary):
 
 
 class Diffusers(OtherLibrary):
-    """`UNet2DModel`, trained as in train_unconditional.py: noise, AdamW, warm-up, cosine, clipping, EMA.
-
-    In mixed precision, `--mixed_precision bf16`, where its steps are faster so.
-    """
+    """`UNet2DModel`, trained as in train_unconditional.py: noise, AdamW, warm-up, cosine, clipping, EMA."""
 
     samplers: ClassVar = {
         "DPM-Solver++ 2M SDE, 30 steps": (
@@ -135,30 +163,20 @@ class Diffusers(OtherLibrary):
         from diffusers import DDPMScheduler
         from diffusers.training_utils import EMAModel
 
-        self.network: Any = build_unet(side=self.side, channels=images.channels, seed=seed).train()
+        self.network = build_unet(side=self.side, channels=images.channels, seed=seed).train()
         self._scheduler: Any = DDPMScheduler(1000)
         parameters = list(self.network.parameters())
         self.optimizer = torch.optim.AdamW(
             parameters, self.learning_rate, (0.95, 0.999), weight_decay=1e-6, eps=1e-8
         )
         self._average: Any = EMAModel(parameters, decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
-        self._half = False
-        self._half = self._faster_in_bfloat16()
+        self.choose_precision()
 
-    def _faster_in_bfloat16(self) -> bool:
-        """Whether forward and backward passes are, by the best of three each in turns, after one of each."""
-        seconds: dict[bool, list[float]] = {False: [], True: []}
-        images, times = torch.zeros(self.batch_size, *self.shape), torch.zeros(self.batch_size).long()
-        for _ in range(4):
-            for self._half, each in seconds.items():
-                began = perf_counter()
-                self._loss(images, images, times).backward()  # type: ignore[no-untyped-call]
-                each.append(perf_counter() - began)
-        self.optimizer.zero_grad()
-        return min(seconds[True][1:]) < min(seconds[False][1:])
-
-    def _loss(self, noisy: Tensor, noise: Tensor, times: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._half):  # as Accelerate wraps it
+    def loss(self, images: Tensor) -> Tensor:
+        """Of the noise, for pictures in [-1, 1]."""
+        noise, times = torch.randn(images.shape), torch.randint(0, 1000, (len(images),)).long()
+        noisy = self._scheduler.add_noise(images, noise, times)
+        with self.mixed_precision():
             predicted = self.network(noisy, times).sample
         return functional.mse_loss(predicted.float(), noise)
 
@@ -167,10 +185,7 @@ class Diffusers(OtherLibrary):
         rise, fall = spent / _WARMUP, (1 + float(np.cos(np.pi * (spent - _WARMUP) / (1 - _WARMUP)))) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * (max(rise, 0.01) if spent < _WARMUP else fall)
-        images = self.next_batch() * 2 - 1
-        noise, times = torch.randn(images.shape), torch.randint(0, 1000, (len(images),)).long()
-        noisy = self._scheduler.add_noise(images, noise, times)
-        self._loss(noisy, noise, times).backward()  # type: ignore[no-untyped-call]
+        self.loss(self.next_batch() * 2 - 1).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -216,23 +231,30 @@ class SmallDiffusion(OtherLibrary):
         from smalldiffusion import Scaled, ScheduleLogLinear, Unet
 
         channels, attention = images.channels, (self.side // 2,)
-        self.network: Any = Scaled(Unet)(
+        self.network = Scaled(Unet)(
             self.side, channels, channels, ch=64, ch_mult=(1, 1, 2), attn_resolutions=attention
         )
         self._schedule: Any = ScheduleLogLinear(sigma_min=0.01, sigma_max=20, N=800)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), self.learning_rate)
         self._average: Any = torch.optim.swa_utils.AveragedModel(self.network, avg_fn=_as_torch_ema)
+        self.choose_precision()
+
+    def loss(self, images: Tensor) -> Tensor:
+        """Of the noise, for pictures in [-1, 1]."""
+        from smalldiffusion import generate_train_sample
+
+        images, sigmas, noises, _ = generate_train_sample(images, self._schedule)
+        with self.mixed_precision():
+            loss: Tensor = type(self.network).get_loss(self.network, images, sigmas, noises, cond=None)
+        return loss
 
     def step(self, spent: float) -> None:
         """As `training_loop` does it."""
-        from smalldiffusion import generate_train_sample
-
         self.network.train()
         self.optimizer.zero_grad()
-        images, sigmas, noises, _ = generate_train_sample(self.next_batch() * 2 - 1, self._schedule)
-        loss = type(self.network).get_loss(self.network, images, sigmas, noises, cond=None)
+        loss = self.loss(self.next_batch() * 2 - 1)
         loss.item()  # its example reads it after each step
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self._average.update_parameters(self.network)
 

@@ -12,8 +12,8 @@ command goes on.
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,15 +37,16 @@ from unnoise.utils.device_peak import Peak, device_peak
 from unnoise.utils.device_speed import count_flops
 from unnoise.utils.precision import Precision, bfloat16_is_fast
 
-SHAPES = ((1, 28), (3, 32), (3, 64))
+SHAPES = ((1, 28), (3, 32), (3, 64), (3, 128), (3, 256))
 """Channels and side of the pictures."""
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 _BEFORE = "before"
+_MEDIUM, _FEW_TURNS = 64, 5
 _SAMPLES, _AT_ONCE = 1000, 100
 
 # A program of its own, for an older checkout has to run it too: it knows what has long been there.
 _STEPS = """
-import sys, time
+import resource, sys, time
 import torch
 from unnoise import Diffusion
 from unnoise.networks import build
@@ -67,36 +68,44 @@ for _ in range(3):
 for _ in sys.stdin:
     began = time.perf_counter()
     diffusion.train_step(images)
-    print(time.perf_counter() - began, flush=True)
+    seconds = time.perf_counter() - began
+    print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
 """
 
 
-@contextmanager
-def timed_steps(
-    source: Path, channels: int, side: int, threads: int, precision: str
-) -> Iterator[Callable[[], float]]:
-    """A function that takes one training step in a process of its own, and returns its seconds."""
-    arguments = [str(channels), str(side), str(threads), precision]
-    process = subprocess.Popen(  # noqa: S603 (this program)
-        [sys.executable, "-c", _STEPS, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": str(threads)},
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
+class TimedSteps:
+    """Training steps in a process of its own: a call takes one, and returns its seconds."""
 
-    def step() -> float:
-        process.stdin.write("step\n")  # type: ignore[union-attr]
-        process.stdin.flush()  # type: ignore[union-attr]
-        return float(process.stdout.readline())  # type: ignore[union-attr]
+    gigabytes = 0.0
+    """The most memory that the process has had."""
 
-    try:
-        yield step
-    finally:
-        process.kill()
-        process.wait()
+    def __init__(self, source: Path, channels: int, side: int, threads: int, precision: str) -> None:
+        arguments = [str(channels), str(side), str(threads), precision]
+        self._process = subprocess.Popen(  # noqa: S603 (this program)
+            [sys.executable, "-c", _STEPS, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": str(threads)},
+        )
+
+    def __enter__(self) -> "TimedSteps":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def __call__(self) -> float:
+        """Takes one step."""
+        asks, answers = self._process.stdin, self._process.stdout
+        assert asks is not None
+        assert answers is not None
+        asks.write("step\n")
+        asks.flush()
+        seconds, kilobytes = map(float, answers.readline().split())
+        self.gigabytes = kilobytes * 1024 / 1e9
+        return seconds
 
 
 def speed_rows(threads: int, turns: int, before: Path | None) -> tuple[list[list[str]], str]:
@@ -108,22 +117,25 @@ def speed_rows(threads: int, turns: int, before: Path | None) -> tuple[list[list
     for channels, side in SHAPES:
         batch, work = _work(channels, side)
         with ExitStack() as held:
-            start = partial(timed_steps, channels=channels, side=side, threads=threads)
-            runs: dict[str, Callable[[], float]]
-            runs = {name: held.enter_context(start(here, precision=name)) for name in precisions}
+            start = partial(TimedSteps, channels=channels, side=side, threads=threads)
+            runs: dict[str, TimedSteps] = {
+                name: held.enter_context(start(here, precision=name)) for name in precisions
+            }
             if before is not None:
                 runs[_BEFORE] = held.enter_context(start(before / "src", precision="float32"))
-            seconds = in_turns(runs, turns, f"{side} x {side}")
-        for name in seconds:
+            some = turns if side <= _MEDIUM else min(turns, _FEW_TURNS)
+            seconds = in_turns(runs, some, f"{side} x {side}")
+        for name, run in runs.items():
             taken = median(seconds[name])
             ratios = [
                 f"{_ratio(seconds, other, name):.2f}" for other in ("float32", _BEFORE) if other in seconds
             ]
-            peak = peaks.get(name, peaks["float32"])
             cells = [f"{1e3 * taken:.0f}", f"{batch / taken:.1f}", *ratios]
-            rows.append([f"{side} x {side}", name, *cells, f"{work / taken / 1e9 / peak.gflops:.0%}"])
+            share = f"{work / taken / 1e9 / peaks[name].gflops:.0%}" if name in peaks else ""
+            rows.append([f"{side} x {side}", name, *cells, share, f"{run.gigabytes:.2f}"])
     told = (f"{peak.gflops:.0f} GFLOP/s in {name} ({peak.operation})" for name, peak in peaks.items())
-    return rows, f"{turns} turns of one step. Peak of the machine: {' and '.join(told)}."
+    how = f"{turns} turns of one step, of pictures above {_MEDIUM} pixels {_FEW_TURNS}."
+    return rows, f"{how} Peak of the machine: {' and '.join(told)}."
 
 
 def _ratio(seconds: Mapping[str, list[float]], slow: str, fast: str) -> float:
@@ -204,7 +216,7 @@ def main() -> None:
     if options.part == "speed":
         rows, how = speed_rows(options.threads, 1 if options.quick else 15, options.before)
         ratios = ["beside float32", *(["beside before"] if options.before else [])]
-        header = ["pictures", "precision", "ms", "images/s", *ratios, "of the peak"]
+        header = ["pictures", "precision", "ms", "images/s", *ratios, "of the peak", "GB"]
         isa = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
         kind, command = (
             (f"-{isa.lower()}", f"speed    # with ONEDNN_MAX_CPU_ISA={isa}") if isa else ("", "speed")

@@ -32,10 +32,9 @@ if TYPE_CHECKING:
 
 TABLE = "time_to_quality.csv"
 
-COMMAND = (
-    "python -m benchmarks.time_to_quality --images fashion-mnist --images emoji=PICTURES --size 32 "
-    "--seeds 0 1 2"
-)
+COMMANDS = """\
+python -m benchmarks.time_to_quality --images fashion-mnist --images emoji=PICTURES --size 32 --seeds 0 1 2
+python -m benchmarks.time_to_quality --images emoji=PICTURES --size 64 --minutes 20 --marks 20 --samples 500"""
 
 _BAND = 16
 _SHADES = 256
@@ -156,7 +155,7 @@ def publish_page(rows: Sequence[Row], work: Path, docs: Path) -> None:
         sections[comparison.slug] = section(comparison, docs)
     machines, dates = dict.fromkeys(row.machine for row in known), sorted({row.measured for row in known})
     when = " to ".join(dict.fromkeys((dates[0], dates[-1])))
-    made = f"```sh\n{COMMAND}\n```\n\nMeasured on {when} on: {'; '.join(machines)}."
+    made = f"```sh\n{COMMANDS}\n```\n\nMeasured on {when} on: {'; '.join(machines)}."
     blocks = {MADE: made, "summary": summary(known), **sections}
     publish("time_to_quality", "Quality of the samples after the same minutes of training.", blocks, docs)
 

@@ -1,17 +1,20 @@
 """Checks on a GPU: its own tests, the same pictures as on a CPU, and bfloat16 beside float32."""
 
+import io
 import itertools
 import math
 import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from benchmarks.report import table
+from unnoise.cli import run
 from unnoise.data.sources.named import DIGITS, FASHION, FASHION_FOLDERS
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.reports.records import read_evaluation
@@ -79,28 +82,28 @@ def trained(work: Path, training: Training, device: torch.device) -> list[Precis
     there = training.source != FASHION or any(folder.is_dir() for folder in FASHION_FOLDERS)
     source, runs = training.source if there else DIGITS, []
     for seed, precision in itertools.product(range(training.seeds), ("float32", "bfloat16")):
-        run, on = work / f"{precision}-{seed}", ["--device", str(device)]
+        folder, on = work / f"{precision}-{seed}", ["--device", str(device)]
         options = ["--steps", str(training.steps), "--seed", str(seed), "--precision", precision]
-        options += ["--size", "16", "--preset", "nano", *on, "--out", str(run)]
+        options += ["--size", "16", "--preset", "nano", *on, "--out", str(folder)]
         _unnoise("train", source, *options)
-        _unnoise("evaluate", str(run), "--num-samples", str(training.samples), "--extractor", "lite0", *on)
-        loss = next(row.held_out_loss for row in reversed(read_history(run / HISTORY)) if row.held_out_loss)
-        runs.append(PrecisionRun(precision, seed, run, loss, _scores(Run.open(run))))
+        _unnoise("evaluate", str(folder), "--num-samples", str(training.samples), "--extractor", "lite0", *on)
+        loss = next(row.held_out_loss for row in reversed(read_history(folder / HISTORY)) if row.held_out_loss)
+        runs.append(PrecisionRun(precision, seed, folder, loss, _scores(Run.open(folder))))
     return runs
 
 
 def _unnoise(*arguments: str) -> None:
-    done = subprocess.run(  # noqa: S603 (our own command)
-        [sys.executable, "-m", "unnoise", *arguments], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise RuntimeError(f"`unnoise {' '.join(arguments)}` failed with exit code {done.returncode}: {last}")
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        code = run(arguments)
+    if code:
+        last = (said.getvalue().strip().splitlines() or ["no message"])[-1]
+        raise RuntimeError(f"`unnoise {' '.join(arguments)}` failed with exit code {code}: {last}")
 
 
-def _scores(run: Run) -> dict[str, tuple[float, ...]]:
+def _scores(trained_run: Run) -> dict[str, tuple[float, ...]]:
     """The Fréchet and kernel distances of a run."""
-    quality = read_evaluation(run.path / "evaluation.json").quality
+    quality = read_evaluation(trained_run.path / "evaluation.json").quality
     return {
         score.name: tuple(number or math.nan for number in (score.value, score.low, score.high))
         for score in (quality.scores if quality else ())
@@ -124,11 +127,11 @@ def same_seeds(path: Path, device: torch.device) -> dict[str, tuple[float, float
 
     Full float32 on both: TF32 has three digits.
     """
-    run, found = Run.open(path), {}
+    saved, found = Run.open(path), {}
     with torch.backends.cudnn.flags(allow_tf32=False):
         for sampling in SAMPLERS:
             pictures = [
-                run.load(where).generate(NUM_IMAGES, sampling=sampling).cpu() for where in ("cpu", device)
+                saved.load(where).generate(NUM_IMAGES, sampling=sampling).cpu() for where in ("cpu", device)
             ]
             off = (pictures[0] - pictures[1]).abs() * 255
             found[f"{sampling.sampler}, {sampling.num_steps} steps"] = (float(off.max()), float(off.mean()))

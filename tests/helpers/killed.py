@@ -27,6 +27,8 @@ _IMPORTED = (
     "unnoise.cli.commands.train",
     "unnoise.reports.doctor",
     "torch._dynamo",
+    "torch.distributed",
+    "accelerate",
     "typeguard",
     "numpy.ma",
     "PIL.JpegImagePlugin",

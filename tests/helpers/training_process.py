@@ -1,10 +1,9 @@
-"""Process of a distributed training in tests, started by torchrun: trains the run in a folder.
+"""Process of a distributed training in tests: trains the run in a folder.
 
 It writes what only this process knows (losses, averages, gradients, pictures of a batch) to rank-N.npz. A
 second argument is the number of images that fit into the memory of each rank but the first.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +51,3 @@ def main(folder: str, scarce: str = "") -> None:
     held.clear()  # it holds the group
     del diffusion, trained
     end_process_group(processes)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

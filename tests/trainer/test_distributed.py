@@ -12,6 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from helpers import training_process
+from helpers.ranks import run_ranks
 from helpers.runs import digits, start
 from unnoise.data.batches import Batches, split
 from unnoise.diffusion.noise_levels import LossAware
@@ -30,17 +32,8 @@ LOSS_AWARE = 'noise_levels={"kind": "LossAware", "num_slices": 4, "memory": 2, "
 
 def launch(folder: Path, processes: int, *more: str) -> list[dict[str, np.ndarray]]:
     """Trains the run with so many processes; what each of them found."""
-    here = Path(__file__).parents[1]
-    paths = os.pathsep.join([str(here.parent), str(here), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    done = subprocess.run(
-        [sys.executable, *command, str(here / "helpers" / "training_process.py"), str(folder), *more],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_ranks(processes, training_process.main, str(folder), *more)
+    assert done.codes == [0] * processes, done.err
     return [dict(np.load(folder / f"rank-{rank}.npz")) for rank in range(processes)]
 
 

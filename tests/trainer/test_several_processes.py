@@ -15,6 +15,9 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
+from helpers import training_process
+from helpers.rank_tasks import stop_early, wait
+from helpers.ranks import command_line, run_ranks
 from helpers.runs import digits, start, with_few_walks
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
@@ -48,12 +51,6 @@ def distilled(path: Path) -> Run:
     return Run.create(path, with_few_walks(distilled_config(old, Budget(unit="steps", amount=STEPS / 3))))
 
 
-def torchrun(processes: int, *arguments: object) -> subprocess.CompletedProcess[str]:
-    process = started(processes, *arguments)
-    out, err = process.communicate()
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("processes", "make"),
@@ -65,9 +62,9 @@ def test_several_processes_train_as_one(tmp_path, processes, make):
     alone = make(tmp_path / "one")
     losses = [step.result.loss.item() for step in train(alone, digits())]
     shared = make(tmp_path / "shared")
-    done = torchrun(processes, HERE / "helpers" / "training_process.py", shared.path)
-    assert done.returncode == 0, done.stderr
-    assert "strides" not in done.stderr
+    done = run_ranks(processes, training_process.main, shared.path)
+    assert done.codes == [0] * processes, done.err
+    assert "strides" not in "".join(done.err)
     assert np.ptp(losses) > 0.01  # it learned
     left, right = (load_file(run.states()[0]) for run in (alone, shared))
     names = [name for name in left if name.startswith(("network.", "average."))]
@@ -88,80 +85,38 @@ def test_the_command_line_says_everything_once(tmp_path):
     words = ["--steps", 2, "--batch-size", 8, "--device", "cpu", "--preset", "nano"]
     with pytest.MonkeyPatch.context() as patches:
         patches.setenv("UNNOISE_CACHE", str(tmp_path / "store"))
-        done = torchrun(2, "-m", "unnoise", "train", tmp_path / "x.npy", "--out", tmp_path / "run", *words)
-    assert done.returncode == 0, done.stderr
-    told = " ".join(done.stderr.split())
+        words = ["train", tmp_path / "x.npy", "--out", tmp_path / "run", *words]
+        done = run_ranks(2, command_line, words)
+    assert done.codes == [0, 0], done.err
+    told = " ".join("".join(done.err).split())
     assert told.count("Cannot write the cache") == 1
     assert "strides" not in told
     assert "Traceback" not in told
     assert [path.stem for path in Run.open(tmp_path / "run").states()] == ["0000000002"]
-    again = torchrun(2, "-m", "unnoise", "train", tmp_path / "x.npy", "--dry-run", "--preset", "nano")
-    assert again.stdout.count('"format"') == 1
-
-
-WAITING = """
-import sys, time
-from datetime import timedelta
-from pathlib import Path
-from accelerate import Accelerator, PartialState
-from unnoise.trainer.distributed import Coordinator, rank_0_first
-
-state = PartialState(cpu=True, timeout=timedelta(seconds=1))  # in place of 10 minutes
-leads, told = state.is_main_process, Path(sys.argv[1])
-for turn in range(2):
-    with rank_0_first():
-        if leads:
-            time.sleep(2 - turn)
-            (told / f"made-{turn}").touch()
-        assert (told / f"made-{turn}").exists()
-coordinator = Coordinator(Accelerator(cpu=True), None)
-if leads:
-    with coordinator:
-        time.sleep(2)
-        assert coordinator.spent(lambda: 0.25) == 0.25
-else:
-    assert coordinator.spent(None) == 0.25
-    assert coordinator.stay() is False
-(told / f"passed-{state.process_index}").touch()
-with rank_0_first():
-    if leads:
-        raise SystemExit(2)
-    (told / "went-on").touch()
-state.destroy_process_group()
-"""
+    again = run_ranks(2, command_line, ["train", tmp_path / "x.npy", "--dry-run", "--preset", "nano"])
+    assert "".join(again.out).count('"format"') == 1
 
 
 @pytest.mark.slow
 def test_ranks_wait_longer_than_a_collective_would(tmp_path):
     """For what rank 0 decodes, and for what it decides; where it fails, none goes on, and none prints why."""
-    (tmp_path / "script.py").write_text(WAITING)
-    done = torchrun(2, tmp_path / "script.py", tmp_path)
-    assert sorted(path.name for path in tmp_path.glob("passed-*")) == ["passed-0", "passed-1"], done.stderr
-    assert done.returncode != 0
+    done = run_ranks(2, wait, tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("passed-*")) == ["passed-0", "passed-1"], done.err
+    assert done.codes[0] == 2
     assert not (tmp_path / "went-on").exists()
 
 
 STOPPED = """
-import os, signal, sys
+import os, sys
 from pathlib import Path
-from unnoise.api import train_run
 from unnoise.cli import run
 
-moment, place, *words = sys.argv[1:]
-if moment == "early" and os.environ["RANK"] == "0":
-    train_run.announce = lambda *_: signal.raise_signal(signal.SIGTERM)
+place, *words = sys.argv[1:]
 code = run(words)
 Path(place, f"code-{os.environ['RANK']}").write_text(str(code))
 sys.exit(code)
 """
 ENDLESS = ("train", "digits", "--steps", 100000, "--batch-size", 4, "--device", "cpu", "--preset", "nano")
-
-
-def stopped(folder: Path, moment: str) -> list[object]:
-    """Words for torchrun: two processes train without end, and write what they print and their exit codes."""
-    (folder / "script.py").write_text(STOPPED)
-    logs = ["--redirects", "3", "--log-dir", folder / "logs"]
-    return [*logs, folder / "script.py", moment, folder, *ENDLESS, "--out", folder / "run"]
 
 
 def printed(folder: Path) -> list[str]:
@@ -172,7 +127,9 @@ def printed(folder: Path) -> list[str]:
 @pytest.mark.slow
 def test_sigterm_saves_and_each_process_exits_with_0(tmp_path):
     """As a single process does; the first alone says so. What torchrun then prints itself is not ours."""
-    process = started(2, *stopped(tmp_path, "training"))
+    (tmp_path / "script.py").write_text(STOPPED)
+    logs = ["--redirects", "3", "--log-dir", tmp_path / "logs"]
+    process = started(2, *logs, tmp_path / "script.py", tmp_path, *ENDLESS, "--out", tmp_path / "run")
     while not list((tmp_path / "run" / "log").glob("*")):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.1)  # until the run has begun
@@ -190,10 +147,9 @@ def test_sigterm_saves_and_each_process_exits_with_0(tmp_path):
 @pytest.mark.slow
 def test_the_others_stop_with_the_first_before_its_first_step(tmp_path):
     """Where the signal reaches the first alone, or earlier: none waits for it in vain, none fails."""
-    done = torchrun(2, *stopped(tmp_path, "early"))
-    told, other = printed(tmp_path)
-    assert done.returncode == 0, done.stderr + told + other
-    assert [(tmp_path / f"code-{rank}").read_text() for rank in range(2)] == ["0", "0"]
+    done = run_ranks(2, stop_early, [*map(str, ENDLESS), "--out", str(tmp_path / "run")])
+    told, other = done.err
+    assert done.codes == [0, 0], told + other
     assert "Stopped before the first step: nothing was trained, and nothing is lost." in told
     assert other.strip() == ""
 

@@ -4,7 +4,8 @@ r"""Self-attention of tokens on a grid, among all of them or within windows, wit
 
 R turns the first half of the pairs of features by the row times their frequencies, and the other half by the
 column, so that the cosine depends only on how far apart two tokens are (RoFormer, 2104.09864, eq. 16, along
-each axis). Queries and keys have the length 1, and g is learned for each head (2010.04245).
+each axis): rows and columns may be counted within each window. Queries and keys have the length 1, and g is
+learned for each head (2010.04245).
 
 Windows of w x w tokens make the cost grow with H W w^2 instead of (H W)^2. In every other block they are
 shifted by half a window (2103.14030, section 3.2), so that neighbours across a border meet there. Windows that
@@ -21,8 +22,9 @@ from torch.nn import functional
 from unnoise.utils.errors import require
 
 Tokens: TypeAlias = Float[Tensor, "batch rows columns width"]
-HeadTokens: TypeAlias = Float[Tensor, "batch rows columns heads head_dim"]
-Angles: TypeAlias = Float[Tensor, "rows columns 1 half"]
+Windows: TypeAlias = Float[Tensor, "windows tokens width"]
+HeadTokens: TypeAlias = Float[Tensor, "*tokens heads head_dim"]
+Angles: TypeAlias = Float[Tensor, "*places 1 half"]
 
 _SLOWEST = 0.01
 """Radians from token to token of the slowest pair of features; the fastest turns by 1."""
@@ -69,39 +71,34 @@ class GridAttention(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tokens:
         """(B, H, W, width) -> the same shape."""
-        rows, columns = tokens.shape[1:3]
-        query, key, value = torch.unflatten(self.qkv(tokens), -1, (3, -1, self.head_dim)).unbind(3)
-        angles = axial_angles(rows, columns, self.head_dim, tokens.device)
+        (rows, columns), w = tokens.shape[1:3], self.window
+        # Windows are cut out once, of queries, keys and values together.
+        packed = self._windows(self.qkv(tokens)) if w else self.qkv(tokens).flatten(1, 2)
+        query, key, value = torch.unflatten(packed, -1, (3, -1, self.head_dim)).unbind(2)
+        angles = axial_angles(w or rows, w or columns, self.head_dim, tokens.device).flatten(0, 1)
         query, key = (functional.normalize(each.float(), dim=-1) for each in (query, key))
         query, key = (rotated(each, angles).to(value.dtype) for each in (query * self.gain.exp(), key))
-        whole = self.window == 0
-        query, key, value = (
-            each.flatten(1, 2).transpose(1, 2) if whole else self._windows(each) for each in (query, key, value)
-        )
-        mask = None if whole else self._real(tokens)
+        query, key, value = (each.transpose(1, 2) for each in (query, key, value))
+        mask = self._real(tokens) if w else None
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
-        if whole:
-            mixed = torch.unflatten(mixed.transpose(1, 2), 1, (rows, columns))
-        else:
-            mixed = self._grid(mixed, rows, columns)
-        projected: Tokens = self.project(mixed.flatten(-2))
+        mixed = mixed.transpose(1, 2).flatten(2)
+        mixed = self._grid(mixed, rows, columns) if w else torch.unflatten(mixed, 1, (rows, columns))
+        projected: Tokens = self.project(mixed)
         return projected
 
-    def _windows(self, values: HeadTokens) -> Float[Tensor, "windows heads tokens head_dim"]:
+    def _windows(self, tokens: Tokens) -> Windows:
         w, shift = self.window, self.shift
-        down, right = (-(size + shift) % w for size in values.shape[1:3])
-        padded = functional.pad(values, (0, 0, 0, 0, shift, right, shift, down))
+        down, right = (-(size + shift) % w for size in tokens.shape[1:3])
+        padded = functional.pad(tokens, (0, 0, shift, right, shift, down))
         tiles = torch.unflatten(torch.unflatten(padded, 2, (-1, w)), 1, (-1, w))
-        # (B, i, w, j, w, heads, head_dim), for the windows (i, j)
-        return tiles.permute(0, 1, 3, 5, 2, 4, 6).flatten(4, 5).flatten(0, 2)
+        # (B, i, w, j, w, width), for the windows (i, j)
+        return tiles.permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(0, 2)
 
-    def _grid(
-        self, windows: Float[Tensor, "windows heads tokens head_dim"], rows: int, columns: int
-    ) -> Float[Tensor, "batch {rows} {columns} heads head_dim"]:
+    def _grid(self, windows: Windows, rows: int, columns: int) -> Tokens:
         w, shift = self.window, self.shift
         down, across = (-(-(size + shift) // w) for size in (rows, columns))
-        tiles = torch.unflatten(torch.unflatten(windows, 2, (w, w)), 0, (-1, down, across))
-        grid = tiles.permute(0, 1, 4, 2, 5, 3, 6).flatten(3, 4).flatten(1, 2)
+        tiles = torch.unflatten(torch.unflatten(windows, 1, (w, w)), 0, (-1, down, across))
+        grid = tiles.permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(1, 2)
         return grid[:, shift : shift + rows, shift : shift + columns]
 
     def _real(self, tokens: Tokens) -> Bool[Tensor, "windows 1 1 tokens"] | None:
@@ -109,5 +106,4 @@ class GridAttention(nn.Module):
         rows, columns = tokens.shape[1:3]
         if self.shift == 0 and rows % self.window == 0 and columns % self.window == 0:
             return None
-        real = torch.ones_like(tokens[..., :1])[..., None]
-        return self._windows(real).transpose(-1, -2) > 0
+        return self._windows(torch.ones_like(tokens[..., :1])).transpose(-1, -2)[:, None] > 0
