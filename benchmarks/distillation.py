@@ -4,8 +4,8 @@
 
 A run of ten minutes (with the weights that `python -m benchmarks.time_to_quality` left in --weights, or trained
 here) is distilled as by `unnoise distill`, and draws 1,000 pictures in 1, 2 and 4 calls. The run draws as many
-by its own sampler, and by every sampler in 1, 2, 4 and 8 calls. The judges are those of time_to_quality.
-Rows are kept in --work, so that a stopped command goes on.
+by its own sampler, and that of the first seed by every sampler in 1, 2, 4 and 8 calls. The judges are those of
+time_to_quality. Rows are kept in --work, so that a stopped command goes on.
 """
 
 import argparse
@@ -135,15 +135,16 @@ def measure(job: Job, run: Run, who: str, seen: Sequence[Judge], found: list[Row
     """What is missing of a run."""
     for sampling in ways(run, who):
         calls = sampling.calls(run.config.schedule)
-        key = (job.pictures.name, job.seed, job.minutes, who, sampling.sampler, calls)
-        if any((r.dataset, r.seed, r.minutes, r.who, r.sampler, r.calls) == key for r in found):
+        shown = who == NEW or calls == run.config.recipe.sampling.calls(run.config.schedule)
+        key = (job.pictures.name, job.minutes, who, sampling.sampler, calls)
+        there = [r.seed for r in found if (r.dataset, r.minutes, r.who, r.sampler, r.calls) == key]
+        if job.seed in there or (there and not shown):
             continue
         batches, rate = drawn(run, sampling, job.samples, 1_000_000 * (job.seed + 1))
-        shown = who == NEW or calls == run.config.recipe.sampling.calls(run.config.schedule)
         if shown:
             place = job.folder / "sheet" / f"{who}-{sampling.sampler}-{calls}" / "pictures.safetensors"
             write_tensors(place, {"pictures": torch.cat(batches)[:_SHOWN]}, {})
-        # Of the many samplers the first judge is enough: they are there to be compared with one another.
+        # Of the many samplers one seed and the first judge are enough: they are compared with one another.
         for judge in seen if shown else seen[:1]:
             score = judge.score(judge.features(batches))
             yield Row(

@@ -1,19 +1,30 @@
 """What a network is told beside noisy images: noise level, class, length of a step, its last prediction."""
 
+from abc import abstractmethod
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from unnoise.diffusion.tensors import Classes, Features, Images, NextFeatures, Rates
 from unnoise.networks.embeddings import Embeddings, SinusoidalEmbedding, StepLength, TimestepEmbedding
+from unnoise.networks.resampling import crop, pad
 from unnoise.utils.errors import require
 
 
 @runtime_checkable
 class Told(Protocol):
     """The fields of a config that both networks have: what they are told, and what they return."""
+
+    @property
+    def patch_size(self) -> int:
+        """Side of the square of pixels that becomes one position."""
+
+    @property
+    def size_multiple(self) -> int:
+        """What heights and widths are rounded up to a multiple of."""
 
     @property
     def embedding_dim(self) -> int:
@@ -41,7 +52,7 @@ class Told(Protocol):
 
 
 class Conditioned(nn.Module):
-    """A network with an embedding of all that it is told; `UNet` and `Transformer` build their layers on it."""
+    """A network with an embedding of all that it is told; `UNet` and `Transformer` add the layers."""
 
     config: Told
     embed: SinusoidalEmbedding | TimestepEmbedding
@@ -52,6 +63,43 @@ class Conditioned(nn.Module):
     input_skip: nn.Linear | None
     stem: nn.Module
     head: nn.Module
+
+    def forward(
+        self,
+        noisy_images: Images,
+        conditions: Rates,
+        classes: Classes | None = None,
+        previous_images: Images | None = None,
+        step_lengths: Rates | None = None,
+    ) -> NextFeatures:
+        """(B, channels, H, W) with one number for each image (B, 1, 1, 1) -> (B, channels or more, H, W).
+
+        Args:
+            noisy_images: the images to denoise.
+            conditions: noise levels in [0, 1], or step indices where a U-Net's `frequencies` are `timesteps`.
+            classes: (B,) integers below num_classes; num_classes itself, or None, means no class.
+            previous_images: prediction of the step before, for self-conditioning; None means zeros.
+            step_lengths: (B, 1, 1, 1) in [0, 1]; None means 0.
+
+        Returns:
+            Channels of the prediction; where configured, then as many channels with the v of a learned
+            variance, and one channel, constant over H x W, with the uncertainty.
+
+        Raises:
+            UnnoiseError: classes, previous images or step lengths for a network not built to take them.
+        """
+        height, width = noisy_images.shape[-2:]
+        images = pad(self._with_previous(noisy_images, previous_images), self.config.size_multiple)
+        patches = functional.pixel_unshuffle(images, self.config.patch_size)
+        sinusoids = self.embed(conditions)
+        embedding = self._embedding(sinusoids, classes, step_lengths)
+        output = self._with_input(self._predicted(patches, embedding), patches, embedding)
+        output = functional.pixel_shuffle(output, self.config.patch_size)
+        return self._with_uncertainty(crop(output, height, width), sinusoids)
+
+    @abstractmethod
+    def _predicted(self, patches: Features, embedding: Embeddings) -> NextFeatures:
+        """What stem, levels and head make of patches: (B, channels p^2, H / p, W / p) -> (B, or more, ...)."""
 
     @property
     def ends(self) -> list[nn.Module]:

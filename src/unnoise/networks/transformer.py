@@ -13,13 +13,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unnoise.diffusion.tensors import Classes, Images, Levels, NextFeatures, Rates
+from unnoise.diffusion.tensors import Classes, Features, Images, Levels, NextFeatures, Rates
 from unnoise.networks.checkpointing import block_caller
 from unnoise.networks.conditioned import Conditioned, dense_embedding
 from unnoise.networks.embeddings import Embeddings, SinusoidalEmbedding
 from unnoise.networks.hidden import hidden_features
 from unnoise.networks.limits import MAX_BLOCKS, MAX_CLASSES, MAX_LEVELS, MAX_WIDTH, require_between
-from unnoise.networks.resampling import crop, pad
 from unnoise.networks.stages import Level
 from unnoise.networks.windows import GridAttention, Tokens
 from unnoise.utils.errors import require
@@ -188,29 +187,10 @@ class Transformer(Conditioned):
             [TransformerBlock(self.config, width, window, shifted=place % 2 == 1) for place in range(depth)]
         )
 
-    def forward(
-        self,
-        noisy_images: Images,
-        conditions: Rates,
-        classes: Classes | None = None,
-        previous_images: Images | None = None,
-        step_lengths: Rates | None = None,
-    ) -> NextFeatures:
-        """(B, channels, H, W) with one number for each image (B, 1, 1, 1) -> (B, channels or more, H, W).
-
-        Args and errors as for `UNet`.
-        """
-        height, width = noisy_images.shape[-2:]
-        images = self._with_previous(noisy_images, previous_images)
-        images = pad(images, self.config.size_multiple)
-        patches = functional.pixel_unshuffle(images, self.config.patch_size)
-        sinusoids = self.embed(conditions)
-        embedding = self._embedding(sinusoids, classes, step_lengths)
+    def _predicted(self, patches: Features, embedding: Embeddings) -> NextFeatures:
         tokens = self._levels(self.stem(patches.permute(0, 2, 3, 1)), embedding)
-        output = self.head(self.head_norm(tokens, embedding)).permute(0, 3, 1, 2)
-        output = self._with_input(output, patches, embedding)
-        output = functional.pixel_shuffle(output, self.config.patch_size)
-        return self._with_uncertainty(crop(output, height, width), sinusoids)
+        output: NextFeatures = self.head(self.head_norm(tokens, embedding)).permute(0, 3, 1, 2)
+        return output
 
     def hidden(self, noisy_images: Images, conditions: Rates, classes: Classes | None = None) -> Levels:
         """What the last block of each level down to the coarsest returns, (B, width, rows, columns)."""

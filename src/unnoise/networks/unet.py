@@ -20,7 +20,7 @@ from unnoise.networks.normed_silu import normed_silu
 from unnoise.networks.norms import Normalization, normalization
 from unnoise.networks.published.annotated import AnnotatedConfig, AnnotatedUNet, Study
 from unnoise.networks.published.unet2d import UNet2D, UNet2DConfig
-from unnoise.networks.resampling import crop, pad, upsample
+from unnoise.networks.resampling import upsample
 from unnoise.networks.stages import Level, Stage
 from unnoise.networks.unet_config import AttentionChoice, Block, UNetConfig
 
@@ -180,37 +180,8 @@ class UNet(Conditioned):
         self.head_norm = None if book else nn.Sequential(normalization("group", width))
         self.head = nn.Conv2d(width, pixels, 1) if book else nn.Conv2d(width, pixels, 3, padding=1)
 
-    def forward(
-        self,
-        noisy_images: Images,
-        conditions: Rates,
-        classes: Classes | None = None,
-        previous_images: Images | None = None,
-        step_lengths: Rates | None = None,
-    ) -> NextFeatures:
-        """(B, channels, H, W) with one number for each image (B, 1, 1, 1) -> (B, channels or more, H, W).
-
-        Args:
-            noisy_images: the images to denoise.
-            conditions: noise levels in [0, 1], or step indices where `frequencies` is `timesteps`.
-            classes: (B,) integers below num_classes; num_classes itself, or None, means no class.
-            previous_images: prediction of the step before, for self-conditioning; None means zeros.
-            step_lengths: (B, 1, 1, 1) in [0, 1]; None means 0.
-
-        Returns:
-            Channels of the prediction; where configured, then as many channels with the v of a learned
-            variance, and one channel, constant over H x W, with the uncertainty.
-
-        Raises:
-            UnnoiseError: classes, previous images or step lengths for a network not built to take them.
-        """
-        height, width = noisy_images.shape[-2:]
-        images = self._with_previous(noisy_images, previous_images)
-        patches = functional.pixel_unshuffle(pad(images, self.config.size_multiple), self.config.patch_size)
+    def _predicted(self, patches: Features, embedding: Embeddings) -> NextFeatures:
         images = self.stem(patches)
-
-        sinusoids = self.embed(conditions)
-        embedding = self._embedding(sinusoids, classes, step_lengths)
         if self.dense is None:
             constant = embedding.to(images.dtype)[:, :, None, None].expand(-1, -1, *images.shape[-2:])
             output = self._levels(torch.cat([images, constant], dim=1), None)
@@ -218,9 +189,8 @@ class UNet(Conditioned):
             output = self._levels(images, embedding)
         if self.head_norm is not None:
             output = normed_silu(self.head_norm[0], output)
-        output = self._with_input(self.head(output), patches, embedding)
-        output = functional.pixel_shuffle(output, self.config.patch_size)
-        return self._with_uncertainty(crop(output, height, width), sinusoids)
+        predicted: NextFeatures = self.head(output)
+        return predicted
 
     def hidden(self, noisy_images: Images, conditions: Rates, classes: Classes | None = None) -> Levels:
         """What the last block of each level down to the coarsest returns; for a network in eval mode."""
