@@ -7,8 +7,16 @@ import torch
 from torch import nn
 
 from helpers.sampling import last
+from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
-from unnoise.diffusion.mean_velocity import MeanVelocity, mean_velocity_target, step_lengths
+from unnoise.diffusion.mean_velocity import (
+    MeanVelocity,
+    Steps,
+    Walking,
+    mean_velocity_target,
+    pair_through,
+    step_lengths,
+)
 from unnoise.diffusion.noise_levels import LogNormal
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.objectives import Objective, velocity
@@ -134,6 +142,79 @@ def test_consistency_steps_with_the_exact_mean_velocity_have_the_distribution_of
         ranks = mixture.below(found, *rates(torch.zeros_like(found))).flatten().sort().values
         even = (torch.arange(count) + 0.5) / count
         assert (ranks - even).abs().max() < 1.63 / count**0.5  # Kolmogorov and Smirnov, 1 %
+
+
+class ExactNetwork(nn.Module):
+    """The exact mean velocity of an oracle, plus weights, which are 0, times 1, x_t and x_t^2."""
+
+    config = SimpleNamespace(step_length=True)
+
+    def __init__(self, oracle):
+        super().__init__()
+        self.oracle, self.weights = oracle, nn.Parameter(torch.zeros(3))
+
+    def forward(self, noisy_images, conditions, step_lengths):
+        x, begin = noisy_images.double(), conditions.double().asin()
+        with torch.no_grad():
+            found = exact(self.oracle, x, begin, begin - step_lengths.double() * torch.pi / 2)
+        return found + sum(weight * x**power for power, weight in enumerate(self.weights))
+
+
+def gradients_of(oracle, pairs, steps, weights=(0.0, 0.0, 0.0)):
+    """Mean gradient of the loss by each weight, in standard errors, and the losses."""
+    network = ExactNetwork(oracle)
+    with torch.no_grad():
+        network.weights.copy_(torch.tensor(weights))
+    denoiser = Denoiser(
+        network,
+        (1, 1, 1),
+        normalizer=Normalizer(mean=(0.0,), std=(1.0,)),
+        schedule=OffsetCosine(0.002, 0.9999),
+        objective=Objective("velocity", "velocity", "l2"),
+        condition="rate",
+    )
+    found, parts = [], []
+    for some in zip(
+        *(each.float().chunk(len(each) // 250 + 1) for each in (*pairs, steps.lengths)), strict=True
+    ):
+        losses = denoiser.losses(*some[:4], steps=steps._replace(lengths=some[4])).losses
+        parts.append(losses.detach())
+        found.append(torch.autograd.grad(losses.mean(), network.weights)[0])
+    each = torch.stack(found)
+    return each.mean(0) / (each.std(0) / len(each) ** 0.5), torch.cat(parts)
+
+
+@pytest.mark.parametrize("oracle", ORACLES, ids=lambda oracle: type(oracle).__name__)
+def test_the_loss_of_pictures_has_no_gradient_at_the_exact_mean_velocity(oracle):
+    """Its target is noisy, and right on average: the mean gradient is chance."""
+    count, generator = 10_000, torch.Generator().manual_seed(0)
+    images = Mixture().sample(count, generator)
+    if isinstance(oracle, Gaussian):
+        images = 0.3 + 0.5 * torch.randn(count, 1, 1, 1, generator=generator)
+    noises = torch.randn(count, 1, 1, 1, generator=generator)
+    begin = 0.3 + 1.2 * torch.rand(count, 1, 1, 1, generator=generator)
+    lengths = begin * torch.rand(count, 1, 1, 1, generator=generator).clamp(min=0.1)
+    pairs, steps = (images, noises, *rates(begin)), Steps(lengths, 0.01)
+    at_it, _ = gradients_of(oracle, pairs, steps)
+    assert at_it.abs().max() < 4
+    for weights in ((0.1, 0.0, 0.0), (0.0, 0.1, 0.0), (0.0, 0.0, 0.1)):
+        beside, _ = gradients_of(oracle, pairs, steps, weights)
+        assert beside.abs().max() > 8
+
+
+@pytest.mark.parametrize("oracle", ORACLES, ids=lambda oracle: type(oracle).__name__)
+def test_the_loss_of_exact_walks_is_zero_at_the_exact_mean_velocity(oracle):
+    count, generator = 500, torch.Generator().manual_seed(0)
+    begin = 0.3 + 1.2 * torch.rand(count, 1, 1, 1, generator=generator, dtype=torch.float64)
+    end = begin * 0.9 * torch.rand(count, 1, 1, 1, generator=generator, dtype=torch.float64)
+    noisy = torch.randn(count, 1, 1, 1, generator=generator, dtype=torch.float64)
+    images, noises = pair_through(noisy, oracle.flow(noisy, rates(begin), rates(end)), begin, end)
+    steps = MeanVelocity(walking=Walking()).steps(begin - end, 0.5)
+    gradients, losses = gradients_of(oracle, (images, noises, *rates(begin)), steps)
+    assert losses.max() < 1e-8
+    _, beside = gradients_of(oracle, (images, noises, *rates(begin)), steps, (0.1, 0.0, 0.0))
+    assert beside.mean() > 1e-3
+    assert gradients.isfinite().all()
 
 
 class Tiny(nn.Module):

@@ -51,7 +51,6 @@ NETWORKS = {
         self_conditioning=True,
         learned_variance=True,
         uncertainty=True,
-        step_length=True,
     ),
     "transformer": TransformerConfig(
         channels=1,
@@ -61,8 +60,6 @@ NETWORKS = {
         window=2,
         head_dim=8,
         embedding_dim=16,
-        num_classes=3,
-        self_conditioning=True,
         step_length=True,
     ),
     "annotated-ddpm": AnnotatedConfig(study="convnext", dim=12, multipliers=(1, 2)),

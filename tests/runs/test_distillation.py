@@ -161,10 +161,14 @@ def test_a_distilled_run_is_not_fine_tuned(old, tmp_path):
         plan(digits(), TrainOptions(init=str(new.path), budget=budget(1)))
 
 
-def test_walks_need_a_run_that_walks(old):
+def test_walks_need_a_run_that_walks(old, tmp_path):
     config = distilled_config(old, budget(4))
+    alone = Run.create(tmp_path / "alone", replace(config, init=None))
     with pytest.raises(UnnoiseError, match="Start it by unnoise distill"):
-        replace(config, init=None)
+        next(train(alone, digits()))
+    changes = ("network.step_length=true", 'mean_velocity={"walking": {}}')
+    with pytest.raises(UnnoiseError, match="Start it by unnoise distill"):
+        plan(digits(), TrainOptions(changes=changes, budget=budget(1)))
     diffusion = config.build()
     with pytest.raises(UnnoiseError, match=r"Diffusion\.walks must be the walks of a run"):
         diffusion.train_step(torch.rand(2, 1, 8, 8))

@@ -206,3 +206,18 @@ def test_gradients_lie_in_memory_as_their_weights_do(tmp_path, changes, accumula
             assert weight.grad.stride() == weight.stride(), name
     for left, right in zip(alone.network.parameters(), parameters.values(), strict=True):
         assert torch.equal(left, right)
+
+
+@pytest.mark.slow
+def test_two_processes_make_one_distilled_run(tmp_path):
+    old, new = distilled(tmp_path / "run").config.init, tmp_path / "new"
+    words = ["distill", old, "--steps", 2, "--out", new, "--device", "cpu"]
+    done = run_ranks(2, command_line, words)
+    assert done.codes == [0, 0], done.err
+    assert Run.open(new).saved_progress().step == 2
+    assert done.err[0].count("Starting from the averaged weights of") == 1
+    assert "Starting from" not in done.err[1]
+    again = run_ranks(2, command_line, words)
+    assert again.codes[0] == 2
+    assert "already holds a run" in again.err[0], again.err
+    assert "Traceback" not in "".join(again.err)

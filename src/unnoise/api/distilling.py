@@ -26,8 +26,8 @@ def distill(
     """Trains a run that draws in one or two calls of its network what this one draws in many.
 
     It starts from the averaged weights of this run, lets this run walk from noises to pictures, and learns to
-    jump from any noise level to any lower one (see `diffusion.walks`). The pictures of the run only measure how
-    well it does. Ctrl-C saves; `resume` goes on.
+    jump from any noise level to any lower one (see `diffusion.walks`). The pictures of the run only serve to
+    measure the quality of samples. Ctrl-C saves; `resume` goes on.
 
     Args:
         out: Folder to write the new run into.
@@ -44,18 +44,25 @@ def distill(
 
     Raises:
         UnnoiseError: for a run that cannot be distilled (see `runs.distillation`), pictures that are not those
-            of the run, a folder that holds a run already.
+            of the run, a folder that holds a run already, and one to go on with that came from another run.
     """
     from unnoise.api.opening import open_run
     from unnoise.api.train_run import train
 
-    target = run.path.with_name(f"{run.path.name}-few-steps") if out is None else Path(out)
+    path = run.path.resolve()
+    target = path.with_name(f"{path.name}-few-steps") if out is None else Path(out)
     budget: dict[str, Any] = {"minutes": minutes, "steps": steps, "images": images}
     if getattr(run.config.recipe.network, "num_classes", 0) == 0:
         refuse_without_effect({"guidance": guidance}, "on a run without classes", "Leave it out.")
     if resume:
         refuse_without_effect(
             {"guidance": guidance}, "with --resume", "The run keeps what it was started with."
+        )
+        came_from = open_run(target).config.init
+        require(
+            came_from is not None and Path(came_from).resolve() == path,
+            f"{target} was not distilled from {run.path}, but {came_from or 'is a run of its own'}. Name the "
+            "folder of the distilled run with --out.",
         )
     else:
         with reporting(progress):
@@ -71,22 +78,28 @@ def _create(
     budget: dict[str, Any],
     guidance: float | None,
 ) -> None:
-    """Makes the new run, once it is known that its pictures are those of the other."""
+    """Makes the new run, in the first process, once it is known that its pictures are those of the other."""
+    from accelerate import PartialState
+
     from unnoise.api.loading import load_run_pictures, with_absolute_paths
-    from unnoise.api.starting import require_startable, with_faster_precision
+    from unnoise.api.starting import require_not_among_pictures, require_startable, with_faster_precision
     from unnoise.api.train_options import train_options
     from unnoise.runs.checkpoint import Run
     from unnoise.runs.config import Budget
     from unnoise.runs.distillation import distilled_config
     from unnoise.runs.resume import with_same_pictures
+    from unnoise.trainer.distributed import rank_0_first
 
-    require_startable(target, resume=False)
-    config = distilled_config(run.folder, train_options(budget).budget or Budget(), guidance=guidance)
-    source = str(config.data.source if pictures is None else pictures)
-    require(
-        bool(source), f"{run.path} was imported, and has no pictures of its own. Name some with --pictures."
-    )
-    config = with_same_pictures(config, load_run_pictures(config, source, labels=True))
-    if run.torch_device.type == "cpu":
-        config = with_faster_precision(config)
-    Run.create(target, with_absolute_paths(config, source))
+    processes = PartialState(cpu=run.torch_device.type == "cpu")
+    with rank_0_first():
+        if not processes.is_main_process:
+            return
+        require_startable(target, resume=False)
+        config = distilled_config(run.folder, train_options(budget).budget or Budget(), guidance=guidance)
+        source = str(config.data.source if pictures is None else pictures)
+        require(bool(source), f"{run.path} does not say where its pictures are. Name them with --pictures.")
+        require_not_among_pictures(source, target)
+        config = with_same_pictures(config, load_run_pictures(config, source, labels=True))
+        if run.torch_device.type == "cpu":
+            config = with_faster_precision(config)
+        Run.create(target, with_absolute_paths(config, source))

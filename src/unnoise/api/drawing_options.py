@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from unnoise.api.effects import refuse_without_effect
+from unnoise.utils.errors import require
 
 if TYPE_CHECKING:
     from unnoise.diffusion.samplers.sampling import Sampling
@@ -34,7 +35,23 @@ def chosen_sampling(
             remedy = f"Leave it out, or add --sampler {sampler}."
             refuse_without_effect({name: given.get(name)}, where, remedy)
     _refuse_spacing_without_effect(config, given.get("spacing"))
+    if config.distilled:
+        _require_jumps(config, sampling, autoguided=autoguided)
     return sampling
+
+
+def _require_jumps(config: "RunConfig", sampling: "Sampling", *, autoguided: bool) -> None:
+    """Refuses of a distilled run what needs the velocity."""
+    require(
+        sampling.step_ends(config.schedule) is not None,
+        f"This run learned to jump, and {sampling.sampler} cannot use that: choose the sampler consistency, or "
+        f"ddim with an eta of 0. For any other use {config.in_small_steps}.",
+    )
+    require(
+        sampling.guidance.scale == 1 and not autoguided,
+        "This run has learned its guidance already. For another scale, distil again with --guidance; for "
+        f"autoguidance use {config.in_small_steps}.",
+    )
 
 
 def _refuse_guidance_without_effect(

@@ -45,9 +45,9 @@ class InputPictures(NamedTuple):
 def require_every_step(run: "OpenRun", doing: str) -> None:
     """Raises `UnnoiseError` for a distilled run, which jumps, where something follows each step of another."""
     require(
-        run.config.recipe.mean_velocity is None,
-        f"{doing} follows the reverse process step by step, but {run.path} jumps over it: use the run that it "
-        f"was distilled from, {run.config.init}.",
+        not run.config.jumps,
+        f"{doing} follows the reverse process step by step, but {run.path} jumps over it: use "
+        f"{run.config.in_small_steps}.",
     )
 
 

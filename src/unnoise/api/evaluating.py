@@ -280,6 +280,9 @@ def _bits(
     if len(real.parts.held_out) == 0:
         tell("The run held out no pictures, so bits/dim are not measured.")
         return
+    if run.config.jumps:
+        tell(f"The run draws in jumps, so bits/dim are not measured: use {run.config.in_small_steps}.")
+        return
     bits, pace = options.bits, Pace(budget.clock, seconds_per_call * options.bits.num_terms)
 
     def next_batch() -> int:

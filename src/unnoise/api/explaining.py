@@ -146,7 +146,9 @@ def forward_step(
 
     require(0 <= time <= 1, f"The time is from 0 (clean) to 1 (noise), but got {time}.")
     with reporting(progress):
-        session = EditSession(run, run.folder.load(run.torch_device, best=best), Sampling())
+        # A distilled network knows jumps to the image, as its own sampler takes them, and no velocity.
+        sampling = Sampling(sampler=run.config.recipe.sampling.sampler) if run.config.distilled else Sampling()
+        session = EditSession(run, run.folder.load(run.torch_device, best=best), sampling)
         names, pixels = given_pictures(run.config, [] if image is None else paths_of(image), held_out, seed)
         require(len(names) == 1, f"One picture is explained at a time, but got {len(names)}.")
         clean, noise = session.normalized(pixels), session.noises(seed, 1)()

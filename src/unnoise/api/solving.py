@@ -82,6 +82,11 @@ def solve(
     from unnoise.utils.files import check_writable
 
     opened = run.folder
+    require(
+        not opened.config.jumps,
+        f"Samplers of many steps are compared, but {run.path} draws in jumps: use "
+        f"{opened.config.in_small_steps}.",
+    )
     space = _search_space(samplers, spacings, sampler_search.CALLS if calls is None else calls)
     minutes, seed = _MINUTES if minutes is None else minutes, seed or 0
     require(minutes > 0, f"Samplers are tried for more than 0 minutes, but got {minutes:g}: try 5.")

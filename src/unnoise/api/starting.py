@@ -69,6 +69,15 @@ def require_startable(path: Path, *, resume: bool) -> None:
         check_writable(path / "config.json")
 
 
+def require_not_among_pictures(source: str, path: Path) -> None:
+    """Checks that a new run is not written into the folder of its pictures."""
+    require(
+        Path(source).expanduser().resolve() != path.resolve() or source in {"digits", "fashion-mnist"},
+        f"The run would be written among the pictures, into {path}: choose another folder with --out, such as "
+        f"{path / 'run'}.",
+    )
+
+
 def pictures_of(start: Start) -> "ImageSet":
     """The pictures of a start."""
     return load_pictures(start.source, start.options) if start.images is None else start.images
@@ -81,11 +90,7 @@ def create(start: Start) -> "tuple[Run, ImageSet]":
     from unnoise.utils.precision import DeviceCapabilities
 
     source, path, options = start.source, start.path, start.options
-    require(
-        Path(source).expanduser().resolve() != path.resolve() or source in {"digits", "fashion-mnist"},
-        f"The run would be written among the pictures, into {path}: choose another folder with --out, such as "
-        f"{path / 'run'}.",
-    )
+    require_not_among_pictures(source, path)
     images, trains = pictures_of(start), DeviceCapabilities.of(start.device)
     config = with_absolute_paths(plan(images, options, trains), source)
     announce_plan(images, options, trains.type, config)

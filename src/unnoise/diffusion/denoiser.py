@@ -195,7 +195,9 @@ class Denoiser:
         denoise: Callable[..., Prediction] = partial(self.denoise, classes=classes)
         if ends_of is not None:
             denoise = jumping(denoise, ends_of)
-        return self_conditioned(denoise) if self_conditioning and self.abilities.self_conditioning else denoise
+        # Networks that jump have learned to do so without their last prediction.
+        remembers = self.abilities.self_conditioning and not self.abilities.step_length
+        return self_conditioned(denoise) if self_conditioning and remembers else denoise
 
     def guided_denoise(
         self, sampling: Sampling, classes: Classes | None = None, *, self_conditioning: bool = True
@@ -208,10 +210,8 @@ class Denoiser:
         Raises:
             UnnoiseError: for classes that the network does not know.
         """
-        require(
-            classes is None or self.abilities.num_classes > 0,
-            "This network was trained without classes. Leave the classes out, or train it with labels.",
-        )
+        known = classes is None or self.abilities.num_classes > 0
+        require(known, "This network was trained without classes. Leave them out, or train it with labels.")
         black = torch.zeros(1, self.image_shape[0], 1, 1)
         bounds = (self.normalizer.normalize(black), self.normalizer.normalize(black + 1))
         ends_of = sampling.step_ends(self.schedule) if self.abilities.step_length else None

@@ -151,13 +151,14 @@ def _cost(folder: RunFolder) -> list[Section]:
 
 
 def _limits(folder: RunFolder) -> str:
-    sampling = folder.run.config.recipe.sampling
+    config = folder.run.config
+    sampling = config.recipe.sampling
+    starts = "" if config.jumps else ", and new runs start from it with `--init`"
     return (
         f"It draws pictures of {_shape(folder)}, like those it was trained on and no others, and repeats their "
         f"biases. It draws by {sampling.sampler} in {count(sampling.num_steps, 'step')}. Scores hold for "
         "the sampler, samples and references named beside them; those of other models are "
-        "comparable only if measured alike. The folder holds no state of training: it draws, and new "
-        "runs start from it with `--init`."
+        f"comparable only if measured alike. The folder holds no state of training: it draws{starts}."
     )
 
 

@@ -98,7 +98,7 @@ def _traced(denoiser: Denoiser, multiple: int) -> "onnx.ModelProto":
     inputs = {"noisy_images": images, "noise_rates": rates, "signal_rates": rates.clone()}
     if abilities.num_classes:
         inputs["classes"] = torch.zeros(3, dtype=torch.int64)
-    if abilities.self_conditioning:
+    if abilities.self_conditioning and not abilities.step_length:  # as in `Denoiser.denoise_for`
         inputs["previous_images"] = images.clone()
     if abilities.step_length:
         inputs |= {"end_noise_rates": rates / 2, "end_signal_rates": (1 - (rates / 2) ** 2).sqrt()}

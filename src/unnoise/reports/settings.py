@@ -19,7 +19,8 @@ _WIDTH = 44
 def train_command(config: RunConfig) -> str:
     """The command that trains the same again: the preset, and every setting that differs from it.
 
-    That of an imported run imports it again, and goes on with its pictures if it has any.
+    That of an imported run imports it again, and goes on with its pictures if it has any; that of a distilled
+    run distils again.
     """
     data, budget = config.data, config.budget
     spent = [f"--{budget.unit}", f"{budget.amount:.12g}"]
@@ -27,6 +28,10 @@ def train_command(config: RunConfig) -> str:
         again = _wrapped([["unnoise", "import", config.imported], ["--out", "RUN"]])
         resumed = [["unnoise", "train", data.source], ["--out", "RUN"], ["--resume"], spent]
         return f"{again}\n{_wrapped(resumed)}" if data.source else again
+    if config.distilled and config.init is not None:
+        scale = config.recipe.mean_velocity.guidance if config.recipe.mean_velocity else 1.0
+        guided = [] if scale == 1 else [["--guidance", f"{scale:.12g}"]]
+        return _wrapped([["unnoise", "distill", config.init], spent, *guided, ["--out", "NEW"]])
     options = [
         ["--preset", config.preset],
         spent,

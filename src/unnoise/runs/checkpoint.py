@@ -123,10 +123,12 @@ class Run:
         step = read_facts(weights[0]).get("step")
         at = f", step {int(step):,}" if step else ""
         why = missing_states(self.path / "training")
+        other = f"start a new run from these weights: unnoise train PICTURES --out NEW --init {self.path}"
+        if self.config.distilled:
+            other = f"distil {self.config.in_small_steps} again"
         raise UnnoiseError(
             f"{self.path} has weights ({weights[0].name}{at}) but no state to go on from: {why}. Restore that "
-            "folder from a copy, or start a new run from these weights: "
-            f"unnoise train PICTURES --out NEW --init {self.path}."
+            f"folder from a copy, or {other}."
         )
 
     @property

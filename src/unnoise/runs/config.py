@@ -137,16 +137,36 @@ class RunConfig:
             f"A batch of {self.recipe.batch_size} can be cut into 1 to {self.recipe.batch_size} pieces, but "
             f"accumulate is {self.accumulate}. Try 1.",
         )
-        learned = self.recipe.mean_velocity
-        require(
-            learned is None or learned.walking is None or self.init is not None,
-            "mean_velocity.walking learns from walks of the run that this one starts from, but there is none. "
-            "Start it by unnoise distill.",
-        )
         require(
             self.data.channels == self.recipe.network.channels,
             f"The pictures have {self.data.channels} channels, but the network {self.recipe.network.channels}. "
             "Restore config.json from a copy.",
+        )
+
+    @property
+    def jumps(self) -> bool:
+        """Whether the network draws in few calls, each over many noise levels; see `mean_velocity`."""
+        return self.recipe.mean_velocity is not None
+
+    @property
+    def distilled(self) -> bool:
+        """Whether it learned jumps alone, from walks of another run, and knows no velocity."""
+        learned = self.recipe.mean_velocity
+        return learned is not None and learned.walking is not None
+
+    @property
+    def in_small_steps(self) -> str:
+        """What to use instead where small steps are wanted, in words."""
+        if not self.distilled:
+            return "a run without mean_velocity"
+        return "the run that it was distilled from" + ("" if self.init is None else f", {self.init}")
+
+    def require_leader(self) -> None:
+        """Raises `UnnoiseError` where the run that this one learns from is not known."""
+        require(
+            not self.distilled or self.init is not None,
+            "mean_velocity.walking learns from walks of the run that this one starts from, but there is none. "
+            "Start it by unnoise distill.",
         )
 
     @property

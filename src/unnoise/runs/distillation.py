@@ -43,11 +43,17 @@ def distilled_config(run: Run, budget: Budget, *, guidance: float | None = None)
         "cannot learn to draw in two. Distil a run of another preset, such as nano or small.",
     )
     assert isinstance(network, OwnConfig)
-    scale = recipe.sampling.guidance.scale if guidance is None else guidance
+    own = recipe.sampling.guidance if network.num_classes else Guidance()
     require(
-        network.num_classes > 0 or scale == 1,
+        network.num_classes > 0 or guidance in (None, 1),
         f"Guidance needs classes, which {run.path} does not know. Leave --guidance out.",
     )
+    require(
+        guidance is not None or own == Guidance(scale=own.scale),
+        f"{run.path} draws with a rescaled guidance or one of some noise levels, which is not learned. Name a "
+        f"scale for all levels, such as --guidance {own.scale:g}.",
+    )
+    scale = own.scale if guidance is None else guidance
     return replace(
         run.config,
         budget=budget,
@@ -64,6 +70,6 @@ def _distilled(recipe: Recipe, network: OwnConfig, guidance: float) -> Recipe:
         network=replace(network, step_length=True),
         objective=Objective(recipe.objective.predicts, "velocity", "l2"),
         mean_velocity=MeanVelocity(to_image=0.5, guidance=guidance, walking=Walking(spacing=JUMPS.spacing)),
-        optimizer=replace(recipe.optimizer, learning_rate=recipe.optimizer.learning_rate, decay="linear"),
+        optimizer=replace(recipe.optimizer, decay="linear"),
         sampling=replace(JUMPS, clip=recipe.sampling.clip),
     )

@@ -31,6 +31,7 @@ def let_walk(run: Path, config: RunConfig, diffusion: Diffusion) -> None:
     learned = config.recipe.mean_velocity
     if learned is None or learned.walking is None:
         return
+    config.require_leader()
     leader, (tensors, _) = config.denoiser(diffusion.denoiser.device), read_tensors(run / INIT)
     fill_network(leader.network, tensors, run / INIT, new=_NEW)
     diffusion.walks = Walks(leader, learned, config.seed)

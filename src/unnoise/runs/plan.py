@@ -115,7 +115,7 @@ def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = C
     require_fits_in_memory(chosen.network)
     if init is not None:
         require_fitting_init(init.path, init.config.recipe, chosen)
-    return RunConfig(
+    config = RunConfig(
         preset=preset,
         seed=seed,
         precision=options.precision or device.default_precision,
@@ -129,15 +129,17 @@ def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = C
         recipe=chosen,
         init=options.init,
     )
+    config.require_leader()
+    return config
 
 
 def _fine_tuned(path: Path) -> Run:
     """The run whose weights a new run starts from."""
     run = Run.open(path)
     require(
-        run.config.recipe.mean_velocity is None,
-        f"{path} draws in jumps, and cannot be fine-tuned. Fine-tune the run that it was distilled from, "
-        f"{run.config.init}, and distil that.",
+        not run.config.jumps,
+        f"{path} draws in jumps, and cannot be fine-tuned. Fine-tune {run.config.in_small_steps}, and distil "
+        "that.",
     )
     return run
 

@@ -89,12 +89,13 @@ class Monitor:
         found = self._scorer(self.samples, *progress)
         tested = self.parts.held_out[:_LEVEL_PICTURES]
         classes = Batches(self.pictures, tested, 1, 0).classes_at(tested)
-        levels = level_losses(self.diffusion.ema, self.pictures.take(tested), classes, progress.step)
         if best_step([*self.rows, found]) == progress.step:
             self._best.write(self.diffusion.ema, [*self.rows, found])
         # Only now: the tables must not name a best step whose weights could not be written.
         self.rows.append(found)
-        self.levels += levels
+        if not self.run.config.distilled:  # which knows no velocity, whose losses these are
+            shown = self.pictures.take(tested)
+            self.levels += level_losses(self.diffusion.ema, shown, classes, progress.step)
         self.convergence_reason = convergence_reason(self.rows, self.levels)
         self._write_tables()
         self._time_share.record(time.monotonic() - started)
@@ -110,4 +111,5 @@ class Monitor:
             return
         path = self.run.path
         save_png(quality_chart(self.rows, best_step(self.rows)), path / "quality.png")
-        save_png(level_chart(self.levels), path / "noise_levels.png")
+        if self.levels:
+            save_png(level_chart(self.levels), path / "noise_levels.png")

@@ -1,0 +1,165 @@
+"""Distilled runs at the front door: made, gone on with, pushed, and kept from what only small steps can do."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+import unnoise as un
+from helpers.runs import start
+from unnoise.cli import run as command_line
+from unnoise.reports.settings import train_command
+from unnoise.runs.checkpoint import Progress
+from unnoise.runs.config import RunConfig
+from unnoise.trainer.loop import train
+from unnoise.trainer.monitoring import Monitor
+from unnoise.utils.errors import UnnoiseError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def old(folder):
+    """A run of digits with classes, self-conditioning, and a stored average."""
+    run = un.train(
+        "digits",
+        out=folder / "old",
+        steps=3,
+        labels="auto",
+        set=[
+            *("network.widths=[8,16]", "network.block_depth=1", 'network.attention=["none","full"]'),
+            *("network.self_conditioning=true", "sampling.num_steps=3", "sampling.guidance.scale=2"),
+        ],
+    )
+    return un.open(run.path)
+
+
+@pytest.fixture(scope="module")
+def new(old):
+    return old.distill(steps=2)
+
+
+def test_it_is_a_run_beside_the_other_that_draws_in_two_calls(old, new):
+    assert new.path == old.path.with_name("old-few-steps")
+    assert new.config.recipe.mean_velocity.guidance == 2.0, "the guidance of the run is learned"
+    assert len(list(new.generate(2, labels=["3"]))) == 2
+    assert (Path(new.path) / "samples").is_dir()
+
+
+def test_a_self_conditioned_network_jumps_without_its_last_prediction(new):
+    """As it has learned: walks are learned from without."""
+    told = []
+    denoiser = new.folder.load()
+    denoiser.network.register_forward_pre_hook(
+        lambda _module, _given, named: told.append(named.get("previous_images")), with_kwargs=True
+    )
+    denoiser.generate(1, sampling=new.config.recipe.sampling)
+    assert told == [None, None]
+
+
+def test_resume_goes_on_with_the_run_that_came_from_this_one(old, folder):
+    out = folder / "resumed"
+    old.distill(out=out, steps=1)
+    assert old.distill(out=out, steps=2, resume=True).folder.saved_progress().step == 2
+    with pytest.raises(UnnoiseError, match="was not distilled from"):
+        un.open(out).distill(out=out, steps=3, resume=True)
+    with pytest.raises(UnnoiseError, match=r"old was not distilled from .*old, but is a run of its own"):
+        old.distill(out=old.path, steps=3, resume=True)
+
+
+def test_the_default_folder_stands_beside_a_run_that_is_named_by_a_dot(folder, old, new, monkeypatch):
+    monkeypatch.chdir(old.path)
+    with pytest.raises(UnnoiseError, match="old-few-steps"):  # it is there, and says so
+        un.open(".").distill(steps=1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "invert RUN --held-out 1",
+        "vary RUN --held-out 1",
+        "inpaint RUN --held-out 1",
+        "generate RUN --from PICTURE",
+        "evaluate RUN --bits-per-dim",
+        "solve RUN",
+        "generate RUN --sampler dpmpp_2m",
+        "generate RUN --sampler ddim --eta 1",
+        "generate RUN --autoguidance 2",
+    ],
+)
+def test_what_needs_small_steps_names_the_run_that_takes_them(words, old, new, capsys, tmp_path):
+    places = {"RUN": new.path, "PICTURE": old.path / "loss.png"}
+    given = [str(places.get(word, word)) for word in words.split()]
+    needs_out = given[0] not in ("evaluate", "solve")
+    assert command_line([*given, *(["--out", str(tmp_path / "out.png")] if needs_out else [])]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"use the run that it was distilled from, {old.path}" in said, said
+    assert not list(tmp_path.iterdir())
+
+
+def test_guidance_that_was_learned_is_not_added_again(new):
+    with pytest.raises(UnnoiseError, match="distil again with --guidance"):
+        new.generate(1, guidance=3.0)
+    assert len(list(new.generate(1, guidance=1.0))) == 1
+
+
+def test_noise_added_to_a_picture_is_seen_by_one_jump_to_the_image(new):
+    step = new.forward_step(held_out=1, time=0.5)
+    denoiser, told = new.folder.load(), []
+    denoiser.network.register_forward_pre_hook(
+        lambda _module, _given, named: told.append(named.get("step_lengths")), with_kwargs=True
+    )
+    clean, noise = denoiser.normalizer.normalize(step.clean), denoiser.noises([0])()
+    noisy = step.signal_rate * clean + step.noise_rate * noise
+    rates = (torch.full((1, 1, 1, 1), rate) for rate in (step.noise_rate, step.signal_rate))
+    with torch.no_grad():
+        found = denoiser.guided_denoise(new.config.recipe.sampling)(noisy, *rates)
+    assert float(told[0]) == pytest.approx(math.asin(step.noise_rate) * 2 / math.pi, abs=1e-4)
+    torch.testing.assert_close(denoiser.normalizer.denormalize(found.images), step.predicted, atol=1e-4, rtol=0)
+
+
+def test_a_pushed_folder_draws_the_same_and_names_no_other_run(new, old, tmp_path):
+    folder = new.push("someone/digits", out=tmp_path / "pushed", dry_run=True)
+    text = (tmp_path / "pushed" / "config.json").read_text()
+    assert str(old.path) not in text
+    assert "--init" not in (tmp_path / "pushed" / "README.md").read_text()
+    pushed = un.open(folder)
+    left, right = (run.generate(2).tensor for run in (new, pushed))
+    assert torch.equal(left, right)
+    with pytest.raises(UnnoiseError, match="use the run that it was distilled from"):
+        pushed.solve()
+    with pytest.raises(UnnoiseError, match="distil the run that it was distilled from again"):
+        pushed.resume("digits")
+
+
+def test_the_report_tells_the_command_that_distils_again(new, old):
+    command = train_command(new.config).replace(" \\\n", "")
+    assert command.split() == f"unnoise distill {old.path} --steps 2 --guidance 2 --out NEW".split()
+
+
+def test_no_losses_of_a_velocity_that_it_does_not_know_are_measured(old, new, folder):
+    images = un.load("digits").images
+    for run, measured in ((old, 12), (new, 0)):
+        parts = run.config.split(images)
+        watched = Monitor(run.folder, run.config.build(), images, parts, Progress())
+        watched.measure(Progress(step=1, images=128, seconds=1.0))
+        watched.draw_charts()
+        assert len(watched.levels) == measured
+        assert (run.path / "noise_levels.png").exists() == bool(measured)
+
+
+def test_a_guidance_of_some_noise_levels_is_not_learned(folder):
+    run = start(folder / "interval", recipe_changes=["network.num_classes=10"])
+    values = json.loads((run.path / "config.json").read_text())
+    values["recipe"]["sampling"]["guidance"] |= {"scale": 2.0, "interval": [0.1, 3.0]}
+    (run.path / "config.json").write_text(json.dumps(values))
+    for _ in train(run, un.load("digits").images):
+        break
+    with pytest.raises(UnnoiseError, match="such as --guidance 2"):
+        un.open(run.path).distill(steps=1)
+    assert isinstance(un.open(run.path).config, RunConfig)
