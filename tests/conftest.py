@@ -1,15 +1,37 @@
 """What every test shares."""
 
+import gc
 import os
 
 import pytest
 import torch
+from PIL import Image
+
+os.fsync = lambda _: None  # of what is flushed, the calls are tested; only a power cut would show more
+
+_DRAWS_CURVES = {"api", "app", "pictures"}
+"""Folders of tests of the front door, of the app, and of the charts themselves."""
 
 
 @pytest.fixture(autouse=True)
 def _few_threads_and_a_seed():
     torch.set_num_threads(min(2, int(os.environ.get("OMP_NUM_THREADS", "2"))))
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _blank_loss_curves(request, monkeypatch):
+    """Every training ends with a chart, which takes a quarter of a second."""
+    if request.path.parent.name not in _DRAWS_CURVES:
+        from unnoise import pictures  # not before its functions are wrapped by checks of shapes
+
+        monkeypatch.setattr(pictures, "loss_curve", lambda _: Image.new("L", (8, 8)))
+
+
+def pytest_collection_finish():
+    """Sets aside what was imported: each training collects garbage, and would look through all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):

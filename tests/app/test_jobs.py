@@ -41,11 +41,11 @@ def state(workspace, name):
 
 @pytest.mark.slow
 def test_a_run_is_paused_killed_and_goes_on(workspace):
-    name = jobs.start(workspace, "digits", "one", {"minutes": 60, "preset": "nano"})
+    name = jobs.start(workspace, "digits", "one", {"minutes": 2, "preset": "nano"})
     until(lambda: details(workspace, name)["step"] > 0)
     assert state(workspace, name) == "training"
     assert (
-        summary(workspace, name)["command"] == "unnoise train digits --out runs/one --minutes 60 --preset nano"
+        summary(workspace, name)["command"] == "unnoise train digits --out runs/one --minutes 2 --preset nano"
     )
     second = jobs.start(workspace, "digits", "two", {"minutes": 60})
     assert state(workspace, second) == "waiting"  # one at a time

@@ -6,11 +6,13 @@ import sys
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from benchmarks.gpu import __main__ as page
-from benchmarks.gpu import charts, speed
+from benchmarks.gpu import charts, checks, speed
 from benchmarks.gpu.speed import Case, Speed
 from unnoise.pictures.charts import painted
+from unnoise.utils.device_peak import Peak
 
 BLOCKS = ("made", "tests", "same-seeds", "precision", "speed", "growth")
 
@@ -40,6 +42,10 @@ def test_without_a_device_it_says_so_and_exits_with_2(monkeypatch, capsys):
 @pytest.mark.slow
 def test_a_rehearsal_runs_everything_on_the_cpu(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["gpu", "--rehearse", "--docs", str(tmp_path)])
+    monkeypatch.setattr(speed, "device_peak", lambda *_: Peak(100.0, "a product"))
+    few = tmp_path / "digits.npy"
+    np.save(few, (load_digits().images[:120] * 15).astype(np.uint8))
+    monkeypatch.setattr(checks, "REHEARSAL", checks.REHEARSAL._replace(source=str(few)))
     threads = torch.get_num_threads()
     with pytest.raises(SystemExit) as ended:
         page.main()
@@ -49,7 +55,8 @@ def test_a_rehearsal_runs_everything_on_the_cpu(monkeypatch, tmp_path):
     assert [name for name in BLOCKS if f"<!-- table: {name} -->" in text] == list(BLOCKS)
     assert "1 skipped" in text
     assert "| ddim, 20 steps | 0.000 | 0.00000 |" in text  # the CPU agrees with itself
-    assert {path.name for path in tmp_path.iterdir()} == {"gpu.md", "gpu-speed.png", "gpu-growth.png"}
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made == {"digits.npy", "gpu.md", "gpu-speed.png", "gpu-growth.png"}
 
 
 def test_growth_is_the_power_of_the_pixels():

@@ -351,7 +351,7 @@ def test_damaged_files_are_refused(run, damage):
     whole, numbers = path.read_bytes(), np.random.default_rng(6)
     header = 8 + int.from_bytes(whole[:8], "little")
     places = np.concatenate([numbers.integers(0, header, 100), numbers.integers(header, len(whole), 100)])
-    found = 0
+    found, diffusion = 0, run.config.build()
     for place in places:
         broken = bytearray(whole)
         if damage == "flipped":
@@ -360,7 +360,7 @@ def test_damaged_files_are_refused(run, damage):
             del broken[place:]
         path.write_bytes(broken)
         with pytest.raises(UnnoiseError, match=r"is damaged|never opens pickles"):
-            run.restore(run.config.build())
+            run.restore(diffusion)
         found += 1
     print(f"{damage}: {found} of {len(places)} damages found")  # noqa: T201
     path.write_bytes(whole)

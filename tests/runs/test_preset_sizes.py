@@ -24,7 +24,7 @@ from unnoise.utils.precision import DeviceCapabilities
 SHAPES = ((16, 16), (24, 40), (32, 32), (64, 64), (128, 128), (256, 256))
 CASES = [
     *((3, *shape) for shape in SHAPES),
-    *((channels, *shape) for channels in (1, 4) for shape in ((24, 40), (256, 256))),
+    *((channels, 24, 40) for channels in (1, 4)),
 ]
 """Channels, height and width: a picture of other channels differs in the first and last layer alone."""
 
@@ -66,8 +66,9 @@ def test_every_preset_is_planned_at_every_size(pictures, name):
         assert plan(images, TrainOptions(preset=name)).recipe == recipe(name, 3, height, width)
 
 
-@pytest.mark.parametrize("side", [64, 128])
-@pytest.mark.parametrize("name", OWN_PRESETS)
+@pytest.mark.parametrize(
+    ("name", "side"), [*((name, 128) for name in OWN_PRESETS), *((name, 64) for name in OWN_PRESETS[:2])]
+)
 def test_our_presets_take_a_step_on_larger_pictures(pictures, name, side):
     config = plan(pictures[side, side], TrainOptions(preset=name, batch_size=2, noise_shift="size"))
     diffusion: Diffusion = config.build()

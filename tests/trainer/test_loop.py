@@ -1,9 +1,6 @@
 """Training loop: it learns, keeps its folder up to date, and resumes bit for bit."""
 
 import itertools
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -334,34 +331,6 @@ def test_choose_device_refuses_devices_that_do_not_work():
     for name in ("gpu", "cuda:99"):
         with pytest.raises(UnnoiseError, match=f"The device '{name}' cannot be used here"):
             choose_device(name)
-
-
-@pytest.mark.slow
-def test_two_processes_train_one_run(tmp_path):
-    """Under torchrun each takes half of every batch, and the first alone writes."""
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "unnoise"]
-    arguments = [
-        "train",
-        "digits",
-        "--out",
-        str(tmp_path / "run"),
-        "--steps",
-        "3",
-        "--batch-size",
-        "8",
-        "--device",
-        "cpu",
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *command, *arguments], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    run = Run.open(tmp_path / "run")
-    assert [path.stem for path in run.states()] == ["0000000003"]
-    assert read_history(run.path / "history.csv")[-1].images == 24
-    assert len((run.path / "progress.jsonl").read_text().splitlines()) == 1
-    assert done.stdout.count("run: ") == 1
 
 
 def test_a_request_to_stop_interrupts_sampling(tmp_path, images, monkeypatch):

@@ -22,6 +22,7 @@ from helpers.runs import digits, start, with_few_walks
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
 from unnoise.runs.distillation import distilled_config
+from unnoise.runs.history import read_history
 from unnoise.trainer.distributed import distribute
 from unnoise.trainer.loop import train
 
@@ -79,7 +80,10 @@ def test_several_processes_train_as_one(tmp_path, processes, make):
 
 @pytest.mark.slow
 def test_the_command_line_says_everything_once(tmp_path):
-    """Also where the cache cannot be written, so that each process decodes for itself."""
+    """Also where the cache cannot be written, so that each process decodes for itself.
+
+    Each takes half of every batch, and the first alone writes.
+    """
     (tmp_path / "store").write_text("not a folder")
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((48, 8, 8)))
     words = ["--steps", 2, "--batch-size", 8, "--device", "cpu", "--preset", "nano"]
@@ -92,7 +96,11 @@ def test_the_command_line_says_everything_once(tmp_path):
     assert told.count("Cannot write the cache") == 1
     assert "strides" not in told
     assert "Traceback" not in told
-    assert [path.stem for path in Run.open(tmp_path / "run").states()] == ["0000000002"]
+    made = Run.open(tmp_path / "run")
+    assert [path.stem for path in made.states()] == ["0000000002"]
+    assert read_history(made.path / "history.csv")[-1].images == 16
+    assert len((made.path / "progress.jsonl").read_text().splitlines()) == 1
+    assert "".join(done.out).count("run: ") == 1
     again = run_ranks(2, command_line, ["train", tmp_path / "x.npy", "--dry-run", "--preset", "nano"])
     assert "".join(again.out).count('"format"') == 1
 
