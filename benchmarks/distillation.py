@@ -26,7 +26,7 @@ from unnoise.diffusion.sampler_names import SamplerName
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
-from unnoise.runs.distillation import distilled_config
+from unnoise.runs.distillation import JUMPS, distilled_config
 from unnoise.runs.plan import TrainOptions, plan
 from unnoise.trainer.loop import train
 from unnoise.trainer.precision_choice import choose_precision
@@ -197,11 +197,18 @@ def tables(rows: Sequence[Row], dataset: str, judge: str) -> str:
         "sampler",
         "calls",
         "Fréchet distance",
-        "beside the run's own",
+        "ratio to the run's own",
         "kernel distance",
         "pictures/s",
     ]
     return table(header, lines, (0, 1))
+
+
+def row_title(folder: str) -> str:
+    """Name of a row of the sheet: `distilled, 2 calls`."""
+    who, sampler, calls = folder.split("-")
+    shown = "" if sampler == JUMPS.sampler else f", {sampler}"
+    return f"{who}{shown}, {calls} call{'' if calls == '1' else 's'}"
 
 
 def options_of() -> argparse.Namespace:
@@ -256,7 +263,10 @@ def main() -> None:
             folder = job.folder / "sheet"
             names = sorted(place.name for place in folder.iterdir())
             draw_samples(
-                folder, names, {each: each for each in names}, docs / f"distillation-{pictures.name}.png"
+                folder,
+                names,
+                {each: row_title(each) for each in names},
+                docs / f"distillation-{pictures.name}.png",
             )
     how = f"{options.minutes:g} minutes of distillation, {options.samples:,} pictures each."
     blocks = {MADE: made("distillation", command_of(options), how), **blocks}

@@ -215,7 +215,7 @@ def main() -> None:
     malloc.keep_freed_memory()
     if options.part == "speed":
         rows, how = speed_rows(options.threads, 1 if options.quick else 15, options.before)
-        ratios = ["beside float32", *(["beside before"] if options.before else [])]
+        ratios = ["speed-up over float32", *(["speed-up over before"] if options.before else [])]
         header = ["pictures", "precision", "ms", "images/s", *ratios, "of the peak", "GB"]
         isa = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
         kind, command = (

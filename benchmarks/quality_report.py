@@ -121,7 +121,7 @@ def section(comparison: Comparison, docs: Path) -> str:
     row, (few, most) = comparison.rows[0], comparison.numbers()
     kind = {1: "grey ", 3: "coloured "}.get(row.channels, "")
     texts = [
-        f"## {row.dataset}, {comparison.budget:g} minutes",
+        f"## {row.dataset}, {row.side} x {row.side}, {comparison.budget:g} minutes",
         f"{row.pictures:,} {kind}pictures of {row.side} x {row.side}; {few:,} samples at each mark, {most:,} "
         "in the last column.",
     ]

@@ -1,7 +1,7 @@
 """Digits that the first page of the site draws in the reader's browser, in two calls of a network.
 
 `make docs` trains a run on the digits of scikit-learn, distils it, and exports it as one HTML file. The last
-run stays in build/docs, and is made again only when it is deleted.
+run stays in build/docs, and is made again for another version of unnoise, or when it is deleted.
 """
 
 import shutil
@@ -21,7 +21,7 @@ onnxruntime-web. It comes by npm, which was not there, or could not get it, when
 
 def distilled(folder: Path) -> un.OpenRun:
     """The run that draws in two calls; trained and distilled if it is not in the folder yet."""
-    done = folder / "digits-in-two-calls"
+    done = folder / f"digits-in-two-calls-{un.__version__}-{TRAINED:g}-{DISTILLED:g}"
     if not done.is_dir():
         begun = folder / "digits-unfinished"
         shutil.rmtree(begun, ignore_errors=True)

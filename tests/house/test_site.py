@@ -79,3 +79,17 @@ def test_the_first_page_shows_what_the_build_draws_and_without_npm_says_so(tmp_p
     assert "which was not there" in (tmp_path / "site" / "live.html").read_text("utf-8")
     assert 'src="../live.html"' in (EXTENSIONS.parent / "index.md").read_text("utf-8")
     assert 'SITE / "live.html"' in (EXTENSIONS.parent / "build.py").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_the_run_of_the_first_page_draws_in_two_calls_and_is_made_once(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; import live_digits; "
+        "live_digits.TRAINED = live_digits.DISTILLED = 0.02; folder = Path(sys.argv[1]); "
+        "run = live_digits.distilled(folder); "
+        "assert run.config.recipe.sampling.calls(run.config.schedule) == 2; "
+        "before = (run.path / 'model.safetensors').stat().st_mtime_ns; "
+        "again = live_digits.distilled(folder); "
+        "assert (again.path / 'model.safetensors').stat().st_mtime_ns == before"
+    )
+    run(code, str(tmp_path))
