@@ -10,6 +10,8 @@ import torch
 import unnoise as un
 from helpers.runs import start
 from unnoise.cli import run as command_line
+from unnoise.reports.comparability import why_not_compare_losses
+from unnoise.reports.run_folder import RunFolder
 from unnoise.reports.settings import train_command
 from unnoise.runs.checkpoint import Progress
 from unnoise.runs.config import RunConfig
@@ -140,6 +142,12 @@ def test_a_pushed_folder_draws_the_same_and_names_no_other_run(new, old, tmp_pat
 def test_the_report_tells_the_command_that_distils_again(new, old):
     command = train_command(new.config).replace(" \\\n", "")
     assert command.split() == f"unnoise distill {old.path} --steps 2 --guidance 2 --out NEW".split()
+
+
+def test_its_losses_are_not_compared_with_those_of_the_run_that_it_came_from(new, old):
+    why = why_not_compare_losses([RunFolder.read(run.path) for run in (old, new)])
+    assert why.startswith("The held-out losses can't be compared: the runs differ in")
+    assert "recipe.mean_velocity." in why
 
 
 def test_no_losses_of_a_velocity_that_it_does_not_know_are_measured(old, new, folder):

@@ -1,5 +1,6 @@
 """Distillation: a run that draws in two steps, made of one that draws in many."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,7 @@ def _create(
     from unnoise.runs.distillation import distilled_config
     from unnoise.runs.resume import with_same_pictures
     from unnoise.trainer.distributed import rank_0_first
+    from unnoise.utils.precision import DeviceCapabilities
 
     processes = PartialState(cpu=run.torch_device.type == "cpu")
     with rank_0_first():
@@ -100,6 +102,8 @@ def _create(
         require(bool(source), f"{run.path} does not say where its pictures are. Name them with --pictures.")
         require_not_among_pictures(source, target)
         config = with_same_pictures(config, load_run_pictures(config, source, labels=True))
-        if run.torch_device.type == "cpu":
+        trains = DeviceCapabilities.of(run.torch_device)  # which may be another device than the run's was
+        config = replace(config, precision=trains.default_precision)
+        if trains.type == "cpu":
             config = with_faster_precision(config)
         Run.create(target, with_absolute_paths(config, source))

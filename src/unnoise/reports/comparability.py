@@ -22,6 +22,7 @@ _CONDITIONS = {
 # Settings on which a loss depends, apart from how well the network has learned.
 _LOSS = (
     *("recipe.objective.", "recipe.noise_levels.", "recipe.schedule.", "recipe.noise_shift"),
+    "recipe.mean_velocity",
     "normalizer.",
     *("data.fingerprint", "data.held_out", "data.height", "data.width", "data.channels"),
 )
