@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
+from unnoise.diffusion.sampler_names import SamplerName
 from unnoise.runs.presets import PRESETS
 
 ROOT = Path(__file__).parents[2]
@@ -56,3 +58,8 @@ def test_links_and_pictures_lead_to_files(page):
     for link in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text):
         if not link.startswith(("http", "#")):
             assert (page.parent / link.partition("#")[0]).exists(), f"{page.name}: {link}"
+
+
+def test_every_sampler_is_in_the_table_of_the_commands():
+    table = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert [name for name in get_args(SamplerName) if f"`{name}`" not in table] == []
