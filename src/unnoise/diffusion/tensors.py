@@ -29,6 +29,9 @@ Features: TypeAlias = Float[Tensor, "batch features height width"]
 NextFeatures: TypeAlias = Float[Tensor, "batch next_features height width"]
 """The output of a layer that may change the number of channels."""
 
+HiddenFeatures: TypeAlias = Float[Tensor, "batch _ height width"]
+"""Features of any number beside those of an input and an output."""
+
 Levels: TypeAlias = list[Float[Tensor, "batch _ _ _"]]
 """Features at several resolutions."""
 

@@ -8,8 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unnoise.diffusion.tensors import Classes, Features, Images, NextFeatures, Rates
+from unnoise.diffusion.tensors import Classes, Features, HiddenFeatures, Images, NextFeatures, Rates
 from unnoise.networks.embeddings import Embeddings, SinusoidalEmbedding, StepLength, TimestepEmbedding
+from unnoise.networks.pixel_head import PixelHead
 from unnoise.networks.resampling import crop, pad
 from unnoise.utils.errors import require
 
@@ -17,6 +18,10 @@ from unnoise.utils.errors import require
 @runtime_checkable
 class Told(Protocol):
     """The fields of a config that both networks have: what they are told, and what they return."""
+
+    @property
+    def channels(self) -> int:
+        """Of the images."""
 
     @property
     def patch_size(self) -> int:
@@ -50,6 +55,10 @@ class Told(Protocol):
     def input_skip(self) -> bool:
         """Whether the noisy images are added to the prediction, times learned gains."""
 
+    @property
+    def pixel_width(self) -> int:
+        """Features of each pixel that the pixel head gets; 0 where there is none."""
+
 
 class Conditioned(nn.Module):
     """A network with an embedding of all that it is told; `UNet` and `Transformer` add the layers."""
@@ -61,6 +70,7 @@ class Conditioned(nn.Module):
     uncertainty: nn.Linear | None
     step_length: StepLength | None
     input_skip: nn.Linear | None
+    pixel_head: PixelHead | None
     stem: nn.Module
     head: nn.Module
 
@@ -93,24 +103,29 @@ class Conditioned(nn.Module):
         patches = functional.pixel_unshuffle(images, self.config.patch_size)
         sinusoids = self.embed(conditions)
         embedding = self._embedding(sinusoids, classes, step_lengths)
-        output = self._with_input(self._predicted(patches, embedding), patches, embedding)
-        output = functional.pixel_shuffle(output, self.config.patch_size)
+        output, features = self._predicted(patches, embedding)
+        output = functional.pixel_shuffle(self._with_input(output, patches, embedding), self.config.patch_size)
+        if self.pixel_head is not None:
+            channels = self.config.channels
+            output = _added(output, self.pixel_head(features, images[:, :channels], embedding))
         return self._with_uncertainty(crop(output, height, width), sinusoids)
 
     @abstractmethod
-    def _predicted(self, patches: Features, embedding: Embeddings) -> NextFeatures:
-        """What stem, levels and head make of patches: (B, channels p^2, H / p, W / p) -> (B, or more, ...)."""
+    def _predicted(self, patches: Features, embedding: Embeddings) -> tuple[NextFeatures, HiddenFeatures]:
+        """The prediction for patches, (B, channels p^2, H / p, W / p) or more, and what the head made it of."""
 
     @property
     def ends(self) -> list[nn.Module]:
         """Stem and heads, which an optimiser may move otherwise than hidden layers."""
-        return [self.stem, self.head, *([] if self.uncertainty is None else [self.uncertainty])]
+        pixel_ends = [] if self.pixel_head is None else [self.pixel_head.enter, self.pixel_head.leave]
+        return [self.stem, self.head, *pixel_ends, *([] if self.uncertainty is None else [self.uncertainty])]
 
-    def _build_extras(self, pixels: int) -> None:
+    def _build_extras(self, pixels: int, features: int) -> None:
         """Builds optional layers last, so that the random numbers of all other layers do not depend on them.
 
         Args:
             pixels: numbers in a patch of the images that are predicted.
+            features: numbers of each patch that the head makes them of.
         """
         config = self.config
         embedding_dim = config.embedding_dim * (1 if self.dense is None else 4)
@@ -118,6 +133,8 @@ class Conditioned(nn.Module):
         self.uncertainty = nn.Linear(config.embedding_dim, 1) if config.uncertainty else None
         self.step_length = StepLength(config.embedding_dim, embedding_dim) if config.step_length else None
         self.input_skip = nn.Linear(embedding_dim, pixels) if config.input_skip else None
+        shape = (features, config.channels, config.patch_size, config.pixel_width, embedding_dim)
+        self.pixel_head = PixelHead(*shape) if config.pixel_width else None
         for module in (self.head, self.classes, self.uncertainty, self.step_length, self.input_skip):
             for parameter in module.parameters() if module is not None else ():
                 nn.init.zeros_(parameter)
@@ -166,9 +183,7 @@ class Conditioned(nn.Module):
         if self.input_skip is None:
             return output
         gains = self.input_skip(embedding)[:, :, None, None]
-        count = gains.shape[1]
-        predicted = output[:, :count] + gains * patches[:, :count]
-        return predicted if count == output.shape[1] else torch.cat([predicted, output[:, count:]], dim=1)
+        return _added(output, gains * patches[:, : gains.shape[1]])
 
     def _with_uncertainty(self, output: NextFeatures, sinusoids: Embeddings) -> Features:
         if self.uncertainty is None:
@@ -176,6 +191,13 @@ class Conditioned(nn.Module):
         with torch.autocast(output.device.type, enabled=False):  # a log loss needs float32
             values = self.uncertainty(sinusoids)[:, :, None, None].expand(-1, -1, *output.shape[-2:])
             return torch.cat([output.float(), values], dim=1)
+
+
+def _added(output: Features, more: HiddenFeatures) -> Features:
+    """Adds to the first channels, those of the prediction; others belong to the variances."""
+    count = more.shape[1]
+    added = output[:, :count] + more
+    return added if count == output.shape[1] else torch.cat([added, output[:, count:]], dim=1)
 
 
 def dense_embedding(dimensions: int) -> nn.Sequential:

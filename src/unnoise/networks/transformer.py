@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unnoise.diffusion.tensors import Classes, Features, Images, Levels, NextFeatures, Rates
+from unnoise.diffusion.tensors import Classes, Features, HiddenFeatures, Images, Levels, NextFeatures, Rates
 from unnoise.networks.checkpointing import block_caller
 from unnoise.networks.conditioned import Conditioned, dense_embedding
 from unnoise.networks.embeddings import Embeddings, SinusoidalEmbedding
@@ -37,7 +37,7 @@ class TransformerConfig:
         head_dim: features of each head.
         expansion: hidden features of the gated layers, compared with the width.
         embedding_dim, max_frequency: see `SinusoidalEmbedding`.
-        num_classes, self_conditioning, uncertainty, step_length, input_skip: as for `UNet`.
+        num_classes, self_conditioning, uncertainty, step_length, input_skip, pixel_width: as for `UNet`.
 
     Raises:
         UnnoiseError: for choices that are out of range or contradict each other.
@@ -57,6 +57,7 @@ class TransformerConfig:
     uncertainty: bool = False
     step_length: bool = False
     input_skip: bool = False
+    pixel_width: int = 0
 
     def __post_init__(self) -> None:
         levels = len(self.widths)
@@ -70,6 +71,7 @@ class TransformerConfig:
             ("patch_size", self.patch_size, 1, MAX_BLOCKS),
             ("window", self.window, 0, MAX_WIDTH),
             ("num_classes", self.num_classes, 0, MAX_CLASSES),
+            ("pixel_width", self.pixel_width, 0, MAX_WIDTH),
             *(("depths", depth, 1, MAX_BLOCKS) for depth in self.depths),
             *(("widths", width, 4, MAX_WIDTH) for width in self.widths),
         ):
@@ -178,7 +180,7 @@ class Transformer(Conditioned):
         self.up = nn.ModuleList([self._blocks(level, config.window) for level in outer])
         self.head_norm = AdaptiveNorm(widths[0], 4 * config.embedding_dim)
         self.head = nn.Linear(widths[0], pixels)
-        self._build_extras(pixels)
+        self._build_extras(pixels, widths[0])
         self.checkpointing = False  # see `checkpointing`
 
     def _blocks(self, level: int, window: int) -> Level:
@@ -187,10 +189,10 @@ class Transformer(Conditioned):
             [TransformerBlock(self.config, width, window, shifted=place % 2 == 1) for place in range(depth)]
         )
 
-    def _predicted(self, patches: Features, embedding: Embeddings) -> NextFeatures:
+    def _predicted(self, patches: Features, embedding: Embeddings) -> tuple[NextFeatures, HiddenFeatures]:
         tokens = self._levels(self.stem(patches.permute(0, 2, 3, 1)), embedding)
-        output: NextFeatures = self.head(self.head_norm(tokens, embedding)).permute(0, 3, 1, 2)
-        return output
+        tokens = self.head_norm(tokens, embedding)
+        return self.head(tokens).permute(0, 3, 1, 2), tokens.permute(0, 3, 1, 2)
 
     def hidden(self, noisy_images: Images, conditions: Rates, classes: Classes | None = None) -> Levels:
         """What the last block of each level down to the coarsest returns, (B, width, rows, columns)."""

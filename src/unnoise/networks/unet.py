@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from unnoise.diffusion.tensors import Classes, Features, Images, Levels, NextFeatures, Rates
+from unnoise.diffusion.tensors import Classes, Features, HiddenFeatures, Images, Levels, NextFeatures, Rates
 from unnoise.networks.checkpointing import block_caller
 from unnoise.networks.conditioned import Conditioned, dense_embedding
 from unnoise.networks.embeddings import Embeddings, Modulation, SinusoidalEmbedding, TimestepEmbedding
@@ -59,6 +59,8 @@ class UNet(Conditioned):
         step_length: is also told the length of a step (`diffusion.mean_velocity`); has no effect at first.
         input_skip: the noisy images are added to the prediction, times gains of the noise level that start at
             zero, so that their noise need not pass through the layers.
+        pixel_width: features of each pixel that a `PixelHead` gets, which adds what single pixels need to the
+            prediction of patches; 0 for none.
 
     Heights and widths that patch_size * 2^(levels - 1) does not divide are padded inside, by repeating the
     border, and cropped again. The head starts at zero, so that an untrained network returns exactly 0.
@@ -93,6 +95,7 @@ class UNet(Conditioned):
         uncertainty: bool = UNetConfig.uncertainty,
         step_length: bool = UNetConfig.step_length,
         input_skip: bool = UNetConfig.input_skip,
+        pixel_width: int = UNetConfig.pixel_width,
     ) -> None:
         widths = tuple(widths)
         # By default attention is at the last level, where images are smallest and it costs least.
@@ -102,7 +105,7 @@ class UNet(Conditioned):
         super().__init__()
         self.config = UNetConfig(**{field.name: given[field.name] for field in fields(UNetConfig)})
         self._build_levels(self.config)
-        self._build_extras(self.config.patch_size**2 * channels)
+        self._build_extras(self.config.patch_size**2 * channels, widths[0])
         self.checkpointing = False  # see `checkpointing`
 
     @classmethod
@@ -180,7 +183,7 @@ class UNet(Conditioned):
         self.head_norm = None if book else nn.Sequential(normalization("group", width))
         self.head = nn.Conv2d(width, pixels, 1) if book else nn.Conv2d(width, pixels, 3, padding=1)
 
-    def _predicted(self, patches: Features, embedding: Embeddings) -> NextFeatures:
+    def _predicted(self, patches: Features, embedding: Embeddings) -> tuple[NextFeatures, HiddenFeatures]:
         images = self.stem(patches)
         if self.dense is None:
             constant = embedding.to(images.dtype)[:, :, None, None].expand(-1, -1, *images.shape[-2:])
@@ -189,8 +192,7 @@ class UNet(Conditioned):
             output = self._levels(images, embedding)
         if self.head_norm is not None:
             output = normed_silu(self.head_norm[0], output)
-        predicted: NextFeatures = self.head(output)
-        return predicted
+        return self.head(output), output
 
     def hidden(self, noisy_images: Images, conditions: Rates, classes: Classes | None = None) -> Levels:
         """What the last block of each level down to the coarsest returns; for a network in eval mode."""

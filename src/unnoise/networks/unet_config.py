@@ -45,6 +45,7 @@ class UNetConfig:
     uncertainty: bool = False
     step_length: bool = False
     input_skip: bool = False
+    pixel_width: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attention", tuple(_attention_kind(choice) for choice in self.attention))
@@ -67,6 +68,7 @@ class UNetConfig:
             f"UNet's dropout must be at least 0 and below 1, but got {self.dropout}.",
         )
         require_between("UNet's num_classes", self.num_classes, 0, MAX_CLASSES)
+        require_between("UNet's pixel_width", self.pixel_width, 0, MAX_WIDTH)
 
     def _check_words(self) -> None:
         for name, value, allowed in (

@@ -34,6 +34,7 @@ def _sized(
     batch_size: int = 128,
     patch_size: int | None = None,
     embedding_dim: int | None = None,
+    pixel_width: int = 0,
 ) -> Recipe:
     """Recipe of our family: U-Nets on patches that predict the velocity, of any width; see docs/log.md."""
     # Patches make each layer p^2 times cheaper; pictures below 16 pixels need their full resolution.
@@ -48,6 +49,7 @@ def _sized(
         embedding_dim=embedding_dim or base,
         max_frequency=100.0,
         input_skip=True,
+        pixel_width=pixel_width,
     )
     return _own(network, height, width, batch_size)
 
@@ -84,8 +86,9 @@ def nano(channels: int, height: int, width: int) -> Recipe:
     # In minutes there are few steps: their number matters more than the size of their batches.
     smallest, largest = sorted((height, width))
     if smallest > 32 and largest <= 64:
-        # Without a level for patches of 2 x 2 there are nearly twice as many steps.
-        return _sized(channels, height, width, base=96, batch_size=64, patch_size=4, embedding_dim=48)
+        # Without a level for patches of 2 x 2 there are nearly twice as many steps; single pixels get a head.
+        fine: dict[str, int] = {"patch_size": 4, "embedding_dim": 48, "pixel_width": 16}
+        return _sized(channels, height, width, base=96, batch_size=64, **fine)
     return _sized(channels, height, width, base=32 if largest <= 16 else 48, batch_size=64)
 
 
