@@ -56,6 +56,8 @@ def test_no_image_is_copied_to_another_layout(channels: int, side: int, precisio
     assert not [
         name for name in seen.copies if f"({len(images)}, {network.config.attention_heads}," not in name
     ]
-    # The pixels that the stem takes; their gradient, that of the head's, and those of each level's skips.
+    # The pixels that the stem takes; their gradient, that of the head's, and those of each level's skips. A
+    # pixel head takes and returns pixels, too.
     skips = sum(isinstance(level, Level) for level in network.up) * network.config.block_depth
-    assert seen.convolutions == {"aten::convolution": 1, "aten::convolution_backward": 2 + skips}
+    ends = 1 if network.pixel_head is None else 2
+    assert seen.convolutions == {"aten::convolution": ends, "aten::convolution_backward": 2 * ends + skips}
