@@ -13,6 +13,10 @@ _DRAWS_CURVES = {"api", "app", "pictures"}
 """Folders of tests of the front door, of the app, and of the charts themselves."""
 
 
+_LONGEST = {"test_kills.py", "test_browser.py", "test_onnx.py", "test_guide.py"}
+"""Modules with tests of half a minute and more."""
+
+
 @pytest.fixture(autouse=True)
 def _few_threads_and_a_seed():
     torch.set_num_threads(min(2, int(os.environ.get("OMP_NUM_THREADS", "2"))))
@@ -35,7 +39,8 @@ def pytest_collection_finish():
 
 
 def pytest_collection_modifyitems(items):
-    """Skips tests that are marked `cuda` where there is no such device."""
+    """Begins with the longest modules, so that no process waits for another at the end."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("cuda"):

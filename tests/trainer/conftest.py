@@ -1,7 +1,5 @@
 """What the tests of killed runs share: a folder, where children come from, and a run that is not harmed."""
 
-import os
-
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -14,8 +12,9 @@ def place(tmp_path_factory):
     """A folder with some pictures in it."""
     folder = tmp_path_factory.mktemp("kills")
     np.save(folder / SOURCE, (load_digits().images[:120] * 15).astype(np.uint8))
-    os.environ["UNNOISE_CACHE"] = str(folder / "cache")
-    return folder
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setenv("UNNOISE_CACHE", str(folder / "cache"))
+        yield folder
 
 
 @pytest.fixture(scope="module")
