@@ -4,22 +4,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from helpers.small_networks import LEVELS, transformer, unet
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.objectives import Objective
-from unnoise.networks import Transformer, TransformerConfig, UNet
-
-LEVELS = torch.tensor([0.2, 0.9]).view(-1, 1, 1, 1)
-
-
-def unet(**options):
-    return UNet(2, (8, 8), 1, attention=("none", "none"), embedding_dim=8, patch_size=2, **options)
-
-
-def transformer(**options):
-    config = TransformerConfig(
-        channels=2, patch_size=2, widths=(8,), depths=(1,), window=0, head_dim=8, embedding_dim=8, **options
-    )
-    return Transformer(config)
+from unnoise.networks import UNet
 
 
 @pytest.mark.parametrize("make", [unet, transformer])

@@ -5,23 +5,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from helpers.small_networks import LEVELS, transformer, unet
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.objectives import Objective
-from unnoise.networks import Transformer, TransformerConfig, UNet
+from unnoise.networks import UNet
 from unnoise.networks.pixel_head import PixelHead
-
-LEVELS = torch.tensor([0.2, 0.9]).view(-1, 1, 1, 1)
-
-
-def unet(**options):
-    return UNet(2, (8, 8), 1, attention=("none", "none"), embedding_dim=8, patch_size=2, **options)
-
-
-def transformer(**options):
-    config = TransformerConfig(
-        channels=2, patch_size=2, widths=(8,), depths=(1,), window=0, head_dim=8, embedding_dim=8, **options
-    )
-    return Transformer(config)
 
 
 def drawn(network: nn.Module) -> nn.Module:
