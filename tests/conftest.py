@@ -12,7 +12,6 @@ os.fsync = lambda _: None  # of what is flushed, the calls are tested; only a po
 _DRAWS_CURVES = {"api", "app", "pictures"}
 """Folders of tests of the front door, of the app, and of the charts themselves."""
 
-
 _LONGEST = {"test_kills.py", "test_browser.py", "test_onnx.py", "test_guide.py"}
 """Modules with tests of half a minute and more."""
 
@@ -39,7 +38,7 @@ def pytest_collection_finish():
 
 
 def pytest_collection_modifyitems(items):
-    """Begins with the longest modules, so that no process waits for another at the end."""
+    """Begins with the longest modules, so that no process waits at the end; skips what needs CUDA."""
     items.sort(key=lambda item: item.path.name not in _LONGEST)
     if not torch.cuda.is_available():
         for item in items:

@@ -72,6 +72,9 @@ def test_resume_goes_on_with_the_run_that_came_from_this_one(old, folder):
         un.open(out).distill(out=out, steps=3, resume=True)
     with pytest.raises(UnnoiseError, match=r"old was not distilled from .*old, but is a run of its own"):
         old.distill(out=old.path, steps=3, resume=True)
+    tuned = un.train("digits", out=folder / "tuned", init=old.path, steps=1, labels="auto")
+    with pytest.raises(UnnoiseError, match="is a run of its own"):
+        old.distill(out=tuned.path, steps=3, resume=True)
 
 
 def test_the_default_folder_stands_beside_a_run_that_is_named_by_a_dot(folder, old, new, monkeypatch):

@@ -1,4 +1,4 @@
-"""Distillation: a run that draws in two steps, made of one that draws in many."""
+"""Distillation: a run that draws in two calls of its network, made from one that draws in many."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -59,11 +59,12 @@ def distill(
         refuse_without_effect(
             {"guidance": guidance}, "with --resume", "The run keeps what it was started with."
         )
-        came_from = open_run(target).config.init
+        there = open_run(target).config
+        came_from = f"from {there.init}" if there.distilled else "is a run of its own"
         require(
-            came_from is not None and Path(came_from).resolve() == path,
-            f"{target} was not distilled from {run.path}, but {came_from or 'is a run of its own'}. Name the "
-            "folder of the distilled run with --out.",
+            there.distilled and there.init is not None and Path(there.init).resolve() == path,
+            f"{target} was not distilled from {run.path}, but {came_from}. Name the folder of the distilled "
+            "run with --out.",
         )
     else:
         with reporting(progress):

@@ -1,4 +1,4 @@
-"""Options of drawing: the run's own sampling, changed by those that were given."""
+"""Sampling options of a command: the run's own, with those that were given in their place."""
 
 from collections.abc import Mapping
 from dataclasses import replace

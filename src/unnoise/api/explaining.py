@@ -146,8 +146,7 @@ def forward_step(
 
     require(0 <= time <= 1, f"The time is from 0 (clean) to 1 (noise), but got {time}.")
     with reporting(progress):
-        # A distilled network knows jumps to the image, as its own sampler takes them, and no velocity.
-        sampling = Sampling(sampler=run.config.recipe.sampling.sampler) if run.config.distilled else Sampling()
+        sampling = Sampling(sampler=run.config.recipe.sampling.sampler)  # says where a distilled network jumps
         session = EditSession(run, run.folder.load(run.torch_device, best=best), sampling)
         names, pixels = given_pictures(run.config, [] if image is None else paths_of(image), held_out, seed)
         require(len(names) == 1, f"One picture is explained at a time, but got {len(names)}.")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from unnoise.api.amounts import check_memory, check_seeds
+from unnoise.api.editing import require_every_step
 from unnoise.api.effects import refuse_without_effect
 from unnoise.api.loading import load_run_pictures
 from unnoise.api.reporting import (
@@ -82,11 +83,7 @@ def solve(
     from unnoise.utils.files import check_writable
 
     opened = run.folder
-    require(
-        not opened.config.jumps,
-        f"Samplers of many steps are compared, but {run.path} draws in jumps: use "
-        f"{opened.config.in_small_steps}.",
-    )
+    require_every_step(run, "A comparison of samplers")
     space = _search_space(samplers, spacings, sampler_search.CALLS if calls is None else calls)
     minutes, seed = _MINUTES if minutes is None else minutes, seed or 0
     require(minutes > 0, f"Samplers are tried for more than 0 minutes, but got {minutes:g}: try 5.")

@@ -1,4 +1,4 @@
-"""What a network is told beside noisy images: noise level, class, length of a step, its last prediction."""
+"""Base of our networks: the forward pass, and what is told beside noisy images, as the noise level."""
 
 from abc import abstractmethod
 from typing import Protocol, runtime_checkable

@@ -1,4 +1,4 @@
-"""Pixel head: a last, small part of a network that sees single pixels, where all others see patches.
+"""Pixel head: convolutions at full resolution, after a network that works on patches.
 
 A network on patches predicts all p^2 pixels of a patch from one vector, in which the noise and the detail of
 each pixel have to find room. The pixel head spreads that vector over the pixels, as a few features for each,

@@ -1,4 +1,4 @@
-"""Settings of a run as an `unnoise train` command, and the differences between several config.json."""
+"""Settings of a run as the command that trains it again, and the differences between several config.json."""
 
 import json
 import re
@@ -28,9 +28,9 @@ def train_command(config: RunConfig) -> str:
         again = _wrapped([["unnoise", "import", config.imported], ["--out", "RUN"]])
         resumed = [["unnoise", "train", data.source], ["--out", "RUN"], ["--resume"], spent]
         return f"{again}\n{_wrapped(resumed)}" if data.source else again
-    if config.distilled and config.init is not None:
-        scale = config.recipe.mean_velocity.guidance if config.recipe.mean_velocity else 1.0
-        guided = [] if scale == 1 else [["--guidance", f"{scale:.12g}"]]
+    learned = config.recipe.mean_velocity
+    if learned is not None and config.distilled and config.init is not None:
+        guided = [] if learned.guidance == 1 else [["--guidance", f"{learned.guidance:.12g}"]]
         return _wrapped([["unnoise", "distill", config.init], spent, *guided, ["--out", "NEW"]])
     options = [
         ["--preset", config.preset],

@@ -106,7 +106,6 @@ def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = C
         "load(..., labels=True).",
     )
     data = data_config(images, options)
-    training = data.split(len(images), seed).training
     choice = default_preset(images, options, device.type)
     init = None if options.init is None else _fine_tuned(Path(options.init))
     named = options.preset not in (None, DEFAULT)
@@ -125,7 +124,7 @@ def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = C
         budget=_budget(options),
         until_converged=bool(options.until_converged),
         data=data,
-        normalizer=_normalizer(chosen, images, training),
+        normalizer=_normalizer(chosen, images, data.split(len(images), seed).training),
         recipe=chosen,
         init=options.init,
     )

@@ -1,4 +1,4 @@
-"""`unnoise distill`: make a run that draws in two steps of one that draws in many."""
+"""`unnoise distill`: make a run that draws in two calls of its network from one that draws in many."""
 
 from contextlib import suppress
 
@@ -19,7 +19,7 @@ from unnoise.cli.streams import guarded_output
     resume=cli.FLAG,
 )
 def distill(run: cli.Run, /, device: cli.Device = "auto", **options: object) -> None:
-    """Make a run that draws in one or two steps what another draws in many.
+    """Make a run that draws in one or two calls of its network what another draws in many.
 
     Starts from the averaged weights of the run, lets the run walk from noises to pictures, and learns to jump
     from any noise level to any lower one. The result is a run of its own, about fifteen times as fast to draw

@@ -87,15 +87,14 @@ class Monitor:
             self._scorer = SampleScorer.of(self.pictures, self.parts, seed=seed, device=device)
         self.samples = quick_samples(self.diffusion.ema, self.run.config)
         found = self._scorer(self.samples, *progress)
-        tested = self.parts.held_out[:_LEVEL_PICTURES]
-        classes = Batches(self.pictures, tested, 1, 0).classes_at(tested)
         if best_step([*self.rows, found]) == progress.step:
             self._best.write(self.diffusion.ema, [*self.rows, found])
         # Only now: the tables must not name a best step whose weights could not be written.
         self.rows.append(found)
         if not self.run.config.distilled:  # which knows no velocity, whose losses these are
-            shown = self.pictures.take(tested)
-            self.levels += level_losses(self.diffusion.ema, shown, classes, progress.step)
+            tested = self.parts.held_out[:_LEVEL_PICTURES]
+            classes = Batches(self.pictures, tested, 1, 0).classes_at(tested)
+            self.levels += level_losses(self.diffusion.ema, self.pictures.take(tested), classes, progress.step)
         self.convergence_reason = convergence_reason(self.rows, self.levels)
         self._write_tables()
         self._time_share.record(time.monotonic() - started)
