@@ -10,13 +10,14 @@ from helpers.runs import digits, start
 from helpers.sampling import column, last
 from unnoise import Diffusion, Normalizer
 from unnoise.cli import run as unnoise
+from unnoise.diffusion.autoguidance import guided_by
 from unnoise.diffusion.guidance import Autoguidance, Guidance
 from unnoise.diffusion.oracles import Gaussian
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import OffsetCosine
 from unnoise.networks import UNet
 from unnoise.optim.power_ema import Profile
-from unnoise.runs.autoguidance import chosen, guided_by, weaker_of
+from unnoise.runs.autoguidance import weaker_of
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.snapshots import Snapshots
 from unnoise.trainer.loop import train
@@ -210,13 +211,13 @@ def run(trained, tmp_path):
 def test_the_first_average_after_a_quarter_of_the_steps_is_the_weak_one(run):
     snapshots = Snapshots(run.path / "ema")
     assert sorted({profile.step for profile in snapshots.stored()}) == [2, 4, 6, 8]
-    assert chosen(snapshots, None) == Profile(2, 0.1)
-    assert chosen(snapshots, 6) == Profile(6, 0.1)
+    assert snapshots.weaker() == Profile(2, 0.1)
+    assert snapshots.weaker(6) == Profile(6, 0.1)
     snapshots.keep([4, 8])
-    assert chosen(snapshots, None) == Profile(4, 0.1)
+    assert snapshots.weaker() == Profile(4, 0.1)
     snapshots.path(Profile(4, 0.1)).rename(snapshots.path(Profile(1, 0.1)))
     snapshots.path(Profile(4, 0.05)).unlink()
-    assert chosen(snapshots, None) == Profile(1, 0.1)  # before a quarter, but there is no other
+    assert snapshots.weaker() == Profile(1, 0.1)  # before a quarter, but there is no other
 
 
 def test_a_run_is_guided_by_its_own_earlier_average(run):

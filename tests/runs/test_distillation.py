@@ -1,5 +1,6 @@
 """Distillation: the new run draws as the old one at first, learns to jump, and is a run like any other."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from helpers.runs import digits, start, with_few_walks
+from helpers.sampling import last
 from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.walks import Walks
 from unnoise.networks import TransformerConfig
@@ -14,6 +16,7 @@ from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
 from unnoise.runs.distillation import JUMPS, distilled_config
 from unnoise.runs.plan import TrainOptions, plan
+from unnoise.runs.snapshots import Snapshots
 from unnoise.trainer.loop import train
 from unnoise.utils.errors import UnnoiseError
 
@@ -115,11 +118,16 @@ def test_the_network_is_told_where_each_step_ends(old, tmp_path):
 def test_resume_is_bit_identical(old, tmp_path, precision):
     """Walks are a function of the seed and the step."""
     config = replace(with_few_walks(distilled_config(old, budget(6))), precision=precision)
-    whole, halves = Run.create(tmp_path / "whole", config), Run.create(tmp_path / "halves", config)
+    require_same_after_a_stop(
+        Run.create(tmp_path / "whole", config), Run.create(tmp_path / "halves", config), stop=3
+    )
+
+
+def require_same_after_a_stop(whole, halves, stop=2):
     for _ in train(whole, digits()):
         pass
     stopped = train(halves, digits())
-    for _ in range(3):
+    for _ in range(stop):
         next(stopped)
     stopped.close()
     for _ in train(Run.open(halves.path), digits()):
@@ -134,6 +142,62 @@ def test_guidance_is_learned_so_that_drawing_needs_no_second_call(tmp_path):
     found = distilled_config(old, budget(2), guidance=2.5).recipe
     assert found.mean_velocity.guidance == 2.5
     assert found.sampling.guidance == Guidance()
+
+
+@pytest.fixture
+def averaged(tmp_path):
+    """A run that stored averages at its steps 2 and 4."""
+    run = start(tmp_path / "averaged", 4)
+    ema = replace(run.config.recipe.ema, profiles=(0.1,), snapshots=2)
+    run = run.with_config(replace(run.config, recipe=replace(run.config.recipe, ema=ema)))
+    for _ in train(run, digits()):
+        pass
+    return run
+
+
+def walks_of(new):
+    """As a training makes them."""
+    diffusion = new.config.build()
+    new.restore(diffusion)
+    return diffusion.walks
+
+
+def test_walks_are_guided_away_from_an_earlier_average(averaged, tmp_path):
+    """At scale w a walk of one call ends at weak + w (run - weak); the new run needs nothing of the old one."""
+    assert Snapshots(averaged.path / "ema").steps() == [2, 4]
+    noises = averaged.load().noises(range(4))()
+    ends, config = {}, distilled_config(averaged, budget(4))
+    assert config.recipe.mean_velocity.walking.autoguidance == 2
+    made = {
+        scale: Run.create(
+            tmp_path / f"{scale:g}", distilled_config(averaged, budget(4), autoguidance=float(scale))
+        )
+        for scale in (0, 1, 2, 3)
+    }
+    shutil.rmtree(averaged.path)
+    for scale, new in made.items():
+        walks = walks_of(new)
+        calls = replace(walks.sampling(1), sampler="ddim")
+        with torch.no_grad():
+            ends[scale] = last(walks.run.reverse_diffusion(noises, sampling=calls)).images
+    assert (ends[1] - ends[0]).abs().max() > 1e-3
+    for scale in (2, 3):
+        torch.testing.assert_close(ends[scale], ends[0] + scale * (ends[1] - ends[0]), atol=1e-5, rtol=1e-4)
+
+
+def test_resume_is_bit_identical_with_guided_walks(averaged, tmp_path):
+    config = with_few_walks(distilled_config(averaged, budget(4)))
+    whole, halves = Run.create(tmp_path / "whole", config), Run.create(tmp_path / "halves", config)
+    require_same_after_a_stop(whole, halves)
+
+
+def test_autoguidance_needs_earlier_averages(old, tmp_path):
+    """By default it is left out where there are none, or where only the last is there."""
+    assert distilled_config(old, budget(4)).recipe.mean_velocity.walking.autoguidance == 1
+    with pytest.raises(UnnoiseError, match="There are no stored averages"):
+        distilled_config(old, budget(4), autoguidance=2.0)
+    with pytest.raises(UnnoiseError, match="guidance scale is at least 0, but got -1"):
+        distilled_config(old, budget(4), autoguidance=-1.0)
 
 
 @pytest.mark.parametrize(

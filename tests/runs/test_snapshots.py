@@ -17,7 +17,6 @@ from helpers.sampling import last
 from unnoise.cli import run as unnoise
 from unnoise.optim.ema import EMAConfig
 from unnoise.optim.power_ema import DEFAULT_SIGMA_RELS, PowerAverages, Profile, mixture
-from unnoise.runs.autoguidance import chosen
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import RunConfig
 from unnoise.runs.plan import TrainOptions, plan
@@ -120,7 +119,7 @@ def test_megabytes_too_few_for_the_fewest_steps_are_told_and_training_goes_on(tm
     assert len(steps) == FEWEST_STEPS
     assert steps[-1] == 12
     assert Snapshots(run.path / "ema").synthesize(0.1).misfit < 0.1
-    assert chosen(Snapshots(run.path / "ema"), None).step < 12
+    assert Snapshots(run.path / "ema").weaker().step < 12
 
 
 def test_the_fewest_steps_suffice_for_the_usual_widths():
@@ -192,7 +191,7 @@ def test_a_run_that_ends_early_has_several_averages_over_its_time(tmp_path, unti
     snapshots.write(averages)  # at the end
     steps = [profile.step for profile in snapshots.stored()]
     assert len(steps) >= 4
-    assert chosen(snapshots, None).step <= 0.6 * steps[-1]
+    assert snapshots.weaker().step <= 0.6 * steps[-1]
     assert until < 1 or steps == [1250 * part for part in range(1, 9)]  # the early ones are gone
 
 

@@ -21,6 +21,7 @@ def distill(
     steps: int | None = None,
     images: int | None = None,
     guidance: float | None = None,
+    autoguidance: float | None = None,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> "OpenRun":
@@ -37,6 +38,8 @@ def distill(
         steps: Train for this many steps instead of minutes.
         images: Train until this many pictures were seen, counting repeats, instead of minutes.
         guidance: Scale of the classifier-free guidance that is learned, so that one call draws as two did.
+        autoguidance: Scale of guidance away from an earlier average of the run while it walks: the pictures to
+            learn from are better than those that it draws; 1 is none. By default 2, or none without averages.
         resume: Go on with the run in --out.
         progress: called with the fraction that is done, and what is being done.
 
@@ -57,7 +60,9 @@ def distill(
         refuse_without_effect({"guidance": guidance}, "on a run without classes", "Leave it out.")
     if resume:
         refuse_without_effect(
-            {"guidance": guidance}, "with --resume", "The run keeps what it was started with."
+            {"guidance": guidance, "autoguidance": autoguidance},
+            "with --resume",
+            "The run keeps what it was started with.",
         )
         there = open_run(target).config
         came_from = f"from {there.init}" if there.distilled else "is a run of its own"
@@ -68,7 +73,7 @@ def distill(
         )
     else:
         with reporting(progress):
-            _create(run, target, pictures, budget, guidance)
+            _create(run, target, pictures, budget, {"guidance": guidance, "autoguidance": autoguidance})
     source = open_run(target).config.data.source if pictures is None else pictures
     return train(source, out=target, device=run.device, resume=True, progress=progress, **budget)
 
@@ -78,7 +83,7 @@ def _create(
     target: Path,
     pictures: str | Path | None,
     budget: dict[str, Any],
-    guidance: float | None,
+    scales: dict[str, float | None],
 ) -> None:
     """Makes the new run, in the first process, once it is known that its pictures are those of the other."""
     from accelerate import PartialState
@@ -98,7 +103,7 @@ def _create(
         if not processes.is_main_process:
             return
         require_startable(target, resume=False)
-        config = distilled_config(run.folder, train_options(budget).budget or Budget(), guidance=guidance)
+        config = distilled_config(run.folder, train_options(budget).budget or Budget(), **scales)
         source = str(config.data.source if pictures is None else pictures)
         require(bool(source), f"{run.path} does not say where its pictures are. Name them with --pictures.")
         require_not_among_pictures(source, target)

@@ -157,7 +157,8 @@ class DenoiserOptions:
         prepare = partial(_compiled, num_images=num_images) if self.compiled else lambda one: one
         if self.autoguidance is None:
             return prepare(denoiser)
-        from unnoise.runs.autoguidance import guided_by, weaker_of
+        from unnoise.diffusion.autoguidance import guided_by
+        from unnoise.runs.autoguidance import weaker_of
 
         weaker = weaker_of(run.folder, self.weak, denoiser.device)
         tell(f"Autoguidance of scale {self.autoguidance:g}, away from {weaker.name}.")

@@ -25,6 +25,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
+from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.objectives import of_velocity, velocity
 from unnoise.diffusion.sampler_names import Spacing
 from unnoise.diffusion.tensors import Classes, Images, PerImage, Prediction, RatePair, Rates
@@ -197,6 +198,8 @@ class Walking:
         from_noise: share of the steps that begin at pure noises; all others begin at any level of a walk.
         look: weight of how far apart what a jump arrives at and the end of the walk look to the run itself, in
             its hidden features (a perceptual loss; 2401.00110 takes the same features).
+        autoguidance: scale of the guidance of its walks away from a weaker average of the run (2406.02507), so
+            that they end at better pictures than its own; 1 is none.
 
     Raises:
         UnnoiseError: for values outside their range.
@@ -208,6 +211,7 @@ class Walking:
     spacing: Spacing = "log_snr"
     from_noise: float = 0.3
     look: float = 3.0
+    autoguidance: float = 1.0
 
     def __post_init__(self) -> None:
         for name, value in (("calls", self.calls), ("pairs", self.pairs), ("kept", self.kept)):
@@ -223,6 +227,7 @@ class Walking:
             0 <= self.look < math.inf,
             f"Walking's look is a weight of at least 0, but got {self.look:g}. Try 3.",
         )
+        Guidance(scale=self.autoguidance)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,8 +38,9 @@ from unnoise.runs.fitting import (
     state_settings,
     weight_settings,
 )
-from unnoise.runs.initial_weights import INIT, let_walk, load_initial_weights
+from unnoise.runs.initial_weights import INIT, WEAKER, let_walk, load_initial_weights
 from unnoise.runs.retention import kept_states
+from unnoise.runs.snapshots import Snapshots
 from unnoise.runs.state_tensors import fill_network, fill_optimizer, flat_optimizer, prefixed, under
 from unnoise.utils import json_text
 from unnoise.utils.errors import DamagedFileError, UnnoiseError, require, require_permitted
@@ -77,6 +78,10 @@ class Run:
             require_fitting_init(init.path, init.config.recipe, config.recipe)
             step = read_facts(init.path / "model.safetensors").get("step", "")
             write_tensors(path / INIT, init.averaged().network.state_dict(), {"run": config.init, "step": step})
+            if config.autoguided:
+                averages = Snapshots(init.path / "ema")
+                weaker, _ = read_tensors(averages.path(averages.weaker()))
+                write_tensors(path / WEAKER, weaker, {"run": config.init})
         return cls(path, config).with_config(config)
 
     @staticmethod

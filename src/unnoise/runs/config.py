@@ -155,6 +155,12 @@ class RunConfig:
         return learned is not None and learned.walking is not None
 
     @property
+    def autoguided(self) -> bool:
+        """Whether the walks that it learns from are guided away from a weaker average."""
+        learned = self.recipe.mean_velocity
+        return learned is not None and learned.walking is not None and learned.walking.autoguidance != 1
+
+    @property
     def in_small_steps(self) -> str:
         """What to use instead where small steps are wanted, in words."""
         if not self.distilled:

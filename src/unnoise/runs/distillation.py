@@ -9,6 +9,7 @@ from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.networks import OwnConfig
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget, Recipe, RunConfig
+from unnoise.runs.snapshots import Snapshots
 from unnoise.utils.errors import require
 
 JUMPS = Sampling(sampler="consistency", num_steps=2, spacing="karras")
@@ -18,7 +19,13 @@ The walks that it learns from have the same spacing, so that they begin at the n
 """
 
 
-def distilled_config(run: Run, budget: Budget, *, guidance: float | None = None) -> RunConfig:
+AUTOGUIDANCE = 2.0
+"""Scale by which the walks of a run are guided away from an earlier average of it, where it stored one."""
+
+
+def distilled_config(
+    run: Run, budget: Budget, *, guidance: float | None = None, autoguidance: float | None = None
+) -> RunConfig:
     """The configuration of a run that starts from the averaged weights of another, and learns to jump.
 
     Its pictures, seed, network and batches are those of the other run.
@@ -27,10 +34,12 @@ def distilled_config(run: Run, budget: Budget, *, guidance: float | None = None)
         run: what is distilled.
         budget: for how long.
         guidance: scale of the classifier-free guidance that is learned with it; by default that of the run.
+        autoguidance: scale of the guidance away from an earlier average of the run; 1 is none. By default
+            `AUTOGUIDANCE` where the run stored averages of several steps, else none.
 
     Raises:
         UnnoiseError: for a run that draws in few steps already, one of a network that cannot be told the length
-            of a step, or guidance without classes.
+            of a step, guidance without classes, or autoguidance without earlier averages.
     """
     recipe, network = run.config.recipe, run.config.recipe.network
     require(
@@ -53,23 +62,28 @@ def distilled_config(run: Run, budget: Budget, *, guidance: float | None = None)
         f"{run.path} draws with a rescaled guidance or one of some noise levels, which is not learned. Name a "
         f"scale for all levels, such as --guidance {own.scale:g}.",
     )
-    scale = own.scale if guidance is None else guidance
+    scale, averages = own.scale if guidance is None else guidance, Snapshots(run.path / "ema")
+    if autoguidance is None:
+        autoguidance = AUTOGUIDANCE if len(averages.steps()) > 1 else 1.0
+    elif Guidance(scale=autoguidance).scale != 1:
+        averages.weaker()  # raises where there is none
     return replace(
         run.config,
         budget=budget,
         until_converged=False,
-        recipe=_distilled(recipe, network, Guidance(scale=scale).scale),
+        recipe=_distilled(recipe, network, Guidance(scale=scale).scale, autoguidance),
         init=str(run.path.resolve()),
         imported=None,
     )
 
 
-def _distilled(recipe: Recipe, network: OwnConfig, guidance: float) -> Recipe:
+def _distilled(recipe: Recipe, network: OwnConfig, guidance: float, autoguidance: float) -> Recipe:
+    walking = Walking(spacing=JUMPS.spacing, autoguidance=autoguidance)
     return replace(
         recipe,
         network=replace(network, step_length=True),
         objective=Objective(recipe.objective.predicts, "velocity", "l2"),
-        mean_velocity=MeanVelocity(to_image=0.5, guidance=guidance, walking=Walking(spacing=JUMPS.spacing)),
+        mean_velocity=MeanVelocity(to_image=0.5, guidance=guidance, walking=walking),
         optimizer=replace(recipe.optimizer, decay="linear"),
         sampling=replace(JUMPS, clip=recipe.sampling.clip),
     )

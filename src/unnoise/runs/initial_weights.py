@@ -1,15 +1,24 @@
-"""Weights that a run starts from: those of another run, in init.safetensors, or those that were imported."""
+"""Weights that a run starts from: those of another run, in init.safetensors, or those that were imported.
+
+A distilled run also keeps the weaker average that the walks of the other run are guided away from, in
+weaker.safetensors, so that it goes on without that run.
+"""
 
 from pathlib import Path
 
+import torch
+
+from unnoise.diffusion.autoguidance import guided_by
+from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.walks import Walks
 from unnoise.runs.checks import require_finite_weights
 from unnoise.runs.config import RunConfig
 from unnoise.runs.state_tensors import fill_network
 from unnoise.utils.tensor_files import read_tensors
 
-INIT = "init.safetensors"
+INIT, WEAKER = "init.safetensors", "weaker.safetensors"
 _NEW = "step_length."
 """Weights that the other run may lack, and that start at zero."""
 
@@ -32,6 +41,14 @@ def let_walk(run: Path, config: RunConfig, diffusion: Diffusion) -> None:
     if learned is None or learned.walking is None:
         return
     config.require_leader()
-    leader, (tensors, _) = config.denoiser(diffusion.denoiser.device), read_tensors(run / INIT)
-    fill_network(leader.network, tensors, run / INIT, new=_NEW)
+    leader, scale = _with_weights(config, run / INIT, diffusion.denoiser.device), learned.walking.autoguidance
+    if scale != 1:
+        weaker = _with_weights(config, run / WEAKER, diffusion.denoiser.device)
+        leader = guided_by(leader, weaker, Guidance(scale=scale))
     diffusion.walks = Walks(leader, learned, config.seed)
+
+
+def _with_weights(config: RunConfig, path: Path, device: torch.device) -> Denoiser:
+    denoiser, (tensors, _) = config.denoiser(device), read_tensors(path)
+    fill_network(denoiser.network, tensors, path, new=_NEW)
+    return denoiser

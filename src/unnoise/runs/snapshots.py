@@ -21,6 +21,8 @@ from unnoise.utils.tensor_files import read_tensors, write_tensors
 FEWEST_STEPS = 5
 """So many steps are kept whatever they take. From five steps of the default widths, averages of 0.04 to 0.15
 can be synthesised to 6 % (from four to 11 %, from eight to 4 %)."""
+WEAKER = 0.25
+"""The weaker average of autoguidance is the first after this fraction of a run's steps: worse, but similar."""
 AMPLE_MEGABYTES = 1000.0
 """Disk up to which all are kept where the settings name no limit, in 10^6 bytes."""
 
@@ -79,6 +81,40 @@ class Snapshots:
     def stored(self) -> list[Profile]:
         """The stored averages, sorted by step and sigma_rel."""
         return sorted(_profile(path) for path in self.folder.glob("[0-9]*-*.safetensors"))
+
+    def steps(self) -> list[int]:
+        """The steps that averages are stored of, sorted."""
+        return sorted({profile.step for profile in self.stored()})
+
+    def weaker(self, step: int | None = None) -> Profile:
+        """The weaker average, which the last one can be guided by; see `autoguidance`.
+
+        Args:
+            step: of that average. By default the first after `WEAKER` of all steps, or the last but one. Of
+                several widths the widest is taken: the weakest.
+
+        Raises:
+            UnnoiseError: when none is stored, none of this step, or that of the last step alone.
+        """
+        steps = self.steps()
+        require(
+            bool(steps),
+            f"There are no stored averages in {self.folder} to guide by. Name a weaker run, or train with the "
+            'default preset or --set "ema.profiles=[0.05,0.1]", which store them.',
+        )
+        if step is None:
+            require(
+                len(steps) > 1,
+                f"{self.folder} holds the averages of one step only, {steps[-1]:,}, which is not weaker. Name "
+                "a weaker run.",
+            )
+            step = next((each for each in steps[:-1] if each >= WEAKER * steps[-1]), steps[-2])
+        if step not in steps:
+            there = ", ".join(map(str, steps))
+            raise UnnoiseError(
+                f"No average was stored at step {step}. Choose from {there}, or name the folder of a run."
+            )
+        return max(profile for profile in self.stored() if profile.step == step)
 
     def room(self, averages: PowerAverages) -> int:
         """Number of steps that may be kept."""
