@@ -17,14 +17,18 @@ from benchmarks.other_libraries import Diffusers, Lucidrains, SmallDiffusion
 from unnoise.api.reporting import tell
 from unnoise.data import ImageSet
 from unnoise.data.batches import Batches
+from unnoise.diffusion.autoguidance import guided_by
+from unnoise.diffusion.guidance import Guidance
 from unnoise.runs.config import Budget
 from unnoise.runs.plan import TrainOptions, plan
+from unnoise.runs.snapshots import WEAKER
 from unnoise.trainer.loop import steps
 from unnoise.trainer.precision_choice import choose_precision
 from unnoise.trainer.train_step import TrainStep
 
 _DRAWN_AT_ONCE = 100
 _LAST_STEP = 1 - 1e-9
+_AVERAGES, _WEAKER = 16, "weaker/"
 
 
 class Contender(Protocol):
@@ -86,8 +90,12 @@ class Unnoise:
         self.calls = self._sampling.calls(self.diffusion.schedule)
         self.sampler = f"{self._sampling.sampler}, {self._sampling.num_steps} steps"
         self.sampler += f", eta {self._sampling.eta:g}" if self._sampling.sampler == "ddim" else ""
+        if config.recipe.autoguidance != 1:
+            self.calls *= 2
+            self.sampler += f", autoguidance {config.recipe.autoguidance:g}"
         batches = Batches(images, np.arange(len(images)), self.batch_size, seed, flip=config.data.flip)
-        self._spent = 0.0
+        self._spent, self._config, self._drawer = 0.0, config, self.diffusion.ema
+        self._earlier: dict[float, dict[str, Tensor]] = {}
         self._steps: Iterator[TrainStep] = steps(
             self.diffusion,
             batches,
@@ -100,6 +108,10 @@ class Unnoise:
         """The learning rate follows the seconds of this contender, since others train in between."""
         self._spent = spent
         next(self._steps)
+        share, networks = int(spent * _AVERAGES) / _AVERAGES, self.diffusion.weights.profiles.networks
+        if self._config.recipe.autoguidance != 1 and networks and 0 < share not in self._earlier:
+            tensors = networks[-1].state_dict()
+            self._earlier[share] = {name: tensor.clone() for name, tensor in tensors.items()}
 
     @property
     def network(self) -> nn.Module:
@@ -107,16 +119,26 @@ class Unnoise:
         return self.diffusion.network
 
     def weights(self) -> Mapping[str, Tensor]:
-        """Averaged weights."""
-        return self.diffusion.ema.network.state_dict()
+        """Averaged weights, and those of the weaker average that guides them, as a run stores it."""
+        weights = dict(self.diffusion.ema.network.state_dict())
+        share = next((each for each in sorted(self._earlier) if each >= WEAKER * self._spent), None)
+        weaker = {} if share is None else self._earlier[share]
+        return weights | {_WEAKER + name: tensor for name, tensor in weaker.items()}
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:
-        """Loads averaged weights."""
-        self.diffusion.ema.network.load_state_dict(weights)
+        """Loads averaged weights, guided by the weaker ones where there are any."""
+        own = {name: each for name, each in weights.items() if not name.startswith(_WEAKER)}
+        weaker = {name.removeprefix(_WEAKER): weights[name] for name in weights.keys() - own.keys()}
+        self._drawer = self.diffusion.ema
+        self._drawer.network.load_state_dict(own)
+        if weaker:
+            other = self._config.denoiser(self._drawer.device)
+            other.network.load_state_dict(weaker)
+            self._drawer = guided_by(self._drawer, other, Guidance(scale=self._config.recipe.autoguidance))
 
     def draw(self, count: int, seed: int) -> Tensor:
         """Samples as the preset does."""
-        return self.diffusion.ema.generate(count, seed=seed, sampling=self._sampling)
+        return self._drawer.generate(count, seed=seed, sampling=self._sampling)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
     python -m benchmarks.distillation --images fashion-mnist --images emoji=FOLDER --size 32 --seeds 0 1 2
 
-A run of ten minutes (with the weights that `python -m benchmarks.time_to_quality` left in --weights, or trained
-here) is distilled as by `unnoise distill`, and draws 1,000 pictures in 1, 2 and 4 calls. The run draws as many
-by its own sampler, and that of the first seed by every sampler in 1, 2, 4 and 8 calls. The judges are those of
-time_to_quality. Rows are kept in --work, so that a stopped command goes on.
+A run of ten minutes is distilled as by `unnoise distill`, and draws 1,000 pictures in 1, 2 and 4 calls. The run
+draws as many as `unnoise generate` does, guided by an earlier average, and without that guidance; that of the
+first seed by every sampler in 1, 2, 4 and 8 calls. The judges are those of time_to_quality. Rows are kept in
+--work, so that a stopped command goes on.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import torch
 
@@ -24,6 +24,7 @@ from benchmarks.quality_report import draw_samples
 from benchmarks.report import MADE, folder_for, made, option_parser, publish, table
 from unnoise.diffusion.sampler_names import SamplerName
 from unnoise.diffusion.samplers.sampling import Sampling
+from unnoise.runs.autoguidance import load_as_it_draws, own_scale
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
 from unnoise.runs.distillation import JUMPS, distilled_config
@@ -31,7 +32,7 @@ from unnoise.runs.plan import TrainOptions, plan
 from unnoise.trainer.loop import train
 from unnoise.trainer.precision_choice import choose_precision
 from unnoise.utils import malloc
-from unnoise.utils.tensor_files import read_tensors, write_tensors
+from unnoise.utils.tensor_files import write_tensors
 
 OLD, NEW = "run", "distilled"
 FEW, OTHERS = (1, 2, 4), (1, 2, 4, 8)
@@ -73,21 +74,15 @@ class Job:
         """Folder of the two runs."""
         return self.work / f"{self.pictures.name}-{self.minutes:g}" / str(self.seed)
 
-    def old(self, weights: Path) -> Run:
-        """The run, with the weights of another benchmark."""
+    def old(self) -> Run:
+        """The run; it goes on where it was stopped."""
         path = self.folder / OLD
-        if not (path / "model.safetensors").is_file():
+        if not (path / "config.json").is_file():
             budget = Budget(unit="minutes", amount=self.minutes_before)
             options = TrainOptions(seed=self.seed, held_out=0, budget=budget, preset="nano")
             config = plan(self.pictures.training, options)
-            run = Run.create(path, replace(config, precision=choose_precision(config).precision))
-            file = weights / f"{self.pictures.name}-10" / str(self.seed) / "unnoise" / "10.safetensors"
-            if file.is_file():
-                tensors, facts = read_tensors(file)
-                write_tensors(run.path / "model.safetensors", tensors, {"step": facts["steps"]})
-            else:
-                trained(run, self.pictures)
-        return Run.open(path)
+            Run.create(path, replace(config, precision=choose_precision(config).precision))
+        return trained(Run.open(path), self.pictures)
 
     def new(self, old: Run) -> Run:
         """The distilled run; it goes on where it was stopped."""
@@ -104,25 +99,40 @@ def trained(run: Run, pictures: PictureSet) -> Run:
     return run
 
 
-def ways(run: Run, who: str) -> Iterator[Sampling]:
+class Way(NamedTuple):
+    """A way to draw."""
+
+    sampling: Sampling
+    guided: bool = False
+    """By the run's own autoguidance."""
+
+    @property
+    def name(self) -> str:
+        """Its sampler, and whether it is guided."""
+        return f"{self.sampling.sampler}{', guided' if self.guided else ''}"
+
+
+def ways(run: Run, who: str) -> Iterator[Way]:
     """How a run draws: its own way, and in few calls."""
     own = run.config.recipe.sampling
     if who == NEW:
-        yield from (replace(own, num_steps=calls) for calls in FEW)
-        yield replace(own, sampler="ddim")
+        yield from (Way(replace(own, num_steps=calls)) for calls in FEW)
+        yield Way(replace(own, sampler="ddim"))
         return
-    yield own
-    yield replace(own, sampler="dpmpp_2m")  # without fresh noises, so that a seed gives the same picture
+    if own_scale(run) != 1:
+        yield Way(own, guided=True)
+    yield Way(own)
+    yield Way(replace(own, sampler="dpmpp_2m"))  # without fresh noises: a seed gives the same picture
     for name in get_args(SamplerName):
         for steps in OTHERS:
             sampling = replace(own, sampler=name, num_steps=steps)
             if sampling.calls(run.config.schedule) in OTHERS:
-                yield sampling
+                yield Way(sampling)
 
 
-def drawn(run: Run, sampling: Sampling, count: int, seed: int) -> tuple[list[torch.Tensor], float]:
+def drawn(run: Run, way: Way, count: int, seed: int) -> tuple[list[torch.Tensor], float]:
     """So many pictures as bytes, and pictures a second."""
-    denoiser, batches = run.load(), []
+    denoiser, sampling, batches = load_as_it_draws(run) if way.guided else run.load(), way.sampling, []
     denoiser.generate(2, sampling=sampling)  # once for what is made only once
     began = time.perf_counter()
     for first in range(0, count, _AT_ONCE):
@@ -133,16 +143,17 @@ def drawn(run: Run, sampling: Sampling, count: int, seed: int) -> tuple[list[tor
 
 def measure(job: Job, run: Run, who: str, seen: Sequence[Judge], found: list[Row]) -> Iterator[Row]:
     """What is missing of a run."""
-    for sampling in ways(run, who):
-        calls = sampling.calls(run.config.schedule)
-        shown = who == NEW or calls == run.config.recipe.sampling.calls(run.config.schedule)
-        key = (job.pictures.name, job.minutes, who, sampling.sampler, calls)
+    for way in ways(run, who):
+        steps = way.sampling.calls(run.config.schedule)
+        shown = who == NEW or steps == run.config.recipe.sampling.calls(run.config.schedule)
+        calls = steps * (2 if way.guided else 1)
+        key = (job.pictures.name, job.minutes, who, way.name, calls)
         there = [r.seed for r in found if (r.dataset, r.minutes, r.who, r.sampler, r.calls) == key]
         if job.seed in there or (there and not shown):
             continue
-        batches, rate = drawn(run, sampling, job.samples, 1_000_000 * (job.seed + 1))
+        batches, rate = drawn(run, way, job.samples, 1_000_000 * (job.seed + 1))
         if shown:
-            place = job.folder / "sheet" / f"{who}-{sampling.sampler}-{calls}" / "pictures.safetensors"
+            place = job.folder / "sheet" / f"{who}-{way.name}-{calls}" / "pictures.safetensors"
             write_tensors(place, {"pictures": torch.cat(batches)[:_SHOWN]}, {})
         # Of the many samplers one seed and the first judge are enough: they are compared with one another.
         for judge in seen if shown else seen[:1]:
@@ -152,7 +163,7 @@ def measure(job: Job, run: Run, who: str, seen: Sequence[Judge], found: list[Row
                 seed=job.seed,
                 minutes=job.minutes,
                 who=who,
-                sampler=sampling.sampler,
+                sampler=way.name,
                 calls=calls,
                 judge=judge.name,
                 fd=score.fd,
@@ -180,7 +191,7 @@ def tables(rows: Sequence[Row], dataset: str, judge: str) -> str:
         ways, key=lambda way: (way[0] == NEW, way[2] != own.calls, way[2], way[1])
     ):
         these = [row for row in some if (row.who, row.sampler, row.calls) == (who, sampler, calls)]
-        ratios = [row.fd / base[row.seed] for row in these]
+        ratios = [row.fd / base[row.seed] for row in these if row.seed in base]
         lines.append(
             [
                 who,
@@ -219,7 +230,7 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--minutes", type=float, default=10.0, help="of distillation")
     parser.add_argument("--samples", type=int, default=1000)
-    parser.add_argument("--weights", type=Path, default=Path("build/time_to_quality"))
+    parser.add_argument("--judges", type=Path, default=Path("build/time_to_quality"), help="of that benchmark")
     parser.add_argument("--work", type=Path, default=Path("build/distillation"))
     return parser.parse_args()
 
@@ -248,11 +259,11 @@ def main() -> None:
         name, _, path = source.rpartition("=")
         pictures = picture_set(path, options.size, name)
         # The classifier of the other benchmark, if it is there: distances then compare with those of its page.
-        seen = judges(pictures, options.work if options.quick else options.weights, quick=options.quick)
+        seen = judges(pictures, options.work if options.quick else options.judges, quick=options.quick)
         for seed in options.seeds:
             before = 0.05 if options.quick else 10.0
             job = Job(pictures, seed, before, options.minutes, options.samples, options.work)
-            old = job.old(options.weights)
+            old = job.old()
             for who, run in ((NEW, job.new(old)), (OLD, old)):
                 for row in measure(job, run, who, seen, found):
                     found.append(row)

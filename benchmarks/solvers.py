@@ -34,6 +34,7 @@ from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.evaluation.sampler_search.candidates import CALLS, SAMPLERS, SPACINGS, candidates
 from unnoise.pictures import save_png
 from unnoise.pictures.charts import painted
+from unnoise.runs.autoguidance import load_as_it_draws
 from unnoise.runs.checkpoint import Run
 from unnoise.utils.errors import UnnoiseError, require
 
@@ -265,7 +266,7 @@ def main() -> None:
     try:
         run = Run.open(options.run)
         weights = blake2b((run.path / "model.safetensors").read_bytes(), digest_size=6).hexdigest()
-        denoiser = run.load(options.device)
+        denoiser = load_as_it_draws(run, options.device)
         planned = Plan(run, denoiser, options.samples, options.seeds, options.calls, weights)
         pictures = pictures_of(run)
         judge = judge_of(pictures, options.log.with_suffix(".judge.safetensors"))

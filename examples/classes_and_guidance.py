@@ -18,5 +18,6 @@ MINUTES = float(sys.argv[1]) if len(sys.argv) > 1 else 5
 digits = un.load("digits", size=16, labels="auto")
 run = un.train(digits, minutes=MINUTES, out="runs/classes")
 classes = run.config.data.classes
-rows = [run.generate(len(classes), seed=7, labels=classes, guidance=scale).tensor for scale in (0, 1, 2, 4)]
+same = {"seed": 7, "labels": classes, "autoguidance": 1}  # classifier-free guidance alone
+rows = [run.generate(len(classes), guidance=scale, **same).tensor for scale in (0, 1, 2, 4)]
 pictures.save_png(pictures.grid(torch.cat(rows), columns=len(classes)), "classes_and_guidance.png")

@@ -144,7 +144,10 @@ def test_a_pushed_folder_draws_the_same_and_names_no_other_run(new, old, tmp_pat
 
 def test_the_report_tells_the_command_that_distils_again(new, old):
     command = train_command(new.config).replace(" \\\n", "")
-    assert command.split() == f"unnoise distill {old.path} --steps 2 --guidance 2 --out NEW".split()
+    assert (
+        command.split()
+        == f"unnoise distill {old.path} --steps 2 --guidance 2 --autoguidance 1 --out NEW".split()
+    )
 
 
 def test_its_losses_are_not_compared_with_those_of_the_run_that_it_came_from(new, old):

@@ -120,7 +120,7 @@ def test_the_network_is_told_the_class(run, monkeypatch):
     monkeypatch.setattr(Denoiser, "denoise", denoise)
     run.forward_step(held_out=1, label="3")
     run.forward_step(held_out=1)
-    run.reverse_steps(2, num_steps=1, labels=["4", "7"])
+    run.reverse_steps(2, num_steps=1, labels=["4", "7"], autoguidance=1.0)
     assert told == [[3], None, [4, 7]]
     with pytest.raises(un.UnnoiseError, match="knows no class"):
         run.forward_step(held_out=1, label="cat")

@@ -29,6 +29,8 @@ def test_our_learning_rate_follows_the_fraction_of_the_budget_that_is_spent(ours
 
 def test_samples_are_drawn_with_the_weights_that_were_restored(ours):
     kept = {name: tensor.clone() for name, tensor in ours.weights().items()}
+    assert any(name.startswith("weaker/") for name in kept)  # by which its pictures are guided
+    ours.restore(kept)
     (before,) = contenders.sample(ours, 2, 7)
     ours.step(0.5)
     ours.restore({name: 0 * tensor for name, tensor in kept.items()})

@@ -136,6 +136,7 @@ REFUSED = [
     *[("evaluate", ["RUN"], name, ["--ode"], "with --ode alone") for name in ("num_steps", "num_terms")],
     ("distill", ["RUN"], "guidance", [], "on a run without classes"),
     ("distill", ["RUN"], "guidance", ["CLASSES", "--resume"], "with --resume"),
+    ("distill", ["RUN"], "autoguidance", ["--resume"], "with --resume"),
     ("morph", ["RUN"], "seeds", ["--images", "one.png", "one.png"], "with --images"),
     ("morph", ["RUN"], "seeds", ["--held-out", 2], "with --images or --held-out"),
     ("invert", ["RUN", "one.png"], "seed", [], "with the files of pictures"),

@@ -7,13 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load
 
 from helpers.command_line import ok, refused
 from helpers.hub_server import TOKEN, hub_server
 from helpers.runs import start
+from unnoise.api import open_run
+from unnoise.optim.power_ema import Profile
 from unnoise.runs.checkpoint import Progress, Run
+from unnoise.runs.snapshots import Snapshots
+from unnoise.utils.tensor_files import write_tensors
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 constants = pytest.importorskip("huggingface_hub.constants")
@@ -120,6 +125,22 @@ def test_the_folder_draws_what_the_run_draws_and_can_be_evaluated(trained, tmp_p
         drawn.append(np.load(tmp_path / "drawn.npz")["images"])
     assert (drawn[0] == drawn[1]).all()
     ok("train", "digits", "--out", tmp_path / "new", "--init", folder, "--dry-run")
+
+
+def test_averages_that_guide_a_run_go_with_it(trained, tmp_path):
+    """The weaker one of all that are stored."""
+    shutil.copytree(trained, tmp_path / "run")
+    run, averages = Run.open(tmp_path / "run"), Snapshots(tmp_path / "run" / "ema")
+    run = run.with_config(replace(run.config, recipe=replace(run.config.recipe, autoguidance=3.0)))
+    for step in (1, 2, 3):
+        weights = run.load().network.state_dict()
+        other = {name: tensor + 0.1 * step * torch.randn_like(tensor) for name, tensor in weights.items()}
+        write_tensors(averages.path(Profile(step, 0.1)), other, {"step": str(step)})
+    ok("push", run.path, "me/digits", "--dry-run", "--out", tmp_path / "hub")
+    assert Snapshots(tmp_path / "hub" / "ema").steps() == [1]
+    before, after = (open_run(path, "cpu").generate(2).tensor for path in (run.path, tmp_path / "hub"))
+    assert torch.equal(before, after)
+    assert not torch.equal(before, open_run(run.path, "cpu").generate(2, autoguidance=1.0).tensor)
 
 
 def test_no_path_leaves_the_machine(evaluated):

@@ -41,11 +41,11 @@ NETWORKS = {
     "clear-ddim": UNetConfig(
         **TINY, attention=("none", "full"), modulation="add", upsampling="bilinear", attention_heads=2
     ),
-    "convnext": UNetConfig(**TINY, block="convnext", attention=("linear", "full")),
     "resnet": UNetConfig(**TINY, block="resnet", attention=("linear", "full")),
     "everything": UNetConfig(
         **TINY,
-        attention=("none", "full"),
+        block="convnext",
+        attention=("linear", "full"),
         frequencies="timesteps",
         num_classes=3,
         self_conditioning=True,
@@ -64,7 +64,7 @@ NETWORKS = {
     ),
     "annotated-ddpm": AnnotatedConfig(study="convnext", dim=12, multipliers=(1, 2)),
     "annotated-resnet": AnnotatedConfig(study="resnet", dim=8, multipliers=(1,)),
-    "ddpm-study": AnnotatedConfig(study="ddpm_study", dim=8, multipliers=(1, 2), groups=4),
+    "ddpm-study": AnnotatedConfig(study="ddpm_study", dim=8, multipliers=(1,), groups=4),
     "diffusers": UNet2DConfig(channels=1, widths=(8, 16), layers=1, attention=(False, True), groups=4),
 }
 TIMESTEPS = {"everything", "annotated-ddpm", "annotated-resnet", "ddpm-study", "diffusers"}

@@ -1,6 +1,6 @@
 """Training in child processes that are killed at a chosen moment, for tests.
 
-Children are forked from a server that has imported everything, so that sixty of them take seconds.
+Children are forked from a server that has imported everything, so that each takes a second.
 """
 
 import faulthandler

@@ -9,6 +9,7 @@ import torch
 from helpers.runs import digits, start
 from helpers.sampling import column, last
 from unnoise import Diffusion, Normalizer
+from unnoise.api import open_run
 from unnoise.cli import run as unnoise
 from unnoise.diffusion.autoguidance import guided_by
 from unnoise.diffusion.guidance import Autoguidance, Guidance
@@ -17,12 +18,16 @@ from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import OffsetCosine
 from unnoise.networks import UNet
 from unnoise.optim.power_ema import Profile
+from unnoise.reports.comparison import sample_seeds
+from unnoise.reports.run_folder import RunFolder
 from unnoise.runs.autoguidance import weaker_of
 from unnoise.runs.checkpoint import Run
+from unnoise.runs.presets import recipe
 from unnoise.runs.snapshots import Snapshots
 from unnoise.trainer.loop import train
 from unnoise.trainer.recorder import Recorder
 from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.tensor_files import read_tensors, write_tensors
 
 NOISES = torch.randn(2000, 1, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 SCHEDULE = OffsetCosine(0.002, 0.9999)
@@ -193,7 +198,7 @@ def test_a_weak_network_of_other_images_or_classes_is_refused(weak, message):
 def trained(tmp_path_factory):
     made = start(tmp_path_factory.mktemp("runs") / "run", 8)
     ema = replace(made.config.recipe.ema, profiles=(0.05, 0.1), snapshots=4)
-    recipe = replace(made.config.recipe, ema=ema, sampling=Sampling(num_steps=4))
+    recipe = replace(made.config.recipe, ema=ema, sampling=Sampling(num_steps=4), autoguidance=1.0)
     made = made.with_config(replace(made.config, recipe=recipe))
     with pytest.MonkeyPatch.context() as quick:
         for name in ("preview", "write_history", "draw_charts"):  # not needed here, and slow
@@ -212,7 +217,13 @@ def test_the_first_average_after_a_quarter_of_the_steps_is_the_weak_one(run):
     snapshots = Snapshots(run.path / "ema")
     assert sorted({profile.step for profile in snapshots.stored()}) == [2, 4, 6, 8]
     assert snapshots.weaker() == Profile(2, 0.1)
-    assert snapshots.weaker(6) == Profile(6, 0.1)
+    assert snapshots.at(6) == Profile(6, 0.1)
+    assert snapshots.weaker(run.path / "model.safetensors") == Profile(2, 0.1)
+    tensors, facts = read_tensors(run.path / "model.safetensors")
+    for step, weaker in ((17, 6), (3, 2), (2, None)):  # weights of other steps, such as those of --best
+        write_tensors(run.path / "best.safetensors", tensors, facts | {"step": str(step)})
+        found = snapshots.weaker(run.best_weights)
+        assert (found and found.step) == weaker
     snapshots.keep([4, 8])
     assert snapshots.weaker() == Profile(4, 0.1)
     snapshots.path(Profile(4, 0.1)).rename(snapshots.path(Profile(1, 0.1)))
@@ -257,6 +268,37 @@ def test_generate_with_autoguidance(run, capsys):
     assert abs(from_itself - plain).max() <= 1  # the difference to itself is nothing, to rounding
 
 
+def with_own_scale(run, scale):
+    return run.with_config(replace(run.config, recipe=replace(run.config.recipe, autoguidance=scale)))
+
+
+def test_a_run_draws_by_its_own_scale(run, capsys):
+    """Of the preset nano it is 2. Without an earlier average, and with --autoguidance 1, there is none."""
+    plain, _ = drawn(run, capsys)
+    led, _ = drawn(run, capsys, "--autoguidance", 3)
+    own = with_own_scale(run, 3.0)
+    found, said = drawn(own, capsys)
+    assert (found == led).all()
+    assert "Autoguidance" not in said  # what a run always does is not told each time
+    assert (drawn(own, capsys, "--autoguidance", 1)[0] == plain).all()
+    assert (drawn(own, capsys, "--weak", 6)[0] == drawn(run, capsys, "--autoguidance", 3, "--weak", 6)[0]).all()
+    Snapshots(own.path / "ema").keep([8])
+    assert (drawn(own, capsys)[0] == plain).all()
+    assert recipe("nano", 1, 28, 28).autoguidance == 2
+    assert recipe("keras-ddim", 1, 28, 28).autoguidance == 1
+
+
+def test_all_that_draws_is_guided_by_the_own_scale(run):
+    """Pictures of a comparison and of a morph are those of `generate`."""
+    own = open_run(with_own_scale(run, 3.0).path, "cpu")
+    pictures = own.generate(2).tensor
+    compared = sample_seeds(RunFolder.read(own.path), 2, None, "cpu")
+    ends = own.morph(seeds=[0, 1], frames=2).tensor
+    torch.testing.assert_close(compared, pictures)
+    torch.testing.assert_close(ends, pictures)
+    assert not torch.equal(own.generate(2, autoguidance=1.0).tensor, pictures)
+
+
 def test_generate_with_a_compiled_network(run, capsys, monkeypatch):
     plain, _ = drawn(run, capsys, "--autoguidance", 2)
     networks = []
@@ -297,7 +339,10 @@ def test_a_missing_step_or_run_to_guide_by_is_refused(run, tmp_path, capsys):
     other = Run.create(tmp_path / "large", large)
     shutil.copy(run.path / "model.safetensors", other.path)
     assert "images of (channels, height, width) (1, 16, 16)" in refused(capsys, *ask, 2, "--weak", other.path)
+    file = Snapshots(run.path / "ema").path(Profile(2, 0.1))
+    file.write_bytes(file.read_bytes()[:-9])
+    assert "Delete it, and another average takes its place, or add --autoguidance 1." in refused(
+        capsys, *ask, 2
+    )
     Snapshots(run.path / "ema").keep([8])
-    assert "the averages of one step only, 8" in refused(capsys, *ask, 2)
-    shutil.rmtree(run.path / "ema")
-    assert "There are no stored averages in" in refused(capsys, *ask, 2)
+    assert "holds no average from before these weights to guide by" in refused(capsys, *ask, 2)

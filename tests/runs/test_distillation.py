@@ -194,7 +194,7 @@ def test_resume_is_bit_identical_with_guided_walks(averaged, tmp_path):
 def test_autoguidance_needs_earlier_averages(old, tmp_path):
     """By default it is left out where there are none, or where only the last is there."""
     assert distilled_config(old, budget(4)).recipe.mean_velocity.walking.autoguidance == 1
-    with pytest.raises(UnnoiseError, match="There are no stored averages"):
+    with pytest.raises(UnnoiseError, match="stored no earlier average to guide its walks by"):
         distilled_config(old, budget(4), autoguidance=2.0)
     with pytest.raises(UnnoiseError, match="guidance scale is at least 0, but got -1"):
         distilled_config(old, budget(4), autoguidance=-1.0)

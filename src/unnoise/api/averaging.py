@@ -29,6 +29,7 @@ def ema(run: "OpenRun", sigma_rel: float, *, out: str | Path | None = None) -> "
         UnnoiseError: for a width out of range, too few stored averages, or a folder that holds a run.
     """
     from unnoise.optim.power_ema import require_sigma_rel
+    from unnoise.runs.autoguidance import copy_weaker
     from unnoise.runs.checkpoint import Run
     from unnoise.runs.lock import lock_run
     from unnoise.runs.snapshots import Snapshots
@@ -50,6 +51,7 @@ def ema(run: "OpenRun", sigma_rel: float, *, out: str | Path | None = None) -> "
     with lock_run(path):
         new = Run.create(path, replace(run.config, init=None))
         write_tensors(path / "model.safetensors", made.tensors, facts)
+        copy_weaker(run.folder, path)
     tell(
         f"Average of sigma_rel {sigma_rel:g} at step {made.profile.step:,}, from "
         f"{count(made.sources, 'stored average')} ({made.misfit:.1%} off the exact one)."

@@ -47,7 +47,7 @@ def evaluate_bits(
     run, path = opened.folder, opened.path
     require_every_step(opened, "A likelihood")
     check_writable(path / "evaluation.json")
-    denoiser = options.denoiser.load(opened, run.config.recipe.sampling.guidance, options.batch_size)
+    denoiser = run.load(opened.torch_device, best=options.denoiser.best)
     images = run_pictures(run, source)
     if bound:
         measure_bits(run, denoiser, images, options)

@@ -88,7 +88,7 @@ def evaluate_all(
     from unnoise.utils.files import check_writable
 
     run, path = opened.folder, opened.path
-    autoguided = options.denoiser.guides
+    autoguided = options.denoiser.scale(opened) != 1
     sampling = chosen_sampling(run.config, options.sampling, options.guidance, autoguided=autoguided)
     check_seeds(options.seed, options.num_samples or MAX_PICTURES)
     check_memory(run.config, options.num_samples or 1)
@@ -104,7 +104,7 @@ def evaluate_all(
         _score(run, denoiser, sampling, real, drawn, options, budget, stop)
         _memorisation(run, real, drawn, budget if options.timed else None)
         _colours(run, real, drawn)
-        each = drawn.seconds / sampling.calls(denoiser.schedule)
+        each = drawn.seconds / sampling.calls(denoiser.schedule) / (1 + autoguided)
         _bits(run, denoiser, real, options, budget, stop, each)
     tell_result("evaluation", path / "evaluation.json")
 

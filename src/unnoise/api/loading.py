@@ -129,7 +129,8 @@ class DenoiserOptions:
 
     Args:
         best: the weights with the best samples so far, instead of the last ones.
-        autoguidance: scale of guidance away from a weaker version of the run; None for none.
+        autoguidance: scale of guidance away from a weaker version of the run, 1 for none; by default the run's
+            own.
         weak: that version; see `autoguidance.weaker_of`.
         compiled: whether networks are compiled.
     """
@@ -139,10 +140,11 @@ class DenoiserOptions:
     weak: str | None = None
     compiled: bool = False
 
-    @property
-    def guides(self) -> bool:
-        """Whether there is autoguidance: a scale of 1 is none."""
-        return self.autoguidance not in (None, 1)
+    def scale(self, run: "OpenRun") -> float:
+        """Of autoguidance; 1 is none."""
+        from unnoise.runs.autoguidance import own_scale
+
+        return own_scale(run.folder, best=self.best) if self.autoguidance is None else self.autoguidance
 
     def load(self, run: "OpenRun", guidance: "Guidance", num_images: int) -> "Denoiser":
         """The denoiser, compiled for batches of `num_images` if it is; `guidance` has rescale and interval.
@@ -150,20 +152,24 @@ class DenoiserOptions:
         Raises:
             UnnoiseError: for a weaker version that guides nothing, or what cannot be loaded.
         """
-        if not self.guides:
-            remedy = "Add --autoguidance 1.5, or leave it out."
-            refuse_without_effect({"weak": self.weak}, "without --autoguidance of a scale other than 1", remedy)
-        denoiser = run.folder.load(run.torch_device, best=self.best)
-        prepare = partial(_compiled, num_images=num_images) if self.compiled else lambda one: one
-        if self.autoguidance is None:
-            return prepare(denoiser)
-        from unnoise.diffusion.autoguidance import guided_by
-        from unnoise.runs.autoguidance import weaker_of
+        from unnoise.runs.autoguidance import load_as_it_draws
 
-        weaker = weaker_of(run.folder, self.weak, denoiser.device)
-        tell(f"Autoguidance of scale {self.autoguidance:g}, away from {weaker.name}.")
-        weak = prepare(weaker.denoiser) if self.guides else weaker.denoiser
-        return guided_by(prepare(denoiser), weak, replace(guidance, scale=self.autoguidance), weaker.name)
+        scale = self.scale(run)
+        if scale == 1:
+            remedy = "Add --autoguidance 2, or leave it out."
+            refuse_without_effect({"weak": self.weak}, "without --autoguidance of a scale other than 1", remedy)
+        denoiser = load_as_it_draws(
+            run.folder,
+            run.torch_device,
+            best=self.best,
+            scale=scale,
+            weak=self.weak,
+            guidance=guidance,
+            prepare=partial(_compiled, num_images=num_images) if self.compiled else lambda one: one,
+        )
+        if denoiser.autoguidance is not None and self.autoguidance is not None:
+            tell(f"Autoguidance of scale {scale:g}, away from {denoiser.autoguidance.name}.")
+        return denoiser
 
 
 def _compiled(denoiser: "Denoiser", num_images: int) -> "Denoiser":

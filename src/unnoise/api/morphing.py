@@ -102,8 +102,10 @@ def _through_seeds(
     import torch
 
     from unnoise.diffusion import interpolation
+    from unnoise.runs.autoguidance import load_as_it_draws
 
-    denoiser, sampling = run.folder.load(run.torch_device), replace(run.config.recipe.sampling, eta=0.0)
+    denoiser = load_as_it_draws(run.folder, run.torch_device)
+    sampling = replace(run.config.recipe.sampling, eta=0.0)
     sampling = sampling if num_steps is None else replace(sampling, num_steps=num_steps)
     if not sampling.deterministic:
         sampling = replace(sampling, sampler="ddim")

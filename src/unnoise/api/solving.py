@@ -61,7 +61,8 @@ def solve(
         run: the run.
         source: The run's pictures, if they have moved, or others.
         minutes: How long it may take, in minutes. The most promising samplers are tried first.
-        calls: Network calls per picture to try. heun takes two for each step, the others one.
+        calls: Calls per picture to try. heun takes two for each step, the others one; autoguidance makes each
+            call one of two networks.
         samplers: Samplers to try, of those that unnoise generate --help lists.
         spacings: Spacings of steps to try: uniform, log_snr or karras.
         num_samples: Pictures that each sampler draws. More makes the comparison surer, and slower; below 256
@@ -80,6 +81,7 @@ def solve(
         UnnoiseError: for values out of range, and pictures that can't be read.
     """
     from unnoise.evaluation import sampler_search
+    from unnoise.runs.autoguidance import load_as_it_draws
     from unnoise.utils.files import check_writable
 
     opened = run.folder
@@ -93,7 +95,7 @@ def solve(
     check_writable(run.path / "solve.json")
     with reporting(progress), collecting() as parts:
         limit = TimeLimit(time.monotonic(), 60 * minutes)
-        denoiser = opened.load(run.torch_device)
+        denoiser = load_as_it_draws(opened, run.torch_device)
         references = _references(opened, source, extractor or "auto", seed, denoiser)
         number = num_samples or _affordable(opened, denoiser, space, limit)
         trials = _try_all(opened, denoiser, references, space, number, seed, limit)

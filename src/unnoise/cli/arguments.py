@@ -51,7 +51,7 @@ SAMPLING: dict[str, Any] = {
     **dict.fromkeys(("eta", "guidance", "guidance_rescale"), option("X", _OWN)),
     "guidance_interval": option("LOW HIGH", _OWN),
     **dict.fromkeys(("sampler", "spacing", "variance", "clip"), option(None, _OWN)),
-    "autoguidance": option("SCALE", "none"),
+    "autoguidance": option("SCALE", _OWN),
     "weak": option("STEP|RUN", "about a quarter of the training"),
     "best": FLAG,
 }

@@ -1,7 +1,11 @@
 """Autoguidance of a denoiser by a weaker one (Karras et al., 2024, 2406.02507)."""
 
+from copy import copy
+from typing import Any
+
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.guidance import Autoguidance, Guidance
+from unnoise.diffusion.tensors import Classes, Denoise
 from unnoise.utils.errors import require
 
 
@@ -30,5 +34,12 @@ def guided_by(denoiser: Denoiser, weak: Denoiser, guidance: Guidance, name: str 
         f"The weaker network knows {classes} classes, but this one {denoiser.abilities.num_classes}. "
         "Choose one that knows the same, or none.",
     )
-    weak_denoise_for = weak.denoise_for if classes else lambda _: weak.denoise_for(None)
+
+    def weak_denoise_for(told: Classes | None, *, like: Denoiser, ends_of: Any, **how: bool) -> Denoise:  # noqa: ANN401
+        """Of the same precision, and in pieces of the same size, as the better one."""
+        other = copy(weak)
+        other.precision, other.pieces = like.precision, like.pieces
+        ends_of = ends_of if weak.abilities.step_length else None
+        return other.denoise_for(told if classes else None, ends_of=ends_of, **how)
+
     return denoiser.over(denoiser.network, autoguidance=Autoguidance(weak_denoise_for, guidance, name))

@@ -204,8 +204,7 @@ class Denoiser:
     ) -> Denoise:
         """`denoise` as samplers call it: with guidance, clipping and self-conditioning.
 
-        Without `self_conditioning`, equal noisy images always give equal predictions, as walks that go back and
-        forth need.
+        Without `self_conditioning`, equal noisy images give equal predictions, as walks back and forth need.
 
         Raises:
             UnnoiseError: for classes that the network does not know.
@@ -216,7 +215,8 @@ class Denoiser:
         bounds = (self.normalizer.normalize(black), self.normalizer.normalize(black + 1))
         ends_of = sampling.step_ends(self.schedule) if self.abilities.step_length else None
         denoise_for = partial(self.denoise_for, self_conditioning=self_conditioning, ends_of=ends_of)
-        return sampling.guided_denoise(denoise_for, classes, bounds, self.autoguidance)
+        weak = self.autoguidance and self.autoguidance.called(like=self, **denoise_for.keywords)
+        return sampling.guided_denoise(denoise_for, classes, bounds, weak)
 
     def reverse_diffusion(
         self,

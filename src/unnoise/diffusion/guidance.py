@@ -11,6 +11,7 @@ varied; autoguidance reduces the errors that both networks share and keeps the v
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -75,9 +76,13 @@ class Autoguidance(NamedTuple):
         name: of the weaker version, for people.
     """
 
-    weak_denoise_for: DenoiseFor
+    weak_denoise_for: Callable[..., Denoise]
     guidance: Guidance
     name: str = ""
+
+    def called(self, **how: object) -> "Autoguidance":
+        """The same, whose weaker denoiser is called in this way."""
+        return self._replace(weak_denoise_for=partial(self.weak_denoise_for, **how))
 
 
 def guided(better: Denoise, worse: Denoise, guidance: Guidance) -> Denoise:

@@ -9,6 +9,7 @@ from typing import Any
 from unnoise.data.sources.named import DIGITS, FASHION
 from unnoise.export.model_card import model_card
 from unnoise.reports.run_folder import RunFolder
+from unnoise.runs.autoguidance import copy_weaker, own_scale
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import RunConfig
 from unnoise.utils.errors import UnnoiseError, require
@@ -46,6 +47,8 @@ def write_hub_folder(
 ) -> None:
     """Writes README.md, config.json, model.safetensors and samples.png to a new folder, whole or not at all.
 
+    Of a run that draws with autoguidance, also the weaker average, in ema/.
+
     The folder is itself a run. It holds no path of this machine: see `published_config`.
 
     Raises:
@@ -62,6 +65,8 @@ def write_hub_folder(
         tensors, facts = read_tensors(run.path / "model.safetensors")
         known = {name: value for name, value in facts.items() if name in ("step", "sigma_rel")}
         write_tensors(temporary / "model.safetensors", tensors, known)
+        if own_scale(run) != 1:
+            copy_weaker(run, temporary)
         Run(temporary, run.config).with_config(published_config(run.config))
 
 

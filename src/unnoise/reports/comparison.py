@@ -18,6 +18,7 @@ from unnoise.reports.records import Estimate
 from unnoise.reports.report import described
 from unnoise.reports.run_folder import RunFolder
 from unnoise.reports.settings import differences, shortened
+from unnoise.runs.autoguidance import load_as_it_draws
 from unnoise.utils.errors import require
 
 Samples: TypeAlias = Float[Tensor, "_ _ _ _"]
@@ -63,7 +64,7 @@ def sample_seeds(folder: RunFolder, count: int, num_steps: int | None, device: t
     sampling = config.recipe.sampling
     sampling = sampling if num_steps is None else replace(sampling, num_steps=num_steps)
     classes = config.classes(range(count))
-    return folder.run.load(device).generate(count, sampling=sampling, classes=classes).cpu()
+    return load_as_it_draws(folder.run, device).generate(count, sampling=sampling, classes=classes).cpu()
 
 
 def compare(folders: Sequence[RunFolder], samples: Sequence[Samples]) -> Page:

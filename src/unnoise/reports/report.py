@@ -207,6 +207,8 @@ def _training_settings(folder: RunFolder) -> list[Section]:
         ("sampling", f"{recipe.sampling.sampler}, {count(recipe.sampling.num_steps, 'step')}"),
         ("seed", str(config.seed)),
     ]
+    if recipe.autoguidance != 1:
+        facts.append(("autoguidance", number(recipe.autoguidance)))
     if recipe.noise_shift != 1:
         facts.append(("noise shift", number(recipe.noise_shift)))
     if data.classes:

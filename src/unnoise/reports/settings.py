@@ -29,8 +29,9 @@ def train_command(config: RunConfig) -> str:
         resumed = [["unnoise", "train", data.source], ["--out", "RUN"], ["--resume"], spent]
         return f"{again}\n{_wrapped(resumed)}" if data.source else again
     learned = config.recipe.mean_velocity
-    if learned is not None and config.distilled and config.init is not None:
+    if learned is not None and learned.walking is not None and config.init is not None:
         guided = [] if learned.guidance == 1 else [["--guidance", f"{learned.guidance:.12g}"]]
+        guided.append(["--autoguidance", f"{learned.walking.autoguidance:.12g}"])
         return _wrapped([["unnoise", "distill", config.init], spent, *guided, ["--out", "NEW"]])
     options = [
         ["--preset", config.preset],

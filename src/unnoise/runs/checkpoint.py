@@ -6,6 +6,7 @@
     ema/                    further averages at several steps, where the run stores them, for `unnoise ema`
     best.safetensors        averaged weights with the best samples so far, by quality.csv
     init.safetensors        weights that the run started from, if it was started from those of another
+    weaker.safetensors      of a distilled run: see `initial_weights`
     history.csv             losses; log/ holds the same for TensorBoard
     quality.csv, noise_levels.csv, previews.csv, events.csv    see `history`; progress.jsonl a line a minute
     samples/                sample sheets
@@ -19,6 +20,7 @@ import json
 import math
 import shutil
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +40,8 @@ from unnoise.runs.fitting import (
     state_settings,
     weight_settings,
 )
-from unnoise.runs.initial_weights import INIT, WEAKER, let_walk, load_initial_weights
+from unnoise.runs.initial_weights import keep_initial_weights, let_walk, load_initial_weights
 from unnoise.runs.retention import kept_states
-from unnoise.runs.snapshots import Snapshots
 from unnoise.runs.state_tensors import fill_network, fill_optimizer, flat_optimizer, prefixed, under
 from unnoise.utils import json_text
 from unnoise.utils.errors import DamagedFileError, UnnoiseError, require, require_permitted
@@ -76,12 +77,7 @@ class Run:
         if config.init is not None:  # before config.json, which says that it is there
             init = Run.open(Path(config.init))
             require_fitting_init(init.path, init.config.recipe, config.recipe)
-            step = read_facts(init.path / "model.safetensors").get("step", "")
-            write_tensors(path / INIT, init.averaged().network.state_dict(), {"run": config.init, "step": step})
-            if config.autoguided:
-                averages = Snapshots(init.path / "ema")
-                weaker, _ = read_tensors(averages.path(averages.weaker()))
-                write_tensors(path / WEAKER, weaker, {"run": config.init})
+            keep_initial_weights(path, config, init.averaged(), init.path)
         return cls(path, config).with_config(config)
 
     @staticmethod
@@ -158,11 +154,16 @@ class Run:
         return Progress()
 
     def load(
-        self, device: torch.device | str = "cpu", weights: Path | None = None, *, best: bool = False
+        self,
+        device: torch.device | str = "cpu",
+        weights: Path | None = None,
+        *,
+        best: bool = False,
+        guide: Callable[[Denoiser], Denoiser] = lambda one: one,
     ) -> Denoiser:
-        """The denoiser as `averaged`, in the precision in which it draws; see `drawing_precision`."""
-        denoiser = self.averaged(device, weights, best=best)
-        sampling, file = self.config.recipe.sampling, weights or self._weights(best=best)
+        """The denoiser as `averaged`, guided, in the precision in which it draws; see `drawing_precision`."""
+        denoiser = guide(self.averaged(device, weights, best=best))
+        sampling, file = self.config.recipe.sampling, weights or self.weights(best=best)
         denoiser.precision = drawing_precision(self.path, denoiser, sampling, file)
         return denoiser
 
@@ -178,7 +179,7 @@ class Run:
         Raises:
             UnnoiseError: when there are no weights yet, or config.json does not fit them any more.
         """
-        file = weights or self._weights(best=best)
+        file = weights or self.weights(best=best)
         for state in self.states()[:1]:
             require_fitting_config(read_facts(state), weight_settings(self.config.recipe), state)
         set_tf32(device, self.config.precision)
@@ -187,7 +188,8 @@ class Run:
         fill_network(denoiser.network, tensors, file)
         return denoiser
 
-    def _weights(self, *, best: bool) -> Path:
+    def weights(self, *, best: bool = False) -> Path:
+        """File of the last averaged weights, or of those with the best samples."""
         missing = f"{self.path} has no best.safetensors: its samples were not measured yet. Leave --best out."
         require(not best or self.best_weights.is_file(), missing)
         return self.best_weights if best else self.path / "model.safetensors"

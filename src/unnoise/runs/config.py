@@ -14,6 +14,7 @@ from unnoise.data.batches import Split
 from unnoise.diffusion.conditioning import Condition
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.mean_velocity import MeanVelocity
 from unnoise.diffusion.noise_levels import AnyNoiseLevels, UniformTimes, shifted_levels
 from unnoise.diffusion.normalizer import Normalizer
@@ -55,11 +56,14 @@ class Recipe:
     offset_noise: float = 0.0
     class_dropout: float = 0.1
     sampling: Sampling = Sampling()
+    autoguidance: float = 1.0
+    """Scale of guidance away from a weaker average when pictures are drawn; see `runs.autoguidance`."""
     mean_velocity: MeanVelocity | None = None
     """Training of the mean velocity, by which a run learns to draw in few calls; see `unnoise distill`."""
 
     def __post_init__(self) -> None:
         require_noise_shift(self.noise_shift)
+        Guidance(scale=self.autoguidance)
         require(self.batch_size >= 1, f"The batch size is at least 1, but got {self.batch_size}. Try 64.")
         require(
             self.batch_size <= _LARGEST_BATCH,
@@ -158,7 +162,8 @@ class RunConfig:
     def autoguided(self) -> bool:
         """Whether the walks that it learns from are guided away from a weaker average."""
         learned = self.recipe.mean_velocity
-        return learned is not None and learned.walking is not None and learned.walking.autoguidance != 1
+        walking = None if learned is None else learned.walking
+        return walking is not None and walking.autoguidance != 1
 
     @property
     def in_small_steps(self) -> str:

@@ -62,23 +62,26 @@ def distilled_config(
         f"{run.path} draws with a rescaled guidance or one of some noise levels, which is not learned. Name a "
         f"scale for all levels, such as --guidance {own.scale:g}.",
     )
-    scale, averages = own.scale if guidance is None else guidance, Snapshots(run.path / "ema")
+    scale = own.scale if guidance is None else guidance
+    weaker = Snapshots(run.path / "ema").weaker(run.weights())
     if autoguidance is None:
-        autoguidance = AUTOGUIDANCE if len(averages.steps()) > 1 else 1.0
-    elif Guidance(scale=autoguidance).scale != 1:
-        averages.weaker()  # raises where there is none
+        autoguidance = 1.0 if weaker is None else AUTOGUIDANCE
+    walking = Walking(kept=32, pairs=16, spacing=JUMPS.spacing, autoguidance=autoguidance)
+    require(
+        weaker is not None or autoguidance == 1,
+        f"{run.path} stored no earlier average to guide its walks by. Leave --autoguidance out.",
+    )
     return replace(
         run.config,
         budget=budget,
         until_converged=False,
-        recipe=_distilled(recipe, network, Guidance(scale=scale).scale, autoguidance),
+        recipe=_distilled(recipe, network, Guidance(scale=scale).scale, walking),
         init=str(run.path.resolve()),
         imported=None,
     )
 
 
-def _distilled(recipe: Recipe, network: OwnConfig, guidance: float, autoguidance: float) -> Recipe:
-    walking = Walking(spacing=JUMPS.spacing, autoguidance=autoguidance)
+def _distilled(recipe: Recipe, network: OwnConfig, guidance: float, walking: Walking) -> Recipe:
     return replace(
         recipe,
         network=replace(network, step_length=True),
@@ -86,4 +89,5 @@ def _distilled(recipe: Recipe, network: OwnConfig, guidance: float, autoguidance
         mean_velocity=MeanVelocity(to_image=0.5, guidance=guidance, walking=walking),
         optimizer=replace(recipe.optimizer, decay="linear"),
         sampling=replace(JUMPS, clip=recipe.sampling.clip),
+        autoguidance=1.0,
     )

@@ -43,10 +43,11 @@ def drawing_precision(run: Path, denoiser: Denoiser, sampling: Sampling, weights
     if not bfloat16_is_fast():
         return "float32"
     known, now = _known(run / _FILE), stamp(weights.stat())
-    found = known.get(weights.name, {}).get(now)
+    name = weights.name if denoiser.autoguidance is None else f"{weights.name}, guided"
+    found = known.get(name, {}).get(now)
     if not isinstance(found, float):
         found = difference(denoiser, sampling)
-        known[weights.name] = {now: found}
+        known[name] = {now: found}
         # A folder that cannot be written to is measured each time.
         with suppress(OSError), atomic_write(run / _FILE) as file:
             file.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")

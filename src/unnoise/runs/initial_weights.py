@@ -15,12 +15,23 @@ from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.walks import Walks
 from unnoise.runs.checks import require_finite_weights
 from unnoise.runs.config import RunConfig
+from unnoise.runs.snapshots import Snapshots
 from unnoise.runs.state_tensors import fill_network
-from unnoise.utils.tensor_files import read_tensors
+from unnoise.utils.tensor_files import read_facts, read_tensors, write_tensors
 
 INIT, WEAKER = "init.safetensors", "weaker.safetensors"
 _NEW = "step_length."
 """Weights that the other run may lack, and that start at zero."""
+
+
+def keep_initial_weights(run: Path, config: RunConfig, init: Denoiser, folder: Path) -> None:
+    """Writes the weights that a run starts from, those of the run in this folder, into its own."""
+    weights, averages = folder / "model.safetensors", Snapshots(folder / "ema")
+    told = {"run": str(config.init), "step": read_facts(weights).get("step", "")}
+    write_tensors(run / INIT, init.network.state_dict(), told)
+    weaker = averages.weaker(weights) if config.autoguided else None
+    if weaker is not None:
+        write_tensors(run / WEAKER, read_tensors(averages.path(weaker))[0], {**told, "step": str(weaker.step)})
 
 
 def load_initial_weights(run: Path, config: RunConfig, diffusion: Diffusion) -> None:

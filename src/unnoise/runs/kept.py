@@ -11,8 +11,8 @@ from unnoise.runs.checkpoint import Run
 from unnoise.utils.files import stamp
 from unnoise.utils.out_of_memory import Pieces
 
-_MOST = 2
-"""The last and the best weights."""
+_MOST = 3
+"""The last and the best weights, and the weaker average that guides them."""
 
 
 @dataclass(frozen=True)
@@ -22,21 +22,21 @@ class KeptRun(Run):
     kept: dict[tuple[str, Path], tuple[str, Denoiser]] = field(default_factory=dict, compare=False, repr=False)
     """Device and file -> the file as it was then, and what was loaded from it."""
 
-    def load(
+    def averaged(
         self, device: torch.device | str = "cpu", weights: Path | None = None, *, best: bool = False
     ) -> Denoiser:
-        """The denoiser, as `Run.load`; each call gives one that may be changed."""
+        """The denoiser, as `Run.averaged`; each call gives one that may be changed."""
         file = weights or (self.best_weights if best else self.path / "model.safetensors")
         try:
             now = stamp(file.stat())
         except OSError:  # the run says what is missing
-            return super().load(device, weights, best=best)
-        before, loaded = self.kept.get((str(device), file), ("", None))
+            return super().averaged(device, weights, best=best)
+        before, loaded = self.kept.pop((str(device), file), ("", None))
         if loaded is None or before != now:
-            loaded = super().load(device, weights, best=best)
-            while len(self.kept) >= _MOST:
-                self.kept.pop(next(iter(self.kept)))
-            self.kept[str(device), file] = now, loaded
+            loaded = super().averaged(device, weights, best=best)
+        while len(self.kept) >= _MOST:
+            self.kept.pop(next(iter(self.kept)))
+        self.kept[str(device), file] = now, loaded  # the last that was used
         other = copy(loaded)
         other.pieces = Pieces(device=loaded.device)
         return other

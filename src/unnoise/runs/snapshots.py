@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from unnoise.optim.power_ema import PowerAverages, Profile, mixture, require_sigma_rel
 from unnoise.utils.errors import UnnoiseError, require
-from unnoise.utils.tensor_files import read_tensors, write_tensors
+from unnoise.utils.tensor_files import read_facts, read_tensors, write_tensors
 
 FEWEST_STEPS = 5
 """So many steps are kept whatever they take. From five steps of the default widths, averages of 0.04 to 0.15
@@ -86,34 +86,31 @@ class Snapshots:
         """The steps that averages are stored of, sorted."""
         return sorted({profile.step for profile in self.stored()})
 
-    def weaker(self, step: int | None = None) -> Profile:
-        """The weaker average, which the last one can be guided by; see `autoguidance`.
+    def weaker(self, weights: Path | None = None) -> Profile | None:
+        """The average that is weaker than those in this file, or than the last one: see `autoguidance`.
 
-        Args:
-            step: of that average. By default the first after `WEAKER` of all steps, or the last but one. Of
-                several widths the widest is taken: the weakest.
-
-        Raises:
-            UnnoiseError: when none is stored, none of this step, or that of the last step alone.
+        The first after `WEAKER` of their steps, or else the last before them, and of several widths the widest;
+        None where none is from before.
         """
         steps = self.steps()
-        require(
-            bool(steps),
-            f"There are no stored averages in {self.folder} to guide by. Name a weaker run, or train with the "
-            'default preset or --set "ema.profiles=[0.05,0.1]", which store them.',
-        )
-        if step is None:
-            require(
-                len(steps) > 1,
-                f"{self.folder} holds the averages of one step only, {steps[-1]:,}, which is not weaker. Name "
-                "a weaker run.",
-            )
-            step = next((each for each in steps[:-1] if each >= WEAKER * steps[-1]), steps[-2])
+        if not steps:
+            return None
+        told = "" if weights is None else read_facts(weights).get("step", "")
+        step = int(told) if told.isdecimal() else steps[-1]
+        earlier = [each for each in steps if each < step]
+        wanted = next((each for each in earlier if each >= WEAKER * step), max(earlier, default=None))
+        return None if wanted is None else self.at(wanted)
+
+    def at(self, step: int) -> Profile:
+        """The widest average of this step.
+
+        Raises:
+            UnnoiseError: when there is none.
+        """
+        steps = self.steps()
         if step not in steps:
-            there = ", ".join(map(str, steps))
-            raise UnnoiseError(
-                f"No average was stored at step {step}. Choose from {there}, or name the folder of a run."
-            )
+            there = f"Choose from {', '.join(map(str, steps))}, or name" if steps else "Name"
+            raise UnnoiseError(f"{self.folder} holds no average of step {step}. {there} the folder of a run.")
         return max(profile for profile in self.stored() if profile.step == step)
 
     def room(self, averages: PowerAverages) -> int:

@@ -56,13 +56,17 @@ def own_sampler(sampling: Sampling) -> PageSampler | None:
 
 def notes_on(config: RunConfig) -> tuple[str, ...]:
     """What a page draws otherwise than the run does."""
-    name = config.recipe.sampling.sampler
-    if own_sampler(config.recipe.sampling) is not None:
-        return ()
-    return (
-        f"The page draws with {_SOLVER.title} or {_DDIM.title} instead of the run's own sampler, {name}: its "
-        "pictures are those of unnoise generate --sampler dpmpp_2m or ddim.",
-    )
+    name, notes = config.recipe.sampling.sampler, list[str]()
+    if own_sampler(config.recipe.sampling) is None:
+        notes.append(
+            f"The page draws with {_SOLVER.title} or {_DDIM.title} instead of the run's own sampler, {name}: "
+            "its pictures are those of unnoise generate --sampler dpmpp_2m or ddim."
+        )
+    if config.recipe.autoguidance != 1:
+        notes.append(
+            "The page draws without autoguidance: its pictures are those of unnoise generate --autoguidance 1."
+        )
+    return tuple(notes)
 
 
 def page_facts(run: Run, metadata: Mapping[str, Any], runtime: Runtime) -> dict[str, Any]:
