@@ -153,10 +153,11 @@ def _cost(folder: RunFolder) -> list[Section]:
 def _limits(folder: RunFolder) -> str:
     config = folder.run.config
     sampling = config.recipe.sampling
+    guided = "" if config.recipe.autoguidance == 1 else ", with autoguidance"
     starts = "" if config.jumps else ", and new runs start from it with `--init`"
     return (
         f"It draws pictures of {_shape(folder)}, like those it was trained on and no others, and repeats their "
-        f"biases. It draws by {sampling.sampler} in {count(sampling.num_steps, 'step')}. Scores hold for "
+        f"biases. It draws by {sampling.sampler} in {count(sampling.num_steps, 'step')}{guided}. Scores hold for "
         "the sampler, samples and references named beside them; those of other models are "
         f"comparable only if measured alike. The folder holds no state of training: it draws{starts}."
     )
