@@ -87,6 +87,8 @@ class Unnoise:
         config = replace(config, precision=choose_precision(config).precision)
         self.diffusion = config.build()
         self.batch_size, self._sampling = config.recipe.batch_size, config.recipe.sampling
+        if config.recipe.autoguidance != 1:
+            self._sampling = config.recipe.guided_sampling or self._sampling
         self.calls = self._sampling.calls(self.diffusion.schedule)
         self.sampler = f"{self._sampling.sampler}, {self._sampling.num_steps} steps"
         self.sampler += f", eta {self._sampling.eta:g}" if self._sampling.sampler == "ddim" else ""
@@ -138,7 +140,8 @@ class Unnoise:
 
     def draw(self, count: int, seed: int) -> Tensor:
         """Samples as the preset does."""
-        return self._drawer.generate(count, seed=seed, sampling=self._sampling)
+        recipe, guided = self._config.recipe, self._drawer.autoguidance is not None
+        return self._drawer.generate(count, seed=seed, sampling=self._sampling if guided else recipe.sampling)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from benchmarks.quality_report import draw_samples
 from benchmarks.report import MADE, folder_for, made, option_parser, publish, table
 from unnoise.diffusion.sampler_names import SamplerName
 from unnoise.diffusion.samplers.sampling import Sampling
-from unnoise.runs.autoguidance import load_as_it_draws, own_scale
+from unnoise.runs.autoguidance import load_as_it_draws, own_sampling, own_scale
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
 from unnoise.runs.distillation import JUMPS, distilled_config
@@ -120,7 +120,7 @@ def ways(run: Run, who: str) -> Iterator[Way]:
         yield Way(replace(own, sampler="ddim"))
         return
     if own_scale(run) != 1:
-        yield Way(own, guided=True)
+        yield Way(own_sampling(run), guided=True)
     yield Way(own)
     yield Way(replace(own, sampler="dpmpp_2m"))  # without fresh noises: a seed gives the same picture
     for name in get_args(SamplerName):
@@ -145,7 +145,7 @@ def measure(job: Job, run: Run, who: str, seen: Sequence[Judge], found: list[Row
     """What is missing of a run."""
     for way in ways(run, who):
         steps = way.sampling.calls(run.config.schedule)
-        shown = who == NEW or steps == run.config.recipe.sampling.calls(run.config.schedule)
+        shown = who == NEW or way.guided or steps == run.config.recipe.sampling.calls(run.config.schedule)
         calls = steps * (2 if way.guided else 1)
         key = (job.pictures.name, job.minutes, who, way.name, calls)
         there = [r.seed for r in found if (r.dataset, r.minutes, r.who, r.sampler, r.calls) == key]

@@ -20,7 +20,7 @@ from unnoise.networks import UNet
 from unnoise.optim.power_ema import Profile
 from unnoise.reports.comparison import sample_seeds
 from unnoise.reports.run_folder import RunFolder
-from unnoise.runs.autoguidance import weaker_of
+from unnoise.runs.autoguidance import own_sampling, weaker_of, with_own_sampling
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.presets import recipe
 from unnoise.runs.snapshots import Snapshots
@@ -286,6 +286,34 @@ def test_a_run_draws_by_its_own_scale(run, capsys):
     assert (drawn(own, capsys)[0] == plain).all()
     assert recipe("nano", 1, 28, 28).autoguidance == 2
     assert recipe("keras-ddim", 1, 28, 28).autoguidance == 1
+
+
+def test_guided_pictures_have_a_sampling_of_their_own(run, capsys):
+    """What draws without guidance keeps the other; `--set sampling...` is for both."""
+    few = Sampling(sampler="dpmpp_2m", num_steps=2, spacing="karras")
+    own = with_own_scale(run, 3.0)
+    own = own.with_config(replace(own.config, recipe=replace(own.config.recipe, guided_sampling=few)))
+    found, _ = drawn(own, capsys)
+    asked = ("--sampler", "dpmpp_2m", "--num-steps", 2, "--spacing", "karras")
+    assert (found == drawn(run, capsys, "--autoguidance", 3, *asked)[0]).all()
+    assert (drawn(own, capsys, "--autoguidance", 1)[0] == drawn(run, capsys)[0]).all()
+    assert own.config.recipe.changed(["sampling.num_steps=5"]).guided_sampling is None
+    nano = recipe("nano", 3, 32, 32)
+    assert nano.sampling == recipe("small", 3, 32, 32).sampling
+    assert nano.guided_sampling.calls(nano.schedule) == 12
+
+
+def test_solve_sets_the_sampling_that_the_run_draws_with(run):
+    few = Sampling(sampler="dpmpp_2m", num_steps=2, spacing="karras")
+    own, found = with_own_scale(run, 3.0), replace(few, num_steps=7)
+    own = own.with_config(replace(own.config, recipe=replace(own.config.recipe, guided_sampling=few)))
+    assert own_sampling(own) == few
+    changed = with_own_sampling(own, found)
+    assert own_sampling(changed) == found
+    assert changed.config.recipe.sampling == run.config.recipe.sampling
+    Snapshots(own.path / "ema").keep([8])  # nothing guides any more
+    assert own_sampling(changed) == run.config.recipe.sampling
+    assert with_own_sampling(changed, found).config.recipe.sampling == found
 
 
 def test_all_that_draws_is_guided_by_the_own_scale(run):

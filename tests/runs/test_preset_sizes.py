@@ -24,7 +24,7 @@ from unnoise.utils.precision import DeviceCapabilities
 SHAPES = ((16, 16), (24, 40), (32, 32), (64, 64), (128, 128), (256, 256))
 CASES = [
     *((3, *shape) for shape in SHAPES),
-    *((channels, 24, 40) for channels in (1, 4)),
+    (4, 24, 40),
 ]
 """Channels, height and width: a picture of other channels differs in the first and last layer alone."""
 

@@ -102,10 +102,10 @@ def _through_seeds(
     import torch
 
     from unnoise.diffusion import interpolation
-    from unnoise.runs.autoguidance import load_as_it_draws
+    from unnoise.runs.autoguidance import load_as_it_draws, own_sampling
 
     denoiser = load_as_it_draws(run.folder, run.torch_device)
-    sampling = replace(run.config.recipe.sampling, eta=0.0)
+    sampling = replace(own_sampling(run.folder), eta=0.0)
     sampling = sampling if num_steps is None else replace(sampling, num_steps=num_steps)
     if not sampling.deterministic:
         sampling = replace(sampling, sampler="ddim")

@@ -54,15 +54,14 @@ def solve(
 ) -> Findings:
     """Finds the sampler that draws the best pictures in the fewest steps, and makes it the run's own.
 
-    Samplers draw the same seeds for the same number of network calls, and are compared with real pictures and
-    with a reference of many steps. Open the run again to draw with the chosen one.
+    Samplers draw the same seeds for as many calls, and are compared with real pictures and a reference of many
+    steps. Open the run again to draw with the chosen one.
 
     Args:
         run: the run.
         source: The run's pictures, if they have moved, or others.
         minutes: How long it may take, in minutes. The most promising samplers are tried first.
-        calls: Calls per picture to try. heun takes two for each step, the others one; autoguidance makes each
-            call one of two networks.
+        calls: Calls per picture to try. heun takes two for each step; autoguidance asks two networks in each.
         samplers: Samplers to try, of those that unnoise generate --help lists.
         spacings: Spacings of steps to try: uniform, log_snr or karras.
         num_samples: Pictures that each sampler draws. More makes the comparison surer, and slower; below 256
@@ -106,11 +105,12 @@ def solve(
 def restore_sampler(run: "OpenRun", source: str | None = None, **tried: object) -> None:
     """Gives the run back the sampler that it had before `solve` last changed it; refuses all other options."""
     from unnoise.evaluation import sampler_search
+    from unnoise.runs.autoguidance import own_sampling
 
     refuse_without_effect(tried, "with --restore, which tries nothing")
     if source is not None:
         raise UnnoiseError(f"--restore compares nothing with pictures: leave {source!r} out.")
-    before = sampler_search.restore_sampling(run.folder).config.recipe.sampling
+    before = own_sampling(sampler_search.restore_sampling(run.folder))
     tell(f"Restored: unnoise generate {run.path} uses {before.sampler} with {count(before.num_steps, 'step')}.")
 
 
@@ -164,15 +164,16 @@ def _affordable(run: "Run", denoiser: "Denoiser", space: "SearchSpace", limit: T
     """How many samples there is time for, by the time of a few calls."""
     from unnoise.diffusion.samplers.sampling import Sampling
     from unnoise.evaluation import sampler_search
+    from unnoise.runs.autoguidance import own_sampling
 
     classes = run.config.classes(range(32))
     for _ in range(2):  # the first call also makes room
         started = time.monotonic()
         denoiser.generate(32, sampling=Sampling(num_steps=2), classes=classes)
         seconds_per_call = (time.monotonic() - started) / 64
-    own, schedule = run.config.recipe.sampling, denoiser.schedule
-    first_trials = len(sampler_search.candidates(own, schedule, space.samplers, space.spacings, [8]))
-    calls = sampler_search.REFERENCE_CALLS + own.calls(schedule) + 8 * first_trials
+    own, schedule = own_sampling(run), denoiser.schedule
+    trials = len(sampler_search.candidates(own, schedule, space.samplers, space.spacings, [8]))
+    calls = sampler_search.REFERENCE_CALLS + own.calls(schedule) + 8 * trials
     return sampler_search.affordable_samples(
         seconds_per_call, limit.seconds * (1 - min(limit.spent(), 0.9)), calls
     )
@@ -189,6 +190,7 @@ def _try_all(
 ) -> "list[Trial]":
     """Tries samplers while there is time; after Ctrl-C the best of those tried is chosen."""
     from unnoise.evaluation import sampler_search
+    from unnoise.runs.autoguidance import own_sampling
 
     found: list[Trial] = []
     classes, schedule = run.config.classes(range(seed, seed + number)), denoiser.schedule
@@ -203,7 +205,7 @@ def _try_all(
             draw, sampler_search.pixel_features(references.extractor), references.features, schedule
         )
         try:
-            for trial in sampler_search.search_samplers(runner, run.config.recipe.sampling, space, limit.fits):
+            for trial in sampler_search.search_samplers(runner, own_sampling(run), space, limit.fits):
                 found.append(trial)
                 show(0)
         except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from unnoise.reports.number_text import count, duration, number
 from unnoise.reports.page import Cell, Facts, Section, Table, Text
 from unnoise.reports.records import SampleScores
 from unnoise.reports.run_folder import RunFolder
+from unnoise.runs.autoguidance import own_sampling, own_scale
 from unnoise.utils.text import printable
 
 _TASK = "unconditional-image-generation"
@@ -152,13 +153,12 @@ def _cost(folder: RunFolder) -> list[Section]:
 
 def _limits(folder: RunFolder) -> str:
     config = folder.run.config
-    sampling = config.recipe.sampling
-    guided = "" if config.recipe.autoguidance == 1 else ", with autoguidance"
+    sampling, guided = own_sampling(folder.run), "" if own_scale(folder.run) == 1 else ", with autoguidance"
     starts = "" if config.jumps else ", and new runs start from it with `--init`"
     return (
         f"It draws pictures of {_shape(folder)}, like those it was trained on and no others, and repeats their "
-        f"biases. It draws by {sampling.sampler} in {count(sampling.num_steps, 'step')}{guided}. Scores hold for "
-        "the sampler, samples and references named beside them; those of other models are "
+        f"biases. It draws by {sampling.sampler} in {count(sampling.num_steps, 'step')}{guided}. Scores hold "
+        "for the sampler, samples and references named beside them; those of other models are "
         f"comparable only if measured alike. The folder holds no state of training: it draws{starts}."
     )
 

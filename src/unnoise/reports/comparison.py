@@ -18,7 +18,7 @@ from unnoise.reports.records import Estimate
 from unnoise.reports.report import described
 from unnoise.reports.run_folder import RunFolder
 from unnoise.reports.settings import differences, shortened
-from unnoise.runs.autoguidance import load_as_it_draws
+from unnoise.runs.autoguidance import load_as_it_draws, own_sampling
 from unnoise.utils.errors import require
 
 Samples: TypeAlias = Float[Tensor, "_ _ _ _"]
@@ -61,7 +61,7 @@ def sample_seeds(folder: RunFolder, count: int, num_steps: int | None, device: t
     """
     require(count >= 1, f"A comparison needs at least 1 seed, but got {count}.")
     config = folder.run.config
-    sampling = config.recipe.sampling
+    sampling = own_sampling(folder.run)
     sampling = sampling if num_steps is None else replace(sampling, num_steps=num_steps)
     classes = config.classes(range(count))
     return load_as_it_draws(folder.run, device).generate(count, sampling=sampling, classes=classes).cpu()

@@ -208,7 +208,9 @@ def _training_settings(folder: RunFolder) -> list[Section]:
         ("seed", str(config.seed)),
     ]
     if recipe.autoguidance != 1:
-        facts.append(("autoguidance", number(recipe.autoguidance)))
+        drawn = recipe.guided_sampling or recipe.sampling
+        how = f"scale {number(recipe.autoguidance)}, {drawn.sampler}, {count(drawn.num_steps, 'step')}"
+        facts.append(("autoguidance", how))
     if recipe.noise_shift != 1:
         facts.append(("noise shift", number(recipe.noise_shift)))
     if data.classes:

@@ -17,6 +17,7 @@ import torch
 from unnoise.diffusion.autoguidance import guided_by
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.guidance import Guidance
+from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.snapshots import Snapshots
 from unnoise.utils.errors import DamagedFileError, UnnoiseError, require
@@ -38,6 +39,22 @@ def own_scale(run: Run, *, best: bool = False) -> float:
     """
     scale = 1.0 if run.config.jumps else run.config.recipe.autoguidance
     return 1.0 if scale == 1 or Snapshots(run.path / "ema").weaker(run.weights(best=best)) is None else scale
+
+
+def own_sampling(run: Run) -> Sampling:
+    """How the run draws if nothing else is asked for."""
+    recipe = run.config.recipe
+    return (recipe.guided_sampling if own_scale(run) != 1 else None) or recipe.sampling
+
+
+def with_own_sampling(run: Run, sampling: Sampling) -> Run:
+    """The run that draws in this way if nothing else is asked for."""
+    recipe = run.config.recipe
+    if recipe.guided_sampling is not None and own_scale(run) != 1:
+        recipe = replace(recipe, guided_sampling=sampling)
+    else:
+        recipe = replace(recipe, sampling=sampling)
+    return run.with_config(replace(run.config, recipe=recipe))
 
 
 def load_as_it_draws(
@@ -65,7 +82,7 @@ def load_as_it_draws(
     if scale == 1:
         return prepare(run.load(device, best=best))
     weaker = weaker_of(run, weak, device, best=best)
-    scaled = replace(guidance or run.config.recipe.sampling.guidance, scale=scale)
+    scaled = replace(guidance or own_sampling(run).guidance, scale=scale)
     denoiser = run.load(
         device, best=best, guide=lambda one: guided_by(one, weaker.denoiser, scaled, weaker.name)
     )

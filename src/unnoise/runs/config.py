@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -58,6 +58,8 @@ class Recipe:
     sampling: Sampling = Sampling()
     autoguidance: float = 1.0
     """Scale of guidance away from a weaker average when pictures are drawn; see `runs.autoguidance`."""
+    guided_sampling: Sampling | None = None
+    """How pictures are drawn with it; None for `sampling`."""
     mean_velocity: MeanVelocity | None = None
     """Training of the mean velocity, by which a run learns to draw in few calls; see `unnoise distill`."""
 
@@ -77,12 +79,15 @@ class Recipe:
     def changed(self, changes: Sequence[str]) -> "Recipe":
         """A copy with some values changed, each given as path=value: objective.loss=l1.
 
+        Changes of the sampling hold for guided pictures, too.
+
         Values are JSON, or words without quotes: batch_size=32, network.attention=["none", "linear"].
 
         Raises:
             UnnoiseError: for a path that does not exist, or a value that does not fit.
         """
-        return changed(self, changes, "The changed recipe")
+        sampled = any(change.startswith("sampling") for change in changes)
+        return changed(replace(self, guided_sampling=None) if sampled else self, changes, "The changed recipe")
 
 
 @dataclass(frozen=True, kw_only=True)

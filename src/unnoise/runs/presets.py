@@ -92,10 +92,9 @@ def nano(channels: int, height: int, width: int) -> Recipe:
         chosen = _sized(channels, height, width, base=96, batch_size=64, **fine)
     else:
         chosen = _sized(channels, height, width, base=32 if largest <= 16 else 48, batch_size=64)
-    # Guided, a sampler without noise needs fewer calls than one with noise did alone; see docs/log.md.
-    return replace(
-        chosen, autoguidance=2.0, sampling=Sampling(sampler="dpmpp_2m", num_steps=12, spacing="karras")
-    )
+    # Guided, a sampler without noise is ahead of one with noise, in fewer calls; see docs/log.md.
+    guided = Sampling(sampler="dpmpp_2m", num_steps=12, spacing="karras")
+    return replace(chosen, autoguidance=2.0, guided_sampling=guided)
 
 
 def small(channels: int, height: int, width: int) -> Recipe:

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.evaluation.sampler_search.search import Trial
+from unnoise.runs.autoguidance import own_sampling, with_own_sampling
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.conversion import plain, structured
 from unnoise.utils import json_text
@@ -67,7 +67,7 @@ def write_result(
     if recommendation is not None:
         chosen = _record(recommendation.trial)
         found |= {"rule": RULE, "reached": recommendation.reached, "chosen": chosen, "kept": kept}
-    before, path = plain(run.config.recipe.sampling), run.path / "solve.json"
+    before, path = plain(own_sampling(run)), run.path / "solve.json"
     found["before"] = _earlier(path) or before if kept else before
     with atomic_write(path) as file:
         file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
@@ -95,7 +95,7 @@ def _record(trial: Trial) -> dict[str, object]:
 def keep_sampling(run: Run, sampling: Sampling) -> Run:
     """Makes this sampler the run's own, which `generate` uses without options; all else stays as it now is."""
     run = Run.open(run.path)  # a training that was resumed in between may have a new budget
-    return run.with_config(replace(run.config, recipe=replace(run.config.recipe, sampling=sampling)))
+    return with_own_sampling(run, sampling)
 
 
 def restore_sampling(run: Run) -> Run:
