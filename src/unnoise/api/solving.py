@@ -64,8 +64,7 @@ def solve(
         calls: Calls per picture to try. heun takes two for each step; autoguidance asks two networks in each.
         samplers: Samplers to try, of those that unnoise generate --help lists.
         spacings: Spacings of steps to try: uniform, log_snr or karras.
-        num_samples: Pictures that each sampler draws. More makes the comparison surer, and slower; below 256
-            the run keeps its sampler.
+        num_samples: Pictures of each sampler. More are surer, and slower; below 256 the run keeps its sampler.
         extractor: Network whose features are compared: lite0 (works offline), learned (trained on your
             pictures), inception (of published FID and KID), dinov2, or a TorchScript or ONNX file. auto is
             lite0.
