@@ -301,6 +301,7 @@ def test_guided_pictures_have_a_sampling_of_their_own(run, capsys):
     nano = recipe("nano", 3, 32, 32)
     assert nano.sampling == recipe("small", 3, 32, 32).sampling
     assert nano.guided_sampling.calls(nano.schedule) == 12
+    assert recipe("nano", 3, 64, 64).guided_sampling == replace(nano.sampling, num_steps=20)
 
 
 def test_solve_sets_the_sampling_that_the_run_draws_with(run):
