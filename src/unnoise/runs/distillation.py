@@ -66,7 +66,7 @@ def distilled_config(
     weaker = Snapshots(run.path / "ema").weaker(run.weights())
     if autoguidance is None:
         autoguidance = 1.0 if weaker is None else AUTOGUIDANCE
-    walking = Walking(kept=32, pairs=16, spacing=JUMPS.spacing, autoguidance=autoguidance)
+    walking = Walking(spacing=JUMPS.spacing, autoguidance=autoguidance)
     require(
         weaker is not None or autoguidance == 1,
         f"{run.path} stored no earlier average to guide its walks by. Leave --autoguidance out.",
