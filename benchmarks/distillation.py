@@ -34,7 +34,7 @@ from unnoise.trainer.precision_choice import choose_precision
 from unnoise.utils import malloc
 from unnoise.utils.tensor_files import write_tensors
 
-OLD, NEW = "run", "distilled"
+OLD, NEW, GUIDED = "run", "distilled", ", guided"
 FEW, OTHERS = (1, 2, 4), (1, 2, 4, 8)
 _AT_ONCE, _SHOWN = 100, 16
 
@@ -109,7 +109,7 @@ class Way(NamedTuple):
     @property
     def name(self) -> str:
         """Its sampler, and whether it is guided."""
-        return f"{self.sampling.sampler}{', guided' if self.guided else ''}"
+        return self.sampling.sampler + (GUIDED if self.guided else "")
 
 
 def ways(run: Run, who: str) -> Iterator[Way]:
@@ -181,14 +181,15 @@ def spread(values: Sequence[float]) -> str:
 def tables(rows: Sequence[Row], dataset: str, judge: str) -> str:
     """The distances of one data set by one judge, the run's own sampling first."""
     some = [row for row in rows if (row.dataset, row.judge) == (dataset, judge)]
-    own = next(row for row in sorted(some, key=lambda row: -row.calls) if row.who == OLD)  # it comes first
+    many = [row for row in some if row.who == OLD and row.calls > max(OTHERS)]
+    own = min(many, key=lambda row: not row.sampler.endswith(GUIDED))
     base = {
         row.seed: row.fd for row in some if (row.who, row.sampler, row.calls) == (OLD, own.sampler, own.calls)
     }
     ways = dict.fromkeys((row.who, row.sampler, row.calls) for row in some)
     lines = []
     for who, sampler, calls in sorted(
-        ways, key=lambda way: (way[0] == NEW, way[2] != own.calls, way[2], way[1])
+        ways, key=lambda way: (way[0] == NEW, way[2] <= max(OTHERS), way[2], way[1])
     ):
         these = [row for row in some if (row.who, row.sampler, row.calls) == (who, sampler, calls)]
         ratios = [row.fd / base[row.seed] for row in these if row.seed in base]

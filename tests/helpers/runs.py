@@ -28,7 +28,8 @@ def start(
         network = replace(config.recipe.network, widths=(8, 16), block_depth=1, attention=(False, True))
         assert isinstance(network, UNetConfig)
     ema = replace(config.recipe.ema, profiles=())
-    recipe = replace(config.recipe, network=network, sampling=Sampling(num_steps=3), ema=ema)
+    alone = {"autoguidance": 1.0, "guided_sampling": None}
+    recipe = replace(config.recipe, network=network, sampling=Sampling(num_steps=3), ema=ema, **alone)
     recipe = recipe.changed(recipe_changes)
     return Run.create(path, replace(config, recipe=recipe, **changes))
 

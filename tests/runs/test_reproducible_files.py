@@ -31,5 +31,5 @@ def test_the_same_run_twice_is_the_same_files(tmp_path):
     once, again = files_of_a_run(tmp_path / "a"), files_of_a_run(tmp_path / "b")
     assert once.keys() == again.keys()
     folders = {name.rpartition("/")[0] for name in once}
-    assert folders == {"", "training", "ema", "averaged"}
+    assert folders == {"", "training", "ema", "averaged", "averaged/ema"}
     assert [name for name in once if once[name] != again[name]] == []
