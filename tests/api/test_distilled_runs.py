@@ -146,7 +146,7 @@ def test_the_report_tells_the_command_that_distils_again(new, old):
     command = train_command(new.config).replace(" \\\n", "")
     assert (
         command.split()
-        == f"unnoise distill {old.path} --steps 2 --guidance 2 --autoguidance 2 --out NEW".split()
+        == f"unnoise distill {old.path} --steps 2 --guidance 2 --autoguidance 1 --out NEW".split()
     )
 
 

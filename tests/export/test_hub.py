@@ -132,12 +132,13 @@ def test_averages_that_guide_a_run_go_with_it(trained, tmp_path):
     shutil.copytree(trained, tmp_path / "run")
     run, averages = Run.open(tmp_path / "run"), Snapshots(tmp_path / "run" / "ema")
     run = run.with_config(replace(run.config, recipe=replace(run.config.recipe, autoguidance=3.0)))
-    for step in (1, 2, 3):
+    run.save(run.config.build(), Progress(step=1000))
+    for step in (300, 600, 900):
         weights = run.load().network.state_dict()
-        other = {name: tensor + 0.1 * step * torch.randn_like(tensor) for name, tensor in weights.items()}
+        other = {name: tensor + 0.001 * step * torch.randn_like(tensor) for name, tensor in weights.items()}
         write_tensors(averages.path(Profile(step, 0.1)), other, {"step": str(step)})
     ok("push", run.path, "me/digits", "--dry-run", "--out", tmp_path / "hub")
-    assert Snapshots(tmp_path / "hub" / "ema").steps() == [1]
+    assert Snapshots(tmp_path / "hub" / "ema").steps() == [300]
     before, after = (open_run(path, "cpu").generate(2).tensor for path in (run.path, tmp_path / "hub"))
     assert torch.equal(before, after)
     assert not torch.equal(before, open_run(run.path, "cpu").generate(2, autoguidance=1.0).tensor)

@@ -20,6 +20,7 @@ from unnoise.networks import UNet
 from unnoise.optim.power_ema import Profile
 from unnoise.reports.comparison import sample_seeds
 from unnoise.reports.run_folder import RunFolder
+from unnoise.runs import snapshots as snapshots_module
 from unnoise.runs.autoguidance import own_sampling, weaker_of, with_own_sampling
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.presets import recipe
@@ -268,10 +269,23 @@ def test_generate_with_autoguidance(run, capsys):
     assert abs(from_itself - plain).max() <= 1  # the difference to itself is nothing, to rounding
 
 
+@pytest.fixture
+def learned(monkeypatch):
+    """Averages of a few steps are taken for such that have learned."""
+    monkeypatch.setattr(snapshots_module, "LEARNED_STEPS", 1)
+
+
+def test_an_average_that_has_hardly_learned_guides_only_where_it_is_asked_for(run, capsys):
+    plain, _ = drawn(run, capsys)
+    assert (drawn(with_own_scale(run, 3.0), capsys)[0] == plain).all()
+    assert (drawn(run, capsys, "--autoguidance", 3)[0] != plain).any()
+
+
 def with_own_scale(run, scale):
     return run.with_config(replace(run.config, recipe=replace(run.config.recipe, autoguidance=scale)))
 
 
+@pytest.mark.usefixtures("learned")
 def test_a_run_draws_by_its_own_scale(run, capsys):
     """Of the preset nano it is 2. Without an earlier average, and with --autoguidance 1, there is none."""
     plain, _ = drawn(run, capsys)
@@ -288,6 +302,7 @@ def test_a_run_draws_by_its_own_scale(run, capsys):
     assert recipe("keras-ddim", 1, 28, 28).autoguidance == 1
 
 
+@pytest.mark.usefixtures("learned")
 def test_guided_pictures_have_a_sampling_of_their_own(run, capsys):
     """What draws without guidance keeps the other; `--set sampling...` is for both."""
     few = Sampling(sampler="dpmpp_2m", num_steps=2, spacing="karras")
@@ -305,6 +320,7 @@ def test_guided_pictures_have_a_sampling_of_their_own(run, capsys):
     assert recipe("nano", 3, 64, 64).guided_sampling == replace(nano.sampling, num_steps=20)
 
 
+@pytest.mark.usefixtures("learned")
 def test_solve_sets_the_sampling_that_the_run_draws_with(run):
     few = Sampling(sampler="dpmpp_2m", num_steps=2, spacing="karras")
     own, found = with_own_scale(run, 3.0), replace(few, num_steps=7)
@@ -318,6 +334,7 @@ def test_solve_sets_the_sampling_that_the_run_draws_with(run):
     assert with_own_sampling(changed, found).config.recipe.sampling == found
 
 
+@pytest.mark.usefixtures("learned")
 def test_all_that_draws_is_guided_by_the_own_scale(run):
     """Pictures of a comparison and of a morph are those of `generate`."""
     own = open_run(with_own_scale(run, 3.0).path, "cpu")

@@ -12,6 +12,7 @@ from helpers.sampling import last
 from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.walks import Walks
 from unnoise.networks import TransformerConfig
+from unnoise.runs import snapshots
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
 from unnoise.runs.distillation import JUMPS, distilled_config
@@ -145,8 +146,9 @@ def test_guidance_is_learned_so_that_drawing_needs_no_second_call(tmp_path):
 
 
 @pytest.fixture
-def averaged(tmp_path):
-    """A run that stored averages at its steps 2 and 4."""
+def averaged(tmp_path, monkeypatch):
+    """A run that stored averages at its steps 2 and 4, which are taken for such that have learned."""
+    monkeypatch.setattr(snapshots, "LEARNED_STEPS", 1)
     run = start(tmp_path / "averaged", 4)
     ema = replace(run.config.recipe.ema, profiles=(0.1,), snapshots=2)
     run = run.with_config(replace(run.config, recipe=replace(run.config.recipe, ema=ema)))

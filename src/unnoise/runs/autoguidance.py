@@ -32,13 +32,13 @@ class Weak(NamedTuple):
 
 
 def own_scale(run: Run, *, best: bool = False) -> float:
-    """The scale by which the run draws if nothing else is asked for: 1 where no average is weaker.
+    """The scale by which the run draws if nothing else is asked for: 1 where nothing guides it.
 
     Args:
         best: of its weights with the best samples, instead of the last ones.
     """
     scale = 1.0 if run.config.jumps else run.config.recipe.autoguidance
-    return 1.0 if scale == 1 or Snapshots(run.path / "ema").weaker(run.weights(best=best)) is None else scale
+    return 1.0 if scale == 1 or Snapshots(run.path / "ema").guide(run.weights(best=best)) is None else scale
 
 
 def own_sampling(run: Run) -> Sampling:

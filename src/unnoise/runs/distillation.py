@@ -63,12 +63,12 @@ def distilled_config(
         f"scale for all levels, such as --guidance {own.scale:g}.",
     )
     scale = own.scale if guidance is None else guidance
-    weaker = Snapshots(run.path / "ema").weaker(run.weights())
+    averages = Snapshots(run.path / "ema")
     if autoguidance is None:
-        autoguidance = 1.0 if weaker is None else AUTOGUIDANCE
+        autoguidance = 1.0 if averages.guide(run.weights()) is None else AUTOGUIDANCE
     walking = Walking(spacing=JUMPS.spacing, autoguidance=autoguidance)
     require(
-        weaker is not None or autoguidance == 1,
+        autoguidance == 1 or averages.weaker(run.weights()) is not None,
         f"{run.path} stored no earlier average to guide its walks by. Leave --autoguidance out.",
     )
     return replace(

@@ -23,6 +23,8 @@ FEWEST_STEPS = 5
 can be synthesised to 6 % (from four to 11 %, from eight to 4 %)."""
 WEAKER = 0.25
 """The weaker average of autoguidance is the first after this fraction of a run's steps: worse, but similar."""
+LEARNED_STEPS = 50
+"""An average of fewer steps has hardly learned: guided away from it, pictures are oversaturated."""
 AMPLE_MEGABYTES = 1000.0
 """Disk up to which all are kept where the settings name no limit, in 10^6 bytes."""
 
@@ -100,6 +102,11 @@ class Snapshots:
         earlier = [each for each in steps if each < step]
         wanted = next((each for each in earlier if each >= WEAKER * step), max(earlier, default=None))
         return None if wanted is None else self.at(wanted)
+
+    def guide(self, weights: Path) -> Profile | None:
+        """The average that these weights are guided by if nothing else is asked for."""
+        found = self.weaker(weights)
+        return None if found is None or found.step < LEARNED_STEPS else found
 
     def at(self, step: int) -> Profile:
         """The widest average of this step.
