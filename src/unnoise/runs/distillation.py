@@ -63,6 +63,17 @@ def distilled_config(
         f"scale for all levels, such as --guidance {own.scale:g}.",
     )
     scale = own.scale if guidance is None else guidance
+    return replace(
+        run.config,
+        budget=budget,
+        until_converged=False,
+        recipe=_distilled(recipe, network, Guidance(scale=scale).scale, _walking(run, autoguidance)),
+        init=str(run.path.resolve()),
+        imported=None,
+    )
+
+
+def _walking(run: Run, autoguidance: float | None) -> Walking:
     averages = Snapshots(run.path / "ema")
     if autoguidance is None:
         autoguidance = 1.0 if averages.guide(run.weights()) is None else AUTOGUIDANCE
@@ -71,14 +82,7 @@ def distilled_config(
         autoguidance == 1 or averages.weaker(run.weights()) is not None,
         f"{run.path} stored no earlier average to guide its walks by. Leave --autoguidance out.",
     )
-    return replace(
-        run.config,
-        budget=budget,
-        until_converged=False,
-        recipe=_distilled(recipe, network, Guidance(scale=scale).scale, walking),
-        init=str(run.path.resolve()),
-        imported=None,
-    )
+    return walking
 
 
 def _distilled(recipe: Recipe, network: OwnConfig, guidance: float, walking: Walking) -> Recipe:
