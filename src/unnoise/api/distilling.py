@@ -56,14 +56,11 @@ def distill(
     path = run.path.resolve()
     target = path.with_name(f"{path.name}-few-steps") if out is None else Path(out)
     budget: dict[str, Any] = {"minutes": minutes, "steps": steps, "images": images}
+    scales = {"guidance": guidance, "autoguidance": autoguidance}
     if getattr(run.config.recipe.network, "num_classes", 0) == 0:
         refuse_without_effect({"guidance": guidance}, "on a run without classes", "Leave it out.")
     if resume:
-        refuse_without_effect(
-            {"guidance": guidance, "autoguidance": autoguidance},
-            "with --resume",
-            "The run keeps what it was started with.",
-        )
+        refuse_without_effect(scales, "with --resume", "The run keeps what it was started with.")
         there = open_run(target).config
         came_from = f"from {there.init}" if there.distilled else "is a run of its own"
         require(
@@ -73,7 +70,7 @@ def distill(
         )
     else:
         with reporting(progress):
-            _create(run, target, pictures, budget, {"guidance": guidance, "autoguidance": autoguidance})
+            _create(run, target, pictures, budget, scales)
     source = open_run(target).config.data.source if pictures is None else pictures
     return train(source, out=target, device=run.device, resume=True, progress=progress, **budget)
 
