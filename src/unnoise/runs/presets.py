@@ -86,17 +86,15 @@ def nano(channels: int, height: int, width: int) -> Recipe:
     """Preset `nano`: for minutes on a laptop's CPU."""
     # In minutes there are few steps: their number matters more than the size of their batches.
     smallest, largest = sorted((height, width))
+    base, fine = 32 if largest <= 16 else 48, dict[str, int]()
     if smallest > 32 and largest <= 64:
         # Without a level for patches of 2 x 2 there are nearly twice as many steps; single pixels get a head.
-        fine: dict[str, int] = {"patch_size": 4, "embedding_dim": 48, "pixel_width": 16}
-        chosen = _sized(channels, height, width, base=96, batch_size=64, **fine)
-    else:
-        chosen = _sized(channels, height, width, base=32 if largest <= 16 else 48, batch_size=64)
+        base, fine = 96, {"patch_size": 4, "embedding_dim": 48, "pixel_width": 16}
+    chosen = _sized(channels, height, width, base=base, batch_size=64, **fine)
     # Guided, small pictures need no fresh noise, and fewer calls; see docs/log.md.
-    guided = Sampling(sampler="dpmpp_2m", num_steps=12, spacing="karras")
-    if largest > 32:
-        guided = replace(chosen.sampling, num_steps=20)
-    return replace(chosen, autoguidance=2.0, guided_sampling=guided)
+    few = Sampling(sampler="dpmpp_2m", num_steps=12, spacing="karras")
+    more = replace(chosen.sampling, num_steps=20)
+    return replace(chosen, autoguidance=2.0, guided_sampling=few if largest <= 32 else more)
 
 
 def small(channels: int, height: int, width: int) -> Recipe:
@@ -280,14 +278,12 @@ def preset_for(
         devices: that train together.
     """
     choice = choose_preset(device_type, *shape[1:], budget.amount, budget.unit, batch_size, devices)
-    name, place = choice.name, OWN_PRESETS.index(choice.name)
-    if device_type == "cpu":
-        while place and pieces_that_fit(recipe(OWN_PRESETS[place], *shape), *shape[1:]) is None:
-            place -= 1
-        name = OWN_PRESETS[place]
+    place, on_cpu = OWN_PRESETS.index(choice.name), device_type == "cpu"
+    while on_cpu and place and pieces_that_fit(recipe(OWN_PRESETS[place], *shape), *shape[1:]) is None:
+        place -= 1
+    name, why = OWN_PRESETS[place], choice.why.removesuffix(".")
     if name == choice.name:
         return choice
-    why = choice.why.removesuffix(".")
     return PresetChoice(name, f"{why}, but {name} is the largest that fits into this machine's memory.")
 
 
