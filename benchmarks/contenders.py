@@ -86,13 +86,12 @@ class Unnoise:
         config = plan(images, options)
         config = replace(config, precision=choose_precision(config).precision)
         self.diffusion = config.build()
-        self.batch_size, self._sampling = config.recipe.batch_size, config.recipe.sampling
-        if config.recipe.autoguidance != 1:
-            self._sampling = config.recipe.guided_sampling or self._sampling
-        self.calls = self._sampling.calls(self.diffusion.schedule)
-        self.sampler = f"{self._sampling.sampler}, {self._sampling.num_steps} steps"
-        self.sampler += f", eta {self._sampling.eta:g}" if self._sampling.sampler == "ddim" else ""
-        if config.recipe.autoguidance != 1:
+        guided = config.recipe.autoguidance != 1
+        self.batch_size, sampling = config.recipe.batch_size, config.recipe.drawn(guided=guided)
+        self.calls = sampling.calls(self.diffusion.schedule)
+        self.sampler = f"{sampling.sampler}, {sampling.num_steps} steps"
+        self.sampler += f", eta {sampling.eta:g}" if sampling.sampler == "ddim" else ""
+        if guided:
             self.calls *= 2
             self.sampler += f", autoguidance {config.recipe.autoguidance:g}"
         batches = Batches(images, np.arange(len(images)), self.batch_size, seed, flip=config.data.flip)
@@ -140,8 +139,8 @@ class Unnoise:
 
     def draw(self, count: int, seed: int) -> Tensor:
         """Samples as the preset does."""
-        recipe, guided = self._config.recipe, self._drawer.autoguidance is not None
-        return self._drawer.generate(count, seed=seed, sampling=self._sampling if guided else recipe.sampling)
+        sampling = self._config.recipe.drawn(guided=self._drawer.autoguidance is not None)
+        return self._drawer.generate(count, seed=seed, sampling=sampling)
 
 
 @dataclass(frozen=True)

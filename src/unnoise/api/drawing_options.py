@@ -24,7 +24,7 @@ def chosen_sampling(
     Raises:
         UnnoiseError: for values out of range, and options that would have no effect.
     """
-    own = (config.recipe.guided_sampling if autoguided else None) or config.recipe.sampling
+    own = config.recipe.drawn(guided=autoguided)
     given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
     guidance: dict[str, Any] = {name: value for name, value in guidance_changes.items() if value is not None}
     sampling = replace(own, **given, guidance=replace(own.guidance, **guidance))

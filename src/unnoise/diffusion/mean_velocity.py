@@ -227,7 +227,7 @@ class Walking:
             0 <= self.look < math.inf,
             f"Walking's look is a weight of at least 0, but got {self.look:g}. Try 3.",
         )
-        Guidance(scale=self.autoguidance)
+        Guidance(scale=self.autoguidance)  # refuses scales below 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -208,7 +208,7 @@ def _training_settings(folder: RunFolder) -> list[Section]:
         ("seed", str(config.seed)),
     ]
     if recipe.autoguidance != 1:
-        drawn = recipe.guided_sampling or recipe.sampling
+        drawn = recipe.drawn(guided=True)
         how = f"scale {number(recipe.autoguidance)}, {drawn.sampler}, {count(drawn.num_steps, 'step')}"
         facts.append(("autoguidance", how))
     if recipe.noise_shift != 1:

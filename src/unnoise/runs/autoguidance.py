@@ -43,8 +43,7 @@ def own_scale(run: Run, *, best: bool = False) -> float:
 
 def own_sampling(run: Run) -> Sampling:
     """How the run draws if nothing else is asked for."""
-    recipe = run.config.recipe
-    return (recipe.guided_sampling if own_scale(run) != 1 else None) or recipe.sampling
+    return run.config.recipe.drawn(guided=own_scale(run) != 1)
 
 
 def with_own_sampling(run: Run, sampling: Sampling) -> Run:

@@ -163,7 +163,8 @@ class Run:
     ) -> Denoiser:
         """The denoiser as `averaged`, guided, in the precision in which it draws; see `drawing_precision`."""
         denoiser = guide(self.averaged(device, weights, best=best))
-        sampling, file = self.config.recipe.sampling, weights or self.weights(best=best)
+        sampling = self.config.recipe.drawn(guided=denoiser.autoguidance is not None)
+        file = weights or self.weights(best=best)
         denoiser.precision = drawing_precision(self.path, denoiser, sampling, file)
         return denoiser
 

@@ -65,7 +65,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         require_noise_shift(self.noise_shift)
-        Guidance(scale=self.autoguidance)
+        Guidance(scale=self.autoguidance)  # refuses scales below 0
         require(self.batch_size >= 1, f"The batch size is at least 1, but got {self.batch_size}. Try 64.")
         require(
             self.batch_size <= _LARGEST_BATCH,
@@ -75,6 +75,10 @@ class Recipe:
             self.batch_size >= 2 or getattr(self.network, "normalization", "group") == "group",
             "BatchNorm needs at least 2 pictures per step, but the batch size is 1. Try 64.",
         )
+
+    def drawn(self, *, guided: bool) -> Sampling:
+        """How pictures are drawn with autoguidance, or without."""
+        return (self.guided_sampling if guided else None) or self.sampling
 
     def changed(self, changes: Sequence[str]) -> "Recipe":
         """A copy with some values changed, each given as path=value: objective.loss=l1.
