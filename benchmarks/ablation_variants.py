@@ -16,6 +16,7 @@ COMMON = (
     "optimizer.name=adamw",
     "optimizer.learning_rate=0.002",
     "sampling.num_steps=20",
+    "clusters=0",
 )
 """Changes of the default preset that all variants share."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from unnoise.diffusion.autoguidance import guided_by
 from unnoise.diffusion.guidance import Guidance
 from unnoise.runs.config import Budget
 from unnoise.runs.plan import TrainOptions, plan
-from unnoise.runs.snapshots import WEAKER
+from unnoise.runs.snapshots import LEARNED_STEPS, WEAKER
 from unnoise.trainer.loop import steps
 from unnoise.trainer.precision_choice import choose_precision
 from unnoise.trainer.train_step import TrainStep
@@ -70,6 +70,13 @@ def sample(contender: Contender, count: int, seed: int) -> Iterator[Tensor]:
             yield (images.nan_to_num() * 255).round().clamp(0, 255).to(torch.uint8)
 
 
+class Earlier(NamedTuple):
+    """An average from earlier in the training."""
+
+    step: int
+    tensors: Mapping[str, Tensor]
+
+
 class Unnoise:
     """`unnoise train PICTURES --minutes M [--preset NAME] [--set CHANGE ...]`, by the same training loop."""
 
@@ -96,7 +103,7 @@ class Unnoise:
             self.sampler += f", autoguidance {config.recipe.autoguidance:g}"
         batches = Batches(images, np.arange(len(images)), self.batch_size, seed, flip=config.data.flip)
         self._spent, self._config, self._drawer = 0.0, config, self.diffusion.ema
-        self._earlier: dict[float, dict[str, Tensor]] = {}
+        self._earlier: dict[float, Earlier] = {}
         self._steps: Iterator[TrainStep] = steps(
             self.diffusion,
             batches,
@@ -109,10 +116,11 @@ class Unnoise:
         """The learning rate follows the seconds of this contender, since others train in between."""
         self._spent = spent
         next(self._steps)
-        share, networks = int(spent * _AVERAGES) / _AVERAGES, self.diffusion.weights.profiles.networks
-        if self._config.recipe.autoguidance != 1 and networks and 0 < share not in self._earlier:
-            tensors = networks[-1].state_dict()
-            self._earlier[share] = {name: tensor.clone() for name, tensor in tensors.items()}
+        share, averages = int(spent * _AVERAGES) / _AVERAGES, self.diffusion.weights.profiles
+        if self._config.recipe.autoguidance != 1 and averages.networks and 0 < share not in self._earlier:
+            tensors = averages.networks[-1].state_dict()
+            copy = {name: tensor.clone() for name, tensor in tensors.items()}
+            self._earlier[share] = Earlier(averages.profiles[-1].step, copy)
 
     @property
     def network(self) -> nn.Module:
@@ -123,8 +131,9 @@ class Unnoise:
         """Averaged weights, and those of the weaker average that guides them, as a run stores it."""
         weights = dict(self.diffusion.ema.network.state_dict())
         share = next((each for each in sorted(self._earlier) if each >= WEAKER * self._spent), None)
-        weaker = {} if share is None else self._earlier[share]
-        return weights | {_WEAKER + name: tensor for name, tensor in weaker.items()}
+        if share is None or self._earlier[share].step < LEARNED_STEPS:
+            return weights
+        return weights | {_WEAKER + name: tensor for name, tensor in self._earlier[share].tensors.items()}
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:
         """Loads averaged weights, guided by the weaker ones where there are any."""

@@ -2,10 +2,10 @@
 
     python -m benchmarks.distillation --images fashion-mnist --images emoji=FOLDER --size 32 --seeds 0 1 2
 
-A run of ten minutes is distilled as by `unnoise distill`, and draws 1,000 pictures in 1, 2 and 4 calls. The run
-draws as many as `unnoise generate` does, guided by an earlier average, and without that guidance; that of the
-first seed by every sampler in 1, 2, 4 and 8 calls. The judges are those of time_to_quality. Rows are kept in
---work, so that a stopped command goes on.
+A run of ten minutes is distilled as by `unnoise distill`, for each of the --minutes, and draws 1,000 pictures
+in 1, 2 and 4 calls. The run draws as many as `unnoise generate` does, guided by an earlier average, and without
+that guidance; that of the first seed by every sampler in 1, 2, 4 and 8 calls. The judges are those of
+time_to_quality. Rows are kept in --work, so that a stopped command goes on.
 """
 
 import argparse
@@ -46,6 +46,7 @@ class Row:
     dataset: str
     seed: int
     minutes: float
+    """Of training, or of distillation."""
     who: str
     sampler: str
     calls: int
@@ -62,33 +63,31 @@ class Job:
 
     pictures: PictureSet
     seed: int
-    minutes_before: float
-    """Of the run."""
     minutes: float
-    """Of its distillation."""
+    """Of the run."""
     samples: int
     work: Path
 
     @property
     def folder(self) -> Path:
-        """Folder of the two runs."""
+        """Folder of the run and of what is distilled from it."""
         return self.work / f"{self.pictures.name}-{self.minutes:g}" / str(self.seed)
 
     def old(self) -> Run:
         """The run; it goes on where it was stopped."""
         path = self.folder / OLD
         if not (path / "config.json").is_file():
-            budget = Budget(unit="minutes", amount=self.minutes_before)
+            budget = Budget(unit="minutes", amount=self.minutes)
             options = TrainOptions(seed=self.seed, held_out=0, budget=budget, preset="nano")
             config = plan(self.pictures.training, options)
             Run.create(path, replace(config, precision=choose_precision(config).precision))
         return trained(Run.open(path), self.pictures)
 
-    def new(self, old: Run) -> Run:
-        """The distilled run; it goes on where it was stopped."""
-        path = self.folder / NEW
+    def new(self, old: Run, minutes: float) -> Run:
+        """The run that was distilled for so long; it goes on where it was stopped."""
+        path = self.folder / f"{NEW}-{minutes:g}"
         if not (path / "config.json").is_file():
-            Run.create(path, distilled_config(old, Budget(unit="minutes", amount=self.minutes)))
+            Run.create(path, distilled_config(old, Budget(unit="minutes", amount=minutes)))
         return trained(Run.open(path), self.pictures)
 
 
@@ -143,17 +142,18 @@ def drawn(run: Run, way: Way, count: int, seed: int) -> tuple[list[torch.Tensor]
 
 def measure(job: Job, run: Run, who: str, seen: Sequence[Judge], found: list[Row]) -> Iterator[Row]:
     """What is missing of a run."""
+    minutes = run.config.budget.amount
     for way in ways(run, who):
         steps = way.sampling.calls(run.config.schedule)
         shown = who == NEW or way.guided or steps == run.config.recipe.sampling.calls(run.config.schedule)
         calls = steps * (2 if way.guided else 1)
-        key = (job.pictures.name, job.minutes, who, way.name, calls)
+        key = (job.pictures.name, minutes, who, way.name, calls)
         there = [r.seed for r in found if (r.dataset, r.minutes, r.who, r.sampler, r.calls) == key]
         if job.seed in there or (there and not shown):
             continue
         batches, rate = drawn(run, way, job.samples, 1_000_000 * (job.seed + 1))
         if shown:
-            place = job.folder / "sheet" / f"{who}-{way.name}-{calls}" / "pictures.safetensors"
+            place = job.folder / f"sheet-{minutes:g}" / f"{who}-{way.name}-{calls}" / "pictures.safetensors"
             write_tensors(place, {"pictures": torch.cat(batches)[:_SHOWN]}, {})
         # Of the many samplers one seed and the first judge are enough: they are compared with one another.
         for judge in seen if shown else seen[:1]:
@@ -161,7 +161,7 @@ def measure(job: Job, run: Run, who: str, seen: Sequence[Judge], found: list[Row
             yield Row(
                 dataset=job.pictures.name,
                 seed=job.seed,
-                minutes=job.minutes,
+                minutes=minutes,
                 who=who,
                 sampler=way.name,
                 calls=calls,
@@ -186,16 +186,15 @@ def tables(rows: Sequence[Row], dataset: str, judge: str) -> str:
     base = {
         row.seed: row.fd for row in some if (row.who, row.sampler, row.calls) == (OLD, own.sampler, own.calls)
     }
-    ways = dict.fromkeys((row.who, row.sampler, row.calls) for row in some)
+    ways = dict.fromkeys((row.who, row.minutes, row.sampler, row.calls) for row in some)
     lines = []
-    for who, sampler, calls in sorted(
-        ways, key=lambda way: (way[0] == NEW, way[2] <= max(OTHERS), way[2], way[1])
-    ):
-        these = [row for row in some if (row.who, row.sampler, row.calls) == (who, sampler, calls)]
+    for way in sorted(ways, key=lambda way: (way[0] == NEW, way[1], way[3] <= max(OTHERS), way[3], way[2])):
+        who, minutes, sampler, calls = way
+        these = [row for row in some if (row.who, row.minutes, row.sampler, row.calls) == way]
         ratios = [row.fd / base[row.seed] for row in these if row.seed in base]
         lines.append(
             [
-                who,
+                f"{who}, {minutes:g} min" if who == NEW else who,
                 sampler,
                 str(calls),
                 spread([row.fd for row in these]),
@@ -229,7 +228,7 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--images", action="append", metavar="[NAME=]SOURCE", help="may be repeated")
     parser.add_argument("--size", type=int, metavar="PIXELS", help="of pictures from folders")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--minutes", type=float, default=10.0, help="of distillation")
+    parser.add_argument("--minutes", type=float, nargs="+", default=[10.0], help="of distillation")
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--judges", type=Path, default=Path("build/time_to_quality"), help="of that benchmark")
     parser.add_argument("--work", type=Path, default=Path("build/distillation"))
@@ -243,6 +242,7 @@ def command_of(options: argparse.Namespace) -> str:
         name, _, path = source.rpartition("=")
         words += ["--images", f"{name or Path(path).name}=PICTURES" if Path(path).exists() else path]
     words += ["--size", str(options.size)] if options.size else []
+    words += ["--minutes", *(f"{each:g}" for each in options.minutes)] if len(options.minutes) > 1 else []
     return " ".join([*words, "--seeds", *map(str, options.seeds)])
 
 
@@ -252,7 +252,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     malloc.keep_freed_memory()
     if options.quick:
-        options.minutes, options.samples, options.work = 0.05, 8, options.work / "quick"
+        options.minutes, options.samples, options.work = [0.05], 8, options.work / "quick"
     log, docs = options.work / "rows.json", folder_for(options)
     found = read_rows(log, Row)
     blocks = {}
@@ -262,17 +262,17 @@ def main() -> None:
         # The classifier of the other benchmark, if it is there: distances then compare with those of its page.
         seen = judges(pictures, options.work if options.quick else options.judges, quick=options.quick)
         for seed in options.seeds:
-            before = 0.05 if options.quick else 10.0
-            job = Job(pictures, seed, before, options.minutes, options.samples, options.work)
+            job = Job(pictures, seed, 0.05 if options.quick else 10.0, options.samples, options.work)
             old = job.old()
-            for who, run in ((NEW, job.new(old)), (OLD, old)):
+            new = [(NEW, job.new(old, minutes)) for minutes in options.minutes]
+            for who, run in (*new, (OLD, old)):
                 for row in measure(job, run, who, seen, found):
                     found.append(row)
                     write_rows(log, found)
         for judge in seen:
             blocks[f"{pictures.name}-{judge.name}"] = tables(found, pictures.name, judge.name)
         if docs is not None:
-            folder = job.folder / "sheet"
+            folder = job.folder / f"sheet-{job.minutes:g}"
             names = sorted(place.name for place in folder.iterdir())
             draw_samples(
                 folder,
@@ -280,7 +280,8 @@ def main() -> None:
                 {each: row_title(each) for each in names},
                 docs / f"distillation-{pictures.name}.png",
             )
-    how = f"{options.minutes:g} minutes of distillation, {options.samples:,} pictures each."
+    minutes = " and ".join(f"{each:g}" for each in options.minutes)
+    how = f"{minutes} minutes of distillation, {options.samples:,} pictures each."
     blocks = {MADE: made("distillation", command_of(options), how), **blocks}
     publish("distillation", __doc__, blocks, docs)
 

@@ -4,18 +4,20 @@
 run stays in build/docs, and is made again for another version of unnoise, or when it is deleted.
 """
 
+import html
 import shutil
 from pathlib import Path
 
 import unnoise as un
-from unnoise.utils.errors import UnnoiseError
+from unnoise.export.onnx import require_packages
+from unnoise.utils.errors import UnnoiseError, require
 
 TRAINED, DISTILLED = 2.0, 2.0
 """Minutes."""
 
-_WITHOUT_RUNTIME = """<!doctype html><html lang="en"><meta charset="utf-8"><title>unnoise</title>
-<p style="font: 16px system-ui, sans-serif; color: gray">Digits would be drawn here, by the package
-onnxruntime-web. It comes by npm, which was not there, or could not get it, when this site was built.</p></html>
+_WITHOUT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>unnoise</title>
+<p style="font: 16px system-ui, sans-serif; color: gray">Digits would be drawn here, but they could not be exported
+when this site was built. {reason}</p></html>
 """
 
 
@@ -32,13 +34,14 @@ def distilled(folder: Path) -> un.OpenRun:
 
 
 def write(page: Path, folder: Path) -> None:
-    """Writes the page, as one file that opens without a server; a sentence where there is no runtime."""
+    """Writes the page, as one file that opens without a server; the reason where it cannot be made."""
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(_WITHOUT_RUNTIME, encoding="utf-8")
-    if shutil.which("npm") is None:
-        return
-    run = distilled(folder)
     try:
-        run.export(page, to="web", single_file=True)
+        require(
+            shutil.which("npm") is not None, "The runtime onnxruntime-web comes by npm, which was not there."
+        )
+        require_packages()
+        distilled(folder).export(page, to="web", single_file=True)
     except UnnoiseError as error:  # there is no network, for example
         print(error)
+        page.write_text(_WITHOUT.format(reason=html.escape(str(error))), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from unnoise.runs.checkpoint import Progress
 from unnoise.runs.config import RunConfig
 from unnoise.trainer.loop import train
 from unnoise.trainer.monitoring import Monitor
+from unnoise.trainer.monitoring.sample_quality import FIRST_SEED, quick_samples
 from unnoise.utils.errors import UnnoiseError
 
 
@@ -140,6 +142,12 @@ def test_a_pushed_folder_draws_the_same_and_names_no_other_run(new, old, tmp_pat
         pushed.solve()
     with pytest.raises(UnnoiseError, match="distil the run that it was distilled from again"):
         pushed.resume("digits")
+    with pytest.raises(UnnoiseError, match=r"Distil the run that it was distilled from\.$"):
+        pushed.distill()
+    card = (tmp_path / "pushed" / "README.md").read_text()
+    assert "and then distilled to draw in 2 calls of its network" in card
+    assert "- distillation, without the training before: " in card
+    assert train_command(pushed.config).startswith("unnoise distill RUN")
 
 
 def test_the_report_tells_the_command_that_distils_again(new, old):
@@ -165,6 +173,31 @@ def test_no_losses_of_a_velocity_that_it_does_not_know_are_measured(old, new, fo
         watched.draw_charts()
         assert len(watched.levels) == measured
         assert (run.path / "noise_levels.png").exists() == bool(measured)
+
+
+def test_its_losses_are_not_compared_with_those_on_walks_of_another_run(new):
+    read = RunFolder.read(new.path)
+    other = replace(read, run=new.folder.with_config(replace(new.config, init="another")))
+    assert why_not_compare_losses([read, read]) == ""
+    assert why_not_compare_losses([read, other]).endswith("the runs differ in init.")
+
+
+def test_its_quality_is_measured_by_what_it_draws(old, new):
+    for run, same in ((new, True), (old, False)):
+        found = quick_samples(run.folder.load(), run.config)[:3].float() / 255
+        drawn = run.generate(3, seed=FIRST_SEED, labels=["0", "1", "2"]).tensor
+        assert ((found - drawn).abs().max() < 0.6 / 255) == same
+
+
+def test_it_is_evaluated_reported_and_compared_as_other_runs_are(old, new, tmp_path):
+    found = new.evaluate(num_samples=32).record
+    assert "likelihood" not in found or not found["likelihood"]
+    text = new.report(out=tmp_path / "report.html").read_text("utf-8")
+    assert "unnoise distill" in text
+    for impossible in ("bits/dim:", "loss at each noise level:"):
+        assert impossible not in text
+    assert un.compare([old.path, new.path], out=tmp_path / "both.html")
+    assert len(new.morph(seeds=[1, 2], frames=3).frames) == 3
 
 
 def test_a_guidance_of_some_noise_levels_is_not_learned(folder):

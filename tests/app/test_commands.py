@@ -49,5 +49,21 @@ def test_a_run_is_trained_by_the_command_of_its_settings(tmp_path):
     assert callable(parsed(typed(*words)))
 
 
+def test_a_distilled_run_is_made_again_by_distilling(tmp_path):
+    workspace = Workspace.open(tmp_path)
+    config = {
+        "preset": "nano",
+        "budget": {"unit": "minutes", "amount": 2.5},
+        "data": {"source": "photos", "height": 24, "width": 40},
+        "recipe": {"mean_velocity": {"walking": {"calls": 8}}},
+        "init": str(tmp_path / "runs" / "slow one"),
+    }
+    words = train_words(workspace, tmp_path / "runs" / "fast", config)
+    assert words == ("distill", "runs/slow one", "--out", "runs/fast", "--minutes", "2.5")
+    assert callable(parsed(typed(*words)))
+    unknown = train_words(workspace, tmp_path / "runs" / "fast", config | {"init": None})
+    assert unknown[:2] == ("distill", "RUN")
+
+
 def test_what_only_the_app_does_has_no_command():
     assert task_command("forward", "one", {"time": 0.5}) is None

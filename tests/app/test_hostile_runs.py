@@ -1,6 +1,7 @@
 """Folders of runs that somebody else made: lists and pages answer, and nothing leads outside."""
 
 import json
+import shutil
 import threading
 
 import pytest
@@ -14,6 +15,7 @@ CONFIG = {
     "budget": {"unit": "minutes", "amount": 1},
     "data": {"source": "digits", "height": 8, "width": 8, "channels": 1, "classes": []},
 }
+DISTILLED = {"recipe": {"mean_velocity": {"walking": {"calls": 8}}}}
 HISTORY = "step,images,seconds,learning_rate,training_loss,noise_loss,image_loss,held_out_loss\n"
 
 
@@ -44,6 +46,9 @@ FILES = {
     "a budget in bananas": ("config.json", changed("budget.unit", "bananas")),
     "a budget in a list": ("config.json", changed("budget.unit", ["minutes"])),
     "a preset that is an object": ("config.json", changed("preset", {"a": [1]})),
+    "a recipe that is a list": ("config.json", json.dumps(CONFIG | {"recipe": []})),
+    "a walk that is a number": ("config.json", json.dumps(CONFIG | {"recipe": {"mean_velocity": 3}})),
+    "an origin that is a list": ("config.json", json.dumps(CONFIG | {**DISTILLED, "init": [1]})),
     "losses that are not finite": (
         "history.csv",
         HISTORY + "1,16,1,0.1,nan,inf,-inf,1e308\n2,32,2,0.1,,,,nan\n",
@@ -104,6 +109,21 @@ def test_a_run_with_a_hostile_file_is_shown(client, title):
     answer.body.decode("utf-8")
     found = client.ask("GET", f"/api/runs?search=run{number}")
     assert f"run{number}" in [run["folder"] for run in found.words["runs"]]
+
+
+def test_what_a_distilled_run_cannot_do_is_not_offered(place, client):
+    weights = place / "work" / "runs" / "run0" / "model.safetensors"
+    weights.touch()
+    number = 1 + list(FILES).index("an origin that is a list")
+    shutil.copy(weights, place / "work" / "runs" / f"run{number}")
+    for run, distilled in (("run0", False), (f"run{number}", True)):
+        draw, play = (
+            client.ask("GET", f"/run/{run_id(run)}/{page}").body.decode() for page in ("draw", "play")
+        )
+        assert ("<option>consistency</option>" in draw) == distilled
+        assert ("<option>heun</option>" in draw) != distilled
+        assert ("Use the run that it was distilled from" in play) == distilled
+        assert ('class="card closed" id="own"' in play) == distilled
 
 
 def test_the_list_and_its_pages_hold_them_all(client):

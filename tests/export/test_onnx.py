@@ -158,9 +158,9 @@ def guided(tmp_path_factory):
     return opened.path
 
 
-def code_of_the_page() -> str:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    return code
+def code_of_the_page(start: str = "python\n") -> str:
+    (code,) = re.findall(f"```{start}.*?```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    return code.strip("`").partition("\n")[2]
 
 
 @pytest.mark.parametrize(("order", "sampler"), [(1, "ddim"), (2, "dpmpp_2m")])
@@ -192,6 +192,33 @@ def test_the_loop_of_the_page_knows_classes_guidance_and_clipping(guided, wanted
     wanted = denoiser.generate(initial_noises=noises, sampling=sampling, classes=classes).numpy()
     given = None if classes is None else classes.numpy()
     assert np.abs(names["draw"](noises.numpy(), 5, 2, given) - wanted).max() < 1e-4
+
+
+@pytest.mark.slow
+def test_the_other_loop_of_the_page_draws_with_a_run_that_jumps(tmp_path, monkeypatch):
+    changes = (
+        "network.step_length=true",
+        "mean_velocity={}",
+        "sampling.sampler=consistency",
+        "sampling.num_steps=2",
+    )
+    opened = start(tmp_path / "run", recipe_changes=changes)
+    made = opened.config.build()
+    drawn_weights(made.weights.average.network)
+    opened.save(made, Progress(step=1))
+    assert run(["export", str(opened.path), "--to", "onnx", "--out", str(tmp_path / "model.onnx")]) == 0
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(code_of_the_page(), names)  # noqa: S102 (our own page)
+    exec(code_of_the_page("py\ndef jump"), names)  # noqa: S102
+    denoiser = opened.load()
+    draw, wanted = (
+        denoiser.noises(range(4)),
+        denoiser.generate(4, sampling=opened.config.recipe.sampling).numpy(),
+    )
+    found = names["jump"](draw().numpy(), 2, lambda: draw().numpy())
+    assert np.abs(found - wanted).max() < 1e-4
+    assert np.abs(names["jump"](draw().numpy(), 1, lambda: 0) - wanted).max() > 0.01
 
 
 def test_the_code_of_the_page_has_30_lines():

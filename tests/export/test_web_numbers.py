@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from helpers.browser import PAGE
+from unnoise.diffusion.clusters import Clusters
 from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.interpolation import slerp
 from unnoise.diffusion.samplers.sampling import Sampling, self_conditioned
@@ -41,6 +42,17 @@ def test_noises_of_a_seed_are_those_of_pytorch(scripts, seed):
         code += "return [0, 1, 2].map(() => Array.from(noises.next(count))); }"
         for found in scripts.evaluate(code, [str(seed), count]):
             assert np.abs(np.array(found) - noises().flatten().numpy()).max() < 1e-6
+
+
+def test_the_cluster_of_a_seed_is_that_of_python(scripts):
+    clusters = Clusters(1, 4)
+    clusters.counts.copy_(torch.tensor([5, 0, 700, 31]))
+    seeds = [*range(40), 2**32 + 5, 2**53 - 1, 2**63 - 1]
+    code = (
+        "([seeds, counts]) => seeds.map((seed) => classOf('turn', seed, { num_classes: 4, clusters: counts }))"
+    )
+    found = scripts.evaluate(code, [list(map(str, seeds)), clusters.counts.tolist()])
+    assert found == clusters.of_seeds(seeds).tolist()
 
 
 def test_paths_between_noises_are_those_of_python(scripts):

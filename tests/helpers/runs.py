@@ -25,7 +25,8 @@ def start(
         digits(), TrainOptions(preset=preset, batch_size=16, budget=Budget(unit="steps", amount=float(steps)))
     )
     if network is None:
-        network = replace(config.recipe.network, widths=(8, 16), block_depth=1, attention=(False, True))
+        small = {"widths": (8, 16), "block_depth": 1, "attention": (False, True)}
+        network = replace(config.recipe.network, **small, num_classes=0, clusters=False)
         assert isinstance(network, UNetConfig)
     ema = replace(config.recipe.ema, profiles=())
     alone = {"autoguidance": 1.0, "guided_sampling": None}

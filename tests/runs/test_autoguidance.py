@@ -3,12 +3,14 @@
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from helpers.runs import digits, start
 from helpers.sampling import column, last
-from unnoise import Diffusion, Normalizer
+from unnoise import Diffusion, Normalizer, pictures
 from unnoise.api import open_run
 from unnoise.cli import run as unnoise
 from unnoise.diffusion.autoguidance import guided_by
@@ -21,13 +23,15 @@ from unnoise.optim.power_ema import Profile
 from unnoise.reports.comparison import sample_seeds
 from unnoise.reports.run_folder import RunFolder
 from unnoise.runs import snapshots as snapshots_module
-from unnoise.runs.autoguidance import own_sampling, weaker_of, with_own_sampling
+from unnoise.runs.autoguidance import load_as_it_draws, own_sampling, weaker_of, with_own_sampling
 from unnoise.runs.checkpoint import Run
+from unnoise.runs.history import PREVIEWS, PreviewRow
 from unnoise.runs.presets import recipe
 from unnoise.runs.snapshots import Snapshots
 from unnoise.trainer.loop import train
 from unnoise.trainer.recorder import Recorder
 from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.tables import read_table
 from unnoise.utils.tensor_files import read_tensors, write_tensors
 
 NOISES = torch.randn(2000, 1, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -248,8 +252,6 @@ def drawn(run, capsys, *arguments: object):
     out = run.path.parent / "drawn.npz"
     given = ("generate", run.path, "--num-images", 3, "--device", "cpu", "--out", out, *arguments)
     assert unnoise([str(argument) for argument in given]) == 0
-    import numpy as np
-
     return np.load(out)["images"].astype(int), capsys.readouterr().err
 
 
@@ -283,6 +285,20 @@ def test_an_average_that_has_hardly_learned_guides_only_where_it_is_asked_for(ru
 
 def with_own_scale(run, scale):
     return run.with_config(replace(run.config, recipe=replace(run.config.recipe, autoguidance=scale)))
+
+
+@pytest.mark.usefixtures("learned")
+@pytest.mark.parametrize(("scale", "steps"), [(2.0, 2), (1.0, 4)])
+def test_the_last_sheet_of_training_shows_what_generate_draws(scale, steps, tmp_path):
+    changes = [f"autoguidance={scale}", "ema.profiles=[0.1]", "sampling.num_steps=4"]
+    run = start(tmp_path / "run", 8, recipe_changes=[*changes, 'guided_sampling={"num_steps": 2}'])
+    last(train(run, digits()))
+    assert own_sampling(run).num_steps == steps
+    drawn = load_as_it_draws(run).generate(36, sampling=own_sampling(run))
+    sheet = Image.open(run.samples / "0000000008.png")
+    assert (np.asarray(sheet) == np.asarray(pictures.grid(drawn, columns=6))).all()
+    looked = read_table(run.path / PREVIEWS, PreviewRow)[-1]
+    assert (looked.pictures, looked.num_steps) == (36, steps)
 
 
 @pytest.mark.usefixtures("learned")

@@ -78,6 +78,7 @@ def change(path: str, value: object, *, remove: bool = False) -> str:
         (change("recipe.network.widths", [8, "x"]), "expected int, got 'x'"),
         (change("recipe.network.normalization", "layer"), "layer"),
         (change("recipe.batch_size", 0), "batch size is at least 1"),
+        (change("recipe.clusters", -1), "number of clusters is at least 0, but got -1"),
         (change("normalizer.std", [0.0]), "above 0"),
         (change("recipe", []), "is not valid at recipe: "),
         ("[1, 2]", "holds a list instead of settings"),

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -193,6 +194,37 @@ def test_resume_is_bit_identical_with_guided_walks(averaged, tmp_path):
     require_same_after_a_stop(whole, halves)
 
 
+def test_how_the_run_drew_guided_is_not_how_it_draws_now(tmp_path):
+    nano = start(tmp_path / "nano", recipe_changes=['guided_sampling={"num_steps": 2}'])
+    last(train(nano, digits()))
+    assert distilled_config(nano, budget(1)).recipe.guided_sampling is None
+
+
+def test_a_run_that_goes_on_walks_again_before_its_clock_starts(old, tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "new", with_few_walks(distilled_config(old, budget(4))))
+    clock, walked = SimpleNamespace(now=1000.0), []
+
+    def walk(self, *given, **named):
+        clock.now += 100
+        walked.append(1)
+        return real(self, *given, **named)
+
+    real = Walks.walk
+    monkeypatch.setattr(Walks, "walk", walk)
+    monkeypatch.setattr("unnoise.trainer.loop.time", SimpleNamespace(monotonic=lambda: clock.now))
+    stopped = train(run, digits())
+    for step in stopped:
+        if step.progress.step == 2:
+            break
+    stopped.close()
+    before = step.progress.seconds
+    assert before >= 100 * 3  # what it learns from is walked while it trains
+    walked.clear()
+    after = next(iter(train(Run.open(run.path), digits()))).progress.seconds
+    assert len(walked) >= 3
+    assert after - before <= 100  # at most the one block that is new
+
+
 def test_autoguidance_needs_earlier_averages(old, tmp_path):
     """By default it is left out where there are none, or where only the last is there."""
     assert distilled_config(old, budget(4)).recipe.mean_velocity.walking.autoguidance == 1
@@ -206,7 +238,7 @@ def test_autoguidance_needs_earlier_averages(old, tmp_path):
     ("change", "sentence"),
     [
         ({}, "Guidance needs classes"),
-        ({"distilled": True}, "draws in few steps already. Distil the run that it came from"),
+        ({"distilled": True}, "draws in few steps already. Distil the run that it was distilled from"),
         ({"preset": "annotated-resnet"}, "cannot be told the length of a step"),
     ],
 )

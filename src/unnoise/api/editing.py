@@ -92,14 +92,21 @@ class EditSession:
         """The averaged network, without self-conditioning: equal noisy images give equal predictions."""
         return self.denoiser.guided_denoise(self.sampling, classes, self_conditioning=False)
 
-    def denoise_label(self, label: str | None) -> "Denoise":
-        """The same for any number of images of one class, or without a class."""
-        (chosen,) = (None,) if label is None else self.run.config.classes([0], (label,)) or (None,)
+    def denoise_label(self, label: str | None, pixels: "Pixels | Images | None" = None) -> "Denoise":
+        """The same for any number of images of one class, or without a class.
+
+        Args:
+            label: of the class.
+            pixels: pictures that the images look like, in turn. A run that knows clusters is told theirs.
+        """
+        chosen = None if label is None else self.run.config.classes([0], (label,))
+        if pixels is not None and label is None:
+            chosen = self.denoiser.abilities.classes_of(pixels)
         if chosen is None:
             return self.denoise(None)
 
         def wrapped(noisy_images: "Images", noise_rates: "Rates", signal_rates: "Rates") -> "Prediction":
-            classes = chosen.to(noisy_images.device).expand(len(noisy_images))
+            classes = chosen.to(noisy_images.device).repeat(len(noisy_images) // len(chosen))
             return self.denoise(classes)(noisy_images, noise_rates, signal_rates)
 
         return wrapped

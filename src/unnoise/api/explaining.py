@@ -75,10 +75,9 @@ def _walk(drawing: SeededDrawing, seeds: range) -> "Iterator[tuple[Images, Image
     from unnoise.diffusion.tensors import mix
 
     denoiser, sampling = drawing.denoiser, drawing.sampling
-    classes, draw = drawing.config.classes(seeds, drawing.labels), denoiser.noises(seeds)
-    told = None if classes is None else classes.to(denoiser.device)
+    classes, draw = drawing.classes_of(seeds), denoiser.noises(seeds)
     start = draw()
-    walk = denoiser.reverse_diffusion(start, sampling=sampling, classes=told, draw_noises=draw)
+    walk = denoiser.reverse_diffusion(start, sampling=sampling, classes=classes, draw_noises=draw)
     for prediction, *rates in zip(walk, *sampling.grid(denoiser.schedule), strict=False):
         expanded = (rate.to(start).expand(len(start), 1, 1, 1) for rate in rates)
         noisy = denoiser.normalizer.denormalize(mix(prediction.images, prediction.noises, *expanded))
@@ -155,7 +154,7 @@ def forward_step(
         noise_rate, signal_rate = session.schedule(at)
         noisy = mix(clean, noise, noise_rate, signal_rate)
         with torch.no_grad():
-            prediction = session.denoise_label(label)(noisy, noise_rate, signal_rate)
+            prediction = session.denoise_label(label, pixels)(noisy, noise_rate, signal_rate)
     shown = pixels.float() / 255
     predicted = session.denormalized(prediction.images)
     return ForwardStep(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unnoise.api.opening import OpenRun
     from unnoise.diffusion.denoiser import Denoiser
     from unnoise.diffusion.samplers.sampling import Sampling
-    from unnoise.diffusion.tensors import Images, Trajectory
+    from unnoise.diffusion.tensors import Classes, Images, Trajectory
     from unnoise.runs.config import RunConfig
 
 
@@ -75,13 +75,22 @@ class SeededDrawing(Drawing):
         """The pictures, float32 (N, C, H, W) in [0, 1], on the CPU."""
         return self.draw()
 
+    def classes_of(self, seeds: range) -> "Classes | None":
+        """The class of the picture of each seed, or its cluster."""
+        classes = self.config.classes(seeds, self.labels)
+        return (
+            self.denoiser.abilities.classes_of_seeds(seeds)
+            if classes is None
+            else classes.to(self.denoiser.device)
+        )
+
     def batches(self) -> Iterator[Drawing]:
         """The pictures in parts, drawn one after the other."""
         if self._drawn is not None:
             yield Drawing(self._drawn, self.names)
             return
         for seeds, each_step in self._in_batches():
-            classes = self.config.classes(seeds, self.labels)
+            classes = self.classes_of(seeds)
             how = {"seed": seeds[0], "sampling": self.sampling, "batch_size": self.batch_size}
             told = {"classes": classes, "each_step": each_step}
             images = self.denoiser.generate(len(seeds), **told, **how)  # type: ignore[arg-type]
@@ -94,7 +103,7 @@ class SeededDrawing(Drawing):
         check_memory(self.config, len(self.seeds), self.sampling.num_steps + 1)
         parts = []
         for seeds, _ in self._in_batches():
-            draw, classes = self.denoiser.noises(seeds), self.config.classes(seeds, self.labels)
+            draw, classes = self.denoiser.noises(seeds), self.classes_of(seeds)
             walk = {"sampling": self.sampling, "classes": classes, "draw_noises": draw}
             parts.append(self.denoiser.trajectory(draw(), **walk))  # type: ignore[arg-type]
         return torch.cat(parts, dim=1)

@@ -19,6 +19,7 @@ from unnoise.api.reporting import Progress, reporting, tell
 if TYPE_CHECKING:
     from unnoise.api.opening import OpenRun
     from unnoise.diffusion.editing import Masks
+    from unnoise.diffusion.tensors import Images, Pixels
 
 
 def inpaint(
@@ -65,7 +66,7 @@ def inpaint(
         known = _known_pixels(session, None if mask is None else Path(mask), paths)
         draw = session.noises(seed, len(names))
         steps = editing.inpaint(
-            session.denoise_label(label),
+            session.denoise_label(label, _known_alone(pixels, known)),
             session.normalized(pixels),
             known.expand(len(names), -1, -1, -1).to(session.denoiser.device),
             draw(),
@@ -81,6 +82,13 @@ def inpaint(
     after = drawn.where(~known, before)  # exact also after normalizing there and back
     columns = {"before": before, "mask": before.where(known, BACKGROUND_GREY), "after": after}
     return Drawing(after, names, columns)
+
+
+def _known_alone(pixels: "Pixels", known: "Masks") -> "Images":
+    """The pictures in [0, 1] with the mean of what is known in place of what is not."""
+    images, shown = pixels.float() / 255, known.expand(len(pixels), -1, -1, -1)
+    means = (images * shown).sum((2, 3), keepdim=True) / shown.sum((2, 3), keepdim=True).clamp(min=1)
+    return images.where(shown, means)
 
 
 def _known_pixels(session: EditSession, path: Path | None, images: Sequence[Path]) -> "Masks":

@@ -111,10 +111,12 @@ def _through_seeds(
         sampling = replace(sampling, sampler="ddim")
     noises = interpolation.path(denoiser.noises(seeds)(), frames, closed=True)
     classes = run.config.classes([0] * frames, (label,) if label else ())  # one and the same all the way
+    if (ends := denoiser.abilities.classes_of_seeds(seeds)) is not None:
+        classes = interpolation.class_path(ends, denoiser.abilities.num_classes, frames, closed=True)
     parts, done = [], 0
     with progress_bar("Morphing", frames) as bar:
         for some in torch.split(noises, _BATCH):
-            told = None if classes is None else classes[: len(some)]
+            told = None if classes is None else classes[done : done + len(some)]
             each_step = step_counter(bar, done, len(some), sampling.num_steps)
             how = {"sampling": sampling, "classes": told, "each_step": each_step}
             parts.append(denoiser.generate(initial_noises=some, **how).cpu())  # type: ignore[arg-type]
@@ -127,19 +129,30 @@ def _through_pictures(
 ) -> Morph:
     import torch
 
+    from unnoise.diffusion import interpolation
     from unnoise.diffusion.editing import noises_between
     from unnoise.diffusion.samplers import ddim
 
     session = EditSession.open(run, num_steps, inverts=True)
     given = given_pictures(run.config, images, held_out, 0)
-    denoise, steps, times = session.denoise_label(label), session.num_steps, session.times
+    denoise, steps, times = session.denoise_label(label, given.pixels), session.num_steps, session.times
     tell("Finding the noises of the pictures.")
     real = session.normalized(given.pixels)
     noises = noises_between(denoise, real, frames, steps, session.schedule, closed=True, times=times)
-    parts = []
+    parts, ends = [], session.denoiser.abilities.classes_of(given.pixels)
+    shares = (
+        ends
+        if ends is None
+        else interpolation.class_path(ends, session.denoiser.abilities.num_classes, frames, closed=True)
+    )
     with progress_bar("Morphing", frames) as bar:
-        for some in torch.split(noises, _BATCH):
-            for prediction in ddim(denoise, some, steps, session.schedule, times=times):
+        for first, some in zip(range(0, frames, _BATCH), torch.split(noises, _BATCH), strict=True):
+            told = (
+                session.denoise_label(label)
+                if shares is None
+                else session.denoise(shares[first : first + _BATCH])
+            )
+            for prediction in ddim(told, some, steps, session.schedule, times=times):
                 drawn = prediction.images
             parts.append(session.denormalized(drawn))
             bar.advance(len(some))

@@ -51,6 +51,8 @@ def redraw(
         session = EditSession(run, sampled.denoiser, sampled.sampling)
         session.denoiser.pieces.size = sampled.batch_size
         classes, draw = run.config.classes(range(number), sampled.labels), session.noises(seed, number)
+        if (found := session.denoiser.abilities.classes_of(pixels)) is not None:
+            classes = found.repeat(versions)
         steps = editing.redraw(
             session.denoise(None if classes is None else classes.to(session.denoiser.device)),
             session.normalized(pixels).repeat(versions, 1, 1, 1),

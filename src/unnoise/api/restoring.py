@@ -138,7 +138,7 @@ def _restored(
     def restored(some: slice) -> "Images":
         draw = session.noises(seed + some.start, some.stop - some.start)
         denoise = editing.conditioned(
-            session.denoise_label(label),
+            session.denoise_label(label, _look_of(measured[some], session.denoiser.image_shape)),
             problem.on_normalized,
             normalized[some],
             measured_std=noise / problem.scale,
@@ -149,6 +149,15 @@ def _restored(
 
     # Pictures are restored apart, so that where memory runs out for their gradients, fewer can share a batch.
     return torch.cat(Pieces(device=session.denoiser.device).map(len(measured), restored))
+
+
+def _look_of(measured: "Images", shape: tuple[int, int, int]) -> "Images | None":
+    """What the pictures look like as far as is known; None for those without their colours."""
+    return (
+        None
+        if measured.shape[1] != shape[0]
+        else _enlarged(measured, measured.new_empty(len(measured), *shape))
+    )
 
 
 def _enlarged(measured: "Images", like: "Images") -> "Images":

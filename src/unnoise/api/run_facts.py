@@ -53,6 +53,8 @@ def _facts(run: "OpenRun") -> dict[str, str]:
         facts["imported from"] = config.imported
     if data.classes:
         facts["classes"] = class_names(data.classes)
+    if config.num_clusters:
+        facts["clusters"] = f"{config.num_clusters} of pictures that look alike"
     if data.without_class:
         facts["no class"] = count(data.without_class, "picture")
     if history:

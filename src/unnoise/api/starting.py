@@ -163,6 +163,7 @@ def announce(images: "ImageSet", run: "Run", start: Start) -> None:
         tell(f"... and {left} could not be read; {run.path / 'skipped.txt'} lists all of them.")
     config = run.config
     classes = f", {len(config.data.classes):,} classes" if config.data.classes else ""
+    classes = f", {config.num_clusters} clusters" if config.num_clusters else classes
     tell(
         f"{count(len(images), 'picture')} of {images.height} x {images.width}, "
         f"{count(images.channels, 'channel')}{classes}, {config.data.held_out:,} of them held out for tests. "
@@ -172,6 +173,8 @@ def announce(images: "ImageSet", run: "Run", start: Start) -> None:
     _announce_precision(config.precision, device, resumed=bool(run.states()))
     if config.init is not None and not run.states():
         tell(f"Starting from the averaged weights of {config.init}.")
+    if config.distilled and run.states():
+        tell("First the walks that it learns from are taken again. That may take minutes, which do not count.")
     if not run.states():  # a resumed run has printed this already
         from unnoise.reports.doctor import brief_findings
 

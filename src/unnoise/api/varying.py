@@ -52,7 +52,7 @@ def vary(
         names, pixels = given_pictures(run.config, paths_of(images), held_out, seed)
         noises = session.noises(seed, num_variations * len(names))()
         steps = editing.vary(
-            session.denoise_label(label),
+            session.denoise_label(label, pixels),
             session.normalized(pixels),
             noises,
             amount,
@@ -105,7 +105,7 @@ def invert(
     with reporting(progress):
         session = EditSession.open(run, num_steps, inverts=True)
         names, pixels = given_pictures(run.config, paths, held_out, seed or 0)
-        before, denoise = pixels.float() / 255, session.denoise_label(label)
+        before, denoise = pixels.float() / 255, session.denoise_label(label, pixels)
         steps, schedule, times = session.num_steps, session.schedule, session.times
         inversion = editing.invert(denoise, session.normalized(pixels), steps, schedule, times=times)
         found = last_step(inversion, steps, "Inverting")

@@ -51,17 +51,27 @@ def typed(*words: str) -> str:
 
 
 def train_words(workspace: Workspace, run: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The command that trains such a run, from its settings."""
+    """The command that trains or distils such a run, from its settings."""
     data, budget = config.get("data", {}), config.get("budget", {})
-    source = named_source(workspace, data.get("source") or "PICTURES")
-    words = ["train", source, "--out", f"runs/{run.name}"]
+    of_run = distilled(config)
+    source = str(config.get("init") or "RUN") if of_run else (data.get("source") or "PICTURES")
+    words = ["distill" if of_run else "train", named_source(workspace, source), "--out", f"runs/{run.name}"]
     if budget:
         words += [f"--{budget['unit']}", f"{budget['amount']:g}"]
+    if of_run:
+        return tuple(words)
     if config.get("preset"):
         words += ["--preset", str(config["preset"])]
     if data:
         words += ["--size", f"{data['height']}x{data['width']}"]
     return tuple(words)
+
+
+def distilled(config: Mapping[str, Any]) -> bool:
+    """Whether the run of these settings learned to jump from another."""
+    recipe = config.get("recipe")
+    learned = recipe.get("mean_velocity") if isinstance(recipe, dict) else None
+    return isinstance(learned, dict) and bool(learned.get("walking"))
 
 
 def named_source(workspace: Workspace, source: str) -> str:

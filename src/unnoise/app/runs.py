@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unnoise.api.reporting import amount
-from unnoise.app.commands import train_words, typed
+from unnoise.app.commands import distilled, train_words, typed
 from unnoise.app.records import Job, log_path, read_job, read_object, read_remarks, sendable
 from unnoise.app.states import actions, failure, last_lines, last_progress, state_of
 from unnoise.app.workspace import Workspace, first_link, run_id
@@ -188,6 +188,7 @@ def details(workspace: Workspace, name: str) -> dict[str, Any]:
             "sheets": sheets,
             "log": last_lines(log_path(workspace, name)),
             "settings": _settings(config_of(folder)),
+            "distilled": distilled(config_of(folder)),
             "favourites": list(read_remarks(folder).favourites),
         }
     )

@@ -112,6 +112,11 @@ class Batches:
         self._slice = slice(self.part.first, (rank + 1) * batch_size // processes)
         self._orders: dict[int, Indices] = {}
 
+    @property
+    def count(self) -> int:
+        """Pictures that this process takes of a batch."""
+        return self._slice.stop - self._slice.start
+
     def __getitem__(self, step: int) -> Pixels:
         """Batch `step`, uint8 (batch_size / processes, C, H, W)."""
         images = self.pictures.take(self._chosen(step))

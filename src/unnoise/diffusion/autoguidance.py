@@ -28,18 +28,22 @@ def guided_by(denoiser: Denoiser, weak: Denoiser, guidance: Guidance, name: str 
         f"The weaker network normalises images by {weak.normalizer}, but this one by {denoiser.normalizer}. "
         "Choose a run on the same pictures.",
     )
-    classes = weak.abilities.num_classes
+    classes, theirs = weak.abilities.num_classes, weak.abilities.clusters
     require(
-        classes in (0, denoiser.abilities.num_classes),
+        theirs is not None or classes in (0, denoiser.abilities.num_classes),
         f"The weaker network knows {classes} classes, but this one {denoiser.abilities.num_classes}. "
         "Choose one that knows the same, or none.",
     )
+
+    ours = denoiser.abilities.clusters
+    # Neither clusters of other pictures nor classes in place of clusters mean anything to it.
+    tells = classes > 0 and (ours is None if theirs is None else theirs.same_as(ours))
 
     def weak_denoise_for(told: Classes | None, *, like: Denoiser, ends_of: Any, **how: bool) -> Denoise:  # noqa: ANN401
         """Of the same precision, and in pieces of the same size, as the better one."""
         other = copy(weak)
         other.precision, other.pieces = like.precision, like.pieces
         ends_of = ends_of if weak.abilities.step_length else None
-        return other.denoise_for(told if classes else None, ends_of=ends_of, **how)
+        return other.denoise_for(told if tells else None, ends_of=ends_of, **how)
 
     return denoiser.over(denoiser.network, autoguidance=Autoguidance(weak_denoise_for, guidance, name))

@@ -3,13 +3,15 @@
 Also which optional inputs and outputs a network has, and which combinations of choices contradict each other.
 """
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
 from torch import nn
 
+from unnoise.diffusion.clusters import Clusters
 from unnoise.diffusion.schedules import DiscreteSchedule, Schedule, log_snr
-from unnoise.diffusion.tensors import Features, NextFeatures, PerImage, Rates
+from unnoise.diffusion.tensors import Classes, Features, Images, NextFeatures, PerImage, Rates, SomePixels
 from unnoise.utils.errors import UnnoiseError, require
 
 Condition = Literal["variance", "rate", "log_snr", "timestep"]
@@ -41,11 +43,20 @@ class Abilities:
     def __init__(self, network: nn.Module) -> None:
         config = getattr(network, "config", None)
         self.num_classes: int = getattr(config, "num_classes", 0)
+        self.clusters: Clusters | None = getattr(network, "clusters", None)
         self.self_conditioning: bool = getattr(config, "self_conditioning", False)
         self.learned_variance: bool = getattr(config, "learned_variance", False)
         self.uncertainty: bool = getattr(config, "uncertainty", False)
         self.step_length: bool = getattr(config, "step_length", False)
         self.dropout: bool = getattr(config, "dropout", 0.0) > 0
+
+    def classes_of(self, pictures: SomePixels | Images) -> Classes | None:
+        """The cluster of each picture (B, C, H, W), uint8 or in [0, 1]; None for a network without clusters."""
+        return None if self.clusters is None else self.clusters.of(pictures)
+
+    def classes_of_seeds(self, seeds: Sequence[int]) -> Classes | None:
+        """The cluster that the image of each seed is drawn from; None for a network without clusters."""
+        return None if self.clusters is None else self.clusters.of_seeds(seeds)
 
     def split(self, output: Features) -> tuple[NextFeatures, NextFeatures | None, PerImage | None]:
         """The channels of the prediction, those of the variances, and the uncertainties, if there are any."""

@@ -252,9 +252,9 @@ class Denoiser:
     ) -> Images:
         """Generates images in [0, 1]: (num_images, C, H, W).
 
-        Image i has the seed `seed + i`, whatever the batch size. `initial_noises`, where given, are used as
-        they are instead. `sampling`, where given, replaces num_steps and eta. `each_step` is called after each
-        step of each batch; an exception from it ends the work.
+        Image i has the seed `seed + i` in any batch, and its cluster where no `classes` are given. Given
+        `initial_noises` replace its noises, `sampling` num_steps and eta. `each_step` is called after each step
+        of each batch; an exception from it ends the work.
 
         Raises:
             UnnoiseError: for fewer than 1 image, or initial_noises of another number or shape.
@@ -269,11 +269,11 @@ class Denoiser:
         sampling = sampling or Sampling(num_steps=num_steps, eta=eta)
 
         def drawn(some: slice) -> Images:
-            draw = self.noises(range(seed + some.start, seed + some.stop))
+            draw = self.noises(seeds := range(seed + some.start, seed + some.stop))
             start = draw()  # drawn in any case, so that no later draw can repeat the start
             if initial_noises is not None:
                 start = initial_noises[some].to(self.device)
-            told = None if classes is None else classes[some].to(self.device)
+            told = self.abilities.classes_of_seeds(seeds) if classes is None else classes[some].to(self.device)
             for prediction in self.reverse_diffusion(start, sampling=sampling, classes=told, draw_noises=draw):
                 images = prediction.images
                 each_step()

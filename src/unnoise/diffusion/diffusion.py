@@ -141,7 +141,7 @@ class Diffusion:
 
         Args:
             images: (B, C, H, W), floats in [0, 1] or uint8.
-            classes: (B,), for a class-conditional network.
+            classes: (B,), for a class-conditional network; of one that knows clusters, those of the images.
             generator: of noises and noise levels; `self.generator` if left out.
             part: which part of the step's batch the images are, where several processes share it.
             accumulate: in how many pieces the batch goes through the network, one after the other: the same
@@ -207,8 +207,10 @@ class Diffusion:
         """
         if self.walks is not None:
             return self.walks.draw(len(images), generator, part, training=training)
-        denoiser = self.denoiser
-        normalized = denoiser.normalizer.normalize(images.to(denoiser.device, non_blocking=True))
+        denoiser, images = self.denoiser, images.to(self.denoiser.device, non_blocking=True)
+        normalized = denoiser.normalizer.normalize(images)
+        if denoiser.abilities.clusters is not None:  # whatever labels the pictures have
+            classes = denoiser.abilities.classes_of(images)
         levels = self.loss_history if training and self.loss_history is not None else self.noise_levels
         return self.noising.draw(
             normalized,

@@ -5,8 +5,11 @@ For independent a, b with unit variance, Var(w_a a + w_b b) = w_a^2 + w_b^2. Lin
 """
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
 
-from unnoise.diffusion.tensors import Frames, Images, Rates
+from unnoise.diffusion.tensors import Classes, Frames, Images, Rates
 from unnoise.utils.errors import require
 
 
@@ -51,8 +54,23 @@ def path(noises: Images, frames: int, *, closed: bool = False) -> Frames:
         frames >= count,
         f"A morph through {count} noises needs at least {count} frames, but got {frames}: ask for more frames.",
     )
-    legs = count if closed else count - 1
-    positions = torch.arange(frames, device=noises.device) * (legs / (frames if closed else frames - 1))
-    first = positions.floor().long().clamp(max=legs - 1)
-    fractions = (positions - first).to(noises.dtype).view(-1, 1, 1, 1)
+    first, fractions = _places(count, frames, closed=closed)
+    first, fractions = first.to(noises.device), fractions.to(noises).view(-1, 1, 1, 1)
     return slerp(noises[first], noises[(first + 1) % count], fractions)
+
+
+def class_path(
+    classes: Classes, num_classes: int, frames: int, *, closed: bool = False
+) -> Float[Tensor, "frames shares"]:
+    """Shares of all classes and none on such a path through N pictures of these: (frames, num_classes + 1)."""
+    first, fractions = _places(len(classes), frames, closed=closed)
+    whole = functional.one_hot(classes.cpu(), num_classes + 1).float()
+    return torch.lerp(whole[first], whole[(first + 1) % len(classes)], fractions.float()[:, None])
+
+
+def _places(count: int, frames: int, *, closed: bool) -> tuple[Tensor, Tensor]:
+    """After which of `count` ends each frame is, and how far on the way to the next."""
+    legs = count if closed else count - 1
+    positions = torch.arange(frames, dtype=torch.float64) * (legs / (frames if closed else frames - 1))
+    first = positions.floor().long().clamp(max=legs - 1)
+    return first, positions - first

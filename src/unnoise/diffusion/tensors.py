@@ -52,8 +52,8 @@ PerImage: TypeAlias = Float[Tensor, " batch"]
 
 Scalar: TypeAlias = Float[Tensor, ""]
 
-Classes: TypeAlias = Int[Tensor, " batch"]
-"""The class of each image, 0 ... C - 1; C stands for no class."""
+Classes: TypeAlias = Int[Tensor, " batch"] | Float[Tensor, "batch shares"]
+"""The class of each image, 0 ... C - 1; C stands for no class. Or the share of each of these in it."""
 
 
 class Prediction(NamedTuple):

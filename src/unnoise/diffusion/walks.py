@@ -14,6 +14,7 @@ image of a batch. Every few steps a new block takes the place of the oldest. Pai
 there: from few walks at a time, the network would learn the walks of the moment.
 """
 
+from collections.abc import Iterator
 from math import prod
 from typing import NamedTuple, TypeAlias
 
@@ -120,6 +121,13 @@ class Walks:
         classes = torch.cat(told)[order] if told else None
         return NoisedBatch(images, noises, *rates_of_angles(begin), classes, False, lengths=begin - end)
 
+    def walk_again(self, count: int, part: BatchPart | None = None) -> Iterator[int]:
+        """Walks what the step needs that comes next, for a run that goes on; yields after each block."""
+        part = part or BatchPart(0, count)
+        for number in self._numbers(True, part.whole):
+            self._block(number, part, count)
+            yield number
+
     def look(self, found: Images, wanted: Images, level: RatePair, classes: Classes | None) -> PerImage:
         """How far apart noisy images of a level look to the run: (B,).
 
@@ -160,15 +168,20 @@ class Walks:
         return self._blocks[key]
 
     def _walked(self, number: int, part: BatchPart, count: int) -> Block:
-        """Walks from new noises. Each class is as likely as the others, and as none."""
+        """Walks from new noises. Each class is as likely as the others, and as none; clusters by their size."""
         seed = np.random.SeedSequence([abs(self.seed), number, 1]).generate_state(1, np.uint64)[0] >> np.uint64(
             1
         )
         generator, device = torch.Generator().manual_seed(int(seed)), self.run.device
         noises = torch.randn((part.whole, *self.run.image_shape), generator=generator)[part.places(count)]
         num_classes, classes = self.run.abilities.num_classes, None
+        clusters = self.run.abilities.clusters
         if num_classes:
-            drawn = torch.randint(num_classes + 1, (part.whole,), generator=generator)
+            if clusters is None:
+                drawn = torch.randint(num_classes + 1, (part.whole,), generator=generator)
+            else:
+                chances = clusters.counts.cpu().float()
+                drawn = torch.multinomial(chances, part.whole, replacement=True, generator=generator)
             classes = drawn[part.places(count)].to(device)
         # Blocks take different numbers of calls, so that the network meets many noise levels.
         calls = self.walking.calls + number % (self.walking.calls // 2 + 1)

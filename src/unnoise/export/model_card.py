@@ -38,7 +38,7 @@ def model_card(
     parts = [
         f"# {name}",
         *(["![Samples, drawn by this model](samples.png)"] if sheet else []),
-        f"A diffusion model of pictures, {_shape(folder)}, trained from scratch with unnoise.",
+        f"A diffusion model of pictures, {_shape(folder)}, {_made(folder)}.",
         "## What it was trained on",
         _data(folder, num_pictures),
         "## How to draw with it",
@@ -89,6 +89,14 @@ def _shape(folder: RunFolder) -> str:
     return f"{data.height} × {data.width} pixels, {kind}"
 
 
+def _made(folder: RunFolder) -> str:
+    config = folder.run.config
+    if not config.distilled:
+        return "trained from scratch with unnoise"
+    calls = count(config.recipe.sampling.calls(config.schedule), "call")
+    return f"trained from scratch with unnoise, and then distilled to draw in {calls} of its network"
+
+
 def _data(folder: RunFolder, num_pictures: int | None) -> str:
     data = folder.run.config.data
     facts = [
@@ -99,6 +107,8 @@ def _data(folder: RunFolder, num_pictures: int | None) -> str:
     ]
     if data.classes:
         facts.append(("classes", f"{len(data.classes):,}: {', '.join(data.classes)}"))
+    if folder.run.config.num_clusters:
+        facts.append(("clusters of similar pictures, found by k-means", str(folder.run.config.num_clusters)))
     return _markdown([Facts(tuple(facts))])
 
 
@@ -144,7 +154,8 @@ def _cost(folder: RunFolder) -> list[Section]:
         weights = evaluated_weights(folder.run)
         facts.append(("weights", f"{weights.words}; after {count(weights.step, 'step')}"))
     if last is not None:
-        facts += [("training", duration(last.seconds)), ("images seen", f"{last.images:,}")]
+        name = "distillation, without the training before" if config.distilled else "training"
+        facts += [(name, duration(last.seconds)), ("images seen", f"{last.images:,}")]
         if last.seconds > 0:
             facts.append(("speed", f"{last.images / last.seconds:,.0f} images/s"))
     facts += [("batch", count(config.recipe.batch_size, "image")), ("precision", config.precision)]

@@ -153,6 +153,7 @@ def _measured(
 ) -> Difference:
     """How far the model's pictures are from PyTorch's: of the run's own sampler, at the seeds 0, 1, ..."""
     sampling, classes = comparable(config.recipe.sampling), config.classes(range(PICTURES))
+    classes = denoiser.abilities.classes_of_seeds(range(PICTURES)) if classes is None else classes
     total, done = 2 * sampling.calls(denoiser.schedule), 0
 
     def each_step() -> None:
@@ -168,7 +169,7 @@ def _facts(denoiser: Denoiser, config: RunConfig, weights: WeightType, found: Di
     """The metadata: all that sampling needs, and what was measured."""
     recipe: Any = plain(config.recipe)
     black, white = (bound.flatten().tolist() for bound in pixel_bounds(denoiser))
-    sampling = config.recipe.sampling
+    sampling, clusters = config.recipe.sampling, denoiser.abilities.clusters
     return {
         "format": _FORMAT,
         "unnoise": __version__,
@@ -176,6 +177,7 @@ def _facts(denoiser: Denoiser, config: RunConfig, weights: WeightType, found: Di
         "image_shape": list(denoiser.image_shape),
         "classes": list(config.data.classes),
         "num_classes": denoiser.abilities.num_classes,
+        "clusters": None if clusters is None else clusters.counts.tolist(),
         "normalizer": plain(config.normalizer),
         "black": black,
         "white": white,

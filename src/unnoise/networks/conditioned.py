@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from unnoise.diffusion.clusters import Clusters
 from unnoise.diffusion.tensors import Classes, Features, HiddenFeatures, Images, NextFeatures, Rates
 from unnoise.networks.embeddings import Embeddings, SinusoidalEmbedding, StepLength, TimestepEmbedding
 from unnoise.networks.pixel_head import PixelHead
@@ -40,6 +41,10 @@ class Told(Protocol):
         """Classes that it can be conditioned on, besides none."""
 
     @property
+    def clusters(self) -> bool:
+        """Whether the classes are clusters of pictures that look alike, which it keeps."""
+
+    @property
     def self_conditioning(self) -> bool:
         """Whether it also takes the images that it predicted in the step before."""
 
@@ -67,6 +72,7 @@ class Conditioned(nn.Module):
     embed: SinusoidalEmbedding | TimestepEmbedding
     dense: nn.Sequential | None
     classes: nn.Embedding | None
+    clusters: Clusters | None
     uncertainty: nn.Linear | None
     step_length: StepLength | None
     input_skip: nn.Linear | None
@@ -87,7 +93,8 @@ class Conditioned(nn.Module):
         Args:
             noisy_images: the images to denoise.
             conditions: noise levels in [0, 1], or step indices where a U-Net's `frequencies` are `timesteps`.
-            classes: (B,) integers below num_classes; num_classes itself, or None, means no class.
+            classes: (B,) integers below num_classes; num_classes itself, or None, means no class. Or shares of
+                all of these, (B, num_classes + 1): then their embeddings are mixed.
             previous_images: prediction of the step before, for self-conditioning; None means zeros.
             step_lengths: (B, 1, 1, 1) in [0, 1]; None means 0.
 
@@ -130,6 +137,7 @@ class Conditioned(nn.Module):
         config = self.config
         embedding_dim = config.embedding_dim * (1 if self.dense is None else 4)
         self.classes = nn.Embedding(config.num_classes + 1, embedding_dim) if config.num_classes else None
+        self.clusters = Clusters(config.channels, config.num_classes) if config.clusters else None
         self.uncertainty = nn.Linear(config.embedding_dim, 1) if config.uncertainty else None
         self.step_length = StepLength(config.embedding_dim, embedding_dim) if config.step_length else None
         self.input_skip = nn.Linear(embedding_dim, pixels) if config.input_skip else None
@@ -164,7 +172,8 @@ class Conditioned(nn.Module):
         if self.classes is not None:
             if classes is None:
                 classes = torch.full(embedding.shape[:1], self.config.num_classes, device=embedding.device)
-            embedding = embedding + self.classes(classes)
+            mixed = classes.is_floating_point()
+            embedding = embedding + (classes @ self.classes.weight if mixed else self.classes(classes))
         if self.step_length is not None and step_lengths is not None:
             embedding = embedding + self.step_length(step_lengths)
         return embedding if self.dense is None else self.dense[-1](embedding)

@@ -27,6 +27,14 @@ def require_between(name: str, value: int, least: int, most: int) -> None:
     require(least <= value <= most, f"{name} must be from {least:,} to {most:,}, but got {value:,}.")
 
 
+def require_classes(network: str, clusters: bool, num_classes: int) -> None:
+    """Raises `UnnoiseError` for a network that knows clusters, but does not say how many."""
+    require(
+        num_classes > 0 or not clusters,
+        f"{network}'s clusters need num_classes, their number, but that is 0. Try num_classes=64.",
+    )
+
+
 def require_fits_in_memory(make: Callable[[], nn.Module], widths: Sequence[int], depth: int) -> None:
     """Raises `UnnoiseError` where a network and its average are larger than the machine's memory.
 

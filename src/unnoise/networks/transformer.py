@@ -18,7 +18,14 @@ from unnoise.networks.checkpointing import block_caller
 from unnoise.networks.conditioned import Conditioned, dense_embedding
 from unnoise.networks.embeddings import Embeddings, SinusoidalEmbedding
 from unnoise.networks.hidden import hidden_features
-from unnoise.networks.limits import MAX_BLOCKS, MAX_CLASSES, MAX_LEVELS, MAX_WIDTH, require_between
+from unnoise.networks.limits import (
+    MAX_BLOCKS,
+    MAX_CLASSES,
+    MAX_LEVELS,
+    MAX_WIDTH,
+    require_between,
+    require_classes,
+)
 from unnoise.networks.stages import Level
 from unnoise.networks.windows import GridAttention, Tokens
 from unnoise.utils.errors import require
@@ -37,7 +44,7 @@ class TransformerConfig:
         head_dim: features of each head.
         expansion: hidden features of the gated layers, compared with the width.
         embedding_dim, max_frequency: see `SinusoidalEmbedding`.
-        num_classes, self_conditioning, uncertainty, step_length, input_skip, pixel_width: as for `UNet`.
+        num_classes, self_conditioning, uncertainty, step_length, input_skip, pixel_width, clusters: see `UNet`.
 
     Raises:
         UnnoiseError: for choices that are out of range or contradict each other.
@@ -58,6 +65,7 @@ class TransformerConfig:
     step_length: bool = False
     input_skip: bool = False
     pixel_width: int = 0
+    clusters: bool = False
 
     def __post_init__(self) -> None:
         levels = len(self.widths)
@@ -66,6 +74,7 @@ class TransformerConfig:
             f"A Transformer has 1 to {MAX_LEVELS} levels, each with a width and a depth, but got the widths "
             f"{self.widths[: MAX_LEVELS + 1]} and the depths {self.depths[: MAX_LEVELS + 1]}.",
         )
+        require_classes("Transformer", self.clusters, self.num_classes)
         for name, number, least, most in (
             ("channels", self.channels, 1, MAX_WIDTH),
             ("patch_size", self.patch_size, 1, MAX_BLOCKS),

@@ -61,6 +61,7 @@ class UNet(Conditioned):
             zero, so that their noise need not pass through the layers.
         pixel_width: features of each pixel that a `PixelHead` gets, which adds what single pixels need to the
             prediction of patches; 0 for none.
+        clusters: the classes are clusters of pictures that look alike, which the network keeps; see `Clusters`.
 
     Heights and widths that patch_size * 2^(levels - 1) does not divide are padded inside, by repeating the
     border, and cropped again. The head starts at zero, so that an untrained network returns exactly 0.
@@ -96,6 +97,7 @@ class UNet(Conditioned):
         step_length: bool = UNetConfig.step_length,
         input_skip: bool = UNetConfig.input_skip,
         pixel_width: int = UNetConfig.pixel_width,
+        clusters: bool = UNetConfig.clusters,
     ) -> None:
         widths = tuple(widths)
         # By default attention is at the last level, where images are smallest and it costs least.

@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from unnoise.networks.embeddings import Modulation
-from unnoise.networks.limits import MAX_BLOCKS, MAX_CLASSES, MAX_LEVELS, MAX_WIDTH, require_between
+from unnoise.networks.limits import (
+    MAX_BLOCKS,
+    MAX_CLASSES,
+    MAX_LEVELS,
+    MAX_WIDTH,
+    require_between,
+    require_classes,
+)
 from unnoise.networks.norms import Normalization
 from unnoise.utils.errors import require
 
@@ -46,6 +53,7 @@ class UNetConfig:
     step_length: bool = False
     input_skip: bool = False
     pixel_width: int = 0
+    clusters: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attention", tuple(_attention_kind(choice) for choice in self.attention))
@@ -68,6 +76,7 @@ class UNetConfig:
             f"UNet's dropout must be at least 0 and below 1, but got {self.dropout}.",
         )
         require_between("UNet's num_classes", self.num_classes, 0, MAX_CLASSES)
+        require_classes("UNet", self.clusters, self.num_classes)
         require_between("UNet's pixel_width", self.pixel_width, 0, MAX_WIDTH)
 
     def _check_words(self) -> None:

@@ -141,7 +141,7 @@ def figure_of(plot: Plot, width: int, height: int) -> "Figure":
     return figure
 
 
-def _finite(line: Line) -> Float[np.ndarray, "points 4"]:
+def _finite(line: Line) -> Float[np.ndarray, "_ 4"]:
     """x, y, low, high of each finite point; low and high are nan where unknown."""
     unknown = (math.nan, math.nan)
     rows = [(*point, *(band or unknown)) for point, band in zip_longest(line.points, line.band)]
@@ -149,7 +149,7 @@ def _finite(line: Line) -> Float[np.ndarray, "points 4"]:
     return table[drawable(table[:, :2]).all(axis=1)]
 
 
-def _draw(axes: "Axes", line: Line, table: Float[np.ndarray, "points 4"]) -> None:
+def _draw(axes: "Axes", line: Line, table: Float[np.ndarray, "_ 4"]) -> None:
     x, y, low, high = table.T
     colour = COLOURS[line.series % len(COLOURS)]
     dot: dict[str, Any] = {"marker": "o", "markeredgecolor": "white", "markeredgewidth": 0.8}
@@ -166,7 +166,7 @@ def _draw(axes: "Axes", line: Line, table: Float[np.ndarray, "points 4"]) -> Non
 
 
 def _name(
-    axes: "Axes", tables: Sequence[tuple[Line, Float[np.ndarray, "points 4"]]], letters: int, distance: float
+    axes: "Axes", tables: Sequence[tuple[Line, Float[np.ndarray, "_ 4"]]], letters: int, distance: float
 ) -> None:
     """Writes each curve's name and last value at its right end."""
     labels = []

@@ -23,6 +23,7 @@ _CONDITIONS = {
 _LOSS = (
     *("recipe.objective.", "recipe.noise_levels.", "recipe.schedule.", "recipe.noise_shift"),
     "recipe.mean_velocity",
+    *("recipe.network.num_classes", "recipe.network.clusters"),
     "normalizer.",
     *("data.fingerprint", "data.held_out", "data.height", "data.width", "data.channels"),
 )
@@ -48,7 +49,9 @@ def why_not_compare_scores(folders: Sequence[RunFolder]) -> str:
 def why_not_compare_losses(folders: Sequence[RunFolder]) -> str:
     """The reason why the held-out losses of these runs can't be compared; empty where they can be."""
     leaves = [flat(plain(folder.run.config)) for folder in folders]
-    paths = dict.fromkeys(path for each in leaves for path in each if path.startswith(_LOSS))
+    # A distilled run is tested on walks of the run that it came from.
+    settings = (*_LOSS, "init") if any(folder.run.config.distilled for folder in folders) else _LOSS
+    paths = dict.fromkeys(path for each in leaves for path in each if path.startswith(settings))
     unlike = [path for path in paths if len({each.get(path) for each in leaves}) > 1]
     if unlike:
         few = [*unlike[:4], f"{len(unlike) - 4} more"] if len(unlike) > 5 else unlike

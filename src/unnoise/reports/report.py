@@ -96,7 +96,8 @@ def _loss(folder: RunFolder) -> Verdict | None:
     text = f"{number(last)}; its lowest was {number(lowest)}, after {count(best.step, 'step')}"
     if last < _RISEN * lowest:
         return Verdict("Held-out loss", f"{text}: it has levelled off.")
-    return Verdict("Held-out loss", f"{text}: the model now memorises its pictures.", "bad")
+    learned = "the walks that it learns from" if folder.run.config.distilled else "its pictures"
+    return Verdict("Held-out loss", f"{text}: the model now memorises {learned}.", "bad")
 
 
 def _training_quality(folder: RunFolder) -> Verdict | None:
@@ -170,6 +171,9 @@ def _missing(folder: RunFolder) -> list[Section]:
         "colours": known.colours,
     }
     unknown = [] if folder.run.config.data.source else ["PICTURES"]  # of an imported run
+    config = folder.run.config
+    if config.jumps:  # which knows no likelihood
+        del parts["bits/dim"]
     absent = [name for name, part in parts.items() if not part]
     if absent:
         lines.append(
@@ -181,9 +185,11 @@ def _missing(folder: RunFolder) -> list[Section]:
         "KID during training": folder.quality,
         "loss at each noise level": folder.levels,
     }
+    if config.distilled:  # it learns jumps along walks, and no loss at a noise level
+        del in_training["loss at each noise level"]
     absent = [name for name, part in in_training.items() if not part]
     if absent:
-        budget, source = folder.run.config.budget, folder.run.config.data.source
+        budget, source = config.budget, config.data.source
         more = [f"--{budget.unit}", f"{2 * budget.amount:g}"]
         words = ["unnoise", "train", source or "PICTURES", "--out", str(path), "--resume", *more]
         lines.append(Text(f"Train longer to measure {', '.join(absent)}:", shlex.join(words)))
@@ -215,6 +221,8 @@ def _training_settings(folder: RunFolder) -> list[Section]:
         facts.append(("noise shift", number(recipe.noise_shift)))
     if data.classes:
         facts.insert(1, ("classes", f"{len(data.classes):,}"))
+    if config.num_clusters:
+        facts.insert(1, ("clusters of similar pictures", str(config.num_clusters)))
     if folder.last is not None and folder.last.seconds > 0:
         facts.append(("speed", f"{folder.last.images / folder.last.seconds:,.0f} images/s"))
     return [

@@ -29,10 +29,10 @@ def train_command(config: RunConfig) -> str:
         resumed = [["unnoise", "train", data.source], ["--out", "RUN"], ["--resume"], spent]
         return f"{again}\n{_wrapped(resumed)}" if data.source else again
     learned = config.recipe.mean_velocity
-    if learned is not None and learned.walking is not None and config.init is not None:
+    if learned is not None and learned.walking is not None:
         guided = [] if learned.guidance == 1 else [["--guidance", f"{learned.guidance:.12g}"]]
         guided.append(["--autoguidance", f"{learned.walking.autoguidance:.12g}"])
-        return _wrapped([["unnoise", "distill", config.init], spent, *guided, ["--out", "NEW"]])
+        return _wrapped([["unnoise", "distill", config.init or "RUN"], spent, *guided, ["--out", "NEW"]])
     options = [
         ["--preset", config.preset],
         spent,
@@ -86,7 +86,8 @@ def changed_settings(config: RunConfig) -> list[str]:
     except UnnoiseError:
         return []
     preset = replace(preset, batch_size=config.recipe.batch_size)
-    told = {"network.num_classes"} if data.classes else set()  # --labels sets it
+    # --labels sets them, or else the number of pictures.
+    told = {"network.num_classes", "network.clusters"} if data.classes or config.num_clusters else set()
     pairs = _unlike(plain(preset), plain(config.recipe))
     return [f"{path}={_word(value)}" for path, value in pairs if path not in told]
 

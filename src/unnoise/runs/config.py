@@ -23,7 +23,7 @@ from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.diffusion.schedules import AnySchedule, OffsetCosine, Schedule, require_noise_shift, shifted
 from unnoise.diffusion.seeds import require_seeds
 from unnoise.diffusion.tensors import Classes
-from unnoise.networks import Network, NetworkConfig, UNetConfig, build
+from unnoise.networks import Network, NetworkConfig, OwnConfig, UNetConfig, build
 from unnoise.optim.ema import EMAConfig
 from unnoise.optim.optimizers import OptimizerConfig
 from unnoise.runs.conversion import changed, plain, structured
@@ -55,6 +55,8 @@ class Recipe:
     batch_size: int = 64
     offset_noise: float = 0.0
     class_dropout: float = 0.1
+    clusters: int = 0
+    """Clusters of pictures that the network is told of where there are no labels, at most; see `Clusters`."""
     sampling: Sampling = Sampling()
     autoguidance: float = 1.0
     """Scale of guidance away from a weaker average when pictures are drawn; see `runs.autoguidance`."""
@@ -66,6 +68,7 @@ class Recipe:
     def __post_init__(self) -> None:
         require_noise_shift(self.noise_shift)
         Guidance(scale=self.autoguidance)  # refuses scales below 0
+        require(self.clusters >= 0, f"The number of clusters is at least 0, but got {self.clusters}. Try 64.")
         require(self.batch_size >= 1, f"The batch size is at least 1, but got {self.batch_size}. Try 64.")
         require(
             self.batch_size <= _LARGEST_BATCH,
@@ -173,6 +176,12 @@ class RunConfig:
         learned = self.recipe.mean_velocity
         walking = None if learned is None else learned.walking
         return walking is not None and walking.autoguidance != 1
+
+    @property
+    def num_clusters(self) -> int:
+        """Clusters of similar pictures that the network is told of; 0 for none."""
+        network = self.recipe.network
+        return network.num_classes if isinstance(network, OwnConfig) and network.clusters else 0
 
     @property
     def in_small_steps(self) -> str:

@@ -44,7 +44,7 @@ def distilled_config(
     recipe, network = run.config.recipe, run.config.recipe.network
     require(
         recipe.mean_velocity is None,
-        f"{run.path} draws in few steps already. Distil the run that it came from, {run.config.init}.",
+        f"{run.path} draws in few steps already. Distil {run.config.in_small_steps}.",
     )
     require(
         isinstance(network, OwnConfig),
@@ -94,4 +94,5 @@ def _distilled(recipe: Recipe, network: OwnConfig, guidance: float, walking: Wal
         optimizer=replace(recipe.optimizer, decay="linear"),
         sampling=replace(JUMPS, clip=recipe.sampling.clip),
         autoguidance=1.0,
+        guided_sampling=None,
     )

@@ -76,6 +76,9 @@ class TrainOptions:
         )
 
 
+_IN_A_CLUSTER = 32
+"""Pictures in a cluster, on average, at least."""
+
 _LONGEST = Budget(unit="minutes", amount=480.0)
 """Default budget of a run that stops once it has converged."""
 
@@ -110,7 +113,11 @@ def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = C
     init = None if options.init is None else _fine_tuned(Path(options.init))
     named = options.preset not in (None, DEFAULT)
     preset = init.config.preset if init and not named else choice.name if choice else options.preset or DEFAULT
-    chosen = _recipe(preset, images, options, None if init is None or named else init.config.recipe)
+    theirs = None if init is None else init.config.recipe
+    chosen = _recipe(preset, images, options, None if named else theirs)
+    if not options.labels:
+        training = len(data.split(len(images), seed).training)
+        chosen = _with_clusters(chosen, training, theirs)
     require_fits_in_memory(chosen.network)
     if init is not None:
         require_fitting_init(init.path, init.config.recipe, chosen)
@@ -199,7 +206,7 @@ def _recipe(preset: str, images: ImageSet, options: TrainOptions, base: Recipe |
         chosen = recipe(preset, images.channels, images.height, images.width)
     else:
         chosen = base.changed([f"network.channels={images.channels}"])
-        if not options.labels and isinstance(chosen.network, OwnConfig):
+        if not options.labels and isinstance(chosen.network, OwnConfig) and not chosen.network.clusters:
             chosen = chosen.changed(["network.num_classes=0"])
     if options.batch_size is not None:
         chosen = replace(chosen, batch_size=options.batch_size)
@@ -217,7 +224,24 @@ def _recipe(preset: str, images: ImageSet, options: TrainOptions, base: Recipe |
         isinstance(chosen.network, OwnConfig),
         f"The network of the preset {preset} knows no classes. Leave --labels out, or choose another preset.",
     )
-    return chosen.changed([f"network.num_classes={len(images.class_names)}"])
+    return chosen.changed(["network.clusters=false", f"network.num_classes={len(images.class_names)}"])
+
+
+def _with_clusters(chosen: Recipe, num_pictures: int, theirs: Recipe | None) -> Recipe:
+    """The recipe whose network is told of clusters: those of the run that it starts from, or as many as fit."""
+    network = chosen.network
+    if not isinstance(network, OwnConfig) or (network.num_classes and theirs is None):
+        return chosen
+    count = min(chosen.clusters, num_pictures // _IN_A_CLUSTER)
+    if theirs is not None:
+        init = theirs.network
+        count = init.num_classes if isinstance(init, OwnConfig) and init.clusters else 0
+    found = (
+        replace(network, num_classes=count, clusters=True)
+        if count > 1
+        else replace(network, num_classes=0, clusters=False)
+    )
+    return replace(chosen, network=found)
 
 
 def chosen_noise_shift(wanted: float | Literal["size"], height: int, width: int) -> float:

@@ -24,13 +24,14 @@ from unnoise.runs.config import Budget, RunConfig
 from unnoise.runs.history import read_events
 from unnoise.runs.lock import lock_run
 from unnoise.trainer.accumulation import Accumulation
+from unnoise.trainer.clustering import find_clusters
 from unnoise.trainer.compiler import Rehearsal, TrainingCompiler
 from unnoise.trainer.deterministic import deterministic_kernels
 from unnoise.trainer.distributed import Coordinator, agreed, distribute, own_device, rank_0_first
 from unnoise.trainer.guards import Adjustments, Fault, Guards
 from unnoise.trainer.memory_limits import MemoryLimits
 from unnoise.trainer.monitoring import Monitor
-from unnoise.trainer.previews import Batch, Interrupted, draw_samples
+from unnoise.trainer.previews import Batch, Interrupted, draw_samples, draw_sheet
 from unnoise.trainer.recorder import Recorder
 from unnoise.trainer.train_step import TrainStep
 from unnoise.utils import malloc
@@ -83,6 +84,10 @@ def steps(
     """
     spent = spent or (lambda now: budget.spent(*now))
     accumulation = accumulation or Accumulation(device=diffusion.denoiser.device)
+    clusters = diffusion.denoiser.abilities.clusters
+    if progress.step == 0 and clusters is not None and not clusters.found:
+        find_clusters(diffusion, batches)
+    _walk_again(diffusion, batches, progress, spent)
     started = time.monotonic() - progress.seconds
     with Prefetcher(batches, diffusion.denoiser.device) as prefetched:
         while (fraction := spent(progress)) < 1:
@@ -98,6 +103,17 @@ def steps(
             seen = progress.images + batches.batch_size
             progress = Progress(progress.step + 1, seen, time.monotonic() - started)
             yield TrainStep(progress, min(1.0, budget.spent(*progress)), learning_rate, result)
+
+
+def _walk_again(
+    diffusion: Diffusion, batches: Batches, progress: Progress, spent: Callable[[Progress], float]
+) -> None:
+    """Before a distillation goes on: the walks that it had, which are not stored. The clock stands still."""
+    if diffusion.walks is not None and progress.step > 0 and spent(progress) < 1:
+        diffusion.walks.step = progress.step
+        for _ in diffusion.walks.walk_again(batches.count, batches.part):
+            if spent(progress) >= 1:
+                break
 
 
 def _step(
@@ -194,7 +210,7 @@ def _train_until_fault(
     if guards is None:
         yield from iterator
         return coordinator.stay()
-    draw, held_out = coordinator.pictures, _held_out(batches, parts)
+    draw, held_out = partial(draw_sheet, run, diffusion, coordinator.pictures, check), _held_out(batches, parts)
     with coordinator, Recorder(run, diffusion, held_out, progress, monitor, guards, draw) as recorder:
         try:
             yield from recorder.record(watch(iterator))
@@ -224,6 +240,8 @@ def _prepared(
 
     Returns the pieces of a step, and the progress with the time that compiling took, where that counts.
     """
+    if progress.step == 0:
+        find_clusters(diffusion, batches)
     accumulation = limits.apply(diffusion, batches)
     if compiler is not None:
         rehearsal = Rehearsal(diffusion, batches, accumulation)

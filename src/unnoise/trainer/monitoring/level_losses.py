@@ -29,7 +29,8 @@ def level_losses(model: Denoiser, images: SomePixels, classes: SomeClasses | Non
     The noises are the same each time, so that differences between steps come from the network.
     """
     normalized = model.normalizer.normalize(images.to(model.device))
-    known = classes.to(model.device) if classes is not None and model.abilities.num_classes else None
+    told = classes if model.abilities.clusters is None else model.abilities.classes_of(images)
+    known = told.to(model.device) if told is not None and model.abilities.num_classes else None
     generator = torch.Generator().manual_seed(0)
     losses = []
     for level in range(NUM_LEVELS):

@@ -1,5 +1,6 @@
 """Log of previews, previews.csv: when the next preview is due and of which size, from the previews so far."""
 
+from unnoise.runs.autoguidance import own_sampling, own_scale
 from unnoise.runs.checkpoint import Progress, Run
 from unnoise.runs.history import PREVIEWS, PreviewRow
 from unnoise.trainer.guards.samples import Look
@@ -24,9 +25,8 @@ class PreviewLog:
     """
 
     def __init__(self, run: Run, progress: Progress, tested: int) -> None:
-        self._path = run.path / PREVIEWS
-        sampling = run.config.recipe.sampling
-        self._sizes, self._last_sizes = preview_sizes(sampling), last_preview_sizes(sampling)
+        self._run, self._path = run, run.path / PREVIEWS
+        self._sizes = preview_sizes(run.config.recipe.sampling)
         self._tested = tested
         self._calls = 2 if run.config.data.classes else 1
         self.rows = [row for row in read_table(self._path, PreviewRow) if row.step <= progress.step]
@@ -47,9 +47,11 @@ class PreviewLog:
 
     def last_size(self, progress: Progress) -> PreviewSize:
         """The size of the preview at the end of the run, when the charts are drawn in any case."""
-        costs, test = self._costs(self._last_sizes, progress), self._test_cost(progress, 0.0)
+        guided = own_sampling(self._run) if own_scale(self._run) != 1 else None
+        sizes = last_preview_sizes(self._run.config.recipe.sampling, guided)
+        costs, test = self._costs(sizes, progress), self._test_cost(progress, 0.0)
         choice = self._rhythm.choose_last(costs, test, progress.seconds)
-        return self._last_sizes[choice.place]._replace(complete=choice.complete)
+        return sizes[choice.place]._replace(complete=choice.complete)
 
     def add(self, row: PreviewRow) -> None:
         """Adds a preview, and writes previews.csv."""

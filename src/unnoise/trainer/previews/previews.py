@@ -74,7 +74,7 @@ class Previews:
         except Interrupted:
             return Preview(loss, None)
         drawn, verdict = time.monotonic(), "unclear"
-        if self.guards is not None:
+        if self.guards is not None and not size.guided:  # those before were not guided
             steps = size.num_steps
             verdict = self.guards.check_samples(images, progress, name=SHEET, num_steps=steps)
         shown = images if images.shape[1] <= 4 else images[:, :3]

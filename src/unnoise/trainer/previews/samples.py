@@ -9,8 +9,10 @@ import torch
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.tensors import Images, SomeClasses, SomePixels
+from unnoise.runs.autoguidance import load_as_it_draws
+from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import RunConfig
-from unnoise.trainer.previews.sizes import SAMPLE_SEEDS
+from unnoise.trainer.previews.sizes import SAMPLE_SEEDS, PreviewSize
 
 Batch: TypeAlias = tuple[SomePixels, SomeClasses | None]
 
@@ -33,11 +35,28 @@ def draw_samples(
         num_steps: of the sampler; those of the run's sampling if left out.
         each_step: called after each step; an exception from it ends the work.
     """
-    seed = SAMPLE_SEEDS.start + places.start
-    sampling, classes = config.recipe.sampling, config.classes(places)
+    seed, classes = SAMPLE_SEEDS.start + places.start, config.classes(places)
+    sampling = config.recipe.drawn(guided=denoiser.autoguidance is not None)
     if num_steps is not None:
         sampling = replace(sampling, num_steps=num_steps)
     return denoiser.generate(len(places), seed=seed, sampling=sampling, classes=classes, each_step=each_step)
+
+
+def draw_sheet(
+    run: Run,
+    diffusion: Diffusion,
+    draw: Callable[[PreviewSize], Images],
+    each_step: Callable[[], None],
+    size: PreviewSize,
+) -> Images:
+    """The samples of a sheet: drawn by `draw`, or as `unnoise generate` draws where they are guided.
+
+    The guided ones are drawn by this process alone, from the weights and the earlier average that it stored.
+    """
+    if not size.guided:
+        return draw(size)
+    denoiser = load_as_it_draws(run, diffusion.ema.device)
+    return draw_samples(denoiser, run.config, range(size.pictures), size.num_steps, each_step=each_step)
 
 
 def held_out_loss(diffusion: Diffusion, held_out: Sequence[Batch]) -> float | None:

@@ -20,11 +20,13 @@ class PreviewSize(NamedTuple):
     """Steps of the sampler."""
     complete: bool = True
     """Whether the loss of held-out pictures is measured, and the charts are drawn."""
+    guided: bool = False
+    """Whether they are drawn as by `unnoise generate`, guided by an earlier average of the run."""
 
     @property
     def calls(self) -> int:
         """Calls of the network for one picture that the sheet takes, but for a factor of the sampler."""
-        return self.pictures * self.num_steps
+        return self.pictures * self.num_steps * (2 if self.guided else 1)
 
 
 _SIZES = (PreviewSize(3, 4), PreviewSize(6, 6), PreviewSize(12, 8), PreviewSize(18, 12), PreviewSize(24, 16))
@@ -45,6 +47,11 @@ def preview_sizes(sampling: Sampling) -> list[PreviewSize]:
     ]
 
 
-def last_preview_sizes(sampling: Sampling) -> list[PreviewSize]:
-    """The same for the last preview, whose largest has all steps."""
-    return [*preview_sizes(sampling), PreviewSize(len(SAMPLE_SEEDS), sampling.num_steps)]
+def last_preview_sizes(sampling: Sampling, guided: Sampling | None = None) -> list[PreviewSize]:
+    """The same for the last preview, whose largest has all steps.
+
+    Args:
+        guided: how a run draws that is guided by its earlier average, as its last sheet then is.
+    """
+    last = PreviewSize(len(SAMPLE_SEEDS), (guided or sampling).num_steps, guided=guided is not None)
+    return [*preview_sizes(sampling), last]

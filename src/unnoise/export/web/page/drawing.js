@@ -8,8 +8,16 @@ function sizeOf(facts) {
 
 /** The number of the class of a seed: a number as chosen, each in turn, or null for none. */
 function classOf(choice, seed, facts) {
+  if (facts.clusters) return clusterOf(seed, facts.clusters);
   if (!facts.num_classes || choice === "none") return null;
   return choice === "turn" ? Number(BigInt(seed) % BigInt(facts.classes.length || facts.num_classes)) : Number(choice);
+}
+
+/** The cluster that the picture of a seed is drawn from: larger ones more often, by multiples of the golden ratio. */
+function clusterOf(seed, counts) {
+  const total = BigInt(counts.reduce((sum, count) => sum + count, 0));
+  const place = (BigInt.asUintN(64, BigInt(seed) * 0x9e3779b97f4a7c15n) * total) >> 64n;
+  for (let k = 0, end = 0; ; k++) if (place < BigInt((end += counts[k]))) return k;
 }
 
 /** The reverse process of a seed: what `unnoise generate --seed` draws with the same settings. */
@@ -22,7 +30,8 @@ function processOfSeed(network, facts, seed, { steps, sampler, classChoice }) {
 /** The reverse process between two seeds, by DDIM or DPM-Solver++ without added noise. */
 function processBetween(network, facts, [from, to], fraction, { steps, sampler, classChoice }) {
   const [start, end] = [from, to].map((seed) => new SeededNoises(seed).next(sizeOf(facts)));
-  const denoise = guidedDenoise(network.predict, facts, classOf(classChoice, from, facts));
+  const seed = facts.clusters && fraction > 0.5 ? to : from;
+  const denoise = guidedDenoise(network.predict, facts, classOf(classChoice, seed, facts));
   const smooth = sampler.eta || sampler.jumps === "image" ? { order: 1, eta: 0, large: false, jumps: "next" } : sampler;
   return reverseDiffusion(denoise, slerp(start, end, fraction), facts.rates[steps], smooth, null);
 }

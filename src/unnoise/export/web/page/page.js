@@ -13,7 +13,7 @@ function fillControls() {
   for (const steps of Object.keys(facts.rates)) option("steps", steps, steps);
   facts.samplers.forEach(({ title }, place) => option("sampler", place, title));
   element("steps").value = facts.sampling.num_steps;
-  element("classes").hidden = !facts.num_classes;
+  element("classes").hidden = !facts.num_classes || Boolean(facts.clusters);
   option("class", "turn", "each in turn");
   facts.classes.forEach((name, place) => option("class", place, name));
   option("class", "none", "none");
