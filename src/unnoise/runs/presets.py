@@ -94,8 +94,7 @@ def nano(channels: int, height: int, width: int) -> Recipe:
     # Guided, small pictures need no fresh noise, and fewer calls; see docs/log.md.
     few = Sampling(sampler="dpmpp_2m", num_steps=12, spacing="karras")
     more = replace(chosen.sampling, num_steps=20)
-    guided = few if largest <= 32 else more
-    return replace(chosen, autoguidance=2.0, guided_sampling=guided, clusters=128)
+    return replace(chosen, autoguidance=2.0, guided_sampling=few if largest <= 32 else more, clusters=128)
 
 
 def small(channels: int, height: int, width: int) -> Recipe:
