@@ -97,17 +97,7 @@ def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = C
     """
     seed = options.seed or 0
     require_seeds([seed])
-    wanted = bool(options.split_folders)
-    require(
-        wanted == bool(images.held_out_ranges),
-        f"{images.source} was loaded {'without' if wanted else 'with'} the split of its folders. Load it by "
-        f"load(..., split_folders={wanted}).",
-    )
-    require(
-        options.labels is None or images.labels is not None,
-        f"{images.source} was loaded without labels, but options.labels is {options.labels!r}. Load it by "
-        "load(..., labels=True).",
-    )
+    _require_loaded_for(images, options)
     data = data_config(images, options)
     choice = default_preset(images, options, device.type)
     init = None if options.init is None else _fine_tuned(Path(options.init))
@@ -137,6 +127,20 @@ def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = C
     )
     config.require_leader()
     return config
+
+
+def _require_loaded_for(images: ImageSet, options: TrainOptions) -> None:
+    wanted = bool(options.split_folders)
+    require(
+        wanted == bool(images.held_out_ranges),
+        f"{images.source} was loaded {'without' if wanted else 'with'} the split of its folders. Load it by "
+        f"load(..., split_folders={wanted}).",
+    )
+    require(
+        options.labels is None or images.labels is not None,
+        f"{images.source} was loaded without labels, but options.labels is {options.labels!r}. Load it by "
+        "load(..., labels=True).",
+    )
 
 
 def _fine_tuned(path: Path) -> Run:
