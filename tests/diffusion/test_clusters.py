@@ -1,16 +1,22 @@
 """Clusters: thumbnails, nearest centres, the share of each among seeds, and what a network is told of them."""
 
+from copy import copy
 from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
+from helpers.sampling import last
 from unnoise import Diffusion, Normalizer
+from unnoise.data import ImageSet
 from unnoise.diffusion import interpolation
 from unnoise.diffusion.autoguidance import guided_by
 from unnoise.diffusion.clusters import SIDE, Clusters, thumbnails
 from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.samplers.sampling import Sampling
+from unnoise.evaluation.dataset_likelihood import measure_bound, measure_flow
 from unnoise.networks import UNet
 from unnoise.utils.errors import UnnoiseError
 
@@ -149,3 +155,22 @@ def test_clusters_need_their_number():
     config = UNet(1, (8, 16), num_classes=4, clusters=True).config
     with pytest.raises(UnnoiseError, match="Try num_classes=64"):
         replace(config, num_classes=0)
+
+
+def test_a_bound_of_the_likelihood_counts_what_it_takes_to_name_the_cluster():
+    """A network that does not listen to clusters has the same bound but for their names: -log2 p(k) / D."""
+    model = model_of().ema
+    with torch.no_grad():
+        model.network.classes.weight.zero_()
+    pictures = ImageSet(of_shade(*SHADES).permute(0, 2, 3, 1).numpy(), "shades", "shades")
+    alone = copy(model)
+    alone.abilities = copy(model.abilities)
+    alone.abilities.clusters = None
+    names = torch.tensor([10 / 6, 10 / 3, 10 / 1]).log2() / 144
+    for measure in (partial(measure_bound, num_steps=4), measure_flow):
+        told, not_told = (last(measure(one, pictures, np.arange(3))).bits for one in (model, alone))
+        for part in told:
+            difference = (told[part] - not_told[part]).float()
+            torch.testing.assert_close(
+                difference, names if part in ("prior", "total", "flow") else 0 * names, atol=2e-6, rtol=1e-4
+            )

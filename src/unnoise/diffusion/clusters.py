@@ -76,6 +76,11 @@ class Clusters(nn.Module):
         found = torch.searchsorted(ends, torch.tensor(places, dtype=ends.dtype), right=True)
         return found.to(self.centres.device)
 
+    def surprise(self, classes: Classes) -> Float[Tensor, " _"]:
+        """-log p(k) of the cluster of each picture in nats, (B,): what it takes to say which one it is."""
+        chances = self.counts.clamp(min=1) / self.counts.sum()
+        return -chances.log()[classes]
+
     @property
     def found(self) -> bool:
         """Whether they are filled in."""

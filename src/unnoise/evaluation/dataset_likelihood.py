@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from unnoise.data.batches import Indices, Pictures
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.posteriors import Nats, PosteriorWeights, like, log_variance_between
 from unnoise.diffusion.seeds import SeededNoises
-from unnoise.diffusion.tensors import Pixels, Prediction
+from unnoise.diffusion.tensors import Denoise, Pixels, Prediction
 from unnoise.evaluation.likelihood import (
     PixelDecoder,
     bits_per_dim,
@@ -83,8 +84,9 @@ def measure_bound(
     for images, draw, before, attempt in _batches(model, pictures, indices, seed, batch_size):
         with attempt:
             normalized, terms = model.normalizer.normalize(images.to(model.device)), []
+            denoise, named = _told(model, images)
             for term in bound_terms(
-                model.denoise,
+                denoise,
                 normalized,
                 model.schedule,
                 num_steps,
@@ -99,7 +101,7 @@ def measure_bound(
                 if len(terms) < terms_each:
                     yield LikelihoodProgress((before + inside) / len(indices), _joined(parts))
             bound = sum_terms(terms, normalized[0].numel())
-            parts.append({**bound._asdict(), "total": bound.total})
+            parts.append({**bound._asdict(), "prior": bound.prior + named, "total": bound.total + named})
             yield LikelihoodProgress((before + len(images)) / len(indices), _joined(parts))
 
 
@@ -124,14 +126,27 @@ def measure_flow(
         with attempt:
             uniforms = torch.special.ndtr(draw())  # the distribution function of a normal number is uniform
             data = model.normalizer.normalize(dequantize(images.to(model.device), uniforms))
-            flow = flow_states(model.denoise, data, model.schedule, FLOW_STEPS, draw_noises=draw)
+            denoise, named = _told(model, images)
+            flow = flow_states(denoise, data, model.schedule, FLOW_STEPS, draw_noises=draw)
             for step, state in enumerate(flow, start=1):
                 log_likelihoods = state.log_likelihoods
                 if step < FLOW_STEPS:
                     inside = step / FLOW_STEPS * len(images)
                     yield LikelihoodProgress((before + inside) / len(indices), _joined(parts))
-            parts.append({"flow": bits_per_dim(log_likelihoods - volume, data[0].numel())})
+            parts.append({"flow": bits_per_dim(log_likelihoods - volume, data[0].numel()) + named})
             yield LikelihoodProgress((before + len(images)) / len(indices), _joined(parts))
+
+
+def _told(model: Denoiser, images: Pixels) -> tuple[Denoise, Tensor]:
+    """What denoises these pictures, and what it takes to say which clusters it is told, in bits/dim.
+
+    As log p(x) >= log p(k) + log p(x | k) for any cluster k, both together are a bound of the likelihood.
+    """
+    clusters = model.abilities.clusters
+    if clusters is None:
+        return model.denoise, torch.zeros(len(images), device=model.device)
+    classes = clusters.of(images)
+    return partial(model.denoise, classes=classes), bits_per_dim(-clusters.surprise(classes), images[0].numel())
 
 
 def _batches(
