@@ -37,7 +37,7 @@ python -m benchmarks.time_to_quality --images fashion-mnist --images emoji=PICTU
 python -m benchmarks.time_to_quality --images emoji=PICTURES --size 64 --minutes 20 --marks 20 --samples 300"""
 
 _BAND = 16
-_SHADES = 256
+_SHADES = 64
 """So many colours look the same, in a third of the bytes."""
 
 _SCREEN = 56

@@ -16,8 +16,8 @@ TRAINED, DISTILLED = 2.0, 2.0
 """Minutes."""
 
 _WITHOUT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>unnoise</title>
-<p style="font: 16px system-ui, sans-serif; color: gray">Digits would be drawn here, but they could not be exported
-when this site was built. {reason}</p></html>
+<p style="font: 16px system-ui, sans-serif; color: gray">Digits would be drawn here, but they could not be
+exported when this site was built. {reason}</p></html>
 """
 
 

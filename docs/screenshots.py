@@ -24,7 +24,7 @@ PAGES = ("runs", "pictures", "train", "run", "draw", "play", "understand")
 VIEWS = {"": (1180, "light"), "-phone": (390, "dark")}
 """Suffix of the name, width in pixels, colours."""
 CHROMIUM = "/usr/bin/chromium"
-_QUALITY = 55
+_QUALITY = 40
 _OTHER_PATH = """for (const one of document.querySelectorAll(".help"))
   one.textContent = one.textContent.replace(/\\/\\S*\\/[^\\s.]*/, "/home/me/unnoise")"""
 """A script that shows the path of some workspace instead of this one's."""

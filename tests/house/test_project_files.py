@@ -27,6 +27,14 @@ def steps(workflow: dict) -> list[dict]:
     return [step for job in workflow["jobs"].values() for step in job["steps"]]
 
 
+def test_the_documentation_stays_small():
+    """A clone carries every picture that was ever committed."""
+    kinds = {".md", ".po", ".webp", ".png", ".gif", ".svg", ".csv"}
+    files = [path for path in (ROOT / "docs").rglob("*") if path.suffix in kinds]
+    assert len(files) > 50
+    assert sum(path.stat().st_size for path in files) < 3 * 2**20
+
+
 def named(paths: list[Path]):
     return pytest.mark.parametrize("path", paths, ids=lambda path: path.stem)
 
