@@ -78,11 +78,9 @@ class SeededDrawing(Drawing):
     def classes_of(self, seeds: range) -> "Classes | None":
         """The class of the picture of each seed, or its cluster."""
         classes = self.config.classes(seeds, self.labels)
-        return (
-            self.denoiser.abilities.classes_of_seeds(seeds)
-            if classes is None
-            else classes.to(self.denoiser.device)
-        )
+        if classes is None:
+            return self.denoiser.abilities.classes_of_seeds(seeds)
+        return classes.to(self.denoiser.device)
 
     def batches(self) -> Iterator[Drawing]:
         """The pictures in parts, drawn one after the other."""

@@ -15,7 +15,8 @@ from unnoise.utils.errors import require
 
 if TYPE_CHECKING:
     from unnoise.api.opening import OpenRun
-    from unnoise.diffusion.tensors import Images
+    from unnoise.diffusion.denoiser import Denoiser
+    from unnoise.diffusion.tensors import Classes, Images
 
 _SEEDS = (0, 1, 2, 3)
 _COLUMNS = 6
@@ -111,8 +112,8 @@ def _through_seeds(
         sampling = replace(sampling, sampler="ddim")
     noises = interpolation.path(denoiser.noises(seeds)(), frames, closed=True)
     classes = run.config.classes([0] * frames, (label,) if label else ())  # one and the same all the way
-    if (ends := denoiser.abilities.classes_of_seeds(seeds)) is not None:
-        classes = interpolation.class_path(ends, denoiser.abilities.num_classes, frames, closed=True)
+    if classes is None:
+        classes = _shares(denoiser, denoiser.abilities.classes_of_seeds(seeds), frames)
     parts, done = [], 0
     with progress_bar("Morphing", frames) as bar:
         for some in torch.split(noises, _BATCH):
@@ -124,12 +125,20 @@ def _through_seeds(
     return Morph(torch.cat(parts))
 
 
+def _shares(denoiser: "Denoiser", ends: "Classes | None", frames: int) -> "Classes | None":
+    """The shares of all clusters in each frame, for the clusters of the pictures that it passes through."""
+    from unnoise.diffusion import interpolation
+
+    if ends is None:
+        return None
+    return interpolation.class_path(ends, denoiser.abilities.num_classes, frames, closed=True)
+
+
 def _through_pictures(
     run: "OpenRun", images: Sequence[Path], held_out: int, frames: int, num_steps: int | None, label: str | None
 ) -> Morph:
     import torch
 
-    from unnoise.diffusion import interpolation
     from unnoise.diffusion.editing import noises_between
     from unnoise.diffusion.samplers import ddim
 
@@ -139,20 +148,13 @@ def _through_pictures(
     tell("Finding the noises of the pictures.")
     real = session.normalized(given.pixels)
     noises = noises_between(denoise, real, frames, steps, session.schedule, closed=True, times=times)
-    parts, ends = [], session.denoiser.abilities.classes_of(given.pixels)
-    shares = (
-        ends
-        if ends is None
-        else interpolation.class_path(ends, session.denoiser.abilities.num_classes, frames, closed=True)
-    )
+    parts = []
+    shares = _shares(session.denoiser, session.denoiser.abilities.classes_of(given.pixels), frames)
     with progress_bar("Morphing", frames) as bar:
         for first, some in zip(range(0, frames, _BATCH), torch.split(noises, _BATCH), strict=True):
-            told = (
-                session.denoise_label(label)
-                if shares is None
-                else session.denoise(shares[first : first + _BATCH])
-            )
-            for prediction in ddim(told, some, steps, session.schedule, times=times):
+            if shares is not None:
+                denoise = session.denoise(shares[first : first + _BATCH])
+            for prediction in ddim(denoise, some, steps, session.schedule, times=times):
                 drawn = prediction.images
             parts.append(session.denormalized(drawn))
             bar.advance(len(some))

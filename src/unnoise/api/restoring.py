@@ -153,11 +153,9 @@ def _restored(
 
 def _look_of(measured: "Images", shape: tuple[int, int, int]) -> "Images | None":
     """What the pictures look like as far as is known; None for those without their colours."""
-    return (
-        None
-        if measured.shape[1] != shape[0]
-        else _enlarged(measured, measured.new_empty(len(measured), *shape))
-    )
+    if measured.shape[1] != shape[0]:
+        return None
+    return _enlarged(measured, measured.new_empty(len(measured), *shape))
 
 
 def _enlarged(measured: "Images", like: "Images") -> "Images":

@@ -64,8 +64,8 @@ def class_path(
 ) -> Float[Tensor, "frames shares"]:
     """Shares of all classes and none on such a path through N pictures of these: (frames, num_classes + 1)."""
     first, fractions = _places(len(classes), frames, closed=closed)
-    whole = functional.one_hot(classes.cpu(), num_classes + 1).float()
-    return torch.lerp(whole[first], whole[(first + 1) % len(classes)], fractions.float()[:, None])
+    whole, first = functional.one_hot(classes, num_classes + 1).float(), first.to(classes.device)
+    return torch.lerp(whole[first], whole[(first + 1) % len(classes)], fractions.to(whole)[:, None])
 
 
 def _places(count: int, frames: int, *, closed: bool) -> tuple[Tensor, Tensor]:

@@ -106,8 +106,7 @@ def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = C
     theirs = None if init is None else init.config.recipe
     chosen = _recipe(preset, images, options, None if named else theirs)
     if not options.labels:
-        training = len(data.split(len(images), seed).training)
-        chosen = _with_clusters(chosen, training, theirs)
+        chosen = _with_clusters(chosen, len(images) - data.held_out, theirs)
     require_fits_in_memory(chosen.network)
     if init is not None:
         require_fitting_init(init.path, init.config.recipe, chosen)
