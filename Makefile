@@ -8,6 +8,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 PEERS ?= .venv-peers
 
+# What does not wait for one another is done at once, such as installing packages and a browser.
+MAKEFLAGS += --jobs=2
+
 .PHONY: help docs docs-links demo test browser coverage test-fast check pages fuzz bench gpu format release-check clean
 
 help: ## this list

@@ -17,7 +17,8 @@ from torch import Tensor
 from benchmarks.classifier import Classifier, accuracy, features_of, load_or_train
 from unnoise.data import ImageSet, load
 from unnoise.data.batches import held_out_count, split
-from unnoise.data.sources.named import FASHION, FASHION_FOLDERS
+from unnoise.data.cache import default_cache
+from unnoise.data.sources.named import FASHION, find_fashion_mnist_test
 from unnoise.evaluation.features import cached_features, lite0
 from unnoise.evaluation.metrics import frechet_interval, kernel_interval
 from unnoise.utils.errors import UnnoiseError, require
@@ -26,7 +27,6 @@ CLASSES, LITE0 = "classes", "lite0"
 """Names of the features of the two networks."""
 
 CLASSIFIER_STEPS = 2500
-_TEST_FILE = "t10k-images-idx3-ubyte.gz"
 _LARGE = 20_000
 _MOST_REFERENCES = 5000
 _IN_KERNEL = 2000
@@ -50,23 +50,29 @@ class PictureSet:
 def picture_set(source: str, size: int | None, name: str = "", *, large: int = _LARGE) -> PictureSet:
     """Pictures of a folder at this size, or a named data set at its own size.
 
-    The references of Fashion-MNIST are its test pictures. Of other sets of `large` or more pictures some are
-    held out; smaller sets are trained on as a whole.
+    The references of Fashion-MNIST are its test pictures, and those of a folder with `train` and `test` are in
+    `test`. Of other sets of `large` or more pictures some are held out; smaller sets are trained on as a whole.
 
     Raises:
-        UnnoiseError: for pictures that are not square, or whose side is no multiple of 4.
+        UnnoiseError: for pictures that are not square, or whose side is no multiple of 4, and where the test
+            pictures of Fashion-MNIST cannot be found.
     """
     named = not Path(source).exists()
-    images = _load_with_classes(source, None if named or size is None else (size, size))
+    learned, held_out = (Path(source) / part for part in ("train", "test"))
+    parted = learned.is_dir() and held_out.is_dir()
+    sides = None if named or size is None else (size, size)
+    images = _load_with_classes(str(learned) if parted else source, sides)
     require(
         images.height == images.width and images.height % 4 == 0,
         f"All contenders need square pictures with a side that is a multiple of 4, but {source} has "
         f"{images.height} x {images.width}. Choose another --size.",
     )
     name = name or (source if named else Path(source).resolve().name)
-    test = next((folder / _TEST_FILE for folder in FASHION_FOLDERS if (folder / _TEST_FILE).is_file()), None)
-    if source == FASHION and test is not None:
+    if source == FASHION:
+        test = find_fashion_mnist_test(default_cache() / FASHION, progress=True)
         return PictureSet(name, images, load(test, labels=True))
+    if parted:
+        return PictureSet(name, images, _load_with_classes(str(held_out), sides))
     if len(images) < large:
         return PictureSet(name, images, images)
     parts = split(len(images), held_out_count(len(images)), 0)

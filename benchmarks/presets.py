@@ -4,9 +4,10 @@
 
 Each preset trains in a process of its own, on random pictures in colour, at each size; large batches are halved
 until a step takes a few seconds. With one thread it counts seconds of the processor, not of the clock, so that
-other work on the machine does not matter much. A large matrix product is timed in the same process, before and
-after, and the products of a step are counted. Also writes src/unnoise/runs/measured.toml, which `unnoise
-presets` shows, with the scores of `python -m benchmarks.preset_scores`; with --quick it writes nothing.
+other work on the machine does not matter much. The peak, that of the fastest operation of the processor's
+libraries, is measured in the same process, before and after, and the products of a step are counted. Also
+writes src/unnoise/runs/measured.toml, which `unnoise presets` shows, with the scores of `python -m
+benchmarks.preset_scores`; with --quick it writes nothing.
 """
 
 import time
@@ -60,7 +61,7 @@ class Cost(NamedTuple):
     gigaflops: float
     """GFLOP of an image's part of a step: forward, backward and optimiser."""
     peak: float
-    """GFLOP/s of a large matrix product."""
+    """GFLOP/s of the fastest operation of the processor's libraries."""
 
     @property
     def peak_share(self) -> float:

@@ -32,6 +32,7 @@ from unnoise.networks import UNet, UNetConfig
 from unnoise.runs.compiling import compiled
 from unnoise.runs.presets import recipe
 from unnoise.utils.device_speed import seconds_by_kind
+from unnoise.utils.precision import bfloat16_is_fast
 
 FULL, QUICK = (10, (1, 16, 64), 5), (4, (4,), 3)
 """Steps, batches, turns."""
@@ -129,8 +130,17 @@ def default_denoiser(side: int = 28) -> Denoiser:
     return Diffusion(network, shape, **settings).ema  # type: ignore[arg-type]
 
 
-def overhead(draw: Callable[[], Images], network: nn.Module, turns: int, clock: Clock) -> float:
-    """Time of sampling beyond the calls of its network on the same inputs, as a fraction of those."""
+def overhead(
+    draw: Callable[[], Images], network: nn.Module, turns: int, clock: Clock, *, halves: bool = False
+) -> float:
+    """Time of sampling beyond the calls of its network on the same inputs, as a fraction of those.
+
+    Args:
+        draw: samples with the network.
+        network: that is called.
+        turns, clock: as for `median_seconds`.
+        halves: whether `draw` calls it under bfloat16 autocast.
+    """
     calls: list[tuple[Tensor, ...]] = []
     with network.register_forward_pre_hook(lambda _, inputs: calls.append(inputs)):
         draw()
@@ -138,7 +148,8 @@ def overhead(draw: Callable[[], Images], network: nn.Module, turns: int, clock: 
     @torch.no_grad()
     def only_calls() -> None:
         for inputs in calls:
-            network(*inputs)
+            with torch.autocast("cpu", torch.bfloat16, enabled=halves):
+                network(*inputs)
 
     seconds = median_seconds({"calls": only_calls, "sampling": draw}, turns, clock)
     return seconds["sampling"] / seconds["calls"] - 1
@@ -156,6 +167,10 @@ def overheads(num_images: int, steps: int, turns: int, clock: Clock) -> dict[str
         found[name] = overhead(draw, plain.network, turns, clock)
     draw = torch.inference_mode()(partial(plain.generate, num_images, steps))
     found["ours, DDIM, eta 0, in inference mode"] = overhead(draw, plain.network, turns, clock)
+    if bfloat16_is_fast():
+        plain.precision = "bfloat16"
+        draw = partial(plain.generate, num_images, steps)
+        found["ours, DDIM, eta 0, in bfloat16"] = overhead(draw, plain.network, turns, clock, halves=True)
     unet = build_unet()
     draw = partial(diffusers_models.draw, build_pipeline("ddim", unet), num_images, steps)
     return {**found, "theirs, DDIM, eta 0": overhead(draw, unet, turns, clock)}

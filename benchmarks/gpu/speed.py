@@ -89,7 +89,7 @@ def peak_sentence(device: torch.device) -> str:
         else {"float32": torch.float32}
     )
     peaks = {name: device_peak(device, kind) for name, kind in kinds.items()}
-    return ", ".join(f"{peak.gflops:,.0f} GFLOP/s in {name}" for name, peak in peaks.items())
+    return ", ".join(f"{peak.gflops:,.0f} GFLOP/s in {name} ({peak.operation})" for name, peak in peaks.items())
 
 
 def measure(case: Case, amount: Amount, device: torch.device) -> Speed | None:

@@ -5,7 +5,7 @@
 
 An entry is a program that is started as `ENTRY DATA.npz SEED PICTURES.npy`: it reads the training pictures,
 trains a generative model from scratch, and writes 1,000 pictures that it draws. The clock runs from its start
-to its end. With five seeds or more, and with --words, the result is written as a record.
+to its end. With five seeds or more, and with --words, the result is written as a record, beside its log.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from statistics import fmean
 
 from benchmarks.report import machine, publish
 from benchmarks.speedrun import judging, racing
-from benchmarks.speedrun.records import Record, read_records, records_table, write_record
+from benchmarks.speedrun.records import FEWEST_SEEDS, Record, read_records, records_table, write_record
 from benchmarks.speedrun.tasks import TASKS, TRACKS, write_data
 from unnoise.api.reporting import tell, tell_result
 from unnoise.utils.errors import UnnoiseError, require
@@ -32,19 +32,27 @@ def commit() -> str:
     return done.stdout.strip()
 
 
-def measured(options: argparse.Namespace) -> Record:
-    """Runs the entry with each seed, and judges what it draws."""
+def require_recordable(options: argparse.Namespace) -> None:
+    """Refuses what could not become a record, before minutes are spent on it."""
+    count, at = len(set(options.seeds)), commit()
+    require(count >= FEWEST_SEEDS, f"A record has {FEWEST_SEEDS} seeds, but --seeds names {count}.")
+    require(bool(at), "A record names its commit: run this in a clone of the repository.")
+    require(not at.endswith("+"), f"Files differ from the commit {at[:-1]}: commit them before a record.")
+
+
+def measured(options: argparse.Namespace, folder: Path) -> Record:
+    """Runs the entry with each seed, and judges what it draws; logs stay in this folder."""
     task, track, entry = TASKS[options.task], TRACKS[options.track], options.entry
     require(entry.is_file(), f"There is no entry {entry}. Choose a file in benchmarks/speedrun/entries.")
     weights = judging.weights_file(task)
     require(weights.is_file(), f"The task {task.name} has no judge yet: python -m benchmarks.speedrun.judging.")
     pictures, laps, verdicts = task.pictures(options.data), [], []
     judge = judging.judge_of(task, pictures, weights)
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "training.npz"
+    with tempfile.TemporaryDirectory() as place:
+        data = Path(place) / "training.npz"
         write_data(pictures, data)
         for seed in options.seeds:
-            laps.append(racing.lap(entry, data, seed, options.work / task.name / entry.stem, track))
+            laps.append(racing.lap(entry, data, seed, folder, track))
             drawn = judging.checked_pictures(laps[-1].drawn, pictures)
             verdicts.append(judging.verdict(judge, drawn, pictures))
             found = f"FD {verdicts[-1].fd:.3f}, {verdicts[-1].copies:.1%} copies"
@@ -52,9 +60,10 @@ def measured(options: argparse.Namespace) -> Record:
     return Record(
         task=task.name,
         track=track.name,
-        entry=str(entry.resolve().relative_to(_HERE)) if entry.resolve().is_relative_to(_HERE) else entry.name,
+        entry=f"entries/{entry.name}",
         words=options.words,
         commit=commit(),
+        data=pictures.training.fingerprint,
         measured=f"{datetime.now(UTC):%Y-%m-%d}",
         machine=machine("cuda" if track.cards else "cpu"),
         seeds=tuple(options.seeds),
@@ -83,13 +92,17 @@ def main() -> None:
     options = parsed()
     try:
         if options.task:
-            record = measured(options)
+            if options.words:
+                require_recordable(options)
+            folder = options.work / options.task / options.entry.stem
+            record = measured(options, folder)
             target, mean = TASKS[record.task].target, fmean(record.distances)
             seconds = f"{record.mean_seconds:.1f} s in the mean of {len(record.seeds)}"
             tell(f"{seconds}, FD {mean:.3f}; the target is {target:g}")
             if not options.words:
                 return
-            tell_result("record", write_record(record))
+            logs = [folder / f"{seed}.log" for seed in record.seeds]
+            tell_result("record", write_record(record, options.entry, logs))
     except UnnoiseError as error:
         raise SystemExit(str(error)) from None
     publish("speedrun", __doc__, {"records": records_table(read_records())}, options.docs)

@@ -1,5 +1,6 @@
-"""Records of the speedrun: one file for each in records/, and the table of docs/speedrun.md."""
+"""Records of the speedrun: one file for each in records/, with its log, and the table of all."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,11 @@ from statistics import fmean
 from benchmarks.json_rows import read_rows, write_rows
 from benchmarks.report import table
 from benchmarks.speedrun.tasks import MOST_COPIES, TASKS, TRACKS
+from unnoise.utils.errors import require
 
 FOLDER = Path(__file__).parent / "records"
+ENTRIES = Path(__file__).parent / "entries"
+FEWEST_SEEDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +26,8 @@ class Record:
     """Its file, and what it does, in a few words."""
     words: str
     commit: str
+    data: str
+    """Fingerprint of the training pictures: records of other pictures do not compare."""
     measured: str
     machine: str
     seeds: tuple[int, ...]
@@ -35,22 +41,52 @@ class Record:
         return fmean(self.seconds)
 
     @property
-    def valid(self) -> bool:
-        """Whether five seeds or more reach the target in the mean, without copies."""
-        near = fmean(self.distances) <= TASKS[self.task].target
-        return len(set(self.seeds)) >= 5 and near and fmean(self.copies) <= MOST_COPIES
+    def faults(self) -> list[str]:
+        """Why this is no record; empty for one."""
+        count, near, copies = len(set(self.seeds)), fmean(self.distances), fmean(self.copies)
+        target = TASKS[self.task].target
+        found = {
+            f"it has {count} different seeds, and {FEWEST_SEEDS} are needed": count < FEWEST_SEEDS,
+            f"its distance of {near:.3f} is above the target of {target:g}": near > target,
+            f"{copies:.1%} of its pictures are copies, and {MOST_COPIES:.0%} may be": copies > MOST_COPIES,
+        }
+        return [fault for fault, there in found.items() if there]
 
     @property
-    def file(self) -> Path:
-        """Where it is kept."""
-        return FOLDER / f"{self.task}-{self.track}-{self.measured}-{Path(self.entry).stem}.json"
+    def name(self) -> str:
+        """Name of its files, without suffix."""
+        return f"{self.task}-{self.track}-{self.measured}-{Path(self.entry).stem}"
 
 
-def write_record(record: Record) -> Path:
-    """Writes a record into the repository."""
-    record.file.parent.mkdir(exist_ok=True)
-    write_rows(record.file, [record])
-    return record.file
+def write_record(record: Record, entry: Path, logs: Sequence[Path]) -> Path:
+    """Writes a record into the repository, with its log, and its entry if that is elsewhere.
+
+    A second one of the same day and entry, from another machine say, gets a number.
+
+    Raises:
+        UnnoiseError: for a result that is no record, or an entry of another program's name.
+    """
+    require(not record.faults, f"This is no record: {'; '.join(record.faults)}.")
+    kept = ENTRIES / entry.name
+    if entry.resolve() != kept.resolve():
+        same = not kept.exists() or kept.read_bytes() == entry.read_bytes()
+        require(same, f"There is another entry {entry.name} in {ENTRIES}. Give yours another name.")
+        shutil.copy(entry, kept)
+    FOLDER.mkdir(exist_ok=True)
+    path, number = FOLDER / f"{record.name}.json", 1
+    while path.exists():
+        number += 1
+        path = FOLDER / f"{record.name}-{number}.json"
+    told = [f"seed {seed}\n\n{_last_of_each_line(log)}\n" for seed, log in zip(record.seeds, logs, strict=True)]
+    path.with_suffix(".log").write_text("\n".join(told), encoding="utf-8")
+    write_rows(path, [record])
+    return path
+
+
+def _last_of_each_line(log: Path) -> str:
+    """What a log says, as a terminal would show it in the end: progress is overwritten by carriage returns."""
+    lines = log.read_bytes().decode(errors="replace").split("\n")  # not as text, which ends lines at each \r
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
 
 
 def read_records() -> list[Record]:
@@ -79,12 +115,11 @@ def records_table(records: Sequence[Record]) -> str:
     rows = []
     for one in records:
         mean, target = fmean(one.distances), TASKS[one.task].target
-        name = f"[{one.words}](../benchmarks/speedrun/{one.entry})"
         rows.append(
             [
                 one.task,
                 one.track,
-                name if one.valid else f"{name}; not valid",
+                f"[{one.words}](../benchmarks/speedrun/{one.entry})",
                 f"**{one.mean_seconds:.0f}**",
                 ", ".join(f"{each:.0f}" for each in one.seconds),
                 f"{mean:.3f} ({target:g})",

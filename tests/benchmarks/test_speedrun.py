@@ -11,6 +11,7 @@ from benchmarks.judges import noise_pictures, picture_set, real_pictures
 from benchmarks.speedrun import __main__ as speedrun
 from benchmarks.speedrun import judging, racing, records
 from benchmarks.speedrun.tasks import TASKS, TRACKS, Task, write_data
+from unnoise.data.sources.named import FASHION_FOLDERS
 from unnoise.utils.errors import UnnoiseError
 
 DIGITS = Task("digits", 1.0, source="digits")
@@ -79,7 +80,10 @@ def test_the_judge_of_the_repository_tells_real_pictures_from_noise(name, tmp_pa
     task = TASKS[name]
     if not task.source:
         pytest.skip("its pictures are not installed by a package of the tests")
+    if not any(folder.is_dir() for folder in FASHION_FOLDERS):
+        pytest.skip("needs Debian's package dataset-fashion-mnist")
     pictures = task.pictures("")
+    assert (len(pictures.training), len(pictures.references)) == (60_000, 10_000)
     judge = judging.judge_of(task, pictures, judging.weights_file(task))
     real, noise = (
         judge.score(judge.features(torch.split(shown, 100))).fd
@@ -96,6 +100,7 @@ def record(**changes):
         entry="entries/unnoise_default.py",
         words="the default",
         commit="0123456",
+        data="0123456789abcdef",
         measured="2026-11-29",
         machine="a machine",
         seeds=(0, 1, 2, 3, 4),
@@ -106,21 +111,65 @@ def record(**changes):
     return replace(known, **changes)
 
 
-def test_a_record_needs_five_seeds_the_target_in_the_mean_and_no_copies():
-    assert record().valid
-    assert not record(seeds=(0, 1, 2, 3, 3)).valid
-    assert not record(distances=(0.9, 0.9, 0.9, 0.9, 1.5)).valid
-    assert not record(copies=(0.1,) * 5).valid
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"seeds": (0, 1, 2, 3, 3)}, "it has 4 different seeds, and 5 are needed"),
+        ({"distances": (0.9, 0.9, 0.9, 0.9, 1.5)}, "its distance of 1.020 is above the target of 1"),
+        ({"copies": (0.1,) * 5}, "10.0% of its pictures are copies, and 5% may be"),
+    ],
+)
+def test_a_record_needs_five_seeds_the_target_in_the_mean_and_no_copies(changes, fault, place):
+    assert record().faults == []
+    assert record(**changes).faults == [fault]
+    with pytest.raises(UnnoiseError, match=f"This is no record: {fault}"):
+        records.write_record(record(**changes), place / "mine.py", [])
+    assert not records.FOLDER.exists()
+    assert not list(records.ENTRIES.iterdir())
 
 
-def test_records_are_read_as_they_were_written_the_fastest_first(tmp_path, monkeypatch):
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A repository of records, and an entry beside it."""
     monkeypatch.setattr(records, "FOLDER", tmp_path / "records")
-    slow, fast = record(entry="entries/slow.py"), record(seconds=(50.0,) * 5)
-    other = record(task="emoji-64", entry="entries/other.py")
-    for one in (other, slow, fast):
-        records.write_record(one)
+    monkeypatch.setattr(records, "ENTRIES", tmp_path / "entries")
+    (tmp_path / "entries").mkdir()
+    (tmp_path / "mine.py").write_text("print('mine')", encoding="utf-8")
+    return tmp_path
+
+
+def test_records_are_read_as_they_were_written_the_fastest_first(place):
+    slow, fast = record(entry="entries/mine.py"), record(entry="entries/mine.py", seconds=(50.0,) * 5)
+    other = record(task="emoji-64", entry="entries/mine.py")
+    logs = [place / f"{seed}.log" for seed in range(5)]
+    for seed, log in enumerate(logs):
+        log.write_text(f"10 %\r100 % of {seed}\nit is done\n", encoding="utf-8")
+    files = [records.write_record(one, place / "mine.py", logs) for one in (other, slow, fast)]
     assert records.read_records() == [fast, slow, other]
     assert "| **50** | 50, 50, 50, 50, 50 | 0.980 (1) |" in records.records_table([fast])
+    # Two of one day have two files, each with its log; the entry is kept once.
+    assert [file.stem.removeprefix("fashion-mnist-cpu-2-2026-11-29-mine") for file in files[1:]] == ["", "-2"]
+    assert files[2].with_suffix(".log").read_text("utf-8").startswith("seed 0\n\n100 % of 0\nit is done\n")
+    assert [path.read_text("utf-8") for path in records.ENTRIES.iterdir()] == ["print('mine')"]
+
+
+def test_an_entry_of_a_name_that_is_taken_is_refused(place):
+    (records.ENTRIES / "mine.py").write_text("print('another')", encoding="utf-8")
+    with pytest.raises(UnnoiseError, match=r"There is another entry mine.py"):
+        records.write_record(record(), place / "mine.py", [])
+    assert not records.FOLDER.exists()
+
+
+def test_what_could_be_no_record_is_refused_before_it_runs(monkeypatch):
+    for options, at, words in (
+        (["--seeds", "0", "1"], "0123456", "A record has 5 seeds, but --seeds names 2"),
+        ([], "0123456+", "Files differ from the commit 0123456: commit them"),
+        ([], "", "run this in a clone"),
+    ):
+        monkeypatch.setattr(speedrun, "commit", lambda at=at: at)
+        monkeypatch.setattr(sys, "argv", ["speedrun", "fashion-mnist", "--words", "new", *options])
+        with pytest.raises(SystemExit, match=words):
+            speedrun.main()
 
 
 def test_the_command_line_names_an_entry_or_pictures_that_are_missing(monkeypatch, tmp_path):

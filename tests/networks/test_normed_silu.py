@@ -1,5 +1,6 @@
 """The fused group norm, gain, shift and SiLU against PyTorch's own operations."""
 
+from copy import deepcopy
 from functools import partial
 
 import pytest
@@ -77,6 +78,36 @@ def test_bfloat16_is_as_exact_as_its_own_rounding_whatever_the_mean():
     assert found.dtype == torch.bfloat16
     assert found.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(found.double(), exact, atol=2**-8, rtol=2**-8)
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_gradients_of_bfloat16_are_as_exact_as_its_own_rounding(shape, layout):
+    """Of pictures far from 0, as deep layers see them, in several pieces."""
+    norm, modulate = layers(shape[1], torch.float32)
+    exactly = [deepcopy(layer).double() for layer in (norm, modulate)]
+    images = (torch.randn(shape) + 2).bfloat16().to(memory_format=layout).requires_grad_()
+    embedding = torch.randn(shape[0], 5, requires_grad=True)
+    above = torch.randn(shape).bfloat16()
+    wide = [each.detach().double().requires_grad_() for each in (images, embedding)]
+    inputs = [images, embedding, *norm.parameters(), *modulate.parameters()]
+    exact_inputs = [*wide, *exactly[0].parameters(), *exactly[1].parameters()]
+    ours = torch.autograd.grad(normed_silu(norm, images, modulate, embedding), inputs, above)
+    exact_output = by_parts(exactly[0], wide[0], exactly[1], wide[1])
+    theirs = torch.autograd.grad(exact_output, exact_inputs, above.double())
+    for our, their in zip(ours, theirs, strict=True):
+        largest = float(their.abs().max())
+        torch.testing.assert_close(our.double(), their, atol=2**-7 * max(largest, 1e-3), rtol=0)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_second_gradients_pass_frozen_norms(affine):
+    """As of a loaded run, none of whose weights ask for gradients."""
+    norm, _ = layers(8, torch.float64, affine=affine)
+    norm.requires_grad_(False)
+    images = torch.randn(2, 8, 2, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(partial(normed_silu, norm), (images,))
 
 
 def test_a_constant_picture_gives_its_shift():

@@ -1,6 +1,7 @@
 """Precision in which a run draws on a CPU: bfloat16 only where nobody sees the difference."""
 
 import json
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from helpers.runs import digits, start
 from unnoise.runs import drawing_precision
-from unnoise.runs.drawing_precision import VISIBLE, difference
+from unnoise.runs.drawing_precision import VISIBLE, difference, exact
 from unnoise.trainer.loop import train
 
 
@@ -92,6 +93,44 @@ def test_the_difference_is_that_of_the_pictures(trained):
             drawn = [denoiser.generate(1, seed=seed, sampling=sampling) for seed in range(4)]
         pictures.append(torch.cat(drawn).clamp(0, 1))
     assert found == pytest.approx(float((pictures[0] - pictures[1]).abs().mean()))
+
+
+@pytest.mark.parametrize("clusters", [False, True])
+def test_the_difference_is_measured_on_pictures_of_several_classes(tmp_path, clusters):
+    """Those of the seeds' clusters, or of the classes in turn, where it was told classes."""
+    changes = ("network.num_classes=3", f"network.clusters={str(clusters).lower()}")
+    run = start(tmp_path / "run", precision="bfloat16", recipe_changes=changes)
+    denoiser, asked = run.config.denoiser(), []
+
+    def generate(count, *, seed, sampling, classes):
+        asked.append((seed, None if classes is None else classes.tolist()))
+        return torch.zeros(count, 1, 8, 8)
+
+    denoiser.generate = generate
+    assert difference(denoiser, run.config.recipe.sampling) == 0
+    wanted = [(seed, None if clusters else [seed % 3]) for seed in range(4)]
+    assert asked[::2] == asked[1::2] == wanted
+
+
+def test_another_way_to_draw_is_measured_anew(trained, monkeypatch):
+    measured = []
+    monkeypatch.setattr(drawing_precision, "difference", lambda _, sampling: measured.append(sampling) or 0.0)
+    recipe = trained.config.recipe
+    slower = replace(recipe, sampling=replace(recipe.sampling, num_steps=recipe.sampling.num_steps + 1))
+    for one in (recipe, recipe, slower, slower):
+        trained.with_config(replace(trained.config, recipe=one)).load()
+    assert measured == [recipe.sampling, slower.sampling]
+
+
+def test_numbers_are_computed_in_float32_whatever_the_run_learned_in(trained):
+    learned = trained.averaged()
+    assert (learned.precision, exact(learned).precision) == ("bfloat16", "float32")
+    images, (noise, signal) = torch.randn(2, 1, 8, 8), learned.schedule(torch.full((2, 1, 1, 1), 0.5))
+    found = [one.denoise(images, noise, signal).images for one in (learned, exact(learned))]
+    learned.precision = "float32"
+    with torch.no_grad():
+        assert torch.equal(learned.denoise(images, noise, signal).images, found[1])
+    assert not torch.equal(*found)
 
 
 def test_of_a_large_network_one_picture_is_enough(trained):

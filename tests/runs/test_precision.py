@@ -72,6 +72,8 @@ def test_the_header_tells_the_precision_and_a_resumed_run_what_holds(capsys, mon
         "on cpu."
     )
     assert (sentence in " ".join(said.split())) == on_resume
+    slow = "For bfloat16 this processor takes up to 200 times as long as for float32. A new run may begin with"
+    assert (slow in " ".join(said.split())) == (precision == "bfloat16")
     assert written()["precision"] == precision
 
 

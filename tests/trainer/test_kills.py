@@ -16,7 +16,7 @@ from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
 from unnoise.runs.distillation import distilled_config
 
-KILLS = 36
+KILLS = 30
 AIMED = [
     Aim(what, count, after)
     for what, counts in (

@@ -42,12 +42,13 @@ def evaluate_bits(
 ) -> None:
     """Measures the variational bound, the likelihood of the probability flow, or both."""
     from unnoise import evaluation
+    from unnoise.runs.drawing_precision import exact
     from unnoise.utils.files import check_writable
 
     run, path = opened.folder, opened.path
     require_every_step(opened, "A likelihood")
     check_writable(path / "evaluation.json")
-    denoiser = run.load(opened.torch_device, best=options.denoiser.best)
+    denoiser = exact(run.averaged(opened.torch_device, best=options.denoiser.best))
     images = run_pictures(run, source)
     if bound:
         measure_bits(run, denoiser, images, options)

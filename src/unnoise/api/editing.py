@@ -62,6 +62,8 @@ class EditSession:
     @classmethod
     def open(cls, run: "OpenRun", num_steps: int | None, *, inverts: bool = False) -> "EditSession":
         """Loads a run with its own sampling, or for inversion with 50 steps of ddim without added noise."""
+        from unnoise.runs.drawing_precision import exact
+
         require_every_step(run, "Editing")
         sampling, schedule = run.config.recipe.sampling, run.config.schedule
         if inverts:
@@ -71,7 +73,8 @@ class EditSession:
         if num_steps is not None:
             sampling = replace(sampling, num_steps=num_steps)
         sampling.grid(schedule)  # refuses more steps than a discrete schedule has
-        return cls(run, run.folder.load(run.torch_device), sampling)
+        folder, device = run.folder, run.torch_device
+        return cls(run, exact(folder.averaged(device)) if inverts else folder.load(device), sampling)
 
     @property
     def schedule(self) -> "Schedule":

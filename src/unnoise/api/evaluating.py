@@ -274,6 +274,7 @@ def _bits(
 ) -> None:
     """Measures bits/dim in the minutes that are left; at least of one batch, where the samples were counted."""
     from unnoise.evaluation import Pace
+    from unnoise.runs.drawing_precision import exact
 
     if stop.received:
         return
@@ -289,7 +290,7 @@ def _bits(
         return pace.next_batch(budget.seconds_left(), bits.batch_size)
 
     spent = partial(_spent, budget, stop)
-    measure_bits(run, denoiser, real.images, bits, spent, next_batch if options.timed else None)
+    measure_bits(run, exact(denoiser), real.images, bits, spent, next_batch if options.timed else None)
 
 
 def _spent(budget: "TimeBudget", stop: StopSignals) -> float:

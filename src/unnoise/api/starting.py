@@ -86,17 +86,23 @@ def pictures_of(start: Start) -> "ImageSet":
 def create(start: Start) -> "tuple[Run, ImageSet]":
     """Makes a new run for the pictures of a start."""
     from unnoise.runs.checkpoint import Run
+
+    require_not_among_pictures(start.source, start.path)
+    images = pictures_of(start)
+    return Run.create(start.path, new_config(start, images)), images
+
+
+def new_config(start: Start, images: "ImageSet") -> "RunConfig":
+    """The configuration of a new run; tells what was chosen for it."""
     from unnoise.runs.plan import plan
     from unnoise.utils.precision import DeviceCapabilities
 
-    source, path, options = start.source, start.path, start.options
-    require_not_among_pictures(source, path)
-    images, trains = pictures_of(start), DeviceCapabilities.of(start.device)
-    config = with_absolute_paths(plan(images, options, trains), source)
+    options, trains = start.options, DeviceCapabilities.of(start.device)
+    config = with_absolute_paths(plan(images, options, trains), start.source)
     announce_plan(images, options, trains.type, config)
     if trains.type == "cpu" and options.precision is None:
         config = with_faster_precision(config)
-    return Run.create(path, config), images
+    return config
 
 
 def with_faster_precision(config: "RunConfig") -> "RunConfig":
@@ -151,8 +157,8 @@ def announce(images: "ImageSet", run: "Run", start: Start) -> None:
     """Prints which files were skipped, what will be trained, and what the data doctor warns of."""
     from unnoise.utils.files import atomic_write
 
-    devices, device = start.options.devices or 1, start.device
-    device = device if devices == 1 else f"{devices} x {device.partition(':')[0]}"
+    devices = start.options.devices or 1
+    place = start.device if devices == 1 else f"{devices} x {start.device.partition(':')[0]}"
     for skipped in images.skipped[:_NAMED_FILES]:
         tell(f"Skipped {skipped.name}: {skipped.reason}")
     if images.skipped:
@@ -167,10 +173,10 @@ def announce(images: "ImageSet", run: "Run", start: Start) -> None:
     tell(
         f"{count(len(images), 'picture')} of {images.height} x {images.width}, "
         f"{count(images.channels, 'channel')}{classes}, {config.data.held_out:,} of them held out for tests. "
-        f"Training preset {config.preset} on {device} in {config.precision} for "
+        f"Training preset {config.preset} on {place} in {config.precision} for "
         f"{amount(config.budget.amount, config.budget.unit)}, into {run.path}."
     )
-    _announce_precision(config.precision, device, resumed=bool(run.states()))
+    _announce_precision(config.precision, start.device, resumed=bool(run.states()))
     if config.init is not None and not run.states():
         tell(f"Starting from the averaged weights of {config.init}.")
     if config.distilled and run.states():
@@ -183,17 +189,22 @@ def announce(images: "ImageSet", run: "Run", start: Start) -> None:
 
 
 def _announce_precision(precision: "Precision", device: str, *, resumed: bool) -> None:
-    """Says so where a run goes on in another precision than it would have begun with here."""
+    """Says so where a run goes on in another precision than it would have begun with here, or in a slow one."""
     from unnoise.utils.precision import DeviceCapabilities, bfloat16_is_fast
 
     default = DeviceCapabilities.of(device).default_precision
-    if default == "float32" and precision == "bfloat16" and device == "cpu" and bfloat16_is_fast():
+    halves = precision == "bfloat16" and device == "cpu"
+    if halves and bfloat16_is_fast():
         return
     if resumed and precision != default:
         tell(
             f"The run keeps the precision that it was started with, {precision}; a new one would train in "
             f"{default} on {device}."
         )
+    if halves:
+        begun = "A new run may begin with its weights: --init RUN --out NEW."
+        remedy = begun if resumed else "Leave --precision out."
+        tell(f"For bfloat16 this processor takes up to 200 times as long as for float32. {remedy}")
 
 
 def warn_of_one_process(processes: int) -> None:

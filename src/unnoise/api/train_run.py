@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from unnoise.api.effects import refuse_without_effect
-from unnoise.api.loading import with_absolute_paths
 from unnoise.api.pictures import Pictures
 from unnoise.api.profile_report import silence_profiler
 from unnoise.api.reporting import Progress, reporting, speaks_for_all, tell_output
 from unnoise.api.starting import (
     Start,
     announce,
-    announce_plan,
     create,
+    new_config,
     open_as_is,
     pictures_of,
     reopen,
@@ -115,8 +114,8 @@ def train(
         set: Change settings of the preset, for example objective.loss=l1 network.block=convnext. --dry-run
             shows all of them.
         profile: Measure some early steps: where their time goes, and a trace to look at in ui.perfetto.dev.
-        compile: whether the network is compiled first, for faster steps; by default on a GPU where the budget
-            is long enough for that to pay.
+        compile: whether the network is compiled first, for faster steps on a GPU; by default there, where the
+            budget is long enough for that to pay.
         progress: called with the fraction that is done, and what is being done.
 
     Returns:
@@ -226,18 +225,12 @@ def planned(
     So the folder may hold a run already. `unused` are options of a command that have no effect here; they are
     refused.
     """
-    from unnoise.runs.plan import plan
-    from unnoise.utils.precision import DeviceCapabilities
-
     of_training = {name: options.pop(name, None) for name in ("resume", "profile", "compile")}
     refuse_without_effect(
         of_training | dict(unused or {}), "with --dry-run, which shows a new run and trains nothing"
     )
     start = started(pictures, _defaults() | options)
-    found, trains = pictures_of(start), DeviceCapabilities.of(start.device)
-    config = with_absolute_paths(plan(found, start.options, trains), start.source)
-    announce_plan(found, start.options, trains.type, config)
-    return config
+    return new_config(start, pictures_of(start))
 
 
 def tell_config(config: "RunConfig") -> None:

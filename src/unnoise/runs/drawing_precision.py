@@ -2,10 +2,11 @@
 
     mean |x_bfloat16 - x_float32| < 1 / 255        for pictures of the same seeds, with values from 0 to 1
 
-It is measured once for each file of weights, and kept in the run's folder. A run that learned in float32 draws
-in float32.
+It is measured once for each file of weights and way to draw, and kept in the run's folder. A run that learned
+in float32 draws in float32. Likelihoods and walks back to the noise are computed in float32 always.
 """
 
+import hashlib
 import json
 import math
 import time
@@ -42,7 +43,7 @@ def drawing_precision(run: Path, denoiser: Denoiser, sampling: Sampling, weights
         return denoiser.precision
     if not bfloat16_is_fast():
         return "float32"
-    known, now = _known(run / _FILE), stamp(weights.stat())
+    known, now = _known(run / _FILE), f"{stamp(weights.stat())} {_way(denoiser, sampling)}"
     name = weights.name if denoiser.autoguidance is None else f"{weights.name}, guided"
     found = known.get(name, {}).get(now)
     if not isinstance(found, float):
@@ -60,17 +61,33 @@ def difference(denoiser: Denoiser, sampling: Sampling, clock: Callable[[], float
     Of at most four pictures, and of large networks of fewer, so that nobody waits for long; 1 where one of them
     is not finite.
     """
-    classes = torch.zeros(1, dtype=torch.long) if denoiser.abilities.num_classes else None
+    abilities = denoiser.abilities
     whole, half = copy(denoiser), copy(denoiser)
     whole.precision, half.precision = "float32", "bfloat16"
     found, began = list[float](), clock()
     while not found or (len(found) < _PICTURES and clock() - began < _SECONDS):
         seed = len(found)
+        # A seed has its cluster, but no class.
+        drawn = abilities.num_classes and abilities.clusters is None
+        classes = torch.tensor([seed % abilities.num_classes]) if drawn else None
         with torch.no_grad():
             pair = [one.generate(1, seed=seed, sampling=sampling, classes=classes) for one in (whole, half)]
         found.append(float((pair[0].clamp(0, 1) - pair[1].clamp(0, 1)).abs().mean()))
     mean = fmean(found)
     return mean if math.isfinite(mean) else 1.0
+
+
+def exact(denoiser: Denoiser) -> Denoiser:
+    """The same in float32, for likelihoods and walks back to the noise: rounding would change their numbers."""
+    other = copy(denoiser)
+    other.precision = "float32"
+    return other
+
+
+def _way(denoiser: Denoiser, sampling: Sampling) -> str:
+    """A few letters that differ for another sampling or guidance."""
+    guide = denoiser.autoguidance and (denoiser.autoguidance.guidance, denoiser.autoguidance.name)
+    return hashlib.sha256(repr((sampling, guide)).encode()).hexdigest()[:8]
 
 
 def _known(file: Path) -> dict[str, dict[str, object]]:

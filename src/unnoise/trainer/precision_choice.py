@@ -14,11 +14,12 @@ import torch
 from unnoise.runs.compiling import rehearse
 from unnoise.runs.config import Budget, RunConfig
 from unnoise.runs.footprint import network_size
+from unnoise.utils.malloc import keep_freed_memory
 from unnoise.utils.precision import FASTER, Precision, bfloat16_is_fast
 
 _TURNS = 3
 _GIGAFLOPS = 8.0
-"""Of the forward pass of the pictures that are timed: a fraction of a second for both precisions."""
+"""Of the forward pass of the pictures that are timed, but at least of one: a fraction of a second each."""
 _FEWEST_STEPS, _FEWEST_MINUTES = 200, 0.5
 """Shorter runs would wait longer for the measurement than they save."""
 
@@ -42,7 +43,8 @@ def choose_precision(config: RunConfig, clock: Callable[[], float] = time.perf_c
     height, width = config.data.height, config.data.width
     per_image = network_size(config.recipe.network, height, width).gigaflops
     at_once = config.recipe.batch_size // config.accumulate
-    count = max(min(at_once, 4), min(at_once, int(_GIGAFLOPS / max(per_image, 1e-9))))
+    count = max(1, min(at_once, int(_GIGAFLOPS / max(per_image, 1e-9))))
+    keep_freed_memory()  # as training does: else new pages would be timed, too
     images = torch.randint(
         256, (count, *config.data.image_shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )

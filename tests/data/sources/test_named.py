@@ -92,3 +92,18 @@ def test_a_failed_download_tells_how_to_install(tmp_path, server):
     server.unlink()
     with pytest.raises(UnnoiseError, match=r"404.*apt install dataset-fashion-mnist.*put train-images"):
         load("fashion-mnist", cache=tmp_path / "cache")
+
+
+def test_the_test_pictures_are_downloaded_once_with_their_labels(tmp_path, server, monkeypatch):
+    files = []
+    for (name, _), array in zip(named.FASHION_TEST_FILES, (CLOTHES, np.arange(3, dtype=np.uint8)), strict=True):
+        path = write_idx_gz(server.parent / name, array)
+        files.append((name, hashlib.md5(path.read_bytes()).hexdigest()))  # noqa: S324
+    monkeypatch.setattr(named, "FASHION_TEST_FILES", tuple(files))
+    for _ in range(2):
+        found = named.find_fashion_mnist_test(tmp_path / "cache")
+        images = load(found, labels=True, cache=tmp_path / "cache")
+        assert (images.pixels[..., 0] == CLOTHES).all()
+        assert images.labels.tolist() == [0, 1, 2]
+        for name, _ in files:
+            (server.parent / name).unlink(missing_ok=True)  # the second time nothing is asked for

@@ -57,7 +57,8 @@ def train(
         source: A folder of pictures (with its subfolders), a .zip, .npy, .npz or IDX file, or one of the names
             digits and fashion-mnist.
         dry_run: Print the settings (config.json) and stop, without training.
-        compile: Compile the network first. Steps are then faster, but compiling takes minutes the first time.
+        compile: Compile the network first. On a GPU steps are then faster, after minutes of compiling the first
+            time; on a CPU they were slower.
         no_compile: Never compile the network. Without either, a run on a CUDA GPU compiles where the budget is
             long enough for that to pay.
     """

@@ -28,6 +28,11 @@ FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 FASHION_MD5 = "8d4fb7e6c68d591d4c3dfef9ec88bf0d"
 FASHION_LABELS_FILE = "train-labels-idx1-ubyte.gz"
 FASHION_LABELS_MD5 = "25c81989df183df01b3e8a0aad5dffbe"
+FASHION_TEST_FILES = (
+    ("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79"),
+    ("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"),
+)
+"""The 10,000 test pictures and their labels, each with its MD5."""
 FASHION_CLASSES = (
     "T-shirt/top",
     "Trouser",
@@ -81,6 +86,22 @@ def find_fashion_mnist(folder: Path, *, progress: Progress = False) -> Path:
         if (candidate / FASHION_FILE).is_file():
             return candidate / FASHION_FILE
     return _fetch(FASHION_FILE, FASHION_MD5, folder, progress=progress)
+
+
+def find_fashion_mnist_test(folder: Path, *, progress: Progress = False) -> Path:
+    """The path of the 10,000 test pictures, beside their labels; downloaded into `folder` unless found.
+
+    Raises:
+        UnnoiseError: where they are neither found nor downloaded.
+    """
+    (pictures, _), *_ = FASHION_TEST_FILES
+    for candidate in FASHION_FOLDERS:
+        if all((candidate / file).is_file() for file, _ in FASHION_TEST_FILES):
+            return candidate / pictures
+    for file, md5 in FASHION_TEST_FILES:
+        if not (folder / file).is_file():
+            _fetch(file, md5, folder, progress=progress)
+    return folder / pictures
 
 
 def _fashion_labels(folder: Path, *, fetch: bool, progress: Progress) -> Path:
