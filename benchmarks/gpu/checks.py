@@ -128,7 +128,7 @@ def same_seeds(path: Path, device: torch.device) -> dict[str, tuple[float, float
     Full float32 on both: TF32 has three digits.
     """
     saved, found = Run.open(path), {}
-    with torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for sampling in SAMPLERS:
             pictures = [
                 saved.load(where).generate(NUM_IMAGES, sampling=sampling).cpu() for where in ("cpu", device)

@@ -24,6 +24,8 @@ from unnoise.runs.data_config import DataConfig
 from unnoise.runs.presets import OWN_PRESETS, recipe
 from unnoise.utils.device_peak import device_peak
 from unnoise.utils.device_speed import count_flops, synchronize
+from unnoise.utils.out_of_memory import DoesNotFitError
+from unnoise.utils.precision import DeviceCapabilities, set_tf32
 
 Kind: TypeAlias = Literal["eager", "compiled", "diffusers"]
 CHANNELS = 3
@@ -66,7 +68,7 @@ class Speed(NamedTuple):
     gigaflops: float
     """GFLOP of an image's part of a step."""
     peak_share: float
-    """Fraction of the speed of a large matrix product."""
+    """Fraction of the speed of the device's fastest operation."""
 
 
 def cases(amount: Amount) -> list[Case]:
@@ -78,7 +80,7 @@ def cases(amount: Amount) -> list[Case]:
 
 def precision(device: torch.device) -> Literal["float32", "bfloat16"]:
     """bfloat16 where the device computes in it."""
-    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    return "bfloat16" if device.type == "cuda" and DeviceCapabilities.of(device).bfloat16 else "float32"
 
 
 def peak_sentence(device: torch.device) -> str:
@@ -98,7 +100,7 @@ def measure(case: Case, amount: Amount, device: torch.device) -> Speed | None:
     while batch:
         try:
             return _measure(case, batch, amount, device)
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, DoesNotFitError):
             batch //= 2
         finally:
             _free(device)
@@ -107,6 +109,7 @@ def measure(case: Case, amount: Amount, device: torch.device) -> Speed | None:
 
 def _measure(case: Case, batch: int, amount: Amount, device: torch.device) -> Speed:
     torch.manual_seed(0)
+    set_tf32(device, precision(device))  # as training does
     build = _theirs if case.kind == "diffusers" else _ours
     step, network, flops = build(case, batch, device)
     for _ in range(2):  # these allocate, and choose kernels

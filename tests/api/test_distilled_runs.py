@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,40 @@ def test_resume_goes_on_with_the_run_that_came_from_this_one(old, folder):
     tuned = un.train("digits", out=folder / "tuned", init=old.path, steps=1, labels="auto")
     with pytest.raises(UnnoiseError, match="is a run of its own"):
         old.distill(out=tuned.path, steps=3, resume=True)
+
+
+def test_the_same_command_goes_on_and_another_scale_does_not(old, folder):
+    out = folder / "guided"
+    old.distill(out=out, steps=1, guidance=3)
+    assert old.distill(out=out, steps=2, guidance=3, resume=True).folder.saved_progress().step == 2
+    with pytest.raises(UnnoiseError, match=r"was started with --guidance 3, but got 2\. Leave --guidance out"):
+        old.distill(out=out, steps=3, guidance=2, resume=True)
+
+
+def test_a_run_that_was_moved_is_still_the_one_that_it_was_distilled_from(old, folder):
+    moved = folder / "moved"
+    shutil.copytree(old.path, moved / "old")
+    un.open(moved / "old").distill(out=moved / "new", steps=1)
+    moved.rename(folder / "elsewhere")
+    again = un.open(folder / "elsewhere" / "old")
+    assert (
+        again.distill(out=folder / "elsewhere" / "new", steps=2, resume=True).folder.saved_progress().step == 2
+    )
+
+
+def test_a_folder_that_another_process_distils_into_is_left_alone(old, folder, monkeypatch):
+    def taken(path):
+        raise UnnoiseError(f"{path} is being trained")
+
+    monkeypatch.setattr("unnoise.runs.lock.lock_run", taken)
+    with pytest.raises(UnnoiseError, match="taken is being trained"):
+        old.distill(out=folder / "taken", steps=1)
+    assert not (folder / "taken").exists()
+
+
+def test_a_run_that_jumps_guides_no_other(old, new):
+    with pytest.raises(UnnoiseError, match=r"draws in jumps, and knows no small steps\. Name the run that it"):
+        old.generate(1, autoguidance=2, weak=str(new.path))
 
 
 def test_the_default_folder_stands_beside_a_run_that_is_named_by_a_dot(folder, old, new, monkeypatch):

@@ -23,7 +23,7 @@ ALWAYS = {
     "app": "workspace port host no_browser",
     "compare": "out seeds num_steps device",
     "demo": "out minutes seed device",
-    "distill": "out pictures minutes steps images resume device",
+    "distill": "out pictures minutes steps images autoguidance resume device",
     "ema": "sigma_rel out",
     "evaluate": "best bits_per_dim ode num_images seed batch_size device",
     "generate": """num_images num_steps seed out labels autoguidance sampler clip best from_images from_held_out
@@ -135,8 +135,6 @@ REFUSED = [
     *[("evaluate", ["RUN"], name, ["--ode"], "draw no samples") for name in OF_SAMPLES.split()],
     *[("evaluate", ["RUN"], name, ["--ode"], "with --ode alone") for name in ("num_steps", "num_terms")],
     ("distill", ["RUN"], "guidance", [], "on a run without classes"),
-    ("distill", ["RUN"], "guidance", ["CLASSES", "--resume"], "with --resume"),
-    ("distill", ["RUN"], "autoguidance", ["--resume"], "with --resume"),
     ("morph", ["RUN"], "seeds", ["--images", "one.png", "one.png"], "with --images"),
     ("morph", ["RUN"], "seeds", ["--held-out", 2], "with --images or --held-out"),
     ("invert", ["RUN", "one.png"], "seed", [], "with the files of pictures"),

@@ -174,3 +174,9 @@ def test_a_bound_of_the_likelihood_counts_what_it_takes_to_name_the_cluster():
             torch.testing.assert_close(
                 difference, names if part in ("prior", "total", "flow") else 0 * names, atol=2e-6, rtol=1e-4
             )
+
+
+def test_until_they_are_filled_in_all_pictures_are_of_the_first():
+    clusters = Clusters(1, 4)
+    assert set(clusters.of_seeds(range(100)).tolist()) == {0}
+    assert clusters.of(of_shade(0, 100, 255)).tolist() == [0, 0, 0]

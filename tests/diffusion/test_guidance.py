@@ -76,6 +76,7 @@ def test_rescaled_guidance_has_the_standard_deviation_of_the_conditional_image()
     ("make", "message"),
     [
         (lambda: Guidance(scale=-1), "scale is at least 0"),
+        (lambda: Guidance(scale=float("inf")), "scale is a finite number"),
         (lambda: Guidance(rescale=1.5), "rescale is from 0 to 1"),
         (lambda: Guidance(interval=(2.0, 1.0)), "interval goes from"),
     ],

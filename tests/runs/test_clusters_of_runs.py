@@ -4,21 +4,24 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from helpers.runs import digits, start
 from helpers.sampling import last
 from unnoise.api import open_run
 from unnoise.api.editing import EditSession
 from unnoise.data import load
-from unnoise.diffusion.clusters import thumbnails
+from unnoise.diffusion.clusters import Clusters, thumbnails
 from unnoise.networks import UNetConfig
 from unnoise.reports.settings import train_command
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
+from unnoise.runs.distillation import distilled_config
 from unnoise.runs.plan import TrainOptions, plan
 from unnoise.runs.snapshots import Snapshots
 from unnoise.trainer.clustering import k_means
 from unnoise.trainer.loop import train
+from unnoise.utils.errors import UnnoiseError
 
 STEPS = Budget(unit="steps", amount=4.0)
 
@@ -165,3 +168,52 @@ def test_the_reverse_process_ends_with_the_picture_of_the_seed(run):
     drawn = opened.generate(2, seed=4).tensor
     torch.testing.assert_close(opened.reverse_steps(2, seed=4).images[-1], drawn, atol=1e-4, rtol=0)
     torch.testing.assert_close(opened.generate(2, seed=4, lazy=True).trajectory()[-1], drawn, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"changes": ("network.clusters=false",)}, "say --set clusters=0"),
+        ({"changes": ("network.num_classes=0",)}, "say --set clusters=0"),
+        ({"changes": ("clusters=9",), "preset": "diffusers"}, "no effect on a UNet2DConfig"),
+        ({"changes": ("clusters=9",), "preset": None, "init": "RUN"}, "no effect with --init"),
+        ({"changes": ("clusters=9",), "labels": "auto"}, "no effect with --labels"),
+    ],
+)
+def test_a_number_of_clusters_without_effect_is_refused(run, options, sentence):
+    named = {"preset": "nano", "budget": STEPS} | options
+    if "init" in named:
+        named["init"] = str(run.path)
+    with pytest.raises(UnnoiseError, match=sentence):
+        plan(load("digits", labels=True), TrainOptions(**named))
+
+
+def test_classes_do_not_take_the_place_of_clusters_in_a_run_that_goes_on_from_another(run):
+    with pytest.raises(UnnoiseError, match=r"was told of clusters of pictures, .* Leave --labels out"):
+        plan(load("digits", labels=True), TrainOptions(init=str(run.path), budget=STEPS, labels="auto"))
+
+
+def test_where_nothing_is_kept_of_a_picture_the_clusters_are_those_of_the_seeds(run, tmp_path):
+    black = tmp_path / "black.png"
+    Image.new("L", (8, 8), 0).save(black)
+    opened, told = open_run(run.path), []
+    real = Clusters.of_seeds
+
+    def of_seeds(self, seeds):
+        told.append(list(seeds))
+        return real(self, seeds)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Clusters, "of_seeds", of_seeds)
+        opened.inpaint(held_out=2, num_steps=2, seed=5, mask=black)
+        opened.redraw(held_out=2, num_steps=2, seed=7, strength=1, versions=2)
+        assert [seeds for seeds in told if seeds in ([5, 6], [7, 8, 9, 10])] == [[5, 6], [7, 8, 9, 10]]
+        told.clear()
+        opened.inpaint(held_out=2, num_steps=2, seed=5)
+        opened.redraw(held_out=2, num_steps=2, seed=7, strength=0.5, versions=2)
+        assert told == []
+
+
+def test_clusters_are_no_classes_to_be_guided_by(run):
+    with pytest.raises(UnnoiseError, match="Guidance needs classes"):
+        distilled_config(run, STEPS, guidance=2.0)

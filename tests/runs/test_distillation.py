@@ -13,6 +13,7 @@ from helpers.sampling import last
 from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.walks import Walks
 from unnoise.networks import TransformerConfig
+from unnoise.optim.ema import EMAConfig
 from unnoise.runs import snapshots
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
@@ -270,3 +271,29 @@ def test_walks_need_a_run_that_walks(old, tmp_path):
     diffusion = config.build()
     with pytest.raises(UnnoiseError, match=r"Diffusion\.walks must be the walks of a run"):
         diffusion.train_step(torch.rand(2, 1, 8, 8))
+
+
+def test_the_average_that_draws_forgets_the_weights_that_it_began_with(old, tmp_path):
+    """Without warm-up a decay of 0.999 would leave 45 % of them after 800 steps."""
+    recipe = old.config.recipe
+    plain = old.with_config(replace(old.config, recipe=replace(recipe, ema=EMAConfig(decay=0.999))))
+    diffusion = Run.create(tmp_path / "new", distilled_config(plain, budget(4))).config.build()
+    for parameter in diffusion.network.parameters():
+        torch.nn.init.zeros_(parameter)
+    for parameter in diffusion.ema.network.parameters():
+        torch.nn.init.ones_(parameter)
+    for _ in range(200):
+        diffusion.weights.average.update()
+    left = max(float(parameter.max()) for parameter in diffusion.ema.network.parameters())
+    assert left < 0.01
+
+
+def test_the_run_that_walks_draws_as_it_did_with_its_last_predictions(tmp_path):
+    """It is told no length of a step, by which a network would leave them out."""
+    leader = trained(tmp_path / "leader", recipe_changes=["network.self_conditioning=true"])
+    config = distilled_config(leader, budget(4))
+    walks = walks_of(Run.create(tmp_path / "new", config))
+    assert not walks.run.abilities.step_length
+    noises = leader.averaged().noises(range(3))()
+    wanted = Walks(leader.averaged(), config.recipe.mean_velocity).walk(noises, calls=3)
+    assert torch.equal(walks.walk(noises, calls=3), wanted)

@@ -1,5 +1,6 @@
 """Devices of several processes: each owns one before it touches any, and their number counts in forecasts."""
 
+import os
 import threading
 
 import pytest
@@ -66,10 +67,28 @@ def test_a_single_process_owns_the_device_that_it_names(monkeypatch):
 
 def test_a_rank_that_sees_one_device_alone_takes_it(monkeypatch):
     """Some launchers set CUDA_VISIBLE_DEVICES for each process."""
+    monkeypatch.setenv("ACCELERATE_BYPASS_DEVICE_MAP", "")
+    monkeypatch.delenv("ACCELERATE_BYPASS_DEVICE_MAP")
     ranks(monkeypatch, 3, 4)
     with FakeCuda(monkeypatch, 1) as machine:
         assert choose_device("cuda") == torch.device("cuda:0")
     assert machine.events[0] == ("own", "cuda:0")
+    assert os.environ["ACCELERATE_BYPASS_DEVICE_MAP"] == "true"  # the device of the local rank is not there
+
+
+def test_a_rank_may_name_the_device_that_it_owns(monkeypatch):
+    """As a run does that has been trained by several."""
+    ranks(monkeypatch, 2, 4)
+    with FakeCuda(monkeypatch, 4):
+        assert choose_device("cuda:2") == torch.device("cuda:2")
+        with pytest.raises(UnnoiseError, match=r"device of its own, but --device names cuda:1"):
+            choose_device("cuda:1")
+
+
+def test_on_mps_one_process_trains(monkeypatch):
+    ranks(monkeypatch, 1, 2)
+    with pytest.raises(UnnoiseError, match=r"on MPS one alone can train\. Name --device cpu"):
+        choose_device("mps")
 
 
 def test_what_cannot_be_shared_is_refused_before_anything_is_touched(monkeypatch):

@@ -1,11 +1,13 @@
 """Distillation: a run that draws in two calls of its network, made from one that draws in many."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unnoise.api.effects import refuse_without_effect
 from unnoise.api.reporting import Progress, reporting
+from unnoise.api.stopping import StopSignals
 from unnoise.utils.errors import require
 
 if TYPE_CHECKING:
@@ -57,22 +59,39 @@ def distill(
     target = path.with_name(f"{path.name}-few-steps") if out is None else Path(out)
     budget: dict[str, Any] = {"minutes": minutes, "steps": steps, "images": images}
     scales = {"guidance": guidance, "autoguidance": autoguidance}
-    if getattr(run.config.recipe.network, "num_classes", 0) == 0:
+    if getattr(run.config.recipe.network, "num_classes", 0) == run.config.num_clusters:
         refuse_without_effect({"guidance": guidance}, "on a run without classes", "Leave it out.")
     if resume:
-        refuse_without_effect(scales, "with --resume", "The run keeps what it was started with.")
-        there = open_run(target).config
-        came_from = f"from {there.init}" if there.distilled else "is a run of its own"
-        require(
-            there.distilled and there.init is not None and Path(there.init).resolve() == path,
-            f"{target} was not distilled from {run.path}, but {came_from}. Name the folder of the distilled "
-            "run with --out.",
-        )
+        _require_same(open_run(target), run, scales)
     else:
-        with reporting(progress):
+        with reporting(progress), StopSignals(graceful=False) as stop:
             _create(run, target, pictures, budget, scales)
+        if stop.received:
+            raise KeyboardInterrupt  # `StopSignals` has said so
     source = open_run(target).config.data.source if pictures is None else pictures
     return train(source, out=target, device=run.device, resume=True, progress=progress, **budget)
+
+
+def _require_same(there: "OpenRun", run: "OpenRun", scales: dict[str, float | None]) -> None:
+    """Checks that a run to go on with came from this one, with these scales."""
+    config, path = there.config, run.path.resolve()
+    came_from = f"from {config.init}" if config.distilled else "is a run of its own"
+    # Where no run lies at its old place any more, it may be this one, which was moved.
+    same = config.init is not None and (Path(config.init).resolve() == path or not Path(config.init).exists())
+    require(
+        config.distilled and same,
+        f"{there.path} was not distilled from {run.path}, but {came_from}. Name the folder of the distilled "
+        "run with --out.",
+    )
+    learned = config.recipe.mean_velocity
+    assert learned is not None
+    assert learned.walking is not None
+    kept = {"guidance": learned.guidance, "autoguidance": learned.walking.autoguidance}
+    for name, scale in scales.items():
+        require(
+            scale in (None, kept[name]),
+            f"{there.path} was started with --{name} {kept[name]:g}, but got {scale}. Leave --{name} out.",
+        )
 
 
 def _create(
@@ -91,22 +110,25 @@ def _create(
     from unnoise.runs.checkpoint import Run
     from unnoise.runs.config import Budget
     from unnoise.runs.distillation import distilled_config
+    from unnoise.runs.lock import lock_run
     from unnoise.runs.resume import with_same_pictures
-    from unnoise.trainer.distributed import rank_0_first
+    from unnoise.trainer.distributed import end_process_group, rank_0_first
     from unnoise.utils.precision import DeviceCapabilities
 
     processes = PartialState(cpu=run.torch_device.type == "cpu")
-    with rank_0_first():
-        if not processes.is_main_process:
-            return
-        require_startable(target, resume=False)
-        config = distilled_config(run.folder, train_options(budget).budget or Budget(), **scales)
-        source = str(config.data.source if pictures is None else pictures)
-        require(bool(source), f"{run.path} does not say where its pictures are. Name them with --pictures.")
-        require_not_among_pictures(source, target)
-        config = with_same_pictures(config, load_run_pictures(config, source, labels=True))
-        trains = DeviceCapabilities.of(run.torch_device)  # which may be another device than the run's was
-        config = replace(config, precision=trains.default_precision)
-        if trains.type == "cpu":
-            config = with_faster_precision(config)
-        Run.create(target, with_absolute_paths(config, source))
+    with ExitStack() as held, rank_0_first():
+        held.callback(end_process_group, processes)  # see `train_run`
+        if processes.is_main_process:
+            require_startable(target, resume=False)
+            config = distilled_config(run.folder, train_options(budget).budget or Budget(), **scales)
+            source = str(config.data.source if pictures is None else pictures)
+            require(bool(source), f"{run.path} does not say where its pictures are. Name them with --pictures.")
+            require_not_among_pictures(source, target)
+            with lock_run(target):  # another process may distil into the same folder
+                config = with_same_pictures(config, load_run_pictures(config, source, labels=True))
+                trains = DeviceCapabilities.of(run.torch_device)  # perhaps another device than the run's was
+                config = replace(config, precision=trains.default_precision)
+                if trains.type == "cpu":
+                    config = with_faster_precision(config)
+                Run.create(target, with_absolute_paths(config, source))
+        held.pop_all()

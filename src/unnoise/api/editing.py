@@ -95,16 +95,23 @@ class EditSession:
         """The averaged network, without self-conditioning: equal noisy images give equal predictions."""
         return self.denoiser.guided_denoise(self.sampling, classes, self_conditioning=False)
 
-    def denoise_label(self, label: str | None, pixels: "Pixels | Images | None" = None) -> "Denoise":
+    def denoise_label(
+        self, label: str | None, pixels: "Pixels | Images | None" = None, seeds: "Sequence[int]" = ()
+    ) -> "Denoise":
         """The same for any number of images of one class, or without a class.
 
         Args:
             label: of the class.
             pixels: pictures that the images look like, in turn. A run that knows clusters is told theirs.
+            seeds: of the images, where nothing is known of them. Then it is told the clusters of these seeds.
         """
-        chosen = None if label is None else self.run.config.classes([0], (label,))
-        if pixels is not None and label is None:
-            chosen = self.denoiser.abilities.classes_of(pixels)
+        chosen, abilities = None, self.denoiser.abilities
+        if label is not None:
+            chosen = self.run.config.classes([0], (label,))
+        elif pixels is not None:
+            chosen = abilities.classes_of(pixels)
+        elif seeds:
+            chosen = abilities.classes_of_seeds(seeds)
         if chosen is None:
             return self.denoise(None)
 

@@ -66,7 +66,7 @@ def inpaint(
         known = _known_pixels(session, None if mask is None else Path(mask), paths)
         draw = session.noises(seed, len(names))
         steps = editing.inpaint(
-            session.denoise_label(label, _known_alone(pixels, known)),
+            session.denoise_label(label, _known_alone(pixels, known), range(seed, seed + len(names))),
             session.normalized(pixels),
             known.expand(len(names), -1, -1, -1).to(session.denoiser.device),
             draw(),
@@ -84,8 +84,10 @@ def inpaint(
     return Drawing(after, names, columns)
 
 
-def _known_alone(pixels: "Pixels", known: "Masks") -> "Images":
-    """The pictures in [0, 1] with the mean of what is known in place of what is not."""
+def _known_alone(pixels: "Pixels", known: "Masks") -> "Images | None":
+    """The pictures in [0, 1] with the mean of what is known in place of what is not; None if nothing is."""
+    if not known.any():
+        return None
     images, shown = pixels.float() / 255, known.expand(len(pixels), -1, -1, -1)
     means = (images * shown).sum((2, 3), keepdim=True) / shown.sum((2, 3), keepdim=True).clamp(min=1)
     return images.where(shown, means)

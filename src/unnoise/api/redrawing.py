@@ -51,8 +51,11 @@ def redraw(
         session = EditSession(run, sampled.denoiser, sampled.sampling)
         session.denoiser.pieces.size = sampled.batch_size
         classes, draw = run.config.classes(range(number), sampled.labels), session.noises(seed, number)
-        if (found := session.denoiser.abilities.classes_of(pixels)) is not None:
+        abilities = session.denoiser.abilities
+        if strength < 1 and (found := abilities.classes_of(pixels)) is not None:
             classes = found.repeat(versions)
+        elif abilities.clusters is not None:  # nothing is kept of the pictures
+            classes = abilities.classes_of_seeds(range(seed, seed + number))
         steps = editing.redraw(
             session.denoise(None if classes is None else classes.to(session.denoiser.device)),
             session.normalized(pixels).repeat(versions, 1, 1, 1),

@@ -168,7 +168,7 @@ def _affordable(run: "Run", denoiser: "Denoiser", space: "SearchSpace", limit: T
     classes = run.config.classes(range(32))
     for _ in range(2):  # the first call also makes room
         started = time.monotonic()
-        denoiser.generate(32, sampling=Sampling(num_steps=2), classes=classes)
+        denoiser.generate(32, sampling=Sampling(num_steps=2), classes=classes).cpu()  # waits for a GPU
         seconds_per_call = (time.monotonic() - started) / 64
     own, schedule = own_sampling(run), denoiser.schedule
     trials = len(sampler_search.candidates(own, schedule, space.samplers, space.spacings, [8]))

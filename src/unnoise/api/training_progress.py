@@ -49,7 +49,7 @@ def told_steps(
             f"No profile: it takes {profiler.needed} steps, but the run ended after {profiler.taken}. "
             "Give it a larger budget."
         )
-    if progress.last is None and not stop.received and not run.config.until_converged:
+    if leads and progress.last is None and not stop.received and not run.config.until_converged:
         tell("The budget of this run is already spent: give it a larger one to train on.")
 
 

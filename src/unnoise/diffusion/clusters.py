@@ -50,7 +50,7 @@ class Clusters(nn.Module):
     def __init__(self, channels: int, count: int) -> None:
         super().__init__()
         self.register_buffer("centres", torch.zeros(count, channels * SIDE**2, dtype=torch.uint8))
-        self.register_buffer("counts", torch.ones(count, dtype=torch.int64))
+        self.register_buffer("counts", (torch.arange(count) == 0).long())
 
     def of(self, pictures: SomePixels | Float[Tensor, "_ channels height width"]) -> Classes:
         """The cluster of each picture (B, C, H, W), uint8 or in [0, 1]: that of the nearest centre, (B,)."""

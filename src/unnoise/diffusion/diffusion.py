@@ -207,10 +207,13 @@ class Diffusion:
         """
         if self.walks is not None:
             return self.walks.draw(len(images), generator, part, training=training)
-        denoiser, images = self.denoiser, images.to(self.denoiser.device, non_blocking=True)
-        normalized = denoiser.normalizer.normalize(images)
+        denoiser, device = self.denoiser, self.denoiser.device
+        # CUDA copies what is not pinned before the call returns; MPS may copy it when it is freed already.
+        moved = images.to(device, non_blocking=device.type == "cuda")
+        normalized = denoiser.normalizer.normalize(moved)
         if denoiser.abilities.clusters is not None:  # whatever labels the pictures have
-            classes = denoiser.abilities.classes_of(images)
+            # Thumbnails for MPS are made on the CPU, where the pictures are still.
+            classes = denoiser.abilities.classes_of(images if device.type == "mps" else moved)
         levels = self.loss_history if training and self.loss_history is not None else self.noise_levels
         return self.noising.draw(
             normalized,

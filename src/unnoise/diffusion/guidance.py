@@ -9,6 +9,7 @@ A scale of 1 is no guidance. Above 1, classifier-free guidance makes images more
 varied; autoguidance reduces the errors that both networks share and keeps the variety.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -44,6 +45,7 @@ class Guidance:
 
     def __post_init__(self) -> None:
         require(self.scale >= 0, f"The guidance scale is at least 0, but got {self.scale:g}: try 2.")
+        require(self.scale < math.inf, "The guidance scale is a finite number, but got inf: try 2.")
         require(
             0 <= self.rescale <= 1, f"The guidance rescale is from 0 to 1, but got {self.rescale:g}: try 0.7."
         )

@@ -133,20 +133,22 @@ def measure_flow(
                 if step < FLOW_STEPS:
                     inside = step / FLOW_STEPS * len(images)
                     yield LikelihoodProgress((before + inside) / len(indices), _joined(parts))
-            parts.append({"flow": bits_per_dim(log_likelihoods - volume, data[0].numel()) + named})
+            flowed = bits_per_dim(log_likelihoods - volume, data[0].numel()).cpu().double()
+            parts.append({"flow": flowed + named})
             yield LikelihoodProgress((before + len(images)) / len(indices), _joined(parts))
 
 
 def _told(model: Denoiser, images: Pixels) -> tuple[Denoise, Tensor]:
-    """What denoises these pictures, and what it takes to say which clusters it is told, in bits/dim.
+    """What denoises these pictures, and what it takes to say which clusters it is told: bits/dim, on the CPU.
 
     As log p(x) >= log p(k) + log p(x | k) for any cluster k, both together are a bound of the likelihood.
     """
     clusters = model.abilities.clusters
     if clusters is None:
-        return model.denoise, torch.zeros(len(images), device=model.device)
+        return model.denoise, torch.zeros(len(images), dtype=torch.float64)
     classes = clusters.of(images)
-    return partial(model.denoise, classes=classes), bits_per_dim(-clusters.surprise(classes), images[0].numel())
+    named = bits_per_dim(-clusters.surprise(classes), images[0].numel())
+    return partial(model.denoise, classes=classes), named.cpu().double()
 
 
 def _batches(

@@ -30,7 +30,8 @@ def train_command(config: RunConfig) -> str:
         return f"{again}\n{_wrapped(resumed)}" if data.source else again
     learned = config.recipe.mean_velocity
     if learned is not None and learned.walking is not None:
-        guided = [] if learned.guidance == 1 else [["--guidance", f"{learned.guidance:.12g}"]]
+        knows_classes = getattr(config.recipe.network, "num_classes", 0) > 0 and not config.num_clusters
+        guided = [["--guidance", f"{learned.guidance:.12g}"]] if knows_classes else []
         guided.append(["--autoguidance", f"{learned.walking.autoguidance:.12g}"])
         return _wrapped([["unnoise", "distill", config.init or "RUN"], spent, *guided, ["--out", "NEW"]])
     options = [
@@ -86,8 +87,9 @@ def changed_settings(config: RunConfig) -> list[str]:
     except UnnoiseError:
         return []
     preset = replace(preset, batch_size=config.recipe.batch_size)
-    # --labels sets them, or else the number of pictures.
-    told = {"network.num_classes", "network.clusters"} if data.classes or config.num_clusters else set()
+    # --labels sets them, or the run of --init, or else the number of pictures, up to a setting of their own.
+    chosen = data.classes or config.init is not None or config.recipe.clusters >= config.num_clusters > 0
+    told = {"network.num_classes", "network.clusters"} if chosen else set()
     pairs = _unlike(plain(preset), plain(config.recipe))
     return [f"{path}={_word(value)}" for path, value in pairs if path not in told]
 

@@ -114,6 +114,10 @@ def weaker_of(
     if weak is not None and not weak.isdecimal():
         other = Run.open(Path(weak))
         require(
+            not other.config.jumps,
+            f"{weak} draws in jumps, and knows no small steps. Name {other.config.in_small_steps}.",
+        )
+        require(
             other.config.data.classes in ((), run.config.data.classes),
             f"{weak} was trained on other classes ({', '.join(other.config.data.classes[:3])}, ...). "
             "Choose a run on the same pictures.",

@@ -68,7 +68,7 @@ class Recipe:
     def __post_init__(self) -> None:
         require_noise_shift(self.noise_shift)
         Guidance(scale=self.autoguidance)  # refuses scales below 0
-        require(self.clusters >= 0, f"The number of clusters is at least 0, but got {self.clusters}. Try 64.")
+        require(0 <= self.clusters <= 1024, f"There are 0 to 1024 clusters, but got {self.clusters:,}. Try 64.")
         require(self.batch_size >= 1, f"The batch size is at least 1, but got {self.batch_size}. Try 64.")
         require(
             self.batch_size <= _LARGEST_BATCH,

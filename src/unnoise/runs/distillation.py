@@ -19,6 +19,7 @@ The walks that it learns from have the same spacing, so that they begin at the n
 """
 
 
+_WARMUP = 8.0
 AUTOGUIDANCE = 2.0
 """Scale by which the walks of a run are guided away from an earlier average of it, where it stored one."""
 
@@ -52,9 +53,10 @@ def distilled_config(
         "cannot learn to draw in two. Distil a run of another preset, such as nano or small.",
     )
     assert isinstance(network, OwnConfig)
-    own = recipe.sampling.guidance if network.num_classes else Guidance()
+    knows_classes = network.num_classes > 0 and not network.clusters
+    own = recipe.sampling.guidance if knows_classes else Guidance()
     require(
-        network.num_classes > 0 or guidance in (None, 1),
+        knows_classes or guidance in (None, 1),
         f"Guidance needs classes, which {run.path} does not know. Leave --guidance out.",
     )
     require(
@@ -90,6 +92,8 @@ def _distilled(recipe: Recipe, network: OwnConfig, guidance: float, walking: Wal
         recipe,
         network=replace(network, step_length=True),
         objective=Objective(recipe.objective.predicts, "velocity", "l2"),
+        # Without warm-up an average of thousands of steps would be half of the weights that it began with.
+        ema=replace(recipe.ema, warmup=recipe.ema.warmup or _WARMUP),
         mean_velocity=MeanVelocity(to_image=0.5, guidance=guidance, walking=walking),
         optimizer=replace(recipe.optimizer, decay="linear"),
         sampling=replace(JUMPS, clip=recipe.sampling.clip),

@@ -22,7 +22,7 @@ from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.utils import json_text
 from unnoise.utils.files import atomic_write, stamp
-from unnoise.utils.precision import Precision, bfloat16_is_fast
+from unnoise.utils.precision import DeviceCapabilities, Precision, bfloat16_is_fast, set_tf32
 
 VISIBLE = 1 / 255
 """One step of a colour with 8 bits."""
@@ -39,8 +39,11 @@ def drawing_precision(run: Path, denoiser: Denoiser, sampling: Sampling, weights
         sampling: by which the run draws if nothing else is asked for.
         weights: the file of the weights.
     """
-    if denoiser.precision != "bfloat16" or denoiser.device.type != "cpu":
+    if denoiser.precision != "bfloat16":
         return denoiser.precision
+    if denoiser.device.type != "cpu":
+        able = DeviceCapabilities.of(denoiser.device)
+        return "bfloat16" if able.bfloat16 else able.default_precision  # emulated, it is many times slower
     if not bfloat16_is_fast():
         return "float32"
     known, now = _known(run / _FILE), f"{stamp(weights.stat())} {_way(denoiser, sampling)}"
@@ -81,6 +84,7 @@ def exact(denoiser: Denoiser) -> Denoiser:
     """The same in float32, for likelihoods and walks back to the noise: rounding would change their numbers."""
     other = copy(denoiser)
     other.precision = "float32"
+    set_tf32(other.device, other.precision)
     return other
 
 

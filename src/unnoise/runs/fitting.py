@@ -46,6 +46,12 @@ def require_fitting_init(path: Path, theirs: Recipe, ours: Recipe) -> None:
     before, now = weight_settings(theirs), weight_settings(ours)
     if ours.mean_velocity is not None:  # whose own weights start at zero
         before["network.step_length"] = True
+    name, words = "network.clusters", {True: "clusters of pictures", False: "classes"}
+    require(
+        before.get(name) == now.get(name) or not now.get("network.num_classes"),
+        f"The network of {path} was told of {words[bool(before.get(name))]}, but that of the new run would be "
+        f"told of {words[bool(now.get(name))]}. Leave --labels out, or start without --init.",
+    )
     for name in sorted(before.keys() | now.keys()):
         require(
             before.get(name) == now.get(name),

@@ -4,6 +4,7 @@ A distilled run also keeps the weaker average that the walks of the other run ar
 weaker.safetensors, so that it goes on without that run.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.walks import Walks
+from unnoise.networks import OwnConfig
 from unnoise.runs.checks import require_finite_weights
 from unnoise.runs.config import RunConfig
 from unnoise.runs.snapshots import Snapshots
@@ -52,6 +54,11 @@ def let_walk(run: Path, config: RunConfig, diffusion: Diffusion) -> None:
     if learned is None or learned.walking is None:
         return
     config.require_leader()
+    # The run that walks is told no length of a step, so that it draws as it did.
+    network = config.recipe.network
+    assert isinstance(network, OwnConfig)
+    walker = replace(network, step_length=False)
+    config = replace(config, recipe=replace(config.recipe, network=walker, mean_velocity=None))
     leader, scale = _with_weights(config, run / INIT, diffusion.denoiser.device), learned.walking.autoguidance
     if scale != 1:
         weaker = _with_weights(config, run / WEAKER, diffusion.denoiser.device)

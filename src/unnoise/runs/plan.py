@@ -105,6 +105,7 @@ def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = C
     preset = init.config.preset if init and not named else choice.name if choice else options.preset or DEFAULT
     theirs = None if init is None else init.config.recipe
     chosen = _recipe(preset, images, options, None if named else theirs)
+    _require_effect_of_clusters(chosen, options)
     if not options.labels:
         chosen = _with_clusters(chosen, len(images) - data.held_out, theirs)
     require_fits_in_memory(chosen.network)
@@ -233,18 +234,33 @@ def _recipe(preset: str, images: ImageSet, options: TrainOptions, base: Recipe |
 def _with_clusters(chosen: Recipe, num_pictures: int, theirs: Recipe | None) -> Recipe:
     """The recipe whose network is told of clusters: those of the run that it starts from, or as many as fit."""
     network = chosen.network
-    if not isinstance(network, OwnConfig) or (network.num_classes and theirs is None):
+    init = None if theirs is None else theirs.network
+    if not isinstance(network, OwnConfig) or (network.num_classes and init is None):
         return chosen
     count = min(chosen.clusters, num_pictures // _IN_A_CLUSTER)
-    if theirs is not None:
-        init = theirs.network
+    if init is not None:
         count = init.num_classes if isinstance(init, OwnConfig) and init.clusters else 0
-    found = (
-        replace(network, num_classes=count, clusters=True)
-        if count > 1
-        else replace(network, num_classes=0, clusters=False)
+    if count < 2:
+        return chosen
+    return replace(chosen, network=replace(network, num_classes=count, clusters=True))
+
+
+def _require_effect_of_clusters(chosen: Recipe, options: TrainOptions) -> None:
+    """Refuses changes of the number of clusters that would change nothing."""
+    named, network = {change.partition("=")[0].strip() for change in options.changes or ()}, chosen.network
+    for where, there in (
+        ("with --labels, which names classes instead", bool(options.labels)),
+        ("with --init, whose run has its own", options.init is not None),
+        (f"on a {type(network).__name__}, which is told of none", not isinstance(network, OwnConfig)),
+    ):
+        require(
+            "clusters" not in named or not there, f"The setting clusters has no effect {where}. Leave it out."
+        )
+    by_hand = named & {"network.clusters", "network.num_classes"}
+    require(
+        not by_hand or bool(options.labels) or getattr(network, "num_classes", 1) > 0 or chosen.clusters == 0,
+        "The number of clusters follows from the pictures. For a run without any, say --set clusters=0.",
     )
-    return replace(chosen, network=found)
 
 
 def chosen_noise_shift(wanted: float | Literal["size"], height: int, width: int) -> float:

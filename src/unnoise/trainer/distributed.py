@@ -40,23 +40,30 @@ def own_device(device: torch.device) -> torch.device:
     Raises:
         UnnoiseError: for more processes than devices, or one device for several processes.
     """
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    require(
+        device.type != "mps" or processes == 1,
+        f"{processes} processes were started here, but on MPS one alone can train. Name --device cpu.",
+    )
     if device.type != "cuda":
         return device
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if processes > 1:
+        found = torch.cuda.device_count()
+        mine = 0 if found == 1 else int(os.environ.get("LOCAL_RANK", "0"))
         require(
-            device.index is None,
+            device.index in (None, mine),
             f"{processes} processes were started here, each of which takes a device of its own, but --device "
             f"names {device}. Name --device cuda, and choose among devices by CUDA_VISIBLE_DEVICES.",
         )
-        found = torch.cuda.device_count()
         # Some launchers show each process nothing but its own device.
         require(
             found in (0, 1) or processes <= found,
             f"{processes} processes were started here, but there are {found} CUDA devices. Start "
             f"torchrun --nproc_per_node {found}.",
         )
-        device = torch.device("cuda", 0 if found == 1 else int(os.environ.get("LOCAL_RANK", "0")))
+        if found == 1:  # else Accelerate would wrap the network for the device of the local rank
+            os.environ.setdefault("ACCELERATE_BYPASS_DEVICE_MAP", "true")
+        device = torch.device("cuda", mine)
     if device.index is not None and torch.cuda.is_available():
         torch.cuda.set_device(device)
     return device

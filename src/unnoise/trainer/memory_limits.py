@@ -45,7 +45,8 @@ class MemoryLimits:
 
         Later, in a step that they share, it would be too late: the others would wait for the one that failed.
         """
-        images, classes, own = batches[0], batches.classes(0), Accumulation(accumulation.pieces)
+        images, classes = batches[0], batches.classes(0)
+        own = Accumulation(accumulation.pieces, accumulation.device)
         kept = [] if diffusion.weights.optimizer.state else _like_the_optimiser(diffusion)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one for all is enough

@@ -61,10 +61,11 @@ def choose_precision(config: RunConfig, clock: Callable[[], float] = time.perf_c
     whole, half = (median(seconds[1:]) for seconds in taken.values())
     chosen: Precision = "bfloat16" if whole >= FASTER * half else "float32"
     remedy = "float32 trains without it" if chosen == "bfloat16" else "decides otherwise"
+    remedy = "" if config.distilled else f" --precision {remedy}."  # which `unnoise distill` does not take
     return PrecisionChoice(
         chosen,
         f"Precision {chosen}: {count} pictures take {1e3 * half:,.0f} ms in bfloat16 and {1e3 * whole:,.0f} ms "
-        f"in float32. --precision {remedy}.",
+        f"in float32.{remedy}",
     )
 
 

@@ -134,8 +134,10 @@ class StepProfiler:
     def _profile(self, recorder: profile, seconds: float, flops: float) -> StepProfile:
         events = recorder.events()  # type: ignore[no-untyped-call]
         parts = time_by_kind(events, on_cpu=self.device.type == "cpu")
-        wall = sum(event.time_range.elapsed_us() for event in events if event.name == _STEP)
-        data = sum(event.time_range.elapsed_us() for event in events if event.name == DATA)
+        # Kineto repeats these on the GPU's side.
+        host = [event for event in events if event.device_type.name == "CPU"]
+        wall = sum(event.time_range.elapsed_us() for event in host if event.name == _STEP)
+        data = sum(event.time_range.elapsed_us() for event in host if event.name == DATA)
         busy = sum(parts.values())
         dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         return StepProfile(

@@ -151,6 +151,11 @@ def free_cached_memory() -> None:
     """Gives memory back that nothing uses any more, but PyTorch or the C library keep."""
     gc.collect()
     malloc.give_back_freed_memory()
+    free_device_cache()
+
+
+def free_device_cache() -> None:
+    """Gives back to the GPU what PyTorch keeps of its memory for later."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():

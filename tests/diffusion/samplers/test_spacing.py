@@ -47,6 +47,26 @@ def test_log_snr_and_karras_are_even_from_the_start_of_the_schedule_to_its_end(s
     torch.testing.assert_close(steps, steps.mean().expand(num_steps), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("schedule", [*WITHOUT, LinearBeta(1000)])
+@pytest.mark.parametrize("spacing", RATIO_SPACINGS)
+@pytest.mark.parametrize("num_steps", [1, 2, 4])
+def test_jumps_waste_no_step_on_a_level_that_is_nearly_without_noise(schedule, spacing, num_steps):
+    """Each jump leads to the image: on every schedule the levels are those of a walk of one step more."""
+    found = ratios(spaced_times(spacing, num_steps, schedule, jumps=True), schedule)
+    longer = ratios(spaced_times(spacing, num_steps + 1, schedule), schedule)
+    assert found[-1] == 0
+    torch.testing.assert_close(found[:-1], longer[:num_steps], rtol=0.05, atol=0)
+    if num_steps == 2 and spacing == "karras":
+        assert 1 < found[1] < 10
+
+
+@pytest.mark.parametrize("schedule", WITH_ENDS)
+@pytest.mark.parametrize("spacing", RATIO_SPACINGS)
+def test_on_schedules_that_end_with_noise_jumps_begin_where_steps_do(schedule, spacing):
+    plain, jumps = (spaced_times(spacing, 3, schedule, jumps=each) for each in (False, True))
+    assert torch.equal(plain, jumps)
+
+
 @pytest.mark.parametrize("schedule", WITHOUT)
 @pytest.mark.parametrize("spacing", RATIO_SPACINGS)
 @pytest.mark.parametrize("num_steps", [2, 3, 18])

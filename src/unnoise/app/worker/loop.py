@@ -82,6 +82,15 @@ def do(task: TaskFolder, workspace: Workspace) -> None:
         task.fail(str(error))
     except Exception as error:  # noqa: BLE001 (the worker outlives what a task meets)
         task.fail(_sentence(error, task.path))
+    finally:
+        _free_device()
+
+
+def _free_device() -> None:
+    """Leaves the memory of a GPU, which a training may need, to others."""
+    from unnoise.utils.out_of_memory import free_device_cache
+
+    free_device_cache()
 
 
 def _sentence(error: Exception, folder: Path) -> str:

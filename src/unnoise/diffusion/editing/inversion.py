@@ -171,9 +171,12 @@ class AndersonAcceleration:
         square = changes.mT @ changes
         size = square.diagonal(dim1=1, dim2=2).sum(1).clamp(min=torch.finfo(place.dtype).tiny)
         unit = torch.eye(square.shape[-1], dtype=place.dtype, device=place.device)
-        weights = torch.linalg.solve(
+        system = (
             square / size.view(-1, 1, 1) + _REGULAR * unit,
             changes.mT @ move.flatten(1).unsqueeze(-1) / size.view(-1, 1, 1),
         )
+        if place.device.type == "mps":  # which cannot solve in every version of PyTorch; these are small
+            system = system[0].cpu(), system[1].cpu()
+        weights = torch.linalg.solve(*system).to(place.device)
         next_place: Images = place + move - ((steps + changes) @ weights).view_as(place)
         return next_place

@@ -77,7 +77,8 @@ class Sampling:
 
     def times(self, schedule: Schedule) -> samplers.Times:
         """The falling times of the steps, and 0: (num_steps + 1,)."""
-        return samplers.spaced_times(self.spacing, self.num_steps, schedule)
+        jumps = self.sampler == "consistency"
+        return samplers.spaced_times(self.spacing, self.num_steps, schedule, jumps=jumps)
 
     @property
     def deterministic(self) -> bool:

@@ -8,7 +8,8 @@ With r = noise / signal (EDM's sigma) and K steps:
 
 All end at t = 0. The last two start at the schedule's largest r, but at most at 80. If the schedule ends below
 r = 0.002, K - 1 steps lead to 0.002 and the last one to t = 0. Both limits are EDM's; a shifted schedule shifts
-them, too.
+them, too. Jumps to the image need no level that is nearly without noise: for them all K steps are even, and the
+last begins where it would on a schedule that ends at the limit.
 """
 
 from typing import TypeAlias
@@ -26,30 +27,31 @@ SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 80.0, 7.0
 _BISECTIONS = 64
 
 
-def spaced_times(spacing: Spacing, num_steps: int, schedule: Schedule) -> Times:
+def spaced_times(spacing: Spacing, num_steps: int, schedule: Schedule, *, jumps: bool = False) -> Times:
     """The num_steps + 1 falling times of a spacing, the last of which is 0, in float64.
 
     On a discrete schedule of T timesteps they are (k + 1) / T of the timesteps nearest in log-SNR, each used
-    once.
+    once. `jumps` says that each step jumps to the image.
 
     Raises:
         UnnoiseError: for fewer than one step, or more steps than a discrete schedule has.
     """
     require_steps(num_steps)
     if spacing == "log_snr" or spacing == "karras":
+        ratios = _ratios(spacing, num_steps, schedule, jumps=jumps)[:num_steps]
         if isinstance(schedule, DiscreteSchedule):
-            return _discrete_times(_ratios(spacing, num_steps, schedule), num_steps, schedule)
-        return _inverse(_ratios(spacing, num_steps, schedule), num_steps, schedule)
+            return _discrete_times(ratios, num_steps, schedule)
+        return _inverse(ratios, schedule)
     if isinstance(schedule, DiscreteSchedule):
         return schedule.times(num_steps, "trailing" if spacing == "uniform" else spacing)
     return even_times(num_steps)
 
 
-def _ratios(spacing: Spacing, num_steps: int, schedule: Schedule) -> Ratios:
+def _ratios(spacing: Spacing, num_steps: int, schedule: Schedule, *, jumps: bool) -> Ratios:
     """The falling noise / signal of a grid, without the last one if it is below the least."""
     first, last, shift = _ratio(1.0, schedule), _ratio(0.0, schedule), noise_shift_of(schedule)
     least, most = shift * SIGMA_MIN, shift * SIGMA_MAX
-    count = num_steps + 1 if last >= least else num_steps
+    count = num_steps + 1 if last >= least or jumps else num_steps
     if isinstance(schedule, DiscreteSchedule):  # its first step may have more noise than that
         last = _ratio(1 / schedule.num_timesteps, schedule)
     ends = torch.tensor([min(first, most), max(last, least)], dtype=torch.float64)
@@ -63,7 +65,7 @@ def _ratio(time: float, schedule: Schedule) -> float:
     return float(noise / signal)
 
 
-def _inverse(ratios: Ratios, num_steps: int, schedule: Schedule) -> Times:
+def _inverse(ratios: Ratios, schedule: Schedule) -> Times:
     """The times at which a schedule has these noise / signal, by bisection, and 0 at the end."""
     low, high = torch.zeros_like(ratios), torch.ones_like(ratios)
     for _ in range(_BISECTIONS):
@@ -71,7 +73,7 @@ def _inverse(ratios: Ratios, num_steps: int, schedule: Schedule) -> Times:
         noise, signal = (rates.flatten() for rates in schedule(middle.view(-1, 1, 1, 1)))
         noisier = noise > ratios * signal  # not divided: the signal may be 0
         low, high = torch.where(noisier, low, middle), torch.where(noisier, middle, high)
-    return torch.cat([high[:num_steps], torch.zeros(1, dtype=torch.float64)])
+    return torch.cat([high, torch.zeros(1, dtype=torch.float64)])
 
 
 def _discrete_times(ratios: Ratios, num_steps: int, schedule: DiscreteSchedule) -> Times:

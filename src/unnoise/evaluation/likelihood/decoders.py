@@ -76,4 +76,6 @@ def grey_level_volume(normalizer: Normalizer, image_shape: tuple[int, int, int])
 
 def dequantize(pixels: Pixels, uniforms: Images) -> Images:
     """Uniform dequantisation: (byte + u - 1/2) / 255 with u in [0, 1), about [0, 1]."""
+    if uniforms.device.type == "mps":  # which has no float64
+        return dequantize(pixels.cpu(), uniforms.cpu()).to(uniforms.device)
     return (pixels.to(torch.float64) + uniforms - 0.5).div(255).to(uniforms.dtype)

@@ -66,6 +66,8 @@ def notes_on(config: RunConfig) -> tuple[str, ...]:
         notes.append(
             "The page draws without autoguidance: its pictures are those of unnoise generate --autoguidance 1."
         )
+    if config.num_clusters:
+        notes.append("Between two seeds the page goes from one cluster to the other at once, in the middle.")
     return tuple(notes)
 
 
