@@ -1,6 +1,5 @@
 """Distillation: a run that draws in two calls of its network, made from one that draws in many."""
 
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,12 +111,11 @@ def _create(
     from unnoise.runs.distillation import distilled_config
     from unnoise.runs.lock import lock_run
     from unnoise.runs.resume import with_same_pictures
-    from unnoise.trainer.distributed import end_process_group, rank_0_first
+    from unnoise.trainer.distributed import rank_0_first
     from unnoise.utils.precision import DeviceCapabilities
 
     processes = PartialState(cpu=run.torch_device.type == "cpu")
-    with ExitStack() as held, rank_0_first():
-        held.callback(end_process_group, processes)  # see `train_run`
+    with rank_0_first():
         if processes.is_main_process:
             require_startable(target, resume=False)
             config = distilled_config(run.folder, train_options(budget).budget or Budget(), **scales)
@@ -131,4 +129,3 @@ def _create(
                 if trains.type == "cpu":
                     config = with_faster_precision(config)
                 Run.create(target, with_absolute_paths(config, source))
-        held.pop_all()

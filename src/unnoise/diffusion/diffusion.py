@@ -208,8 +208,8 @@ class Diffusion:
         if self.walks is not None:
             return self.walks.draw(len(images), generator, part, training=training)
         denoiser, device = self.denoiser, self.denoiser.device
-        # CUDA copies what is not pinned before the call returns; MPS may copy it when it is freed already.
-        moved = images.to(device, non_blocking=device.type == "cuda")
+        # MPS may copy what nobody waits for when it is freed already.
+        moved = images.to(device, non_blocking=device.type != "mps")
         normalized = denoiser.normalizer.normalize(moved)
         if denoiser.abilities.clusters is not None:  # whatever labels the pictures have
             # Thumbnails for MPS are made on the CPU, where the pictures are still.

@@ -101,7 +101,7 @@ class Noising:
             noises = noises + self.offset_noise * shared
         told = classes if abilities.num_classes else None
         if told is not None:
-            told = told.to(images.device, non_blocking=images.is_cuda)
+            told = told.to(images.device, non_blocking=images.device.type != "mps")
             if training:
                 hidden = torch.rand(whole, generator=generator, device=where)[mine] < self.class_dropout
                 told = told.masked_fill(hidden.to(images.device), abilities.num_classes)

@@ -44,7 +44,7 @@ def test_calls_and_deterministic_are_true_of_every_sampler(name, schedule, spaci
     assert len(steps) == 6
     assert count.calls == sampling.calls(schedule)
     assert (count.draws == 0) == sampling.deterministic
-    times = spaced_times(spacing, 6, schedule)
+    times = spaced_times(spacing, 6, schedule, jumps=name == "consistency")
     wanted = schedule(times.view(-1, 1, 1, 1))
     assert all(torch.equal(*pair) for pair in zip(sampling.grid(schedule), wanted, strict=True))
 
