@@ -53,12 +53,13 @@ def distill(
     """
     from unnoise.api.opening import open_run
     from unnoise.api.train_run import train
+    from unnoise.runs.distillation import knows_classes
 
     path = run.path.resolve()
     target = path.with_name(f"{path.name}-few-steps") if out is None else Path(out)
     budget: dict[str, Any] = {"minutes": minutes, "steps": steps, "images": images}
     scales = {"guidance": guidance, "autoguidance": autoguidance}
-    if getattr(run.config.recipe.network, "num_classes", 0) == run.config.num_clusters:
+    if not knows_classes(run.config.recipe.network):
         refuse_without_effect({"guidance": guidance}, "on a run without classes", "Leave it out.")
     if resume:
         _require_same(open_run(target), run, scales)
@@ -116,16 +117,17 @@ def _create(
 
     processes = PartialState(cpu=run.torch_device.type == "cpu")
     with rank_0_first():
-        if processes.is_main_process:
-            require_startable(target, resume=False)
-            config = distilled_config(run.folder, train_options(budget).budget or Budget(), **scales)
-            source = str(config.data.source if pictures is None else pictures)
-            require(bool(source), f"{run.path} does not say where its pictures are. Name them with --pictures.")
-            require_not_among_pictures(source, target)
-            with lock_run(target):  # another process may distil into the same folder
-                config = with_same_pictures(config, load_run_pictures(config, source, labels=True))
-                trains = DeviceCapabilities.of(run.torch_device)  # perhaps another device than the run's was
-                config = replace(config, precision=trains.default_precision)
-                if trains.type == "cpu":
-                    config = with_faster_precision(config)
-                Run.create(target, with_absolute_paths(config, source))
+        if not processes.is_main_process:
+            return
+        require_startable(target, resume=False)
+        config = distilled_config(run.folder, train_options(budget).budget or Budget(), **scales)
+        source = str(config.data.source if pictures is None else pictures)
+        require(bool(source), f"{run.path} does not say where its pictures are. Name them with --pictures.")
+        require_not_among_pictures(source, target)
+        with lock_run(target):  # another process may distil into the same folder
+            config = with_same_pictures(config, load_run_pictures(config, source, labels=True))
+            trains = DeviceCapabilities.of(run.torch_device)  # perhaps another device than the run's was
+            config = replace(config, precision=trains.default_precision)
+            if trains.type == "cpu":
+                config = with_faster_precision(config)
+            Run.create(target, with_absolute_paths(config, source))

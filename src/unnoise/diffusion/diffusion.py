@@ -21,7 +21,7 @@ from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.objectives import Losses, Objective
 from unnoise.diffusion.schedules import OffsetCosine, Schedule
 from unnoise.diffusion.seeds import seeded_global_generator
-from unnoise.diffusion.tensors import Classes, Images, PerImage, Pixels, Scalar
+from unnoise.diffusion.tensors import Classes, Images, PerImage, Pixels, Scalar, moved
 from unnoise.diffusion.walks import Walks
 from unnoise.optim.ema import EMAConfig
 from unnoise.optim.optimizers import OptimizerConfig
@@ -208,12 +208,11 @@ class Diffusion:
         if self.walks is not None:
             return self.walks.draw(len(images), generator, part, training=training)
         denoiser, device = self.denoiser, self.denoiser.device
-        # MPS may copy what nobody waits for when it is freed already.
-        moved = images.to(device, non_blocking=device.type != "mps")
-        normalized = denoiser.normalizer.normalize(moved)
+        there = moved(images, device)
+        normalized = denoiser.normalizer.normalize(there)
         if denoiser.abilities.clusters is not None:  # whatever labels the pictures have
             # Thumbnails for MPS are made on the CPU, where the pictures are still.
-            classes = denoiser.abilities.classes_of(images if device.type == "mps" else moved)
+            classes = denoiser.abilities.classes_of(images if device.type == "mps" else there)
         levels = self.loss_history if training and self.loss_history is not None else self.noise_levels
         return self.noising.draw(
             normalized,

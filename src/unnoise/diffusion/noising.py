@@ -15,7 +15,7 @@ from unnoise.diffusion.mean_velocity import MeanVelocity
 from unnoise.diffusion.noise_levels import NoiseLevels
 from unnoise.diffusion.schedules import Schedule
 from unnoise.diffusion.seeds import host_coin
-from unnoise.diffusion.tensors import Classes, Images, PerImage, Rates
+from unnoise.diffusion.tensors import Classes, Images, PerImage, Rates, moved
 from unnoise.optim.process_group import BatchPart
 from unnoise.utils.errors import require
 
@@ -101,7 +101,7 @@ class Noising:
             noises = noises + self.offset_noise * shared
         told = classes if abilities.num_classes else None
         if told is not None:
-            told = told.to(images.device, non_blocking=images.device.type != "mps")
+            told = moved(told, images.device)
             if training:
                 hidden = torch.rand(whole, generator=generator, device=where)[mine] < self.class_dropout
                 told = told.masked_fill(hidden.to(images.device), abilities.num_classes)

@@ -105,6 +105,11 @@ def rates_of_log_snr(values: Rates) -> RatePair:
     return RatePair(torch.sigmoid(-values).sqrt(), torch.sigmoid(values).sqrt())
 
 
+def moved(values: Tensor, device: torch.device) -> Tensor:
+    """Values on a device, for which nobody waits; but MPS might copy them when they are freed already."""
+    return values.to(device, non_blocking=device.type != "mps")
+
+
 def in_float64(values: Tensor) -> Tensor:
     """The values in float64, on the CPU if their device has no float64 (MPS)."""
     return (values.cpu() if values.device.type == "mps" else values).double()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from unnoise.runs.config import RunConfig
 from unnoise.runs.conversion import plain
 from unnoise.runs.data_config import DataConfig
+from unnoise.runs.distillation import knows_classes
 from unnoise.runs.presets import recipe
 from unnoise.utils.errors import UnnoiseError
 
@@ -30,8 +31,7 @@ def train_command(config: RunConfig) -> str:
         return f"{again}\n{_wrapped(resumed)}" if data.source else again
     learned = config.recipe.mean_velocity
     if learned is not None and learned.walking is not None:
-        knows_classes = getattr(config.recipe.network, "num_classes", 0) > 0 and not config.num_clusters
-        guided = [["--guidance", f"{learned.guidance:.12g}"]] if knows_classes else []
+        guided = [["--guidance", f"{learned.guidance:.12g}"]] if knows_classes(config.recipe.network) else []
         guided.append(["--autoguidance", f"{learned.walking.autoguidance:.12g}"])
         return _wrapped([["unnoise", "distill", config.init or "RUN"], spent, *guided, ["--out", "NEW"]])
     options = [

@@ -6,7 +6,7 @@ from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.mean_velocity import MeanVelocity, Walking
 from unnoise.diffusion.objectives import Objective
 from unnoise.diffusion.samplers.sampling import Sampling
-from unnoise.networks import OwnConfig
+from unnoise.networks import NetworkConfig, OwnConfig
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget, Recipe, RunConfig
 from unnoise.runs.snapshots import Snapshots
@@ -22,6 +22,11 @@ The walks that it learns from have the same spacing, so that they begin at the n
 _WARMUP = 8.0
 AUTOGUIDANCE = 2.0
 """Scale by which the walks of a run are guided away from an earlier average of it, where it stored one."""
+
+
+def knows_classes(network: NetworkConfig) -> bool:
+    """Whether a network is told of classes, by which it can be guided; clusters are none."""
+    return isinstance(network, OwnConfig) and network.num_classes > 0 and not network.clusters
 
 
 def distilled_config(
@@ -53,10 +58,9 @@ def distilled_config(
         "cannot learn to draw in two. Distil a run of another preset, such as nano or small.",
     )
     assert isinstance(network, OwnConfig)
-    knows_classes = network.num_classes > 0 and not network.clusters
-    own = recipe.sampling.guidance if knows_classes else Guidance()
+    own = recipe.sampling.guidance if knows_classes(network) else Guidance()
     require(
-        knows_classes or guidance in (None, 1),
+        knows_classes(network) or guidance in (None, 1),
         f"Guidance needs classes, which {run.path} does not know. Leave --guidance out.",
     )
     require(

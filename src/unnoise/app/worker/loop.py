@@ -3,6 +3,7 @@
 import os
 import queue
 import re
+import sys
 import threading
 import traceback
 from contextlib import suppress
@@ -88,6 +89,8 @@ def do(task: TaskFolder, workspace: Workspace) -> None:
 
 def _free_device() -> None:
     """Leaves the memory of a GPU, which a training may need, to others."""
+    if "torch" not in sys.modules:  # importing it takes longer than many tasks, which do without
+        return
     from unnoise.utils.out_of_memory import free_device_cache
 
     free_device_cache()
