@@ -1,5 +1,6 @@
 """The queue and the trainer's process: started, paused, killed and found again, from the folders alone."""
 
+import os
 import time
 
 import psutil
@@ -11,7 +12,7 @@ from unnoise.app.errors import ConflictError
 from unnoise.app.records import Job, change_job, read_job, write_job
 from unnoise.app.runs import details, list_runs, summary
 from unnoise.app.workspace import Workspace
-from unnoise.runs.lock import holder_of
+from unnoise.runs.lock import Start, holder_of
 
 
 @pytest.fixture
@@ -90,6 +91,19 @@ def test_a_process_number_that_was_given_anew_is_no_trainer(workspace):
     write_job(workspace, job)
     assert job.runs
     assert not change_job(workspace, job, started=me.create_time() - 100).runs
+
+
+@pytest.mark.parametrize("step", [-3600, 3600])
+def test_a_clock_that_is_set_ends_no_training(workspace, monkeypatch, step):
+    """Linux tells the time of day of a start by its clock now: a paused virtual machine moves all of them."""
+    start = Start.of(os.getpid())
+    job = Job("one", ("train", "digits"), 0.0, pid=os.getpid(), started=start.clock, uptime=start.uptime)
+    create_time, boot_time = psutil.Process.create_time, psutil.boot_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: create_time(process) + step)
+    monkeypatch.setattr(psutil, "boot_time", lambda: boot_time() + step)
+    assert job.runs
+    assert not change_job(workspace, job, uptime=start.uptime - 100).runs
+    assert not change_job(workspace, job, uptime=None).runs  # written by an earlier version
 
 
 @pytest.mark.parametrize("minutes", [0, -1, float("nan"), float("inf"), "soon", 10**9])

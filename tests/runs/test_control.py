@@ -3,6 +3,8 @@
 import json
 import time
 
+import psutil
+
 from unnoise.runs.control import CONTROL, StopRequests, forget_requests, request_stop, stop_is_requested
 
 
@@ -21,6 +23,14 @@ def test_a_request_to_an_earlier_process_stops_no_new_one(tmp_path):
     (tmp_path / CONTROL).write_text(json.dumps({"stop": True, "time": time.time() - 10**7}))
     assert stop_is_requested(tmp_path)
     assert not StopRequests(tmp_path).received
+
+
+def test_a_request_is_seen_after_the_clock_was_set_back(tmp_path, monkeypatch):
+    requests, hour = StopRequests(tmp_path), 3600
+    create_time = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: create_time(process) - hour)
+    (tmp_path / CONTROL).write_text(json.dumps({"stop": True, "time": time.time() - hour}))
+    assert requests.received
 
 
 def test_what_cannot_be_read_asks_for_nothing(tmp_path):

@@ -28,6 +28,7 @@ from unnoise.app.runs import config_of, summary
 from unnoise.app.states import is_live
 from unnoise.app.workspace import Workspace, require_name
 from unnoise.runs.control import forget_requests, request_stop
+from unnoise.runs.lock import Start
 from unnoise.utils.errors import UnnoiseError, require
 
 MOST_WAITING = 100
@@ -149,12 +150,11 @@ def _launch(workspace: Workspace, job: Job) -> None:
             env=environment,
         )
     _children.append(process)
-    started = now()
+    start = Start(now())
     with suppress(psutil.Error):
-        running = psutil.Process(process.pid)
-        started = running.create_time()
-        running.nice(_NICE)
-    change_job(workspace, job, pid=process.pid, started=started)
+        start = Start.of(process.pid)
+        psutil.Process(process.pid).nice(_NICE)
+    change_job(workspace, job, pid=process.pid, started=start.clock, uptime=start.uptime)
 
 
 def pause(workspace: Workspace, run: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unnoise.app.workspace import Workspace
-from unnoise.runs.lock import lives
+from unnoise.runs.lock import Start, lives
 from unnoise.utils import json_text
 from unnoise.utils.files import atomic_write
 from unnoise.utils.text import printable
@@ -31,7 +31,9 @@ class Job:
     pid: int | None = None
     """Of the process; None while it waits."""
     started: float = 0.0
-    """When the process started: process numbers are given anew."""
+    """When the process started, in seconds since 1970: process numbers are given anew."""
+    uptime: float | None = None
+    """The same in seconds since the system started, which no change of the clock changes."""
 
     @property
     def waits(self) -> bool:
@@ -41,7 +43,7 @@ class Job:
     @property
     def runs(self) -> bool:
         """Whether its process lives."""
-        return self.pid is not None and lives(self.pid, self.started)
+        return self.pid is not None and lives(self.pid, Start(self.started, self.uptime))
 
 
 def _jobs(workspace: Workspace) -> Path:

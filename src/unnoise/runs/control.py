@@ -56,13 +56,13 @@ class StopRequests:
     """
 
     def __init__(self, run: Path) -> None:
-        self._run, self._since = run, psutil.Process(os.getpid()).create_time()
-        self._looked, self._received = 0.0, False
+        self._run, self._looked, self._received = run, 0.0, False
 
     @property
     def received(self) -> bool:
         """Whether to stop; it looks at the file four times a second at most."""
         now = time.monotonic()
         if not self._received and now - self._looked >= _EVERY:
-            self._looked, self._received = now, stop_is_requested(self._run, self._since)
+            since = psutil.Process(os.getpid()).create_time()  # asked anew: a clock that was set moves it
+            self._looked, self._received = now, stop_is_requested(self._run, since)
         return self._received

@@ -32,15 +32,45 @@ _SAME_START = 2.0
 """Seconds by which two readings of the start of a process may differ."""
 
 
-def lives(pid: int, started: float) -> bool:
+@dataclass(frozen=True)
+class Start:
+    """When a process started: process numbers are given anew.
+
+    Linux counts from the start of the system, so that a clock that is set, or a virtual machine that was
+    paused, changes the time of day at which all processes started; macOS and Windows note the time of day.
+    """
+
+    clock: float
+    """Seconds since 1970."""
+    uptime: float | None = None
+    """Seconds since the system started; None where nobody noted it."""
+
+    @classmethod
+    def of(cls, pid: int) -> "Start":
+        """That of a process that runs.
+
+        Raises:
+            psutil.Error: where there is none.
+        """
+        clock = psutil.Process(pid).create_time()
+        return cls(clock, clock - psutil.boot_time())
+
+    def is_near(self, other: "Start") -> bool:
+        """Whether the two agree within two seconds, by the clock or since the system's start."""
+        if abs(self.clock - other.clock) <= _SAME_START:
+            return True
+        if self.uptime is None or other.uptime is None:
+            return False
+        return abs(self.uptime - other.uptime) <= _SAME_START
+
+
+def lives(pid: int, start: Start) -> bool:
     """Whether the process with this number is the one that started then, and has not ended.
 
     One that has ended, but was not asked by its parent how, keeps its number.
     """
     try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - started) <= _SAME_START
-        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+        return Start.of(pid).is_near(start) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 
@@ -57,6 +87,8 @@ class Holder:
     """When it took the run."""
     file: int
     """The inode of its lock: that of a copied folder is another."""
+    uptime: float | None = None
+    """When the process started, in seconds since the system did."""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host} since {time.strftime('%d %B %Y %H:%M', _local(self.since))}"
@@ -66,7 +98,7 @@ class Holder:
         """Whether it is another process of this host, and still runs."""
         if self.host != socket.gethostname() or self.pid == os.getpid():
             return False
-        return lives(self.pid, self.started)
+        return lives(self.pid, Start(self.started, self.uptime))
 
 
 _held: dict[Path, int] = {}
@@ -141,7 +173,8 @@ def _sign(folder: Path, path: Path) -> None:
                 stacklevel=4,
             )
     me = os.getpid()
-    now = Holder(socket.gethostname(), me, psutil.Process(me).create_time(), time.time(), _inode(folder))
+    start = Start.of(me)
+    now = Holder(socket.gethostname(), me, start.clock, time.time(), _inode(folder), start.uptime)
     with suppress(OSError):  # then others are told less
         (folder / _HOLDER).write_text(json.dumps(asdict(now)) + "\n", encoding="utf-8")
 
@@ -155,8 +188,9 @@ def holder_of(folder: Path) -> Holder | None:
         found = Holder(**parse(read_text(folder / _HOLDER)))
     except (OSError, ValueError, TypeError):
         return None
-    numbers = isinstance(found.pid, int) and isinstance(found.started, float | int)
-    return found if numbers and isinstance(found.since, float | int) else None
+    times = (found.started, found.since, found.uptime or 0.0)
+    numbers = isinstance(found.pid, int) and all(isinstance(one, float | int) for one in times)
+    return found if numbers else None
 
 
 def _inode(folder: Path) -> int:
