@@ -11,12 +11,14 @@ to its end. With five seeds or more, and with --words, the result is written as 
 import argparse
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 
 from benchmarks.report import machine, publish
 from benchmarks.speedrun import judging, racing
+from benchmarks.speedrun.racing import Entry
 from benchmarks.speedrun.records import FEWEST_SEEDS, Record, read_records, records_table, write_record
 from benchmarks.speedrun.tasks import TASKS, TRACKS, write_data
 from unnoise.api.reporting import tell, tell_result
@@ -26,24 +28,31 @@ _HERE = Path(__file__).parent
 
 
 def commit() -> str:
-    """The commit of the working tree, with a + where files differ from it; empty outside of a repository."""
-    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=9", "--exclude=*"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    return done.stdout.strip()
+    """The commit of the working tree, with a + where files differ or are new; empty outside of a repository."""
+
+    def told(*words: str) -> str:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)  # noqa: S603, S607
+        return done.stdout.strip()
+
+    at = told("rev-parse", "--short=9", "HEAD")
+    return f"{at}+" if at and told("status", "--porcelain") else at
 
 
-def require_recordable(options: argparse.Namespace) -> None:
+def require_recordable(seeds: Sequence[int], at: str) -> None:
     """Refuses what could not become a record, before minutes are spent on it."""
-    count, at = len(set(options.seeds)), commit()
-    require(count >= FEWEST_SEEDS, f"A record has {FEWEST_SEEDS} seeds, but --seeds names {count}.")
+    count = len(seeds)
+    words = (
+        f"A record has the seeds 0 to {FEWEST_SEEDS - 1} or more of them, but got {', '.join(map(str, seeds))}."
+    )
+    require(count >= FEWEST_SEEDS and [*seeds] == [*range(count)], words)
     require(bool(at), "A record names its commit: run this in a clone of the repository.")
     require(not at.endswith("+"), f"Files differ from the commit {at[:-1]}: commit them before a record.")
 
 
-def measured(options: argparse.Namespace, folder: Path) -> Record:
+def measured(options: argparse.Namespace, entry: Entry, at: str, folder: Path) -> Record:
     """Runs the entry with each seed, and judges what it draws; logs stay in this folder."""
-    task, track, entry = TASKS[options.task], TRACKS[options.track], options.entry
-    require(entry.is_file(), f"There is no entry {entry}. Choose a file in benchmarks/speedrun/entries.")
+    task, track = TASKS[options.task], TRACKS[options.track]
+    track.require_here()
     weights = judging.weights_file(task)
     require(weights.is_file(), f"The task {task.name} has no judge yet: python -m benchmarks.speedrun.judging.")
     pictures, laps, verdicts = task.pictures(options.data), [], []
@@ -62,7 +71,7 @@ def measured(options: argparse.Namespace, folder: Path) -> Record:
         track=track.name,
         entry=f"entries/{entry.name}",
         words=options.words,
-        commit=commit(),
+        commit=at,
         data=pictures.training.fingerprint,
         measured=f"{datetime.now(UTC):%Y-%m-%d}",
         machine=machine("cuda" if track.cards else "cpu"),
@@ -92,17 +101,18 @@ def main() -> None:
     options = parsed()
     try:
         if options.task:
+            entry, at = Entry.read(options.entry), commit()
             if options.words:
-                require_recordable(options)
+                require_recordable(options.seeds, at)
             folder = options.work / options.task / options.entry.stem
-            record = measured(options, folder)
+            record = measured(options, entry, at, folder)
             target, mean = TASKS[record.task].target, fmean(record.distances)
             seconds = f"{record.mean_seconds:.1f} s in the mean of {len(record.seeds)}"
             tell(f"{seconds}, FD {mean:.3f}; the target is {target:g}")
             if not options.words:
                 return
             logs = [folder / f"{seed}.log" for seed in record.seeds]
-            tell_result("record", write_record(record, options.entry, logs))
+            tell_result("record", write_record(record, entry, logs))
     except UnnoiseError as error:
         raise SystemExit(str(error)) from None
     publish("speedrun", __doc__, {"records": records_table(read_records())}, options.docs)

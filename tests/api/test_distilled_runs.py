@@ -56,6 +56,12 @@ def test_it_is_a_run_beside_the_other_that_draws_in_two_calls(old, new):
     assert (Path(new.path) / "samples").is_dir()
 
 
+def test_another_average_of_it_knows_what_it_came_from(old, new):
+    average = new.ema(0.10)
+    with pytest.raises(UnnoiseError, match=rf"Distil the run that it was distilled from, .*{old.path.name}\."):
+        average.distill(steps=1)
+
+
 def test_a_self_conditioned_network_jumps_without_its_last_prediction(new):
     """As it has learned: walks are learned from without."""
     told = []

@@ -55,11 +55,16 @@ def test_a_distilled_run_is_made_again_by_distilling(tmp_path):
         "preset": "nano",
         "budget": {"unit": "minutes", "amount": 2.5},
         "data": {"source": "photos", "height": 24, "width": 40},
-        "recipe": {"mean_velocity": {"walking": {"calls": 8}}},
+        "recipe": {"mean_velocity": {"guidance": 1.0, "walking": {"autoguidance": 2.0}}},
         "init": str(tmp_path / "runs" / "slow one"),
     }
     words = train_words(workspace, tmp_path / "runs" / "fast", config)
-    assert words == ("distill", "runs/slow one", "--out", "runs/fast", "--minutes", "2.5")
+    assert words[:-2] == ("distill", "runs/slow one", "--out", "runs/fast", "--minutes", "2.5")
+    assert words[-2:] == ("--autoguidance", "2")
+    assert callable(parsed(typed(*words)))
+    config["recipe"]["mean_velocity"]["guidance"] = 3.0
+    words = train_words(workspace, tmp_path / "runs" / "fast", config)
+    assert words[-4:] == ("--guidance", "3", "--autoguidance", "2")
     assert callable(parsed(typed(*words)))
     unknown = train_words(workspace, tmp_path / "runs" / "fast", config | {"init": None})
     assert unknown[:2] == ("distill", "RUN")

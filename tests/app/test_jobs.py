@@ -1,6 +1,9 @@
 """The queue and the trainer's process: started, paused, killed and found again, from the folders alone."""
 
+import json
 import os
+import subprocess
+import sys
 import time
 
 import psutil
@@ -74,6 +77,26 @@ def test_a_run_is_paused_killed_and_goes_on(workspace):
     assert workspace.run_names() == []
     assert jobs.restore(workspace, name) == "one"
     assert summary(workspace, "one")["step"] == found["step"]
+
+
+def test_a_distilled_run_goes_on_with_the_pictures_of_the_run_that_it_came_from(workspace):
+    folder = workspace.runs / "fast"
+    (folder / "training").mkdir(parents=True)
+    (folder / "training" / "step-000004.safetensors").touch()
+    config = {
+        "data": {"source": str(workspace.root / "photos"), "height": 8, "width": 8},
+        "budget": {"unit": "minutes", "amount": 2.0},
+        "recipe": {"mean_velocity": {"walking": {}}},
+        "init": str(workspace.runs / "slow"),
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    other = psutil.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)  # keeps the queue waiting
+    start = Start.of(other.pid)
+    write_job(workspace, Job("other", ("train",), 0.0, pid=other.pid, started=start.clock, uptime=start.uptime))
+    jobs.resume(workspace, "fast")
+    assert read_job(workspace, "fast").words == ("train", "photos", "--out", "runs/fast", "--resume")
+    other.kill()
+    other.communicate()
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 import sys
 from dataclasses import replace
+from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,11 +12,13 @@ import torch
 from benchmarks.judges import noise_pictures, picture_set, real_pictures
 from benchmarks.speedrun import __main__ as speedrun
 from benchmarks.speedrun import judging, racing, records
+from benchmarks.speedrun.racing import Entry
 from benchmarks.speedrun.tasks import TASKS, TRACKS, Task, write_data
 from unnoise.data.sources.named import FASHION_FOLDERS
 from unnoise.utils.errors import UnnoiseError
 
 DIGITS = Task("digits", 1.0, source="digits")
+MINE = Entry("mine.py", b"print('mine')")
 
 ENTRY = """
 import sys
@@ -50,7 +54,7 @@ def test_an_entry_runs_on_its_own_cores_is_timed_and_what_it_draws_is_judged(tmp
     entry.write_text(ENTRY, encoding="utf-8")
     drawn = {}
     for seed in (0, 2):
-        lap = racing.lap(entry, tmp_path / "data.npz", seed, tmp_path / "work", TRACKS["cpu-2"])
+        lap = racing.lap(Entry.read(entry), tmp_path / "data.npz", seed, tmp_path / "work", TRACKS["cpu-2"])
         assert lap.seconds > 0
         drawn[seed] = judging.checked_pictures(lap.drawn, digits)
         assert (tmp_path / "work" / f"{seed}.log").read_text("utf-8") == f"seed {seed}\n"
@@ -65,7 +69,50 @@ def test_an_entry_that_fails_says_so_with_its_last_lines(tmp_path, digits):
     entry = tmp_path / "entry.py"
     entry.write_text(ENTRY, encoding="utf-8")
     with pytest.raises(UnnoiseError, match=r"exit code 1. Its last lines:\n(.*\n)*it went wrong"):
-        racing.lap(entry, tmp_path / "data.npz", 1, tmp_path / "work", TRACKS["cpu-2"])
+        racing.lap(Entry.read(entry), tmp_path / "data.npz", 1, tmp_path / "work", TRACKS["cpu-2"])
+
+
+NOSY = """
+import os
+import sys
+from pathlib import Path
+
+print(sorted(path.name for path in Path.home().iterdir()), Path.cwd() == Path.home())
+print({os.environ[name] for name in ("TMPDIR", "XDG_CACHE_HOME", "UNNOISE_CACHE")} == {str(Path.home())})
+(Path.home() / "kept").touch()
+Path(sys.argv[3]).touch()
+"""
+
+
+def test_nothing_that_one_run_keeps_is_there_in_the_next(tmp_path):
+    for seed in (0, 1):
+        lap = racing.lap(Entry("nosy.py", NOSY.encode()), tmp_path, seed, tmp_path / "work", TRACKS["cpu-2"])
+        assert lap.drawn.is_file()
+        assert (tmp_path / "work" / f"{seed}.log").read_text("utf-8") == "['nosy.py'] True\nTrue\n"
+
+
+def test_an_entry_that_uses_more_cores_than_its_track_has_is_refused(tmp_path, monkeypatch):
+    used = count(0, 1000)
+    usage = lambda _: SimpleNamespace(ru_utime=next(used), ru_stime=0)  # noqa: E731
+    monkeypatch.setattr(racing.resource, "getrusage", usage)
+    with pytest.raises(UnnoiseError, match=r"nosy.py used [\d.]+ cores, and the track cpu-2 has 2"):
+        racing.lap(Entry("nosy.py", NOSY.encode()), tmp_path, 0, tmp_path / "work", TRACKS["cpu-2"])
+
+
+def test_a_track_names_one_card_of_those_that_are_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    seen = [TRACKS[name].environment(tmp_path)["CUDA_VISIBLE_DEVICES"] for name in ("cpu-2", "gpu-1")]
+    assert seen == ["", "3"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UnnoiseError, match="gpu-1 needs a CUDA device, and PyTorch sees none"):
+        TRACKS["gpu-1"].require_here()
+
+
+def test_other_pictures_than_those_of_the_task_are_refused(digits):
+    found = digits.training.fingerprint
+    assert len(DIGITS._replace(fingerprint=found).pictures("").training) == len(digits.training)
+    with pytest.raises(UnnoiseError, match=rf"has other pictures .* fingerprint {found}, and not 0123"):
+        DIGITS._replace(fingerprint="0123").pictures("digits")
 
 
 @pytest.mark.parametrize(("shape", "kind"), [((1000, 1, 8, 8), np.uint8), ((1000, 8, 8, 1), np.float32)])
@@ -114,7 +161,8 @@ def record(**changes):
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"seeds": (0, 1, 2, 3, 3)}, "it has 4 different seeds, and 5 are needed"),
+        ({"seeds": (0, 1, 2, 3)}, "it has 4 seeds, and 5 are needed"),
+        ({"seeds": (3, 1, 2, 4, 7)}, "its seeds are 3, 1, 2, 4, 7, and 0 to 4 are needed"),
         ({"distances": (0.9, 0.9, 0.9, 0.9, 1.5)}, "its distance of 1.020 is above the target of 1"),
         ({"copies": (0.1,) * 5}, "10.0% of its pictures are copies, and 5% may be"),
     ],
@@ -123,7 +171,7 @@ def test_a_record_needs_five_seeds_the_target_in_the_mean_and_no_copies(changes,
     assert record().faults == []
     assert record(**changes).faults == [fault]
     with pytest.raises(UnnoiseError, match=f"This is no record: {fault}"):
-        records.write_record(record(**changes), place / "mine.py", [])
+        records.write_record(record(**changes), MINE, [])
     assert not records.FOLDER.exists()
     assert not list(records.ENTRIES.iterdir())
 
@@ -134,7 +182,6 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "FOLDER", tmp_path / "records")
     monkeypatch.setattr(records, "ENTRIES", tmp_path / "entries")
     (tmp_path / "entries").mkdir()
-    (tmp_path / "mine.py").write_text("print('mine')", encoding="utf-8")
     return tmp_path
 
 
@@ -144,8 +191,13 @@ def test_records_are_read_as_they_were_written_the_fastest_first(place):
     logs = [place / f"{seed}.log" for seed in range(5)]
     for seed, log in enumerate(logs):
         log.write_text(f"10 %\r100 % of {seed}\nit is done\n", encoding="utf-8")
-    files = [records.write_record(one, place / "mine.py", logs) for one in (other, slow, fast)]
+    files = [records.write_record(one, MINE, logs) for one in (other, slow, fast)]
     assert records.read_records() == [fast, slow, other]
+    with pytest.raises(UnnoiseError, match=r"the last one on this machine took 50.0 s, and this one 102.0"):
+        records.write_record(slow, MINE, logs)
+    elsewhere = replace(slow, machine="another machine")
+    records.write_record(elsewhere, MINE, logs)
+    assert records.read_records() == [fast, slow, elsewhere, other]
     assert "| **50** | 50, 50, 50, 50, 50 | 0.980 (1) |" in records.records_table([fast])
     # Two of one day have two files, each with its log; the entry is kept once.
     assert [file.stem.removeprefix("fashion-mnist-cpu-2-2026-11-29-mine") for file in files[1:]] == ["", "-2"]
@@ -156,13 +208,13 @@ def test_records_are_read_as_they_were_written_the_fastest_first(place):
 def test_an_entry_of_a_name_that_is_taken_is_refused(place):
     (records.ENTRIES / "mine.py").write_text("print('another')", encoding="utf-8")
     with pytest.raises(UnnoiseError, match=r"There is another entry mine.py"):
-        records.write_record(record(), place / "mine.py", [])
+        records.write_record(record(), MINE, [])
     assert not records.FOLDER.exists()
 
 
 def test_what_could_be_no_record_is_refused_before_it_runs(monkeypatch):
     for options, at, words in (
-        (["--seeds", "0", "1"], "0123456", "A record has 5 seeds, but --seeds names 2"),
+        (["--seeds", "0", "1"], "0123456", "A record has the seeds 0 to 4 or more of them, but got 0, 1"),
         ([], "0123456+", "Files differ from the commit 0123456: commit them"),
         ([], "", "run this in a clone"),
     ):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from helpers.browser import chromium, tab  # noqa: F401 (fixtures)
+from unnoise.cli import COMMANDS
 
 EXTENSIONS = Path(__file__).parents[2] / "docs" / "extensions"
 
@@ -17,6 +18,13 @@ from figures import slider
 frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "green", "blue")]
 sys.stdout.write(slider(frames, ["σ = 0 'a'", "σ = 1", "σ = 2"], "noise", start=1).data)
 """
+
+
+def test_every_command_has_its_place_among_all_commands():
+    page = (EXTENSIONS.parent / "reference" / "commands.md").read_text(encoding="utf-8")
+    titles = [line.removeprefix("## unnoise ") for line in page.splitlines() if line.startswith("## ")]
+    assert sorted(titles) == sorted(COMMANDS)
+    assert page.count(":::{command} ") == len(COMMANDS)
 
 
 def run(code: str, *words: str) -> str:

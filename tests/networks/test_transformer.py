@@ -86,10 +86,10 @@ def test_windows_bound_what_a_block_above_sees():
 
 
 @pytest.mark.parametrize(
-    ("widths", "window", "multiple"), [((16,), 4, 2), ((16, 32), 0, 4), ((16, 32), 4, 8), ((16, 16, 16), 3, 24)]
+    ("widths", "window", "multiple"), [((16,), 4, 2), ((16, 32), 0, 4), ((16, 32), 4, 4), ((16, 16, 16), 3, 8)]
 )
-def test_sizes_are_rounded_up_to_whole_windows(widths, window, multiple):
-    """Of tokens of 2 x 2 pixels, halved at each level; the last one has no windows."""
+def test_sizes_are_rounded_up_to_whole_tokens_of_the_last_level(widths, window, multiple):
+    """Of tokens of 2 x 2 pixels, halved at each level; windows do not have to be whole."""
     assert replace(SMALL, widths=widths, depths=(1,) * len(widths), window=window).size_multiple == multiple
 
 

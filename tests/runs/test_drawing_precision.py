@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 import torch
 
+import unnoise as un
 from helpers.runs import digits, start
 from unnoise.runs import drawing_precision
 from unnoise.runs.drawing_precision import VISIBLE, difference, exact
@@ -117,9 +118,29 @@ def test_another_way_to_draw_is_measured_anew(trained, monkeypatch):
     monkeypatch.setattr(drawing_precision, "difference", lambda _, sampling: measured.append(sampling) or 0.0)
     recipe = trained.config.recipe
     slower = replace(recipe, sampling=replace(recipe.sampling, num_steps=recipe.sampling.num_steps + 1))
-    for one in (recipe, recipe, slower, slower):
+    for one in (recipe, slower, recipe, slower):
+        trained.load(sampling=one.sampling)
         trained.with_config(replace(trained.config, recipe=one)).load()
     assert measured == [recipe.sampling, slower.sampling]
+
+
+def test_guidance_that_is_asked_for_is_measured_with_it(tmp_path, monkeypatch):
+    """Guidance multiplies what rounding changes."""
+    small = ("network.widths=[8,16]", "network.block_depth=1", 'network.attention=["none","none"]')
+    run = un.train(
+        "digits", out=tmp_path / "run", steps=2, labels="auto", precision="bfloat16", set=[*small]
+    )
+    measured = []
+    monkeypatch.setattr(drawing_precision, "difference", lambda _, sampling: measured.append(sampling) or 0.0)
+    un.open(run.path).generate(1, guidance=6.0, num_steps=3, lazy=True).tensor  # noqa: B018 (drawn by asking)
+    assert [(one.guidance.scale, one.num_steps) for one in measured] == [(6.0, 3)]
+
+
+def test_of_long_walks_some_steps_are_enough(trained):
+    sampling = replace(trained.config.recipe.sampling, num_steps=300)
+    few = replace(sampling, num_steps=30)
+    denoiser = trained.config.denoiser()
+    assert difference(denoiser, sampling) == difference(denoiser, few)
 
 
 def test_numbers_are_computed_in_float32_whatever_the_run_learned_in(trained):

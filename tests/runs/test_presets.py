@@ -130,6 +130,23 @@ def test_default_without_a_budget_is_nano():
     assert PRESET_NOTES.keys() == PRESETS.keys()
 
 
+@pytest.mark.parametrize(("height", "width"), [(33, 33), (64, 64), (65, 65), (67, 60), (64, 32), (20, 64)])
+def test_pictures_of_64_pixels_and_their_neighbours_have_patches_of_four_and_a_head_for_pixels(height, width):
+    """One pixel more makes no smaller network."""
+    network = recipe("nano", 3, height, width).network
+    assert (network.patch_size, network.widths, network.pixel_width) == (4, (96, 192), 16)
+
+
+@pytest.mark.parametrize(("height", "width", "patch_size"), [(32, 32, 2), (64, 16, 2), (64, 8, 1), (68, 68, 4)])
+def test_smaller_and_larger_ones_have_other_patches(height, width, patch_size):
+    network = recipe("nano", 3, height, width).network
+    assert (network.patch_size, network.pixel_width) == (patch_size, 0)
+
+
+def test_a_long_strip_has_more_than_one_row_of_tokens():
+    assert recipe("transformer", 3, 8, 1024).network.patch_size <= 4
+
+
 def test_parameters_grow_from_nano_to_large():
     for side in (8, 32):
         sizes = [

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from itertools import accumulate, cycle
+from itertools import accumulate, count, cycle
 from pathlib import Path
 
 import pytest
@@ -60,7 +60,32 @@ def test_a_processor_without_such_units_is_not_timed(tmp_path, monkeypatch):
     ],
 )
 def test_short_runs_are_not_measured(budget, worth):
-    assert worth_measuring(budget, batch_size=64) == worth
+    assert worth_measuring(budget, batch_size=64, count=64) == worth
+
+
+def test_few_steps_of_a_large_network_are_many():
+    """It is timed on one picture, and its 150 steps of 256 pictures take hours."""
+    assert worth_measuring(Budget(unit="steps", amount=150.0), batch_size=256, count=1)
+
+
+@pytest.mark.usefixtures("fast")
+def test_a_large_network_is_timed_for_two_turns_only(tmp_path):
+    config = start(tmp_path / "run", budget=LONG).config
+    ticks = count(0, 6)
+    choose_precision(config, lambda: next(ticks))
+    assert next(ticks) == 6 * 2 * 2 * 2  # two looks at the clock for each precision and turn
+
+
+@pytest.mark.usefixtures("fast")
+def test_a_step_that_does_not_fit_is_not_measured(tmp_path, monkeypatch):
+    """Training cuts its batches, and says so."""
+
+    def full(*_):
+        raise torch.OutOfMemoryError("out of memory")
+
+    config = start(tmp_path / "run", budget=LONG).config
+    monkeypatch.setattr(precision_choice, "rehearse", full)
+    assert choose_precision(config) == ("float32", "")
 
 
 @pytest.mark.usefixtures("fast")

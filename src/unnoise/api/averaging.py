@@ -49,7 +49,9 @@ def ema(run: "OpenRun", sigma_rel: float, *, out: str | Path | None = None) -> "
         )
     facts = {"step": str(made.profile.step), "sigma_rel": repr(sigma_rel)}
     with lock_run(path):
-        new = Run.create(path, replace(run.config, init=None))
+        new = Run.create(path, replace(run.config, init=None))  # an average begins with no other run's weights,
+        if run.config.distilled:  # though what it came from stays known
+            new = new.with_config(run.config)
         write_tensors(path / "model.safetensors", made.tensors, facts)
         copy_weaker(run.folder, path)
     tell(

@@ -74,7 +74,8 @@ class EditSession:
             sampling = replace(sampling, num_steps=num_steps)
         sampling.grid(schedule)  # refuses more steps than a discrete schedule has
         folder, device = run.folder, run.torch_device
-        return cls(run, exact(folder.averaged(device)) if inverts else folder.load(device), sampling)
+        loaded = exact(folder.averaged(device)) if inverts else folder.load(device, sampling=sampling)
+        return cls(run, loaded, sampling)
 
     @property
     def schedule(self) -> "Schedule":

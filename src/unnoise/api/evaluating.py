@@ -95,7 +95,7 @@ def evaluate_all(
     budget = evaluation.TimeBudget(options.minutes, clock)
     check_writable(path / "evaluation.json")
     evaluation.read_evaluation(run)  # refuses a damaged one now
-    denoiser = options.denoiser.load(opened, sampling.guidance, options.batch_size)
+    denoiser = options.denoiser.load(opened, sampling, options.batch_size)
     images = _with_classes(run, run_pictures(run, source))
     real = _real_pictures(run, images, options, budget, denoiser)
     with StopSignals("Scoring the samples drawn so far") as stop:

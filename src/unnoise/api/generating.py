@@ -236,7 +236,7 @@ def generate(
     )
     check_seeds(seed, num_images)
     with reporting(progress):
-        load = partial(options.load, run, sampling.guidance, min(num_images, batch_size))
+        load = partial(options.load, run, sampling, min(num_images, batch_size))
         seeds = range(seed, seed + num_images)
         drawing = SeededDrawing(load, run.config, sampling, seeds, tuple(labels), batch_size)
         if not lazy:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from unnoise.api.opening import OpenRun
     from unnoise.data import ImageSet
     from unnoise.diffusion.denoiser import Denoiser
-    from unnoise.diffusion.guidance import Guidance
+    from unnoise.diffusion.samplers.sampling import Sampling
     from unnoise.runs.config import RunConfig
     from unnoise.runs.plan import TrainOptions
 
@@ -146,8 +146,8 @@ class DenoiserOptions:
 
         return own_scale(run.folder, best=self.best) if self.autoguidance is None else self.autoguidance
 
-    def load(self, run: "OpenRun", guidance: "Guidance", num_images: int) -> "Denoiser":
-        """The denoiser, compiled for batches of `num_images` if it is; `guidance` has rescale and interval.
+    def load(self, run: "OpenRun", sampling: "Sampling", num_images: int) -> "Denoiser":
+        """The denoiser for this sampling, compiled for batches of `num_images` if it is.
 
         Raises:
             UnnoiseError: for a weaker version that guides nothing, or what cannot be loaded.
@@ -164,7 +164,7 @@ class DenoiserOptions:
             best=self.best,
             scale=scale,
             weak=self.weak,
-            guidance=guidance,
+            sampling=sampling,
             prepare=partial(_compiled, num_images=num_images) if self.compiled else lambda one: one,
         )
         if denoiser.autoguidance is not None and self.autoguidance is not None:

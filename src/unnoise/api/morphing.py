@@ -105,11 +105,11 @@ def _through_seeds(
     from unnoise.diffusion import interpolation
     from unnoise.runs.autoguidance import load_as_it_draws, own_sampling
 
-    denoiser = load_as_it_draws(run.folder, run.torch_device)
     sampling = replace(own_sampling(run.folder), eta=0.0)
     sampling = sampling if num_steps is None else replace(sampling, num_steps=num_steps)
     if not sampling.deterministic:
         sampling = replace(sampling, sampler="ddim")
+    denoiser = load_as_it_draws(run.folder, run.torch_device, sampling=sampling)
     noises = interpolation.path(denoiser.noises(seeds)(), frames, closed=True)
     classes = run.config.classes([0] * frames, (label,) if label else ())  # one and the same all the way
     if classes is None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from unnoise.runs.config import RunConfig
     from unnoise.runs.plan import TrainOptions
     from unnoise.trainer.compiler import CompileChoice
-    from unnoise.utils.precision import Precision
 
 _NAMED_FILES = 10
 
@@ -176,7 +175,7 @@ def announce(images: "ImageSet", run: "Run", start: Start) -> None:
         f"Training preset {config.preset} on {place} in {config.precision} for "
         f"{amount(config.budget.amount, config.budget.unit)}, into {run.path}."
     )
-    _announce_precision(config.precision, start.device, resumed=bool(run.states()))
+    _announce_precision(config, start.device, resumed=bool(run.states()))
     if config.init is not None and not run.states():
         tell(f"Starting from the averaged weights of {config.init}.")
     if config.distilled and run.states():
@@ -188,11 +187,11 @@ def announce(images: "ImageSet", run: "Run", start: Start) -> None:
             tell(sentence)
 
 
-def _announce_precision(precision: "Precision", device: str, *, resumed: bool) -> None:
+def _announce_precision(config: "RunConfig", device: str, *, resumed: bool) -> None:
     """Says so where a run goes on in another precision than it would have begun with here, or in a slow one."""
     from unnoise.utils.precision import DeviceCapabilities, bfloat16_is_fast
 
-    default = DeviceCapabilities.of(device).default_precision
+    default, precision = DeviceCapabilities.of(device).default_precision, config.precision
     halves = precision == "bfloat16" and device == "cpu"
     if halves and bfloat16_is_fast():
         return
@@ -202,9 +201,10 @@ def _announce_precision(precision: "Precision", device: str, *, resumed: bool) -
             f"{default} on {device}."
         )
     if halves:
-        begun = "A new run may begin with its weights: --init RUN --out NEW."
-        remedy = begun if resumed else "Leave --precision out."
-        tell(f"For bfloat16 this processor takes up to 200 times as long as for float32. {remedy}")
+        remedy = " Leave --precision out."
+        if resumed:  # no run begins with the weights of one that jumps
+            remedy = "" if config.distilled else " A new run may begin with its weights: --init RUN --out NEW."
+        tell(f"For bfloat16 this processor takes up to 200 times as long as for float32.{remedy}")
 
 
 def warn_of_one_process(processes: int) -> None:

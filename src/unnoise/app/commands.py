@@ -59,12 +59,20 @@ def train_words(workspace: Workspace, run: Path, config: Mapping[str, Any]) -> t
     if budget:
         words += [f"--{budget['unit']}", f"{budget['amount']:g}"]
     if of_run:
-        return tuple(words)
+        return (*words, *_scales(config))
     if config.get("preset"):
         words += ["--preset", str(config["preset"])]
     if data:
         words += ["--size", f"{data['height']}x{data['width']}"]
     return tuple(words)
+
+
+def _scales(config: Mapping[str, Any]) -> list[str]:
+    """Options for the guidance that a distilled run learned, where they are not what is done without them."""
+    learned = config["recipe"]["mean_velocity"]
+    scales = {"guidance": learned.get("guidance", 1), "autoguidance": learned["walking"].get("autoguidance", 1)}
+    known = {name: scale for name, scale in scales.items() if isinstance(scale, int | float) and scale != 1}
+    return [word for name, scale in known.items() for word in (f"--{name}", f"{scale:g}")]
 
 
 def distilled(config: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 from filelock import FileLock
 
-from unnoise.app.commands import train_words
+from unnoise.app.commands import named_source
 from unnoise.app.errors import ConflictError
 from unnoise.app.records import (
     Job,
@@ -207,8 +207,8 @@ def _going_on(workspace: Workspace, run: str) -> tuple[str, ...]:
     folder, job = workspace.runs / run, read_job(workspace, run)
     if not any((folder / "training").glob("*.safetensors")) and job is not None:
         return job.words
-    source = train_words(workspace, folder, config_of(folder))[1]
-    return ("train", source, "--out", f"runs/{run}", "--resume")
+    source = config_of(folder).get("data", {}).get("source") or "PICTURES"
+    return ("train", named_source(workspace, source), "--out", f"runs/{run}", "--resume")
 
 
 def cancel(workspace: Workspace, run: str) -> None:

@@ -53,7 +53,9 @@ class RMSNorm(nn.Module):
 
     def directions(self, images: Features) -> Features:
         """X / |x|_2, of length 1 at each position, or 0 where x is 0: (B, width, H, W) -> the same shape."""
-        return images * images.square().sum(dim=1, keepdim=True).clamp(min=1e-24).rsqrt()
+        exact = images.to(torch.promote_types(images.dtype, torch.float32))  # bfloat16 would lose digits
+        squares = exact.square().sum(dim=1, keepdim=True)
+        return images * squares.clamp(min=1e-24).rsqrt().to(images.dtype)
 
     def scale(self) -> Float[Tensor, " width"]:
         r"""\sqrt{C} * gain; `LinearAttention` multiplies it into the next layer's weights instead."""

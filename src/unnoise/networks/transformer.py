@@ -5,7 +5,6 @@ patches -> stem -> [blocks, merge 2 x 2] x (levels - 1) -> blocks -> [split, ski
 After HDiT (2401.11605), with one level it is a plain ViT on patches, as in JiT (2511.13720).
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -106,10 +105,8 @@ class TransformerConfig:
 
     @property
     def size_multiple(self) -> int:
-        """What sides are rounded up to a multiple of: whole windows, and tokens of the last level."""
-        halvings = 2 ** (len(self.widths) - 1)
-        windows = max(1, self.window) * halvings // 2 if halvings > 1 else 1
-        return self.patch_size * math.lcm(halvings, windows)
+        """What sides are rounded up to a multiple of: tokens of the last level; windows may be cut off."""
+        return int(self.patch_size * 2 ** (len(self.widths) - 1))
 
 
 class AdaptiveNorm(nn.Module):

@@ -31,9 +31,9 @@ def orthogonalize(matrices: Matrices, steps: int = 5, *, half: bool = False) -> 
         X <- P X,    P = a + b G + c G^2,    G = X X^T
 
     All P commute with G, so that G <- P^2 G, and a wide X is multiplied once, by the product of all P: the
-    matrix of a convolution is nine times as wide as high, and G is small. In bfloat16, with `half`, rounding
-    makes eigenvalues of G negative, and the steps would let them grow: there X and with it G is formed
-    again every second step.
+    matrix of a convolution is nine times as wide as high, and G is small. In bfloat16, with `half`, and in
+    TF32 rounding makes eigenvalues of G negative, and the steps would let them grow: there X and with it G is
+    formed again every second step.
 
     Args:
         matrices: (..., rows, columns).
@@ -45,7 +45,8 @@ def orthogonalize(matrices: Matrices, steps: int = 5, *, half: bool = False) -> 
     wide = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     wide = wide.bfloat16() if half else wide
     stacked = wide.reshape(-1, *wide.shape[-2:])
-    at_once = 1 if wide.shape[-1] <= 2 * wide.shape[-2] else 2 if half else steps
+    rounded = half or (matrices.is_cuda and torch.get_float32_matmul_precision() != "highest")
+    at_once = 1 if wide.shape[-1] <= 2 * wide.shape[-2] else 2 if rounded else steps
     for count in (steps % at_once, *[at_once] * (steps // at_once)):
         stacked = _newton_schulz(stacked, count) if count else stacked
     result: Tensor = stacked.reshape(wide.shape).to(matrices.dtype)

@@ -64,7 +64,8 @@ def sample_seeds(folder: RunFolder, count: int, num_steps: int | None, device: t
     sampling = own_sampling(folder.run)
     sampling = sampling if num_steps is None else replace(sampling, num_steps=num_steps)
     classes = config.classes(range(count))
-    return load_as_it_draws(folder.run, device).generate(count, sampling=sampling, classes=classes).cpu()
+    denoiser = load_as_it_draws(folder.run, device, sampling=sampling)
+    return denoiser.generate(count, sampling=sampling, classes=classes).cpu()
 
 
 def compare(folders: Sequence[RunFolder], samples: Sequence[Samples]) -> Page:

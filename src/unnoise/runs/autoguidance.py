@@ -16,7 +16,6 @@ import torch
 
 from unnoise.diffusion.autoguidance import guided_by
 from unnoise.diffusion.denoiser import Denoiser
-from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.snapshots import Snapshots
@@ -63,7 +62,7 @@ def load_as_it_draws(
     best: bool = False,
     scale: float | None = None,
     weak: str | None = None,
-    guidance: Guidance | None = None,
+    sampling: Sampling | None = None,
     prepare: Callable[[Denoiser], Denoiser] = lambda one: one,
 ) -> Denoiser:
     """The denoiser, guided as `unnoise generate` draws; see `Run.load`.
@@ -71,7 +70,7 @@ def load_as_it_draws(
     Args:
         scale: of autoguidance, 1 for none; by default the run's own.
         weak: as for `weaker_of`.
-        guidance: its rescaling and noise levels; by default those of the run.
+        sampling: by which is drawn, with the rescaling and noise levels of the guidance; by default the run's.
         prepare: what is done to each network: it may be compiled.
 
     Raises:
@@ -79,11 +78,14 @@ def load_as_it_draws(
     """
     scale = own_scale(run, best=best) if scale is None else scale
     if scale == 1:
-        return prepare(run.load(device, best=best))
+        return prepare(run.load(device, best=best, sampling=sampling))
     weaker = weaker_of(run, weak, device, best=best)
-    scaled = replace(guidance or own_sampling(run).guidance, scale=scale)
+    scaled = replace((sampling or own_sampling(run)).guidance, scale=scale)
     denoiser = run.load(
-        device, best=best, guide=lambda one: guided_by(one, weaker.denoiser, scaled, weaker.name)
+        device,
+        best=best,
+        guide=lambda one: guided_by(one, weaker.denoiser, scaled, weaker.name),
+        sampling=sampling,
     )
     return guided_by(prepare(denoiser), prepare(weaker.denoiser), scaled, weaker.name)
 

@@ -12,8 +12,7 @@
     samples/                sample sheets
 
 Only JSON, CSV and safetensors: nothing in a run is ever unpickled. Every file is written under a temporary
-name, flushed and renamed, so a run is complete at every moment. Tensors carry a checksum, and the state before
-the newest is kept.
+name, flushed and renamed, so a run is always complete. Tensors have a checksum; the state before is kept.
 """
 
 import json
@@ -30,6 +29,7 @@ import torch
 
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.runs.checks import missing_states, require_finite_weights, require_run
 from unnoise.runs.config import Recipe, RunConfig
 from unnoise.runs.drawing_precision import drawing_precision
@@ -160,12 +160,13 @@ class Run:
         *,
         best: bool = False,
         guide: Callable[[Denoiser], Denoiser] = lambda one: one,
+        sampling: Sampling | None = None,
     ) -> Denoiser:
-        """The denoiser as `averaged`, guided, in the precision in which it draws; see `drawing_precision`."""
+        """The denoiser as `averaged`, guided, in the precision for this sampling; see `drawing_precision`."""
         denoiser = guide(self.averaged(device, weights, best=best))
-        sampling = self.config.recipe.drawn(guided=denoiser.autoguidance is not None)
-        file = weights or self.weights(best=best)
-        denoiser.precision = drawing_precision(self.path, denoiser, sampling, file)
+        sampling = sampling or self.config.recipe.drawn(guided=denoiser.autoguidance is not None)
+        weights = weights or self.weights(best=best)
+        denoiser.precision = drawing_precision(self.path, denoiser, sampling, weights)
         return denoiser
 
     def averaged(

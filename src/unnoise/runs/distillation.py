@@ -12,7 +12,7 @@ from unnoise.runs.config import Budget, Recipe, RunConfig
 from unnoise.runs.snapshots import Snapshots
 from unnoise.utils.errors import require
 
-JUMPS = Sampling(sampler="consistency", num_steps=2, spacing="karras")
+JUMPS = Sampling(sampler="consistency", num_steps=2, spacing="karras", jumps=True)
 """How a distilled run draws if nothing else is asked for.
 
 The walks that it learns from have the same spacing, so that they begin at the noise level at which it draws.

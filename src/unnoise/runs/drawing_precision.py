@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -26,7 +27,7 @@ from unnoise.utils.precision import DeviceCapabilities, Precision, bfloat16_is_f
 
 VISIBLE = 1 / 255
 """One step of a colour with 8 bits."""
-_PICTURES, _SECONDS = 4, 2.0
+_PICTURES, _STEPS, _SECONDS = 4, 30, 2.0
 _FILE = "drawing.json"
 
 
@@ -36,7 +37,7 @@ def drawing_precision(run: Path, denoiser: Denoiser, sampling: Sampling, weights
     Args:
         run: folder where what was measured is kept.
         denoiser: with these weights, in the precision in which the run learned.
-        sampling: by which the run draws if nothing else is asked for.
+        sampling: by which is drawn.
         weights: the file of the weights.
     """
     if denoiser.precision != "bfloat16":
@@ -46,12 +47,14 @@ def drawing_precision(run: Path, denoiser: Denoiser, sampling: Sampling, weights
         return "bfloat16" if able.bfloat16 else able.default_precision  # emulated, it is many times slower
     if not bfloat16_is_fast():
         return "float32"
-    known, now = _known(run / _FILE), f"{stamp(weights.stat())} {_way(denoiser, sampling)}"
+    known, these = _known(run / _FILE), stamp(weights.stat())
+    now = f"{these} {_way(denoiser, sampling)}"
     name = weights.name if denoiser.autoguidance is None else f"{weights.name}, guided"
-    found = known.get(name, {}).get(now)
+    of_these = {key: each for key, each in known.get(name, {}).items() if key.startswith(these)}
+    found = of_these.get(now)
     if not isinstance(found, float):
         found = difference(denoiser, sampling)
-        known[name] = {now: found}
+        known[name] = {**of_these, now: found}  # other weights are gone
         # A folder that cannot be written to is measured each time.
         with suppress(OSError), atomic_write(run / _FILE) as file:
             file.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
@@ -61,9 +64,10 @@ def drawing_precision(run: Path, denoiser: Denoiser, sampling: Sampling, weights
 def difference(denoiser: Denoiser, sampling: Sampling, clock: Callable[[], float] = time.perf_counter) -> float:
     """Mean absolute difference of pictures in bfloat16 and in float32, of values from 0 to 1.
 
-    Of at most four pictures, and of large networks of fewer, so that nobody waits for long; 1 where one of them
-    is not finite.
+    Of at most four pictures in 30 steps, and of large networks of fewer, so that nobody waits for long; 1 where
+    one of them is not finite.
     """
+    sampling = replace(sampling, num_steps=min(sampling.num_steps, _STEPS))
     abilities = denoiser.abilities
     whole, half = copy(denoiser), copy(denoiser)
     whole.precision, half.precision = "float32", "bfloat16"

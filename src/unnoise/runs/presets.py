@@ -18,7 +18,7 @@ from unnoise.utils.errors import UnnoiseError
 
 
 def num_levels(height: int, width: int, patch_size: int) -> int:
-    """Number of resolution levels of the U-Net (2 to 5), so that the lowest is at most 8 positions across."""
+    """Number of resolution levels, so that the lowest is at most 8 positions across, but from 2 to 5."""
     positions, levels = max(height, width) // patch_size, 1
     while positions > 8 and levels < 5:
         positions, levels = (positions + 1) // 2, levels + 1
@@ -38,7 +38,7 @@ def _sized(
     pixel_width: int = 0,
 ) -> Recipe:
     """Recipe of our family: U-Nets on patches that predict the velocity, of any width; see docs/log.md."""
-    # Patches make each layer p^2 times cheaper; pictures below 16 pixels need their full resolution.
+    # Patches make layers p^2 times cheaper; pictures below 16 pixels need their full resolution.
     patch_size = patch_size or (1 if min(height, width) < 16 else 2 if max(height, width) <= 64 else 4)
     levels = num_levels(height, width, patch_size)
     network = UNetConfig(
@@ -85,16 +85,16 @@ def _own(network: OwnConfig, height: int, width: int, batch_size: int) -> Recipe
 def nano(channels: int, height: int, width: int) -> Recipe:
     """Preset `nano`: for minutes on a laptop's CPU."""
     # In minutes there are few steps: their number matters more than the size of their batches.
-    smallest, largest = sorted((height, width))
+    largest = max(height, width)
     base, fine = 32 if largest <= 16 else 48, dict[str, int]()
-    if smallest > 32 and largest <= 64:
+    if height * width > 32 * 32 and num_levels(height, width, 4) == 2:  # sides of at most 67
         # Without a level for patches of 2 x 2 there are nearly twice as many steps; single pixels get a head.
         base, fine = 96, {"patch_size": 4, "embedding_dim": 48, "pixel_width": 16}
     chosen = _sized(channels, height, width, base=base, batch_size=64, **fine)
-    # Guided, small pictures need no fresh noise, and fewer calls; see docs/log.md.
-    few = Sampling(sampler="dpmpp_2m", num_steps=12, spacing="karras")
-    more = replace(chosen.sampling, num_steps=20)
-    return replace(chosen, autoguidance=2.0, guided_sampling=few if largest <= 32 else more, clusters=128)
+    guided = replace(chosen.sampling, num_steps=20)
+    if largest <= 32:  # small pictures need no fresh noise, and fewer calls; see docs/log.md
+        guided = Sampling(sampler="dpmpp_2m", num_steps=12, spacing="karras")
+    return replace(chosen, autoguidance=2.0, guided_sampling=guided, clusters=128)
 
 
 def small(channels: int, height: int, width: int) -> Recipe:
@@ -114,8 +114,8 @@ def large(channels: int, height: int, width: int) -> Recipe:
 
 def transformer(channels: int, height: int, width: int) -> Recipe:
     """Preset `transformer`: an hourglass of attention, to be compared with the others."""
-    longest = max(height, width)
-    patch_size = 1 if longest < 16 else 2 if longest <= 32 else 4 if longest <= 128 else 8
+    side = (height * width) ** 0.5
+    patch_size = 1 if side < 16 else 2 if side <= 32 else 4 if side <= 128 else 8
     levels = num_levels(height, width, patch_size)
     network = TransformerConfig(
         channels=channels,

@@ -68,8 +68,8 @@ class Accumulation:
     def _double(self, num_images: int) -> None:
         if self.pieces >= num_images:
             raise DoesNotFitError(
-                f"Not even one picture fits into the free memory of {self.device} in a training step. Train "
-                "with --checkpoint-activations, a smaller --size or --preset, or on another --device."
+                f"Not even one picture fits into the free memory of {self.device} in a training step. Use "
+                "another --device, or train with --checkpoint-activations, a smaller --size or --preset."
             )
         self.pieces = min(2 * self.pieces, num_images)
         if self.shared:

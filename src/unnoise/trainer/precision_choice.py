@@ -10,18 +10,22 @@ from statistics import median
 from typing import NamedTuple
 
 import torch
+from torch import distributed
 
+from unnoise.diffusion.diffusion import Diffusion
+from unnoise.diffusion.tensors import Classes, Pixels
 from unnoise.runs.compiling import rehearse
 from unnoise.runs.config import Budget, RunConfig
 from unnoise.runs.footprint import network_size
 from unnoise.utils.malloc import keep_freed_memory
+from unnoise.utils.out_of_memory import is_out_of_memory
 from unnoise.utils.precision import FASTER, Precision, bfloat16_is_fast
 
 _TURNS = 3
-_GIGAFLOPS = 8.0
-"""Of the forward pass of the pictures that are timed, but at least of one: a fraction of a second each."""
-_FEWEST_STEPS, _FEWEST_MINUTES = 200, 0.5
-"""Shorter runs would wait longer for the measurement than they save."""
+_GIGAFLOPS, _SECONDS = 8.0, 10.0
+"""Of the forward pass of the pictures that are timed, but at least of one; no turn begins after so long."""
+_FEWEST_PIECES, _FEWEST_MINUTES = 200, 0.5
+"""Shorter runs, in pieces as they are timed, would wait longer for the measurement than they save."""
 
 
 class PrecisionChoice(NamedTuple):
@@ -38,27 +42,24 @@ def choose_precision(config: RunConfig, clock: Callable[[], float] = time.perf_c
         config: of the run, in any precision.
         clock: seconds.
     """
-    if not worth_measuring(config.budget, config.recipe.batch_size) or not bfloat16_is_fast():
-        return PrecisionChoice("float32")
     height, width = config.data.height, config.data.width
     per_image = network_size(config.recipe.network, height, width).gigaflops
-    at_once = config.recipe.batch_size // config.accumulate
+    at_once = config.recipe.batch_size // (config.accumulate * _processes())
     count = max(1, min(at_once, int(_GIGAFLOPS / max(per_image, 1e-9))))
+    if not worth_measuring(config.budget, config.recipe.batch_size, count) or not bfloat16_is_fast():
+        return PrecisionChoice("float32")
     keep_freed_memory()  # as training does: else new pages would be timed, too
     images = torch.randint(
         256, (count, *config.data.image_shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     diffusion = config.build()
     classes = torch.zeros(count, dtype=torch.long) if diffusion.denoiser.abilities.num_classes else None
-    taken: dict[Precision, list[float]] = {"float32": [], "bfloat16": []}
-    for _ in range(_TURNS + 1):
-        for precision, seconds in taken.items():
-            diffusion.set_precision(precision)
-            began = clock()
-            rehearse(diffusion, images, classes)
-            seconds.append(clock() - began)
-    # The first turn allocates, and plans the operations.
-    whole, half = (median(seconds[1:]) for seconds in taken.values())
+    try:
+        whole, half = _seconds(diffusion, images, classes, clock)
+    except Exception as error:
+        if is_out_of_memory(error):  # training will cut its batches, and say so
+            return PrecisionChoice("float32")
+        raise
     chosen: Precision = "bfloat16" if whole >= FASTER * half else "float32"
     remedy = "float32 trains without it" if chosen == "bfloat16" else "decides otherwise"
     remedy = "" if config.distilled else f" --precision {remedy}."  # which `unnoise distill` does not take
@@ -69,9 +70,33 @@ def choose_precision(config: RunConfig, clock: Callable[[], float] = time.perf_c
     )
 
 
-def worth_measuring(budget: Budget, batch_size: int) -> bool:
-    """Whether a run is long enough to gain by the measurement."""
+def _seconds(
+    diffusion: Diffusion, images: Pixels, classes: Classes | None, clock: Callable[[], float]
+) -> tuple[float, float]:
+    """Seconds of a rehearsed step in float32 and in bfloat16, medians of several in turns."""
+    taken: dict[Precision, list[float]] = {"float32": [], "bfloat16": []}
+    spent = 0.0
+    for turn in range(_TURNS + 1):
+        if turn > 1 and spent > _SECONDS:
+            break
+        for precision, seconds in taken.items():
+            diffusion.set_precision(precision)
+            began = clock()
+            rehearse(diffusion, images, classes)
+            seconds.append(clock() - began)
+            spent += seconds[-1]
+    # The first turn allocates, and plans the operations.
+    whole, half = (median(seconds[1:]) for seconds in taken.values())
+    return whole, half
+
+
+def _processes() -> int:
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def worth_measuring(budget: Budget, batch_size: int, count: int) -> bool:
+    """Whether a run is long enough to gain by the measurement, which takes some steps of `count` pictures."""
     if budget.unit == "minutes":
         return budget.amount >= _FEWEST_MINUTES
-    steps = budget.amount / (batch_size if budget.unit == "images" else 1)
-    return steps >= _FEWEST_STEPS
+    images = budget.amount * (batch_size if budget.unit == "steps" else 1)
+    return images >= _FEWEST_PIECES * count

@@ -38,13 +38,14 @@ class Counting:
 @pytest.mark.parametrize("spacing", ["uniform", "karras"])
 @pytest.mark.parametrize("schedule", [LogSNRLinear(2, -8), OffsetCosine(0.02, 1.0), LinearBeta(40)])
 @pytest.mark.parametrize("name", NAMES)
-def test_calls_and_deterministic_are_true_of_every_sampler(name, schedule, spacing):
-    sampling, count = Sampling(sampler=name, spacing=spacing, num_steps=6), Counting()
+@pytest.mark.parametrize("jumps", [False, True])
+def test_calls_and_deterministic_are_true_of_every_sampler(name, schedule, spacing, jumps):
+    sampling, count = Sampling(sampler=name, spacing=spacing, num_steps=6, jumps=jumps), Counting()
     steps = list(sampling.reverse_diffusion(count, NOISES, schedule, count.draw))
     assert len(steps) == 6
     assert count.calls == sampling.calls(schedule)
     assert (count.draws == 0) == sampling.deterministic
-    times = spaced_times(spacing, 6, schedule, jumps=name == "consistency")
+    times = spaced_times(spacing, 6, schedule, jumps=jumps or name == "consistency")
     wanted = schedule(times.view(-1, 1, 1, 1))
     assert all(torch.equal(*pair) for pair in zip(sampling.grid(schedule), wanted, strict=True))
 

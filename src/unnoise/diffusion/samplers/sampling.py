@@ -47,6 +47,8 @@ class Sampling:
         spacing: of the time steps; see `samplers.spacing`.
         clip: keeps predicted images in the range of pixels; see `thresholding`.
         guidance: classifier-free guidance, for networks with classes.
+        jumps: of distilled runs: the last step is a jump to the image from much noise, on every schedule.
+            `consistency` always jumps.
 
     Raises:
         UnnoiseError: for values outside their range.
@@ -59,6 +61,7 @@ class Sampling:
     spacing: Spacing = "trailing"
     clip: Clip = "none"
     guidance: Guidance = Guidance()
+    jumps: bool = False
 
     def __post_init__(self) -> None:
         samplers.require_steps(self.num_steps)
@@ -77,7 +80,7 @@ class Sampling:
 
     def times(self, schedule: Schedule) -> samplers.Times:
         """The falling times of the steps, and 0: (num_steps + 1,)."""
-        jumps = self.sampler == "consistency"
+        jumps = self.jumps or self.sampler == "consistency"
         return samplers.spaced_times(self.spacing, self.num_steps, schedule, jumps=jumps)
 
     @property

@@ -28,6 +28,7 @@ from unnoise.runs.config import RunConfig
 from unnoise.runs.footprint import DiskUse
 from unnoise.runs.plan import TrainOptions, default_preset, plan
 from unnoise.trainer.loop import choose_device
+from unnoise.trainer.precision_choice import choose_precision
 from unnoise.utils.precision import DeviceCapabilities
 
 _BLANK = 2.0
@@ -84,6 +85,8 @@ def examine(
     """
     chosen = choose_device(device)
     config = plan(images, options, DeviceCapabilities.of(chosen))
+    if measure and chosen.type == "cpu" and options.precision is None:
+        config = replace(config, precision=choose_precision(config).precision)  # as training does
     choice = default_preset(images, options, chosen.type)
     progress("Training for a second", 0)
     devices = options.devices or 1

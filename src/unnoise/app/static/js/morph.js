@@ -8,6 +8,10 @@ const run = data.run;
 const by = (id) => document.getElementById(id);
 const MOST = 12;
 const state = { drawn: null, chosen: [], asked: null, end: null, files: [] };
+const addsNoise = (sampler) => /sde|ancestral|consistency/.test(sampler);
+const own = run.settings["guided_sampling.sampler"] ?? run.settings["sampling.sampler"] ?? "ddim";
+/** Morphs are drawn without fresh noise on the way, so the pictures to choose from are, too. */
+const smooth = addsNoise(own) ? "ddim" : undefined;
 let bar;
 let play;
 
@@ -22,14 +26,15 @@ export function prepareMorph() {
   shape(by("morph"));
   by("morph-draw").addEventListener("click", () => busy(by("morph-draw"), drawOthers));
   by("morph-go").addEventListener("click", () => busy(by("morph-go"), morph));
-  if (data.drawn?.result.names.length > 1) show(data.drawn);
+  const ready = data.drawn?.result.names.length > 1 && !addsNoise(data.drawn.words.sampler || own);
+  if (ready) show(data.drawn);
   else by("morph-none").hidden = false;
 }
 
 async function drawOthers() {
   bar.show();
   by("morph-downloads").hidden = true;
-  state.asked = task("draw", { run: run.id, number: 12, seed: newSeed() }, bar.show);
+  state.asked = task("draw", { run: run.id, number: 12, seed: newSeed(), sampler: smooth }, bar.show);
   try {
     show(await state.asked);
   } finally {
