@@ -235,15 +235,16 @@ def options_of() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def command_of(options: argparse.Namespace) -> str:
-    """The options that a page was made with, without the places of files."""
+def command_of(options: argparse.Namespace, minutes: Sequence[float]) -> str:
+    """The options that a page of these minutes was made with, without the places of files."""
     words = []
     for source in options.images or ["fashion-mnist"]:
         name, _, path = source.rpartition("=")
         words += ["--images", f"{name or Path(path).name}=PICTURES" if Path(path).exists() else path]
     words += ["--size", str(options.size)] if options.size else []
-    words += ["--minutes", *(f"{each:g}" for each in options.minutes)] if len(options.minutes) > 1 else []
-    return " ".join([*words, "--seeds", *map(str, options.seeds)])
+    return " ".join(
+        [*words, "--minutes", *(f"{each:g}" for each in minutes), "--seeds", *map(str, options.seeds)]
+    )
 
 
 def main() -> None:
@@ -280,9 +281,10 @@ def main() -> None:
                 {each: row_title(each) for each in names},
                 docs / f"distillation-{pictures.name}.png",
             )
-    minutes = " and ".join(f"{each:g}" for each in options.minutes)
-    how = f"{minutes} minutes of distillation, {options.samples:,} pictures each."
-    blocks = {MADE: made("distillation", command_of(options), how), **blocks}
+    minutes = sorted({row.minutes for row in found if row.who == NEW})
+    told = " and ".join(f"{each:g}" for each in minutes)
+    how = f"{told} minutes of distillation, {options.samples:,} pictures each."
+    blocks = {MADE: made("distillation", command_of(options, minutes), how), **blocks}
     publish("distillation", __doc__, blocks, docs)
 
 

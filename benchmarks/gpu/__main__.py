@@ -81,7 +81,7 @@ def measure_all(work: Path, docs: Path, *, rehearsal: bool) -> int:
     with torch.compiler.set_stance("force_eager") if rehearsal else nullcontext():
         found = measured_speeds(speed.cases(amount), amount, device, started + 60 * MINUTES)
     minutes = (time.monotonic() - started) / 60
-    how = f"Took {minutes:.0f} minutes. Largest matrix product: {speed.peak_sentence(device)}."
+    how = f"Took {minutes:.0f} minutes. Peak: {speed.peak_sentence(device)}."
     command = "--rehearse" if rehearsal else ""
     blocks = {
         MADE: made("gpu", command, how, device, ("diffusers",)),

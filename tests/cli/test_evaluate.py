@@ -60,8 +60,8 @@ def test_all_scores_are_printed_and_written_with_their_facts(trained, extractor,
     shown = capsys.readouterr()
     facts = (
         "samples 24; references 89; split held-out; source digits; extractor torchscript:tiny; resize bilinear",
-        "sampler ddim; steps 2; spacing trailing; eta 0.5; weights EMA, decay 0.9999; step 2; seed 5; "
-        "real pictures 24 training pictures",
+        "sampler ddim; steps 2; spacing trailing; eta 0.5; precision float32; weights EMA, decay 0.9999; "
+        "step 2; seed 5; real pictures 24 training pictures",
     )
     flat = " ".join(shown.out.split())
     assert all(fact in flat for fact in facts)

@@ -24,8 +24,11 @@ SHADES = (20, 130, 240)
 
 
 def of_shade(*shades, side=12, channels=1):
-    """Pictures of one shade each, uint8."""
-    return torch.tensor(shades, dtype=torch.uint8).view(-1, 1, 1, 1).repeat(1, channels, side, side)
+    """Pictures of one shade each, uint8; none of them is transparent."""
+    pictures = torch.tensor(shades, dtype=torch.uint8).view(-1, 1, 1, 1).repeat(1, channels, side, side)
+    if channels in (2, 4):
+        pictures[:, -1] = 255
+    return pictures
 
 
 def by_shade(counts=(6, 3, 1), channels=1):
@@ -48,10 +51,22 @@ def model_of(counts=(6, 3, 1)):
 
 
 def test_a_thumbnail_is_the_mean_of_each_field():
-    fields = torch.arange(2 * SIDE * SIDE).view(1, 2, SIDE, SIDE)
+    fields = torch.arange(3 * SIDE * SIDE).view(1, 3, SIDE, SIDE)
     pictures = fields.repeat_interleave(3, 2).repeat_interleave(5, 3).to(torch.uint8)
     torch.testing.assert_close(thumbnails(pictures), fields.float().flatten(1))
     torch.testing.assert_close(thumbnails(pictures.float() / 255), fields.float().flatten(1))
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_colours_of_what_is_transparent_do_not_count(channels):
+    pictures = of_shade(10, 250, channels=channels)
+    pictures[:, -1] = 0
+    assert (thumbnails(pictures) == 0).all()
+    pictures[:, -1, :, :6] = 255
+    halves = thumbnails(pictures).view(2, channels, SIDE, SIDE)
+    assert halves[:, 0, :, 0].tolist() == [[10.0] * SIDE, [250.0] * SIDE]
+    assert (halves[..., -1] == 0).all()
+    torch.testing.assert_close(thumbnails(pictures.float() / 255), thumbnails(pictures))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

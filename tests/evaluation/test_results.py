@@ -44,6 +44,7 @@ def test_scores_are_written_with_their_conditions(trained, tmp_path):
         "steps": 20,
         "spacing": "trailing",
         "eta": 0.0,
+        "precision": "float32",
         "weights": weights.words,
         "step": 2,
         "seed": 7,

@@ -63,6 +63,14 @@ def test_the_preset_nano_has_as_many_clusters_as_the_pictures_fill():
     assert "num_classes" not in train_command(plan(images, nano))
 
 
+def test_clusters_that_are_asked_for_need_pictures():
+    few = replace(digits(), pixels=digits().pixels[:63], kept_moments=None)
+    options = TrainOptions(preset="nano", budget=STEPS, held_out=0, changes=("clusters=2",))
+    with pytest.raises(UnnoiseError, match="no effect on 63 pictures: two clusters of 32 need more"):
+        plan(few, options)
+    assert plan(few, replace(options, changes=("clusters=0",))).num_clusters == 0
+
+
 def test_they_are_found_before_the_first_step_and_are_those_of_the_training_pictures(run):
     clusters = run.load().abilities.clusters
     images, held_out = digits(), run.config.data.held_out

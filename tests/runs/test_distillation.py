@@ -153,7 +153,8 @@ def averaged(tmp_path, monkeypatch):
     monkeypatch.setattr(snapshots, "LEARNED_STEPS", 1)
     run = start(tmp_path / "averaged", 4)
     ema = replace(run.config.recipe.ema, profiles=(0.1,), snapshots=2)
-    run = run.with_config(replace(run.config, recipe=replace(run.config.recipe, ema=ema)))
+    recipe = replace(run.config.recipe, ema=ema, autoguidance=1.5)
+    run = run.with_config(replace(run.config, recipe=recipe))
     for _ in train(run, digits()):
         pass
     return run
@@ -171,7 +172,7 @@ def test_walks_are_guided_away_from_an_earlier_average(averaged, tmp_path):
     assert Snapshots(averaged.path / "ema").steps() == [2, 4]
     noises = averaged.load().noises(range(4))()
     ends, config = {}, distilled_config(averaged, budget(4))
-    assert config.recipe.mean_velocity.walking.autoguidance == 2
+    assert config.recipe.mean_velocity.walking.autoguidance == 1.5, "that by which the run draws"
     made = {
         scale: Run.create(
             tmp_path / f"{scale:g}", distilled_config(averaged, budget(4), autoguidance=float(scale))
@@ -227,7 +228,7 @@ def test_a_run_that_goes_on_walks_again_before_its_clock_starts(old, tmp_path, m
 
 
 def test_autoguidance_needs_earlier_averages(old, tmp_path):
-    """By default it is left out where there are none, or where only the last is there."""
+    """By default it is left out where the run draws without."""
     assert distilled_config(old, budget(4)).recipe.mean_velocity.walking.autoguidance == 1
     with pytest.raises(UnnoiseError, match="stored no earlier average to guide its walks by"):
         distilled_config(old, budget(4), autoguidance=2.0)

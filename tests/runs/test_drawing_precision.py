@@ -127,9 +127,7 @@ def test_another_way_to_draw_is_measured_anew(trained, monkeypatch):
 def test_guidance_that_is_asked_for_is_measured_with_it(tmp_path, monkeypatch):
     """Guidance multiplies what rounding changes."""
     small = ("network.widths=[8,16]", "network.block_depth=1", 'network.attention=["none","none"]')
-    run = un.train(
-        "digits", out=tmp_path / "run", steps=2, labels="auto", precision="bfloat16", set=[*small]
-    )
+    run = un.train("digits", out=tmp_path / "run", steps=2, labels="auto", precision="bfloat16", set=[*small])
     measured = []
     monkeypatch.setattr(drawing_precision, "difference", lambda _, sampling: measured.append(sampling) or 0.0)
     un.open(run.path).generate(1, guidance=6.0, num_steps=3, lazy=True).tensor  # noqa: B018 (drawn by asking)

@@ -120,6 +120,8 @@ def test_batches_are_cut_into_as_few_pieces_as_memory_needs(monkeypatch):
         assert pieces_that_fit(chosen, 64, 64) == pieces
     monkeypatch.setattr(footprint, "total_memory", lambda: 1000)
     assert pieces_that_fit(chosen, 64, 64) is None
+    with pytest.warns(UserWarning, match="more memory than this machine has, even with one picture at a time"):
+        plan(load("digits"), TrainOptions(preset="nano"))
     monkeypatch.setattr(footprint, "total_memory", lambda: None)
     assert pieces_that_fit(chosen, 64, 64) == 1
 

@@ -33,14 +33,15 @@ def distill(
     measure the quality of samples. Ctrl-C saves; `resume` goes on.
 
     Args:
-        out: Folder to write the new run into.
+        run: what is distilled.
+        out: Folder to write the new run into; by default that of the run with -few-steps behind it.
         pictures: The run's pictures, if they have moved.
         minutes: Train for this many minutes.
         steps: Train for this many steps instead of minutes.
         images: Train until this many pictures were seen, counting repeats, instead of minutes.
         guidance: Scale of the classifier-free guidance that is learned, so that one call draws as two did.
         autoguidance: Scale of guidance away from an earlier average of the run while it walks: the pictures to
-            learn from are better than those that it draws; 1 is none. By default 2, or none without averages.
+            learn from are better than its own; 1 is none. By default that by which the run draws.
         resume: Go on with the run in --out.
         progress: called with the fraction that is done, and what is being done.
 
@@ -50,6 +51,7 @@ def distill(
     Raises:
         UnnoiseError: for a run that cannot be distilled (see `runs.distillation`), pictures that are not those
             of the run, a folder that holds a run already, and one to go on with that came from another run.
+        KeyboardInterrupt: where it was stopped before its first step.
     """
     from unnoise.api.opening import open_run
     from unnoise.api.train_run import train
@@ -120,6 +122,10 @@ def _create(
         if not processes.is_main_process:
             return
         require_startable(target, resume=False)
+        require(
+            run.folder.weights().is_file(),
+            f"{run.path} has no weights to start from: train it first.",
+        )
         config = distilled_config(run.folder, train_options(budget).budget or Budget(), **scales)
         source = str(config.data.source if pictures is None else pictures)
         require(bool(source), f"{run.path} does not say where its pictures are. Name them with --pictures.")

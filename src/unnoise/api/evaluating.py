@@ -219,6 +219,7 @@ def _score(
         bool(run.config.data.classes),
         options.seed,
         {} if guided is None else {"autoguidance": guided.guidance.scale, "weaker": guided.name},
+        denoiser.precision,
     )
     sets = evaluation.feature_sets(drawn.features, real.features, real.references, options.seed)
     facts = conditions.facts(len(drawn.pixels), sets.baseline)

@@ -24,9 +24,13 @@ def step_profiler(run: "Run", device: str) -> "StepProfiler":
     """The profiler of a run's steps, which prints what it finds."""
     import torch
 
+    from unnoise.runs.history import read_events
+    from unnoise.trainer.guards.adjustments import Adjustments
     from unnoise.trainer.profiling import StepProfiler
 
-    return StepProfiler(run.path / "profile", torch.device(device), run.config.precision, _print_profile)
+    # A guard may have gone back to float32.
+    precision = Adjustments.of(read_events(run.path)).precision(run.config.precision)
+    return StepProfiler(run.path / "profile", torch.device(device), precision, _print_profile)
 
 
 def _print_profile(profile: "StepProfile") -> None:

@@ -24,13 +24,18 @@ _GOLDEN = 0x9E3779B97F4A7C15
 def thumbnails(pictures: SomePixels | Float[Tensor, "_ channels height width"]) -> Float[Tensor, "_ fields"]:
     """The mean of each field, in levels from 0 to 255: (B, channels * SIDE^2).
 
+    Of pictures with transparency, 2 or 4 channels, colours count as much as they cover.
+
     Args:
         pictures: (B, C, H, W), uint8, or floats in [0, 1].
     """
     # Not every backend can average fields of unequal size, and these are small.
     pictures = pictures.cpu() if pictures.device.type == "mps" else pictures
-    fields = functional.adaptive_avg_pool2d(pictures.float(), SIDE).flatten(1)
-    return 255 * fields if pictures.is_floating_point() else fields
+    values, most = pictures.float(), 1 if pictures.is_floating_point() else 255
+    if values.shape[1] in (2, 4):  # nobody sees the colours of what is transparent
+        colours, cover = values[:, :-1], values[:, -1:]
+        values = torch.cat([colours * cover / most, cover], dim=1)
+    return 255 / most * functional.adaptive_avg_pool2d(values, SIDE).flatten(1)
 
 
 class Clusters(nn.Module):

@@ -13,6 +13,7 @@ from unnoise.evaluation.scores import Score
 from unnoise.runs.checkpoint import Run
 from unnoise.utils import json_text
 from unnoise.utils.files import atomic_write
+from unnoise.utils.precision import Precision
 from unnoise.utils.tensor_files import read_tensors
 
 
@@ -50,6 +51,8 @@ class ScoringConditions:
     seed: int
     autoguidance: Mapping[str, object] = field(default_factory=dict)
     """Its scale and weaker version, if there is one."""
+    precision: Precision = "float32"
+    """In which samples are drawn."""
 
     def facts(self, num_samples: int, baseline: str) -> dict[str, object]:
         """The conditions by their names in RUN/evaluation.json; `baseline` describes `FeatureSets.baseline`."""
@@ -69,6 +72,7 @@ class ScoringConditions:
             **({"clip": sampling.clip} if sampling.clip != "none" else {}),
             **({"guidance": sampling.guidance.scale} if self.classes else {}),
             **self.autoguidance,
+            "precision": self.precision,
             "weights": self.weights.words,
             "step": self.weights.step,
             "seed": self.seed,

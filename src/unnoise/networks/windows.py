@@ -27,7 +27,7 @@ HeadTokens: TypeAlias = Float[Tensor, "*tokens heads head_dim"]
 Angles: TypeAlias = Float[Tensor, "*places 1 half"]
 
 _SLOWEST = 0.01
-"""Radians from token to token of the slowest pair of features; the fastest turns by 1."""
+"""Pair k of K turns by this to the power k / K, in radians from token to token: the first by 1."""
 _FIRST_GAIN = 10.0
 
 

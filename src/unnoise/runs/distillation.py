@@ -7,6 +7,7 @@ from unnoise.diffusion.mean_velocity import MeanVelocity, Walking
 from unnoise.diffusion.objectives import Objective
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.networks import NetworkConfig, OwnConfig
+from unnoise.runs.autoguidance import own_scale
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget, Recipe, RunConfig
 from unnoise.runs.snapshots import Snapshots
@@ -20,8 +21,6 @@ The walks that it learns from have the same spacing, so that they begin at the n
 
 
 _WARMUP = 8.0
-AUTOGUIDANCE = 2.0
-"""Scale by which the walks of a run are guided away from an earlier average of it, where it stored one."""
 
 
 def knows_classes(network: NetworkConfig) -> bool:
@@ -40,8 +39,8 @@ def distilled_config(
         run: what is distilled.
         budget: for how long.
         guidance: scale of the classifier-free guidance that is learned with it; by default that of the run.
-        autoguidance: scale of the guidance away from an earlier average of the run; 1 is none. By default
-            `AUTOGUIDANCE` where the run stored averages of several steps, else none.
+        autoguidance: scale of the guidance away from an earlier average of the run; 1 is none. By default that
+            by which the run draws.
 
     Raises:
         UnnoiseError: for a run that draws in few steps already, one of a network that cannot be told the length
@@ -81,8 +80,7 @@ def distilled_config(
 
 def _walking(run: Run, autoguidance: float | None) -> Walking:
     averages = Snapshots(run.path / "ema")
-    if autoguidance is None:
-        autoguidance = 1.0 if averages.guide(run.weights()) is None else AUTOGUIDANCE
+    autoguidance = own_scale(run) if autoguidance is None else autoguidance
     walking = Walking(spacing=JUMPS.spacing, autoguidance=autoguidance)
     require(
         autoguidance == 1 or averages.weaker(run.weights()) is not None,

@@ -1,5 +1,6 @@
 """Plan of a run: from pictures and options to its complete configuration."""
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -105,7 +106,7 @@ def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = C
     preset = init.config.preset if init and not named else choice.name if choice else options.preset or DEFAULT
     theirs = None if init is None else init.config.recipe
     chosen = _recipe(preset, images, options, None if named else theirs)
-    _require_effect_of_clusters(chosen, options)
+    _require_effect_of_clusters(chosen, options, len(images) - data.held_out)
     if not options.labels:
         chosen = _with_clusters(chosen, len(images) - data.held_out, theirs)
     require_fits_in_memory(chosen.network)
@@ -185,7 +186,14 @@ def _accumulate(chosen: Recipe, images: ImageSet, options: TrainOptions, device_
     """
     if options.accumulate is not None or device_type != "cpu":
         return options.accumulate or 1
-    return pieces_that_fit(chosen, images.height, images.width) or chosen.batch_size
+    pieces = pieces_that_fit(chosen, images.height, images.width)
+    if pieces is None:
+        warnings.warn(
+            "Training is forecast to need more memory than this machine has, even with one picture at a time: "
+            "it may be ended by the system. Choose a smaller --size or --preset.",
+            stacklevel=2,
+        )
+    return pieces or chosen.batch_size
 
 
 def default_preset(images: ImageSet, options: TrainOptions, device_type: str) -> PresetChoice | None:
@@ -245,13 +253,15 @@ def _with_clusters(chosen: Recipe, num_pictures: int, theirs: Recipe | None) -> 
     return replace(chosen, network=replace(network, num_classes=count, clusters=True))
 
 
-def _require_effect_of_clusters(chosen: Recipe, options: TrainOptions) -> None:
+def _require_effect_of_clusters(chosen: Recipe, options: TrainOptions, num_pictures: int) -> None:
     """Refuses changes of the number of clusters that would change nothing."""
     named, network = {change.partition("=")[0].strip() for change in options.changes or ()}, chosen.network
+    few = num_pictures < 2 * _IN_A_CLUSTER
     for where, there in (
         ("with --labels, which names classes instead", bool(options.labels)),
         ("with --init, whose run has its own", options.init is not None),
         (f"on a {type(network).__name__}, which is told of none", not isinstance(network, OwnConfig)),
+        (f"on {num_pictures} pictures: two clusters of {_IN_A_CLUSTER} need more", few and chosen.clusters > 0),
     ):
         require(
             "clusters" not in named or not there, f"The setting clusters has no effect {where}. Leave it out."

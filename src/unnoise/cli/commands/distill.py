@@ -16,7 +16,7 @@ from unnoise.cli.streams import guarded_output
     steps=cli.option("N"),
     images=cli.option("N"),
     guidance=cli.option("SCALE", "the run's own"),
-    autoguidance=cli.option("SCALE"),
+    autoguidance=cli.option("SCALE", "the run's own"),
     resume=cli.FLAG,
 )
 def distill(run: cli.Run, /, device: cli.Device = "auto", **options: object) -> None:
