@@ -31,9 +31,9 @@ ifeq ($(CHROMIUM),)
 	@command -v chromium >/dev/null || echo "There is no Chromium, so the tests of pages are skipped: install chromium."
 endif
 
-# Measuring takes a third more time.
+# Measuring takes a third more time, and checking shapes everywhere as much again.
 coverage: check browser ## the same tests with their coverage, which is at least 90 %
-	$(TESTS) --cov --cov-report=term --cov-fail-under=90
+	CHECK_SHAPES=everywhere $(TESTS) --cov --cov-report=term --cov-fail-under=90
 
 # Mathematics, networks, files: what needs no trained run. Under 90 seconds on two cores, with the check.
 FAST := $(addprefix tests/,diffusion networks optim utils pictures data)

@@ -2,7 +2,9 @@
 
 import gc
 import os
+from pathlib import Path
 
+import jaxtyping
 import pytest
 import torch
 from PIL import Image
@@ -12,8 +14,21 @@ os.fsync = lambda _: None  # of what is flushed, the calls are tested; only a po
 _DRAWS_CURVES = {"api", "app", "pictures"}
 """Folders of tests of the front door, of the app, and of the charts themselves."""
 
+_SHAPES_CHECKED = {"diffusion", "networks", "optim", "evaluation", "data", "pictures", "utils"}
+"""Folders of tests in which calls are checked for shapes and types, which takes as long as the calls themselves.
+
+All others go through the same functions again; `make coverage` checks there, too.
+"""
+
 _LONGEST = {"test_kills.py", "test_browser.py", "test_onnx.py", "test_guide.py"}
 """Modules with tests of half a minute and more."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _shapes_are_checked_where_they_are_made(request):
+    folder = request.path.relative_to(Path(__file__).parent).parts[0]
+    checked = folder in _SHAPES_CHECKED or "CHECK_SHAPES" in os.environ
+    jaxtyping.config.update("jaxtyping_disable", not checked)
 
 
 @pytest.fixture(autouse=True)

@@ -87,8 +87,9 @@ class Track(NamedTuple):
         """Checks that this machine has what the track needs.
 
         Raises:
-            UnnoiseError: for too few cores, or where PyTorch sees no CUDA device.
+            UnnoiseError: for too few processors, without `taskset`, or where PyTorch sees no CUDA device.
         """
+        self.prefix()
         cores = len(_processors())
         require(cores >= self.cores, f"The track {self.name} needs {self.cores} cores, but there are {cores}.")
         seen = not self.cards or torch.cuda.is_available()

@@ -62,9 +62,10 @@ def test_a_distilled_run_is_made_again_by_distilling(tmp_path):
     assert words[:-2] == ("distill", "runs/slow one", "--out", "runs/fast", "--minutes", "2.5")
     assert words[-2:] == ("--autoguidance", "2")
     assert callable(parsed(typed(*words)))
-    config["recipe"]["mean_velocity"]["guidance"] = 3.0
+    config["recipe"]["mean_velocity"]["walking"]["autoguidance"] = 1.0
+    config["data"]["classes"] = ["cat", "dog"]
     words = train_words(workspace, tmp_path / "runs" / "fast", config)
-    assert words[-4:] == ("--guidance", "3", "--autoguidance", "2")
+    assert words[-4:] == ("--guidance", "1", "--autoguidance", "1")
     assert callable(parsed(typed(*words)))
     unknown = train_words(workspace, tmp_path / "runs" / "fast", config | {"init": None})
     assert unknown[:2] == ("distill", "RUN")

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -116,17 +118,20 @@ def test_a_process_number_that_was_given_anew_is_no_trainer(workspace):
     assert not change_job(workspace, job, started=me.create_time() - 100).runs
 
 
+@pytest.mark.skipif(not Path("/proc/sys/kernel/random/boot_id").is_file(), reason="Linux names its starts")
 @pytest.mark.parametrize("step", [-3600, 3600])
 def test_a_clock_that_is_set_ends_no_training(workspace, monkeypatch, step):
     """Linux tells the time of day of a start by its clock now: a paused virtual machine moves all of them."""
     start = Start.of(os.getpid())
     job = Job("one", ("train", "digits"), 0.0, pid=os.getpid(), started=start.clock, uptime=start.uptime)
+    job = replace(job, boot=start.boot)
     create_time, boot_time = psutil.Process.create_time, psutil.boot_time
     monkeypatch.setattr(psutil.Process, "create_time", lambda process: create_time(process) + step)
     monkeypatch.setattr(psutil, "boot_time", lambda: boot_time() + step)
     assert job.runs
     assert not change_job(workspace, job, uptime=start.uptime - 100).runs
     assert not change_job(workspace, job, uptime=None).runs  # written by an earlier version
+    assert not change_job(workspace, job, boot="of before").runs  # a process of then has ended
 
 
 @pytest.mark.parametrize("minutes", [0, -1, float("nan"), float("inf"), "soon", 10**9])

@@ -93,8 +93,8 @@ def test_nothing_that_one_run_keeps_is_there_in_the_next(tmp_path):
 
 def test_an_entry_that_uses_more_cores_than_its_track_has_is_refused(tmp_path, monkeypatch):
     used = count(0, 1000)
-    usage = lambda _: SimpleNamespace(ru_utime=next(used), ru_stime=0)  # noqa: E731
-    monkeypatch.setattr(racing.resource, "getrusage", usage)
+    times = lambda: SimpleNamespace(children_user=next(used), children_system=0)  # noqa: E731
+    monkeypatch.setattr(racing.os, "times", times)
     with pytest.raises(UnnoiseError, match=r"nosy.py used [\d.]+ cores, and the track cpu-2 has 2"):
         racing.lap(Entry("nosy.py", NOSY.encode()), tmp_path, 0, tmp_path / "work", TRACKS["cpu-2"])
 

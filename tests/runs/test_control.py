@@ -4,6 +4,7 @@ import json
 import time
 
 import psutil
+import pytest
 
 from unnoise.runs.control import CONTROL, StopRequests, forget_requests, request_stop, stop_is_requested
 
@@ -25,11 +26,12 @@ def test_a_request_to_an_earlier_process_stops_no_new_one(tmp_path):
     assert not StopRequests(tmp_path).received
 
 
-def test_a_request_is_seen_after_the_clock_was_set_back(tmp_path, monkeypatch):
-    requests, hour = StopRequests(tmp_path), 3600
-    create_time = psutil.Process.create_time
-    monkeypatch.setattr(psutil.Process, "create_time", lambda process: create_time(process) - hour)
-    (tmp_path / CONTROL).write_text(json.dumps({"stop": True, "time": time.time() - hour}))
+@pytest.mark.parametrize(("clock", "asked"), [(-3600, -3600), (3600, 3600), (3600, 0)])
+def test_a_request_is_seen_though_the_clock_was_set(tmp_path, monkeypatch, clock, asked):
+    """Back, forward, and forward after somebody asked."""
+    requests, create_time = StopRequests(tmp_path), psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: create_time(process) + clock)
+    (tmp_path / CONTROL).write_text(json.dumps({"stop": True, "time": time.time() + asked}))
     assert requests.received
 
 

@@ -148,7 +148,7 @@ def announce_plan(images: "ImageSet", options: "TrainOptions", device_type: str,
     if options.accumulate is None and config.accumulate > 1:
         tell(
             f"Batches of {config.recipe.batch_size} go through the network in {config.accumulate} pieces "
-            f"(--accumulate {config.accumulate}), to fit into this machine's memory."
+            f"(--accumulate {config.accumulate}), to spare this machine's memory."
         )
 
 

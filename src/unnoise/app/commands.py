@@ -68,10 +68,12 @@ def train_words(workspace: Workspace, run: Path, config: Mapping[str, Any]) -> t
 
 
 def _scales(config: Mapping[str, Any]) -> list[str]:
-    """Options for the guidance that a distilled run learned, where they are not what is done without them."""
+    """Options for the guidance that a distilled run learned; only one with classes takes that of classes."""
     learned = config["recipe"]["mean_velocity"]
-    scales = {"guidance": learned.get("guidance", 1), "autoguidance": learned["walking"].get("autoguidance", 1)}
-    known = {name: scale for name, scale in scales.items() if isinstance(scale, int | float) and scale != 1}
+    scales = {"autoguidance": learned["walking"].get("autoguidance", 1)}
+    if config.get("data", {}).get("classes"):
+        scales = {"guidance": learned.get("guidance", 1), **scales}
+    known = {name: scale for name, scale in scales.items() if isinstance(scale, int | float)}
     return [word for name, scale in known.items() for word in (f"--{name}", f"{scale:g}")]
 
 

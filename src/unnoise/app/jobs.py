@@ -154,7 +154,7 @@ def _launch(workspace: Workspace, job: Job) -> None:
     with suppress(psutil.Error):
         start = Start.of(process.pid)
         psutil.Process(process.pid).nice(_NICE)
-    change_job(workspace, job, pid=process.pid, started=start.clock, uptime=start.uptime)
+    change_job(workspace, job, pid=process.pid, started=start.clock, uptime=start.uptime, boot=start.boot)
 
 
 def pause(workspace: Workspace, run: str) -> None:

@@ -34,6 +34,8 @@ class Job:
     """When the process started, in seconds since 1970: process numbers are given anew."""
     uptime: float | None = None
     """The same in seconds since the system started, which no change of the clock changes."""
+    boot: str = ""
+    """Which start of the system that was."""
 
     @property
     def waits(self) -> bool:
@@ -43,7 +45,12 @@ class Job:
     @property
     def runs(self) -> bool:
         """Whether its process lives."""
-        return self.pid is not None and lives(self.pid, Start(self.started, self.uptime))
+        return self.pid is not None and lives(self.pid, self.start)
+
+    @property
+    def start(self) -> Start:
+        """When its process started."""
+        return Start(self.started, self.uptime, self.boot)
 
 
 def _jobs(workspace: Workspace) -> Path:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from unnoise.app.records import Job, log_path, read_job
 from unnoise.app.workspace import Workspace
 from unnoise.runs.control import stop_is_requested
-from unnoise.runs.lock import Holder, holder_of
+from unnoise.runs.lock import Holder, began, holder_of
 from unnoise.utils import json_text
 
 State = Literal[
@@ -67,7 +67,11 @@ def state_of(workspace: Workspace, run: str, spent: float) -> State:
     if job is not None and job.waits:
         return "waiting"
     if _live(job, holder):
-        since = job.started if job is not None and job.runs else holder.started if holder else 0.0
+        since = 0.0
+        if job is not None and job.runs:
+            since = began(job.pid or 0, job.start)
+        elif holder is not None:
+            since = began(holder.pid, holder.start)
         if stop_is_requested(folder, since) or (job is not None and job.runs and job.wanted != "run"):
             return "stopping"
         return "training" if holder is not None and _has_trained_since(folder, holder) else "preparing"

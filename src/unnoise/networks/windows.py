@@ -88,7 +88,7 @@ class GridAttention(nn.Module):
 
     def _windows(self, tokens: Tokens) -> Windows:
         w, shift = self.window, self.shift
-        down, right = (-(size + shift) % w for size in tokens.shape[1:3])
+        down, right = (w * self._count(size) - size - shift for size in tokens.shape[1:3])
         padded = functional.pad(tokens, (0, 0, shift, right, shift, down))
         tiles = torch.unflatten(torch.unflatten(padded, 2, (-1, w)), 1, (-1, w))
         # (B, i, w, j, w, width), for the windows (i, j)
@@ -96,14 +96,19 @@ class GridAttention(nn.Module):
 
     def _grid(self, windows: Windows, rows: int, columns: int) -> Tokens:
         w, shift = self.window, self.shift
-        down, across = (-(-(size + shift) // w) for size in (rows, columns))
+        down, across = self._count(rows), self._count(columns)
         tiles = torch.unflatten(torch.unflatten(windows, 1, (w, w)), 0, (-1, down, across))
         grid = tiles.permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(1, 2)
         return grid[:, shift : shift + rows, shift : shift + columns]
 
+    def _count(self, size: int) -> int:
+        """Windows along a side of so many tokens."""
+        return (size + self.shift + self.window - 1) // self.window
+
     def _real(self, tokens: Tokens) -> Bool[Tensor, "windows 1 1 tokens"] | None:
         """Which tokens of each window are in the picture; None if all are."""
         rows, columns = tokens.shape[1:3]
-        if self.shift == 0 and rows % self.window == 0 and columns % self.window == 0:
+        whole = self.shift == 0 and rows % self.window == 0 and columns % self.window == 0
+        if whole and not torch.compiler.is_exporting():  # an exported graph is for other sizes, too
             return None
         return self._windows(torch.ones_like(tokens[..., :1])).transpose(-1, -2)[:, None] > 0

@@ -10,8 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
+from unnoise.runs.lock import Start, began
 from unnoise.utils.files import atomic_write
 
 CONTROL = "control.json"
@@ -56,13 +55,14 @@ class StopRequests:
     """
 
     def __init__(self, run: Path) -> None:
-        self._run, self._looked, self._received = run, 0.0, False
+        self._run, self._start = run, Start.of(os.getpid())
+        self._looked, self._received = 0.0, False
 
     @property
     def received(self) -> bool:
         """Whether to stop; it looks at the file four times a second at most."""
         now = time.monotonic()
         if not self._received and now - self._looked >= _EVERY:
-            since = psutil.Process(os.getpid()).create_time()  # asked anew: a clock that was set moves it
+            since = began(os.getpid(), self._start)
             self._looked, self._received = now, stop_is_requested(self._run, since)
         return self._received

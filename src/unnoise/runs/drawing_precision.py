@@ -67,7 +67,7 @@ def difference(denoiser: Denoiser, sampling: Sampling, clock: Callable[[], float
     Of at most four pictures in 30 steps, and of large networks of fewer, so that nobody waits for long; 1 where
     one of them is not finite.
     """
-    sampling = replace(sampling, num_steps=min(sampling.num_steps, _STEPS))
+    sampling = _shortened(sampling)
     abilities = denoiser.abilities
     whole, half = copy(denoiser), copy(denoiser)
     whole.precision, half.precision = "float32", "bfloat16"
@@ -95,7 +95,12 @@ def exact(denoiser: Denoiser) -> Denoiser:
 def _way(denoiser: Denoiser, sampling: Sampling) -> str:
     """A few letters that differ for another sampling or guidance."""
     guide = denoiser.autoguidance and (denoiser.autoguidance.guidance, denoiser.autoguidance.name)
-    return hashlib.sha256(repr((sampling, guide)).encode()).hexdigest()[:8]
+    return hashlib.sha256(repr((_shortened(sampling), guide)).encode()).hexdigest()[:8]
+
+
+def _shortened(sampling: Sampling) -> Sampling:
+    """As it is measured: of long walks some steps are enough."""
+    return replace(sampling, num_steps=min(sampling.num_steps, _STEPS))
 
 
 def _known(file: Path) -> dict[str, dict[str, object]]:

@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -28,6 +28,7 @@ from unnoise.utils.json_text import parse, read_text
 _LOCK, _HOLDER = ".lock", ".lock.json"
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 """What file systems without locks answer."""
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _SAME_START = 2.0
 """Seconds by which two readings of the start of a process may differ."""
 
@@ -44,6 +45,8 @@ class Start:
     """Seconds since 1970."""
     uptime: float | None = None
     """Seconds since the system started; None where nobody noted it."""
+    boot: str = ""
+    """A name for this start of the system, which Linux gives; empty elsewhere."""
 
     @classmethod
     def of(cls, pid: int) -> "Start":
@@ -53,13 +56,14 @@ class Start:
             psutil.Error: where there is none.
         """
         clock = psutil.Process(pid).create_time()
-        return cls(clock, clock - psutil.boot_time())
+        boot = read_text(_BOOT).strip() if _BOOT.is_file() else ""
+        return cls(clock, clock - psutil.boot_time(), boot)
 
     def is_near(self, other: "Start") -> bool:
-        """Whether the two agree within two seconds, by the clock or since the system's start."""
+        """Whether the two agree within two seconds, by the clock or since the same start of the system."""
         if abs(self.clock - other.clock) <= _SAME_START:
             return True
-        if self.uptime is None or other.uptime is None:
+        if self.uptime is None or other.uptime is None or not self.boot or self.boot != other.boot:
             return False
         return abs(self.uptime - other.uptime) <= _SAME_START
 
@@ -73,6 +77,16 @@ def lives(pid: int, start: Start) -> bool:
         return Start.of(pid).is_near(start) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def began(pid: int, start: Start) -> float:
+    """When a process started, in seconds since 1970: by the clock then or now, whichever is the earlier.
+
+    So no request of later is missed where the clock was set meanwhile.
+    """
+    with suppress(psutil.Error):
+        return min(start.clock, float(psutil.Process(pid).create_time()))
+    return start.clock
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,8 @@ class Holder:
     """The inode of its lock: that of a copied folder is another."""
     uptime: float | None = None
     """When the process started, in seconds since the system did."""
+    boot: str = ""
+    """Which start of the system that was."""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host} since {time.strftime('%d %B %Y %H:%M', _local(self.since))}"
@@ -98,7 +114,12 @@ class Holder:
         """Whether it is another process of this host, and still runs."""
         if self.host != socket.gethostname() or self.pid == os.getpid():
             return False
-        return lives(self.pid, Start(self.started, self.uptime))
+        return lives(self.pid, self.start)
+
+    @property
+    def start(self) -> Start:
+        """When the process started."""
+        return Start(self.started, self.uptime, self.boot)
 
 
 _held: dict[Path, int] = {}
@@ -174,7 +195,8 @@ def _sign(folder: Path, path: Path) -> None:
             )
     me = os.getpid()
     start = Start.of(me)
-    now = Holder(socket.gethostname(), me, start.clock, time.time(), _inode(folder), start.uptime)
+    now = Holder(socket.gethostname(), me, start.clock, time.time(), _inode(folder))
+    now = replace(now, uptime=start.uptime, boot=start.boot)
     with suppress(OSError):  # then others are told less
         (folder / _HOLDER).write_text(json.dumps(asdict(now)) + "\n", encoding="utf-8")
 
@@ -190,7 +212,7 @@ def holder_of(folder: Path) -> Holder | None:
         return None
     times = (found.started, found.since, found.uptime or 0.0)
     numbers = isinstance(found.pid, int) and all(isinstance(one, float | int) for one in times)
-    return found if numbers else None
+    return found if numbers and isinstance(found.boot, str) else None
 
 
 def _inode(folder: Path) -> int:

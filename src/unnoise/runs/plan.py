@@ -190,7 +190,7 @@ def _accumulate(chosen: Recipe, images: ImageSet, options: TrainOptions, device_
     if pieces is None:
         warnings.warn(
             "Training is forecast to need more memory than this machine has, even with one picture at a time: "
-            "it may be ended by the system. Choose a smaller --size or --preset.",
+            "the system may end it. Choose a smaller --size or --preset, or try --checkpoint-activations.",
             stacklevel=2,
         )
     return pieces or chosen.batch_size

@@ -23,7 +23,7 @@ from unnoise.utils.precision import FASTER, Precision, bfloat16_is_fast
 
 _TURNS = 3
 _GIGAFLOPS, _SECONDS = 8.0, 10.0
-"""Of the forward pass of the pictures that are timed, but at least of one; no turn begins after so long."""
+"""Of the forward pass of the pictures that are timed, at least of one; no third turn begins after so long."""
 _FEWEST_PIECES, _FEWEST_MINUTES = 200, 0.5
 """Shorter runs, in pieces as they are timed, would wait longer for the measurement than they save."""
 

@@ -9,11 +9,18 @@ const by = (id) => document.getElementById(id);
 const MOST = 12;
 const state = { drawn: null, chosen: [], asked: null, end: null, files: [] };
 const addsNoise = (sampler) => /sde|ancestral|consistency/.test(sampler);
-const own = run.settings["guided_sampling.sampler"] ?? run.settings["sampling.sampler"] ?? "ddim";
-/** Morphs are drawn without fresh noise on the way, so the pictures to choose from are, too. */
-const smooth = addsNoise(own) ? "ddim" : undefined;
+const guided = Number(run.settings.autoguidance ?? 1) !== 1 && run.settings["guided_sampling.sampler"];
+const own = guided || (run.settings["sampling.sampler"] ?? "ddim");
+/** Morphs are drawn without fresh noise on the way and of one class, so the pictures to choose from are, too. */
+const smooth = { sampler: addsNoise(own) ? "ddim" : undefined, label: run.classes?.[0] };
 let bar;
 let play;
+
+/** Whether a morph passes through pictures that were drawn by these words. */
+function fits(words) {
+  const same = !addsNoise(words.sampler || own) && !words.guidance && !words.best;
+  return same && (Boolean(words.label) || !run.classes?.length);
+}
 
 /** Makes the part of the page ready, with what was drawn last to choose from. */
 export function prepareMorph() {
@@ -26,15 +33,14 @@ export function prepareMorph() {
   shape(by("morph"));
   by("morph-draw").addEventListener("click", () => busy(by("morph-draw"), drawOthers));
   by("morph-go").addEventListener("click", () => busy(by("morph-go"), morph));
-  const ready = data.drawn?.result.names.length > 1 && !addsNoise(data.drawn.words.sampler || own);
-  if (ready) show(data.drawn);
+  if (data.drawn?.result.names.length > 1 && fits(data.drawn.words)) show(data.drawn);
   else by("morph-none").hidden = false;
 }
 
 async function drawOthers() {
   bar.show();
   by("morph-downloads").hidden = true;
-  state.asked = task("draw", { run: run.id, number: 12, seed: newSeed(), sampler: smooth }, bar.show);
+  state.asked = task("draw", { run: run.id, number: 12, seed: newSeed(), ...smooth }, bar.show);
   try {
     show(await state.asked);
   } finally {
