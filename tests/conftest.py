@@ -15,7 +15,7 @@ _DRAWS_CURVES = {"api", "app", "pictures"}
 """Folders of tests of the front door, of the app, and of the charts themselves."""
 
 _SHAPES_CHECKED = {"diffusion", "networks", "optim", "evaluation", "data", "pictures", "utils"}
-"""Folders of tests in which calls are checked for shapes and types, which takes as long as the calls themselves.
+"""Folders of tests in which calls are checked for shapes and types, which takes as long as the calls.
 
 All others go through the same functions again; `make coverage` checks there, too.
 """
