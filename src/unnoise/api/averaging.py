@@ -17,7 +17,7 @@ _POOR = 0.1
 def ema(run: "OpenRun", sigma_rel: float, *, out: str | Path | None = None) -> "OpenRun":
     """Chooses the length of the weight average (EMA) after training, and writes it as a new run.
 
-    The default preset stores a few averages while it trains, from which any other length is put together.
+    Our own presets store a few averages while they train, from which any other length is put together.
 
     Args:
         run: the run.

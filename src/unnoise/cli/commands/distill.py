@@ -23,8 +23,8 @@ def distill(run: cli.Run, /, device: cli.Device = "auto", **options: object) -> 
     """Make a run that draws in one or two calls of its network what another draws in many.
 
     Starts from the averaged weights of the run, lets the run walk from noises to pictures, and learns to jump
-    from any noise level to any lower one. The result is a run of its own, ten times as fast to draw with or
-    more. Ctrl-C saves and stops; the same command with --resume goes on where it stopped.
+    from any noise level to any lower one. The result is a run of its own, which draws about ten times as fast.
+    Ctrl-C saves and stops; the same command with --resume goes on where it stopped.
 
       unnoise distill runs/photos --minutes 10 --out runs/fast
       unnoise generate runs/fast --out grid.png

@@ -10,7 +10,7 @@ from unnoise.cli.signatures import takes
 def ema(run: cli.Run, /, **options: object) -> None:
     """Choose the length of the weight average (EMA) after training, and write it as a new run.
 
-    The default preset stores a few averages while it trains, from which any other length is put together. Try
+    Our own presets store a few averages while they train, from which any other length is put together. Try
     some, draw the same seeds with each, and keep the best.
 
       unnoise ema runs/photos --sigma-rel 0.10
