@@ -65,6 +65,7 @@ def lap(entry: Entry, data: Path, seed: int, work: Path, track: Track) -> Lap:
             command, stdout=file, stderr=subprocess.STDOUT, env=track.environment(home), cwd=home, check=False
         )
         seconds, used = time.perf_counter() - started, _processor_seconds() - used
+    log.write_bytes(log.read_bytes().replace(str(home).encode(), b"HOME"))
     last = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:])
     ended = f"{entry.name} ended with exit code {done.returncode}. Its last lines:\n{last}"
     require(done.returncode == 0, ended)

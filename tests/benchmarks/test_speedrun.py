@@ -78,6 +78,7 @@ import sys
 from pathlib import Path
 
 print(sorted(path.name for path in Path.home().iterdir()), Path.cwd() == Path.home())
+print(Path.cwd() / "run")
 print({os.environ[name] for name in ("TMPDIR", "XDG_CACHE_HOME", "UNNOISE_CACHE")} == {str(Path.home())})
 (Path.home() / "kept").touch()
 Path(sys.argv[3]).touch()
@@ -88,7 +89,7 @@ def test_nothing_that_one_run_keeps_is_there_in_the_next(tmp_path):
     for seed in (0, 1):
         lap = racing.lap(Entry("nosy.py", NOSY.encode()), tmp_path, seed, tmp_path / "work", TRACKS["cpu-2"])
         assert lap.drawn.is_file()
-        assert (tmp_path / "work" / f"{seed}.log").read_text("utf-8") == "['nosy.py'] True\nTrue\n"
+        assert (tmp_path / "work" / f"{seed}.log").read_text("utf-8") == "['nosy.py'] True\nHOME/run\nTrue\n"
 
 
 def test_an_entry_that_uses_more_cores_than_its_track_has_is_refused(tmp_path, monkeypatch):
