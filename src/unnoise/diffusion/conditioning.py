@@ -59,7 +59,11 @@ class Abilities:
         return None if self.clusters is None else self.clusters.of_seeds(seeds)
 
     def split(self, output: Features) -> tuple[NextFeatures, NextFeatures | None, PerImage | None]:
-        """The channels of the prediction, those of the variances, and the uncertainties, if there are any."""
+        """Splits a network's output into prediction, variances v and uncertainties, as far as it has them.
+
+        Channels of the output (B, _, H, W), in this order: C of the prediction; C raw values of the variances,
+        with v = (raw + 1) / 2; one of the uncertainty, which is constant over H x W and is returned as (B,).
+        """
         prediction: NextFeatures = output
         uncertainties = variances = None
         if self.uncertainty:

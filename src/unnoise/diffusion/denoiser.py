@@ -4,7 +4,7 @@ r"""The one `denoise`: a network with the schedule, objective and normaliser tha
 
 in code: noisy_images = signal_rates * images + noise_rates * noises (DDPM, 2006.11239, eq. 4). Training
 compares the prediction with the noises and images that were mixed; sampling starts from noises alone and calls
-`denoise` step by step. Nothing else in unnoise calls the network.
+`denoise` step by step. Every prediction in unnoise comes from it; `hidden` reads inner layers only.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -49,7 +49,7 @@ class Denoiser:
     network that learns and one, `Diffusion.ema`, over its moving average.
 
     Args:
-        network: (noisy_images, conditions) -> images.
+        network: (noisy_images, conditions) -> what the objective predicts, (B, C or more, H, W).
         image_shape: (channels, height, width) of an image.
         normalizer: between pixels in [0, 1] and what the network sees.
         schedule: diffusion time -> (noise_rates, signal_rates).
@@ -153,7 +153,7 @@ class Denoiser:
         Args:
             images, noises: (B, C, H, W), normalised; all others as for `denoise`.
             self_condition: first predicts without gradient, and then with that prediction (2208.04202, 3.2).
-            steps: the steps from these levels whose mean velocity is learned instead.
+            steps: if given, the network learns the mean velocity of these steps, not the velocity at one level.
         """
         noisy, truth = mix(images, noises, noise_rates, signal_rates), Prediction(noises, images)
         told, previous = partial(self.denoise, classes=classes), None
@@ -175,7 +175,7 @@ class Denoiser:
         return Losses.of(losses, prediction, truth)
 
     def hidden(self, noisy_images: Images, rates: RatePair, classes: Classes | None = None) -> Levels:
-        """What the network makes of noisy images at each resolution; see `UNet.hidden`."""
+        """Hidden features of noisy images at each resolution, (B, features, h, w) each; see `UNet.hidden`."""
         told = conditions(self.condition, *rates, self.schedule)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             found: Levels = self.network.hidden(noisy_images, told, classes)  # type: ignore[operator]
@@ -188,9 +188,9 @@ class Denoiser:
     def denoise_for(
         self, classes: Classes | None, *, self_conditioning: bool = True, ends_of: StepEnds | None = None
     ) -> Denoise:
-        """`denoise` for these classes, which a self-conditioned network gets its own last prediction with.
+        """The `Denoise` function of one sampling, for these classes, (B,); `ends_of` says where each step ends.
 
-        It then remembers one walk: make another for the next. `ends_of` says where each step ends.
+        For a self-conditioned network it stores the last prediction: make a new function for each sampling.
         """
         denoise: Callable[..., Prediction] = partial(self.denoise, classes=classes)
         if ends_of is not None:
@@ -204,7 +204,7 @@ class Denoiser:
     ) -> Denoise:
         """`denoise` as samplers call it: with guidance, clipping and self-conditioning.
 
-        Without `self_conditioning`, equal noisy images give equal predictions, as walks back and forth need.
+        Without `self_conditioning` a prediction does not depend on the calls before it, as inversion needs.
 
         Raises:
             UnnoiseError: for classes that the network does not know.
@@ -252,9 +252,9 @@ class Denoiser:
     ) -> Images:
         """Generates images in [0, 1]: (num_images, C, H, W).
 
-        Image i has the seed `seed + i` in any batch, and its cluster where no `classes` are given. Given
-        `initial_noises` replace its noises, `sampling` num_steps and eta. `each_step` is called after each step
-        of each batch; an exception from it ends the work.
+        Image i has the seed `seed + i` in any batch; without `classes` (B,) the seed also decides its cluster.
+        `initial_noises` (B, C, H, W) replace the seeded noises; `sampling` replaces `num_steps` and `eta`.
+        `each_step` is called after each step of each batch; an exception from it ends the work.
 
         Raises:
             UnnoiseError: for fewer than 1 image, or initial_noises of another number or shape.

@@ -48,7 +48,7 @@ class Diffusion:
     average, which samples are drawn with: `diffusion.ema.generate(16)`.
 
     Args:
-        network: (noisy_images, conditions) -> images.
+        network: (noisy_images, conditions) -> what the objective predicts, (B, C or more, H, W).
         image_shape: (channels, height, width) of what it generates.
         normalizer: between pixels in [0, 1] and what the network sees; best fitted to the data set.
         schedule: diffusion time -> (noise_rates, signal_rates).
@@ -233,7 +233,7 @@ class Diffusion:
         *,
         denoiser: Denoiser | None = None,
     ) -> tuple[Scalar, Losses]:
-        """The mean weighted loss of a batch, and the unweighted losses of its images.
+        """The mean loss of a batch with its importance weights, and the losses of its images without them.
 
         Args:
             generator: of dropout's random numbers.

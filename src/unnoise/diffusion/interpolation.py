@@ -62,7 +62,11 @@ def path(noises: Images, frames: int, *, closed: bool = False) -> Frames:
 def class_path(
     classes: Classes, num_classes: int, frames: int, *, closed: bool = False
 ) -> Float[Tensor, "frames shares"]:
-    """Shares of all classes and none on such a path through N pictures of these: (frames, num_classes + 1)."""
+    """Shares of the classes along the `path` through N pictures of these classes, (N,).
+
+    Returns:
+        (frames, num_classes + 1): the last column is the share of no class, and each row sums to 1.
+    """
     first, fractions = _places(len(classes), frames, closed=closed)
     whole, first = functional.one_hot(classes, num_classes + 1).float(), first.to(classes.device)
     return torch.lerp(whole[first], whole[(first + 1) % len(classes)], fractions.to(whole)[:, None])

@@ -155,7 +155,7 @@ class Steps(NamedTuple):
         signal_rates: Rates,
         classes: Classes | None = None,
     ) -> PerImage:
-        """The losses of the velocities, weighted, with how far apart the ends of both jumps look: (B,)."""
+        """Weighted losses of u, plus `look` times the perceptual loss of the x_s that follows: (B,)."""
         weighted = losses * self.weights
         if self.look is None or self.look_weight == 0:
             return weighted
@@ -170,8 +170,9 @@ class Steps(NamedTuple):
     def weights(self) -> PerImage:
         """Weights of the losses, (B,).
 
-        1 / a, as the target differs from what it is computed of by as little as a; 1 for steps without length.
-        Of walks sin^2(t - s), with which an error of the velocity is one of the image x_s.
+        1 / a, because the target differs from u(x_r, r, s), from which it is computed, only in proportion to a;
+        1 for steps without length. For walks sin^2(t - s), which turns the squared error of u into that of x_s,
+        since x_s = cos(t - s) x_t - sin(t - s) u.
         """
         if self.walked:
             return self.lengths.sin().square().flatten()
@@ -190,14 +191,14 @@ class Walking:
     """Learning from walks of a finished run; see `walks`.
 
     Args:
-        calls: of the run for each walk, from noise to image, at least; at most half as many again.
+        calls: fewest calls of the run for a walk from noise to image; a walk takes up to half as many more.
         pairs: how many pairs of noisy images are taken of each walk, on average.
         kept: blocks of walks that pairs are taken from at a time, each of as many walks as a batch has images;
             fewer where they would take more than 1 GiB.
         spacing: of the levels of a walk, as `Sampling` names it.
         from_noise: share of the steps that begin at pure noises; all others begin at any level of a walk.
-        look: weight of how far apart what a jump arrives at and the end of the walk look to the run itself, in
-            its hidden features (a perceptual loss; 2401.00110 takes the same features).
+        look: weight of a perceptual loss: how far the x_s that a jump arrives at is from the walk's x_s, in the
+            hidden features of the run (see `Walks.look`; 2401.00110 takes the same features).
         autoguidance: scale of the guidance of its walks away from a weaker average of the run (2406.02507), so
             that they end at better pictures than its own; 1 is none.
 

@@ -27,9 +27,9 @@ class DrawnLevels(NamedTuple):
     noise_rates: Rates
     signal_rates: Rates
     times: Rates | None = None
-    """Diffusion times, where they are importance-sampled,"""
+    """Diffusion times, where they are importance-sampled; otherwise None."""
     weights: PerImage | None = None
-    """and then the weight of each loss, 1 / (K p_k)."""
+    """Weight of each loss, 1 / (K p_k), where times are importance-sampled; otherwise None."""
 
 
 @runtime_checkable
@@ -135,10 +135,11 @@ class LossAware:
 class LossHistory(nn.Module):
     r"""Importance sampling of times by the losses seen so far: the training side of `LossAware`.
 
-        p_k ~ sqrt(E[L_k^2]),    loss = L_k / (K p_k)                   (Improved DDPM, 2102.09672, eq. 18)
+        p_k = sqrt(E[L_k^2]) / sum_j sqrt(E[L_j^2]),    loss = L_k / (K p_k)      (2102.09672, eq. 18)
 
-    This p has the least variance of all that give the same expected loss. It holds the last losses in each of K
-    equal slices of time. A module only for its `state_dict`, which a run stores.
+    The expected loss is the same for every p; this p gives it the least variance. E[L_k^2] is the mean over the
+    last losses of slice k, one of K equal slices of time. An `nn.Module` only for its `state_dict`, which a run
+    stores.
     """
 
     losses: Tensor
@@ -213,7 +214,10 @@ class ShiftedLevels:
 
 
 def shifted_levels(levels: AnyNoiseLevels, noise_shift: float) -> NoiseLevels:
-    """The noise levels that go with a schedule shifted by s: those that are drawn through it shift with it."""
+    """Noise levels to train with on a schedule shifted by s.
+
+    Times are drawn as before, since the schedule shifts their levels; other distributions are shifted here.
+    """
     if noise_shift == 1 or isinstance(levels, UniformTimes | LossAware):
         return levels
     return ShiftedLevels(levels, noise_shift)

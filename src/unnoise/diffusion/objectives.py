@@ -2,7 +2,7 @@ r"""Training objectives: noise, image, velocity and flow prediction, and the los
 
 Each network output converts to a `Prediction` of noises and images:
 
-    noise:     x_0 = (x_t - sigma out) / alpha                           (DDPM, 2006.11239, eq. 9)
+    noise:     x_0 = (x_t - sigma out) / alpha                           (DDPM, 2006.11239, eq. 15)
     image:     eps = (x_t - alpha out) / sigma
     velocity:  v = alpha eps - sigma x_0,   x_0 = alpha x_t - sigma out,   eps = sigma x_t + alpha out
                                                   (Progressive Distillation, 2202.00512, section 4)
@@ -90,7 +90,7 @@ class Objective:
     Args:
         predicts: the quantity that the network outputs.
         compares: the quantity that the loss compares. As each is a linear function of the others at a given
-            noise level, comparing another one only changes the weight of each noise level.
+            noise level, comparing another one only changes the weight of each noise level (with l1 and l2).
         loss: l1, l2 or huber; see `distance`.
         weighting: of the noise levels; see `weightings`.
 

@@ -53,7 +53,7 @@ PerImage: TypeAlias = Float[Tensor, " batch"]
 Scalar: TypeAlias = Float[Tensor, ""]
 
 Classes: TypeAlias = Int[Tensor, " batch"] | Float[Tensor, "batch shares"]
-"""The class of each image, 0 ... C - 1; C stands for no class. Or the share of each of these in it."""
+"""The class of each image, 0 ... K - 1, and K for no class, (B,); or its share of each of these, (B, K + 1)."""
 
 
 class Prediction(NamedTuple):
@@ -106,7 +106,10 @@ def rates_of_log_snr(values: Rates) -> RatePair:
 
 
 def moved(values: Tensor, device: torch.device) -> Tensor:
-    """Values on a device, for which nobody waits; but MPS might copy them when they are freed already."""
+    """The values on a device, without waiting for the copy.
+
+    MPS is waited for, because it might copy the values after their memory was freed.
+    """
     return values.to(device, non_blocking=device.type != "mps")
 
 

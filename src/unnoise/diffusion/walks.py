@@ -5,9 +5,10 @@ x_s, there are an image and noises that mix to both of them,
 
     x_0 = (sin t x_s - sin s x_t) / sin(t - s),        eps = (cos s x_t - cos t x_s) / sin(t - s)
 
-with the angles t and s of their levels (see `mean_velocity`). In place of pictures and random noises, the
-velocity of such a pair is the mean velocity itself, up to the error of the solver: nothing has to be known
-first at lower noise levels, and no target changes on the way (Luhman, 2101.02388, for whole walks).
+with the angles t and s of their levels (see `mean_velocity`). The velocity of this image and these noises is
+the mean velocity from t to s, up to the error of the solver. So the target is known at once and stays the same,
+whereas in training on pictures it is computed with the network itself, which changes. (Luhman and Luhman,
+2101.02388, learn whole walks in this way, from noise to image.)
 
 A walk of twelve calls has 78 pairs, so that walks are kept for some time: in blocks of one walk for each
 image of a batch. Every few steps a new block takes the place of the oldest. Pairs are taken from all that are

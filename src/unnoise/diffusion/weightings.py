@@ -2,11 +2,13 @@ r"""Loss weightings of the noise levels: min-SNR, soft min-SNR, P2 and EDM, as f
 
     loss = w(SNR) |x_0 - x_0_hat|^2,      SNR = signal_rate^2 / noise_rate^2
 
-The squared errors of noise, image and velocity at one noise level differ by a factor only:
+The squared errors of noise, image, velocity v and flow u at one noise level differ by a factor only:
 
     |eps - eps_hat|^2 = SNR |x_0 - x_0_hat|^2,      |v - v_hat|^2 = (1 + SNR) |x_0 - x_0_hat|^2
+    |u - u_hat|^2 = (signal_rate + noise_rate)^2 |v - v_hat|^2
 
 so comparing noises without weights is w = SNR, and comparing velocities without weights is EDM's w = 1 + SNR.
+This is exact for the loss l2; l1 and huber losses are multiplied by the same number as l2 would be.
 """
 
 from abc import ABC, abstractmethod
@@ -18,7 +20,10 @@ from unnoise.utils.errors import require
 
 @dataclass(frozen=True)
 class Unweighted:
-    """No weighting: w = SNR for compared noises, 1 for images, 1 + SNR for velocities."""
+    """No weighting: w = SNR for compared noises, 1 for images, 1 + SNR for velocities.
+
+    For flows w = (1 + SNR) (signal_rate + noise_rate)^2.
+    """
 
 
 @dataclass(frozen=True)
@@ -80,8 +85,8 @@ class P2(ImageWeighting):
 class EDM(ImageWeighting):
     r"""EDM weighting, w = (sigma^2 + 1) / sigma^2 = 1 + SNR, sigma = noise / signal (2206.00364, table 1).
 
-    For data of unit variance. The error of EDM's network, minus the velocity, then has the same weight at every
-    noise level.
+    For data of unit variance. EDM's network predicts minus the velocity (see `objectives`), and its squared
+    error then has the same weight at every noise level.
     """
 
     def __call__(self, snr: Rates) -> Rates:

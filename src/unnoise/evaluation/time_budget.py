@@ -74,8 +74,8 @@ class Pace:
     def next_batch(self, seconds_left: float, most: int) -> int:
         """Number of pictures to take next, at most `most`; 0 where not even one fits.
 
-        It counts the time since it was last called for the batch that it then gave. A batch takes half of the
-        time that is left, so that it still fits when the machine becomes half as fast meanwhile.
+        The time since the last call counts as the time of the batch that was then returned. A batch takes
+        half of the time that is left, so that it still fits when the machine becomes half as fast meanwhile.
         """
         now = self._clock()
         if self._number:

@@ -1,8 +1,7 @@
 r"""Padding, downsampling and upsampling of images.
 
 Doubling an image by nearest neighbours and convolving it is one transposed convolution of the small image. With
-a
-kernel w of 3 taps and zero padding, along each axis, where u is the image and u[i // 2] its double:
+a kernel w of 3 taps and zero padding, along each axis, where u is the image and u[i // 2] its double:
 
     y[o] = sum_k w[k] u[(o + k - 1) // 2]
 

@@ -27,13 +27,14 @@ class EMAConfig:
         decay: d, the largest decay. Half-life: ln 2 / (1 - d) steps.
         warmup: None for the constant decay d. Otherwise d_t = 1 - (1 + t / warmup)^-1 until it reaches d: the
             average then always remembers about the last 1 / warmup of the run so far, which suits short runs.
-            It is the power-function average of EDM2 (2312.02696, eq. 13) with gamma = warmup - 1.
+            After the first steps it is nearly the power-function average of EDM2 (2312.02696, section 3) with
+            gamma = warmup - 1.
         profiles: the sigma_rels of further averages, which are stored along the way so that `unnoise ema` can
             choose among all widths after training (see power_ema.py); none by default.
         profile_every: these are updated at every so many steps.
         snapshots: they are stored so many times, at equal parts of the budget.
-        megabytes: disk that they take, in 10^6 bytes: the stored set is thinned rather, but a few are kept
-            whatever the size of the network. By default the budget follows the network; see `runs.snapshots`.
+        megabytes: disk that they may take, in 10^6 bytes; None for 1,000. Where they need more, fewer steps are
+            kept, about evenly spread, but always five whatever the size of the network; see `runs.snapshots`.
 
     Raises:
         UnnoiseError: unless 0 <= decay < 1 and warmup > 0, each profile is from above 0 to 12^(-1/2) and there

@@ -1,6 +1,7 @@
 r"""Muon optimiser (K. Jordan, 2024): orthogonalised momentum for matrices, AdamW for the other parameters.
 
-    M <- m M + (1 - m) G,    U = orthogonal((1 - m) G + m M),    W <- (1 - lr wd) W - lr 0.2 sqrt(max(U)) U
+    M <- m M + (1 - m) G,    U = orthogonal((1 - m) G + m M)
+    W <- (1 - lr wd) W - lr 0.2 sqrt(max(rows, columns)) U
 
 G is the gradient, M the momentum, W the matrix. `orthogonal` replaces the singular values by about 1: an update
 is equally long in all directions. The scale 0.2 sqrt(larger side) makes updates as long as AdamW's, so that

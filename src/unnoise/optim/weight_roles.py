@@ -3,7 +3,8 @@
 Muon is meant for matrices between hidden features (K. Jordan, 2024). A stem reads pixels, a head writes them,
 and each row of an embedding is of one class alone: nothing asks there for updates that are equally long in all
 directions. The linear layers after the sinusoids of a noise level count as hidden: what they read are features
-that every step has, unlike rows of a table. Learned tokens, scales and biases are of no such layer: AdamW too.
+that every step has, unlike rows of a table. AdamW moves everything else: stems, heads, embeddings, learned
+tokens, scales and biases.
 """
 
 from collections.abc import Iterator, Sequence

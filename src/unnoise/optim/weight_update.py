@@ -67,7 +67,7 @@ class WeightUpdate:
 
     @torch.no_grad()
     def begin(self) -> None:
-        """Before the forward pass: clears the gradients."""
+        """Before the forward pass: keeps a copy of BatchNorm's statistics, and clears the gradients."""
         if self._kept:
             torch._foreach_copy_(self._kept, self._statistics)
         self.optimizer.zero_grad(set_to_none=True)

@@ -60,7 +60,7 @@ def invert(
 
     The first inverted step asks for the noisy image from which the last call of `denoise` predicts the given
     image. There is no exact solution for details that the denoiser removes (many with a schedule that ends at a
-    noise rate of 0.31, as the book's offset cosine; hardly any with one that ends without noise). The best
+    noise rate of 0.31, as `OffsetCosine()` does; hardly any with one that ends without noise). The best
     approximation found is taken. All other steps are exact to the tolerance. A step takes three or four calls
     of `denoise`. Fewer, larger steps need fewer calls and are as exact, but their noises are less Gaussian.
 

@@ -27,8 +27,9 @@ def ancestral(
 
         x_s = a x_t + b x_0 + sqrt(variance) z,      z ~ N(0, 1), and none in the last step
 
-    with the weights a and b of q(x_s | x_t, x_0) (see `posteriors`). One call of `denoise` a step. Where x_0
-    and eps mix to x_t it equals DDIM with eta = 1; the predicted eps is not used.
+    with the weights a and b of q(x_s | x_t, x_0) (see `posteriors`). One call of `denoise` a step; its eps is
+    not used. Where x_0 and eps mix to x_t, `small` equals DDIM with eta = 1, and `large` the same with its
+    `large_variance`.
 
     Args:
         denoise, noises, num_steps, schedule, times, draw_noises: as for `ddim`.

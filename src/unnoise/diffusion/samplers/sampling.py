@@ -47,8 +47,8 @@ class Sampling:
         spacing: of the time steps; see `samplers.spacing`.
         clip: keeps predicted images in the range of pixels; see `thresholding`.
         guidance: classifier-free guidance, for networks with classes.
-        jumps: of distilled runs: the last step is a jump to the image from much noise, on every schedule.
-            `consistency` always jumps.
+        jumps: for networks that jump, such as those of distilled runs: no step begins at a level that is nearly
+            without noise, on any schedule (see `samplers.spacing`). Always so for `consistency`.
 
     Raises:
         UnnoiseError: for values outside their range.
@@ -93,7 +93,7 @@ class Sampling:
         return _SAMPLERS[self.sampler].calls(self.grid(schedule))
 
     def step_ends(self, schedule: Schedule) -> StepEnds | None:
-        """Where each call of `denoise` leads to, of networks that jump; None for samplers that do not."""
+        """Where each step ends, for networks that jump there; None for samplers whose steps are no jumps."""
         if self.sampler == "consistency" or (self.sampler == "ddim" and self.eta == 0):
             return step_ends(self.grid(schedule), at_image=self.sampler == "consistency")
         return None

@@ -8,8 +8,8 @@ With r = noise / signal (EDM's sigma) and K steps:
 
 All end at t = 0. The last two start at the schedule's largest r, but at most at 80. If the schedule ends below
 r = 0.002, K - 1 steps lead to 0.002 and the last one to t = 0. Both limits are EDM's; a shifted schedule shifts
-them, too. Jumps to the image need no level that is nearly without noise: for them all K steps are even, and the
-last begins where it would on a schedule that ends at the limit.
+them, too. A network that jumps (see `mean_velocity`) needs no level that is nearly without noise: with `jumps`,
+K even steps would lead to 0.002, but the last of them goes on to t = 0.
 """
 
 from typing import TypeAlias
@@ -31,7 +31,7 @@ def spaced_times(spacing: Spacing, num_steps: int, schedule: Schedule, *, jumps:
     """The num_steps + 1 falling times of a spacing, the last of which is 0, in float64.
 
     On a discrete schedule of T timesteps they are (k + 1) / T of the timesteps nearest in log-SNR, each used
-    once. `jumps` says that each step jumps to the image.
+    once. `jumps` is for networks that jump: no step begins at a level that is nearly without noise (see above).
 
     Raises:
         UnnoiseError: for fewer than one step, or more steps than a discrete schedule has.

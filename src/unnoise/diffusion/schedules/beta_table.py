@@ -1,6 +1,6 @@
 r"""Beta table: the discrete schedule whose betas are given one by one (`trained_betas` in diffusers).
 
-alpha_bar_k = prod_{i <= k} (1 - beta_i)          (DDPM, 2006.11239, eq. 2)
+alpha_bar_k = prod_{i <= k} (1 - beta_i)          (DDPM, 2006.11239, eq. 4)
 """
 
 from dataclasses import dataclass

@@ -67,8 +67,9 @@ class Linear:
 
         beta(t) = min_beta + t (max_beta - min_beta),    signal^2 = exp(-\int_0^t beta)
 
-    The limit of the discrete betas 1e-4 ... 0.02 in 1,000 steps. (The book multiplies 1 - beta along the batch,
-    so that the noise of an image depends on the others in the batch; the integral does not.)
+    The limit of the discrete betas 1e-4 ... 0.02 in 1,000 steps. (Generative Deep Learning, chapter 8, takes
+    the product of 1 - beta along the batch, so that the noise of an image depends on the others in the batch;
+    the integral does not.)
 
     Args:
         min_beta, max_beta: beta at t = 0 and at t = 1.
@@ -102,8 +103,8 @@ class RectifiedFlow:
 
         r = sqrt((1 - t)^2 + t^2),    signal = (1 - t) / r,    noise = t / r
 
-    Dividing by r changes only the scale of the network's input. Flow matching is velocity prediction on this
-    schedule (`Objective(predicts="flow")`).
+    Dividing by r changes only the scale of the network's input. Flow matching is this schedule with the target
+    u = eps - x_0, `Objective(predicts="flow", compares="flow", loss="l2")`; "velocity" is another target, v.
     """
 
     def __call__(self, diffusion_times: Rates) -> RatePair:

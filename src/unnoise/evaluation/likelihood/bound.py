@@ -8,7 +8,9 @@ The three parts are called prior, steps and decoder. The model's p(x_s | x_t) is
 
     (SNR_s - SNR_t) |x_0 - x_0_hat|^2 / 2                                           (VDM, 2107.00630, eq. 13)
 
-which is beta^2 / (2 sigma^2 alpha (1 - alpha_bar)) |eps - eps_hat|^2: DDPM's simple loss times a weight.
+In DDPM's own symbols (alpha = 1 - beta, and sigma^2 for that variance) it is the simple loss times a weight,
+
+    beta^2 / (2 sigma^2 alpha (1 - alpha_bar)) |eps - eps_hat|^2                       (2006.11239, eq. 12)
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
