@@ -116,7 +116,7 @@ def test_a_folder_that_another_process_distils_into_is_left_alone(old, folder, m
 
 
 def test_a_run_that_jumps_guides_no_other(old, new):
-    with pytest.raises(UnnoiseError, match=r"draws in jumps, and knows no small steps\. Name the run that it"):
+    with pytest.raises(UnnoiseError, match=r"cannot guide small ones\. Name the run that it"):
         old.generate(1, autoguidance=2, weak=str(new.path))
 
 

@@ -55,6 +55,19 @@ def run(photos, tmp_path_factory):
     return un.open(made.path, device="cpu")
 
 
+def test_labels_are_left_out_where_they_are_not_wanted(photos):
+    assert un.load(photos, size=8, labels=False).labels is None
+    assert un.load(photos, size=8, labels=True).labels is not None
+
+
+def test_a_layout_is_taken_for_an_array_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    np.save(tmp_path / "x.npy", np.zeros((30, 3, 8, 9), np.uint8))
+    images = un.load("~/x.npy", layout="NCHW").images
+    assert (images.channels, images.height, images.width) == (3, 8, 9)
+
+
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

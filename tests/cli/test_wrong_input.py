@@ -118,6 +118,8 @@ def test_resume_refuses_a_truncated_state(trained, capsys):
         (["--set", "nowhere.loss=l1"], "A change looks like"),
         (["--set", "objective.loss=l3"], "loss"),
         (["--set", "batch_size=many"], "expected int, got 'many'"),
+        (["--set", "sampling=ddim"], "sampling is a group of settings, but got 'ddim'"),
+        (["--set", "ema=0.9"], "such as ema.decay=VALUE"),
         (["--preset", "annotated-ddpm", "--labels", "auto"], "annotated-ddpm knows no classes"),
         (["--surprise", "1"], "--surprise"),
     ],

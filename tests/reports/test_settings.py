@@ -26,6 +26,8 @@ def test_the_command_of_a_report_makes_the_same_config(capsys):
         "fit": "pad",
         "background": (1, 2, 255),
         "flip": True,
+        "until_converged": True,
+        "deterministic": True,
         "held_out": 11,
         "budget": Budget(unit="images", amount=123456789.0),
     }

@@ -63,5 +63,5 @@ def ema(run: "OpenRun", sigma_rel: float, *, out: str | Path | None = None) -> "
 
 def _default_path(run: Path, sigma_rel: float) -> Path:
     width = max(f"{sigma_rel:.2f}", f"{sigma_rel:g}", key=len)  # 0.10 as it was typed, and no digit lost
-    folder = run if run.name else run.resolve()
+    folder = run.resolve() if run.name in ("", "..") else run
     return folder.with_name(f"{folder.name}-ema{width}")

@@ -58,7 +58,7 @@ class Drawing:
 
     Args:
         images: (N, C, H, W), on the CPU.
-        names: of the files of a folder, one for each picture.
+        names: one for each picture, for the files that `save` writes into a folder.
         columns: where pictures were changed, the stages that the sheet shows beside one another.
         noises: of inverted pictures, from which they are drawn.
     """
@@ -81,7 +81,7 @@ class Drawing:
 
     @property
     def names(self) -> Sequence[str]:
-        """Of the files of a folder, one for each picture."""
+        """Names of the pictures, without suffix, for the files that `save` writes into a folder."""
         return self._names
 
     def batches(self) -> "Iterator[Drawing]":

@@ -44,8 +44,8 @@ def _require_jumps(config: "RunConfig", sampling: "Sampling", *, autoguided: boo
     """Refuses of a distilled run what needs the velocity."""
     require(
         sampling.step_ends(config.schedule) is not None,
-        f"This run learned to jump, and {sampling.sampler} cannot use that: choose the sampler consistency, or "
-        f"ddim with an eta of 0. For any other use {config.in_small_steps}.",
+        f"This run learned to draw in one or two long steps, which the sampler {sampling.sampler} cannot take: "
+        f"choose --sampler consistency, or ddim with --eta 0. For others use {config.in_small_steps}.",
     )
     require(
         sampling.guidance.scale == 1 and not autoguided,

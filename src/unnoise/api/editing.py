@@ -43,11 +43,16 @@ class InputPictures(NamedTuple):
 
 
 def require_every_step(run: "OpenRun", doing: str) -> None:
-    """Raises `UnnoiseError` for a distilled run, which jumps, where something follows each step of another."""
+    """Raises `UnnoiseError` for a run that draws in one or two long steps, where each small one is needed.
+
+    Args:
+        run: what is to be used.
+        doing: what for, as the beginning of the message.
+    """
     require(
         not run.config.jumps,
-        f"{doing} follows the reverse process step by step, but {run.path} jumps over it: use "
-        f"{run.config.in_small_steps}.",
+        f"{doing} needs every small step of the reverse process, but {run.path} learned to draw in one or two "
+        f"long ones: use {run.config.in_small_steps}.",
     )
 
 

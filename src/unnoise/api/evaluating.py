@@ -273,7 +273,7 @@ def _bits(
     stop: StopSignals,
     seconds_per_call: float,
 ) -> None:
-    """Measures bits/dim in the minutes that are left; at least of one batch, where the samples were counted."""
+    """Measures bits/dim in the time that is left; with --num-samples, of one batch even where none is left."""
     from unnoise.evaluation import Pace
     from unnoise.runs.drawing_precision import exact
 

@@ -53,12 +53,12 @@ class SeededDrawing(Drawing):
 
     @property
     def names(self) -> Sequence[str]:
-        """Of the files of a folder: the seeds."""
+        """Names of the pictures: their seeds in six digits, for the files that `save` writes into a folder."""
         return _names(self.seeds)
 
     @cached_property
     def denoiser(self) -> "Denoiser":
-        """What draws."""
+        """The denoiser that draws; its weights are loaded at the first use."""
         return self._load()
 
     def draw(self) -> "Images":

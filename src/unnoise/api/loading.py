@@ -40,7 +40,8 @@ def load_pictures(source: str, settings: "TrainOptions") -> "ImageSet":
         **parse_labels(settings.labels),
         progress=reporter().reading,
     )
-    if not Path(source).is_file() or Path(source).suffix.lower() == ".zip":
+    place = Path(source).expanduser()
+    if not place.is_file() or place.suffix.lower() == ".zip":
         refuse_without_effect({"layout": settings.layout}, f"here: {source} is not one array")
     if not images.ranges:
         refuse_without_effect({"range": settings.ranges}, "here: all of these pictures have 8 bits")
@@ -69,13 +70,14 @@ def load_run_pictures(
     data = config.data
     if source is None and not data.source:
         raise UnnoiseError(
-            "This run was imported, and has no pictures of its own. Name a folder of some after RUN, or files."
+            "This run was imported or downloaded, and has no pictures of its own. Name some: a folder after "
+            "RUN, as in unnoise evaluate RUN PICTURES, or picture files instead of --held-out."
         )
     place = absolute_source(data.source)
     if source is None and place != data.source and not Path(place).exists():  # a run of an older unnoise
         raise UnnoiseError(
-            f"This run was trained on {data.source!r}, a path below the folder where it was started; there is "
-            "no such path here. Start the command in that folder, or name the pictures where they are taken."
+            f"This run was trained on {data.source!r}, a path below the folder where it was started, and there "
+            "is no such path here. Run the command in that folder, or name the pictures after RUN."
         )
     images = load(
         source or data.source,
@@ -84,7 +86,7 @@ def load_run_pictures(
         fit=data.fit,
         background=data.background,
         ranges=data.ranges or None,
-        layout=data.layout if source is None or source == data.source else None,
+        layout=data.layout if source is None or absolute_source(source) == place else None,
         strict_labels=strict,
         split_folders=labels and bool(data.held_out_ranges),
         **parse_labels(data.labels if labels else None),

@@ -52,7 +52,10 @@ class Pictures:
 
     @property
     def labels(self) -> "NDArray[np.int64] | None":
-        """The class of each picture, -1 for none, (N,); None where they were not asked for."""
+        """The class of each picture, (N,), as an index into `class_names`; None if no labels were asked for.
+
+        A picture without a class has the index `len(class_names)`.
+        """
         return self.images.labels
 
     @property
@@ -117,7 +120,9 @@ def load(
         UnnoiseError: for pictures that can't be read, and words that do not apply to them.
     """
     words = {name: value for name, value in locals().items() if name not in _OF_LOAD and is_given(value)}
-    if isinstance(labels, bool | Path):
+    if labels is False:
+        del words["labels"]
+    elif labels is True or isinstance(labels, Path):
         words["labels"] = "auto" if labels is True else str(labels)
     with reporting(progress):
         return Pictures(str(source), load_pictures(str(source), train_options(words)), words)

@@ -171,11 +171,11 @@ class InverseProblem:
 
     Args:
         name: what the pictures are now.
-        on_pixels: what was done, to pictures in [0, 1].
-        on_normalized: the same, to normalised pictures.
+        on_pixels: makes them so, from pictures in [0, 1].
+        on_normalized: the same, from normalised pictures of the run; its results are numbers of `normalize`.
         settings: how the given pictures are read.
-        scale: of normalised numbers, in the range of pixels.
-        means, stds: from given pixels to normalised numbers.
+        scale: of one unit of these numbers: how large a part it is of the range from black to white.
+        means, stds: of each channel of the given pictures: normalised = (pixel - mean) / std.
     """
 
     name: str

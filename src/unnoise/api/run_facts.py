@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def is_run(path: str | Path) -> bool:
-    """Also true for a file of a run, or a pickle, so that one place says what is wrong with it."""
+    """Whether this is the folder of a run.
+
+    Also true for its config.json or model.safetensors alone, and for a pickle: `open_run` says what is wrong.
+    """
     from unnoise.utils.files import is_run_folder
     from unnoise.utils.pickles import PICKLE_SUFFIXES, pickle_kind
 

@@ -51,7 +51,9 @@ def started(pictures: Pictures | str | Path, words: dict[str, Any]) -> Start:
     options = train_options(words, resumes=words["resume"])
     device = str(choose_device(words["device"]))
     options = replace(options, devices=number_of_devices(device.partition(":")[0]))
-    path = Path("runs") / Path(source).resolve().stem if words["out"] is None else Path(words["out"])
+    place = Path(source).resolve()
+    named = place.name if place.is_dir() else place.stem
+    path = Path("runs") / named if words["out"] is None else Path(words["out"])
     choice: CompileChoice = {None: "auto", True: "always", False: "never"}[words["compile"]]  # type: ignore[assignment]
     return Start(source, path, options, device, words["resume"], words["profile"], choice, images)
 

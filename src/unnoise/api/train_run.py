@@ -136,8 +136,8 @@ def train(
 class Training(Iterator["TrainStep"]):
     """The steps of a training, for a loop of one's own.
 
-    After the last step all is saved, as after Ctrl-C during a step, which ends the loop. Who leaves the loop
-    before that saves by `close()`, which the end of a `with` block calls.
+    Everything is saved after the last step, and when Ctrl-C ends the loop. To leave the loop earlier, use
+    `break` and then `close()`, which saves; the end of a `with` block calls it.
     """
 
     def __init__(
@@ -197,14 +197,22 @@ def resume(
     pictures: Pictures | str | Path | None = None,
     **options: Any,  # noqa: ANN401
 ) -> "OpenRun":
-    """Goes on with a run for so many minutes, steps or images more, and returns it. Other options: see `train`.
+    """Trains a run further, and returns it.
 
-    Without any of them it goes on to the end of its budget.
+    Args:
+        run: the run.
+        pictures: its pictures, if they have moved.
+        options: `minutes`, `steps` or `images`: how much more than it was trained until now. Without one of
+            these it goes on to the end of its budget. Others are those of `train`.
+
+    Raises:
+        UnnoiseError: as `train`; for a run whose saved states are lost, and pictures that are not its own.
     """
     source = run.config.data.source if pictures is None else pictures
     require(
         bool(source),
-        "This run was imported, and has no pictures of its own. Name some: resume(pictures, minutes=10).",
+        "This run was imported or downloaded, and has no pictures of its own. Name some: "
+        "resume(pictures, minutes=10).",
     )
     spent = run.folder.saved_progress()
     for unit, already in (("steps", spent.step), ("images", spent.images), ("minutes", spent.seconds / 60)):

@@ -52,7 +52,7 @@ SAMPLING: dict[str, Any] = {
     "guidance_interval": option("LOW HIGH", _OWN),
     **dict.fromkeys(("sampler", "spacing", "variance", "clip"), option(None, _OWN)),
     "autoguidance": option("SCALE", _OWN),
-    "weak": option("STEP|RUN", "about a quarter of the training"),
+    "weak": option("STEP|RUN", "its average at about a quarter of the training"),
     "best": FLAG,
 }
 """Of sampling."""

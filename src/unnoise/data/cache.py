@@ -33,7 +33,7 @@ from unnoise.utils.files import atomic_write
 
 _VERSION = 1
 _READER = 2
-"""Raised when some pictures are read otherwise than before. Records of the one before are checked once."""
+"""Version of the decoder, increased when it reads some pictures differently. Older records are checked once."""
 _DAY_SECONDS = 24 * 60 * 60
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError)
 

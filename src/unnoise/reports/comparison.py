@@ -181,8 +181,12 @@ def _gallery(names: Sequence[str], samples: Sequence[Samples]) -> Gallery:
 def _missing(folders: Sequence[RunFolder]) -> list[Section]:
     unmeasured = [folder for folder in folders if folder.evaluation.quality is None]
     return [
-        Text(f"{folder.name} has no scores yet:", shlex.join(["unnoise", "evaluate", str(folder.run.path)]))
+        Text(
+            f"{folder.name} has no scores yet:",
+            shlex.join(["unnoise", "evaluate", str(folder.run.path), *more]),
+        )
         for folder in unmeasured
+        for more in ([] if folder.run.config.data.source else ["PICTURES"],)  # of an imported run
     ]
 
 

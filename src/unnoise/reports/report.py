@@ -94,7 +94,7 @@ def _loss(folder: RunFolder) -> Verdict | None:
         when = "the lowest so far" if len(folder.held_out) > 1 else "measured once"
         return Verdict("Held-out loss", f"{number(last)}, {when}.", "good" if last <= lowest else "plain")
     text = f"{number(last)}; its lowest was {number(lowest)}, after {count(best.step, 'step')}"
-    if last < _RISEN * lowest:
+    if last - lowest < (_RISEN - 1) * abs(lowest):  # a loss with uncertainties may be below 0
         return Verdict("Held-out loss", f"{text}: it has levelled off.")
     learned = "the walks that it learns from" if folder.run.config.distilled else "its pictures"
     return Verdict("Held-out loss", f"{text}: the model now memorises {learned}.", "bad")

@@ -49,8 +49,9 @@ def train_command(config: RunConfig) -> str:
     if data.background != (255, 255, 255):
         options.append(["--background", "#{:02x}{:02x}{:02x}".format(*data.background)])
     options += value_options(data)
-    if data.flip:
-        options.append(["--flip"])
+    flags = {"--flip": data.flip, "--until-converged": config.until_converged}
+    flags["--deterministic"] = config.deterministic
+    options += [[name] for name, wanted in flags.items() if wanted]
     if data.labels is not None:
         options.append(["--labels", data.labels])
     if config.init is not None:

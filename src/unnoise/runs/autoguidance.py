@@ -117,7 +117,8 @@ def weaker_of(
         other = Run.open(Path(weak))
         require(
             not other.config.jumps,
-            f"{weak} draws in jumps, and knows no small steps. Name {other.config.in_small_steps}.",
+            f"{weak} learned to draw in one or two long steps, and cannot guide small ones. Name "
+            f"{other.config.in_small_steps}.",
         )
         require(
             other.config.data.classes in ((), run.config.data.classes),

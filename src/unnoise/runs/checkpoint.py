@@ -11,8 +11,8 @@
     quality.csv, noise_levels.csv, previews.csv, events.csv    see `history`; progress.jsonl a line a minute
     samples/                sample sheets
 
-Only JSON, CSV and safetensors: nothing in a run is ever unpickled. Every file is written under a temporary
-name, flushed and renamed, so a run is always complete. Tensors have a checksum; the state before is kept.
+Nothing in a run is ever unpickled. Files are written under a temporary name, flushed and renamed, so a run is
+always complete; log/ and progress.jsonl alone are appended to. Tensors have a checksum; a second state is kept.
 """
 
 import json

@@ -130,21 +130,21 @@ class RunConfig:
     accumulate: int = 1
     """Gradient accumulation: number of pieces that a batch is cut into, for the same steps in less memory."""
     deterministic: bool = False
-    """Whether deterministic kernels alone are used; see `training.deterministic`."""
+    """Whether deterministic kernels alone are used; see `trainer.deterministic`."""
     pictures_at_once: int | None = None
-    """Most pictures that the network takes at once where it does not learn, as found when memory ran out."""
+    """Pictures that the network takes at once where it draws or measures, at most; set once memory ran out."""
     checkpoint_activations: bool = False
     """Whether the backward pass computes the blocks' activations again, for the same steps in less memory."""
     budget: Budget = Budget()
     until_converged: bool = False
-    """Whether the run ends before its budget once it has converged; see `training.monitoring`."""
+    """Whether the run ends before its budget once it has converged; see `trainer.monitoring`."""
     data: DataConfig
     normalizer: Normalizer
     recipe: Recipe
     init: str | None = None
     """Run from whose averaged weights this one started; a copy of them is its init.safetensors."""
     imported: str | None = None
-    """Folder of another library from which the first model.safetensors of this run came."""
+    """Folder of the diffusers pipeline that this run was imported from, with its first weights."""
 
     def __post_init__(self) -> None:
         require_seeds([self.seed])

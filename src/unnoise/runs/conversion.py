@@ -81,7 +81,13 @@ def changed(record: Record, changes: Sequence[str], name: str) -> Record:
             f"A change looks like objective.loss=l1, but got {change!r}. --dry-run shows all paths.",
         )
         assert isinstance(place, dict)
-        place[last] = _value(text)
+        value, group = _value(text), place.get(last)
+        if isinstance(group, dict) and value is not None and not isinstance(value, dict):
+            raise UnnoiseError(
+                f"{path} is a group of settings, but got {text!r}. Set one of them, such as "
+                f"{path}.{next(iter(group))}=VALUE."
+            )
+        place[last] = value
     return structured(values, type(record), name)
 
 

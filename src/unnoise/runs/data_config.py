@@ -47,20 +47,20 @@ class DataConfig:
         require(
             min(self.height, self.width, self.channels) >= 1,
             f"Pictures have at least 1 row, column and channel, but got {self.height} x {self.width} x "
-            f"{self.channels}. Restore config.json from a copy.",
+            f"{self.channels}. Choose 1 or more of each, or restore config.json from a copy.",
         )
         require(
             max(self.height, self.width, self.channels) <= LARGEST_SIDE,
             f"Pictures have at most {LARGEST_SIDE:,} rows, columns and channels, but got {self.height} x "
-            f"{self.width} x {self.channels}. Restore config.json from a copy.",
+            f"{self.width} x {self.channels}. Choose smaller ones, or restore config.json from a copy.",
         )
 
         ends = [end for pair in self.held_out_ranges for end in pair]
         require(
             not ends
             or (ends[0] >= 0 and ends == sorted(ends) and sum(ends[1::2]) - sum(ends[::2]) == self.held_out),
-            "The held_out_ranges are no ranges of as many pictures as are held out. Restore config.json from a "
-            "copy.",
+            f"The held_out_ranges are not in rising order, or do not hold {self.held_out} pictures in all, as "
+            "held_out says. Restore config.json from a copy.",
         )
 
     def split(self, count: int, seed: int) -> Split:

@@ -71,7 +71,7 @@ class Start:
 def lives(pid: int, start: Start) -> bool:
     """Whether the process with this number is the one that started then, and has not ended.
 
-    One that has ended, but was not asked by its parent how, keeps its number.
+    A process that has ended keeps its number until its parent fetches its exit status: such a zombie is none.
     """
     try:
         return Start.of(pid).is_near(start) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -80,9 +80,10 @@ def lives(pid: int, start: Start) -> bool:
 
 
 def began(pid: int, start: Start) -> float:
-    """When a process started, in seconds since 1970: by the clock then or now, whichever is the earlier.
+    """When a process started, in seconds since 1970: as noted then, or as the system says now.
 
-    So no request of later is missed where the clock was set meanwhile.
+    Of the two the earlier: if the clock was set meanwhile they differ, and a request to stop that came after
+    the start must not look older than it.
     """
     with suppress(psutil.Error):
         return min(start.clock, float(psutil.Process(pid).create_time()))

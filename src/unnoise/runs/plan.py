@@ -149,8 +149,8 @@ def _fine_tuned(path: Path) -> Run:
     run = Run.open(path)
     require(
         not run.config.jumps,
-        f"{path} draws in jumps, and cannot be fine-tuned. Fine-tune {run.config.in_small_steps}, and distil "
-        "that.",
+        f"{path} learned to draw in one or two long steps, and cannot be fine-tuned. Fine-tune "
+        f"{run.config.in_small_steps}, and distil the result.",
     )
     return run
 
@@ -269,7 +269,8 @@ def _require_effect_of_clusters(chosen: Recipe, options: TrainOptions, num_pictu
     by_hand = named & {"network.clusters", "network.num_classes"}
     require(
         not by_hand or bool(options.labels) or getattr(network, "num_classes", 1) > 0 or chosen.clusters == 0,
-        "The number of clusters follows from the pictures. For a run without any, say --set clusters=0.",
+        f"The setting {' and '.join(sorted(by_hand))} has no effect: the number of clusters follows from the "
+        "pictures. Leave it out, or for a run without clusters say --set clusters=0.",
     )
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 def kept_states(steps: Iterable[int], *, trusted: int | None = None, sound: int | None = None) -> set[int]:
     """The steps of the states that are kept, at most three.
 
-        the newest
-        the newest one before it up to `trusted`, to go back to where the loss turns out to be faulty, or the
-        newest state to be damaged
-        the pinned one: the newest up to `sound` and `trusted`, to go back to where the samples turn out to be
-        faulty, however long ago they were looked at
+        newest    to resume from
+        second    the newest before it that is at most at step `trusted`, or else the newest before it: in case
+                  the loss turns out to be faulty, or the newest file to be damaged
+        pinned    the newest that is at most at the steps `trusted` and `sound`: in case the samples turn out to
+                  be faulty, however long ago they were last looked at
 
     Args:
         steps: of all states that there are.

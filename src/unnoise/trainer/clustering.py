@@ -9,9 +9,11 @@ from unnoise.diffusion.clusters import SIDE, Clusters, thumbnails
 from unnoise.diffusion.diffusion import Diffusion
 
 _MOST, _FEWEST, _MOST_VALUES = 10_000, 4_096, 1_000_000_000
-"""Pictures that are looked at: at most, in any case, and so many that they have so many values together.
+"""How many pictures are clustered: at most 10,000, fewer where these have more than 10^9 values in all, but
+never below 4,096.
 
-In any case 32 for each of 128 clusters, for their sizes say how often each is drawn.
+That is 32 pictures for each of 128 clusters. How many fall into a cluster decides how often it is drawn, so the
+counts must not be left to chance.
 """
 _AT_ONCE = 32
 _ROUNDS = 50

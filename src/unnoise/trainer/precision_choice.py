@@ -23,9 +23,11 @@ from unnoise.utils.precision import FASTER, Precision, bfloat16_is_fast
 
 _TURNS = 3
 _GIGAFLOPS, _SECONDS = 8.0, 10.0
-"""Of the forward pass of the pictures that are timed, at least of one; no third turn begins after so long."""
+"""As many pictures are timed together as have so many GFLOP in the forward pass, but at least one. Once the
+turns have taken so many seconds, only the first two are made."""
 _FEWEST_PIECES, _FEWEST_MINUTES = 200, 0.5
-"""Shorter runs, in pieces as they are timed, would wait longer for the measurement than they save."""
+"""Runs of fewer than 200 times the pictures that are timed, or of fewer minutes, would wait longer for the
+measurement than they could gain."""
 
 
 class PrecisionChoice(NamedTuple):
@@ -61,12 +63,13 @@ def choose_precision(config: RunConfig, clock: Callable[[], float] = time.perf_c
             return PrecisionChoice("float32")
         raise
     chosen: Precision = "bfloat16" if whole >= FASTER * half else "float32"
-    remedy = "float32 trains without it" if chosen == "bfloat16" else "decides otherwise"
-    remedy = "" if config.distilled else f" --precision {remedy}."  # which `unnoise distill` does not take
+    other = "float32" if chosen == "bfloat16" else "bfloat16"
+    remedy = "" if config.distilled else f" --precision {other} overrides this."  # distill has no such option
+    take = "1 picture takes" if count == 1 else f"{count} pictures take"
     return PrecisionChoice(
         chosen,
-        f"Precision {chosen}: {count} pictures take {1e3 * half:,.0f} ms in bfloat16 and {1e3 * whole:,.0f} ms "
-        f"in float32.{remedy}",
+        f"Precision {chosen}: {take} {1e3 * half:,.0f} ms in bfloat16 and {1e3 * whole:,.0f} ms in "
+        f"float32.{remedy}",
     )
 
 

@@ -130,7 +130,7 @@ class Recorder:
         except Exception as error:
             if not isinstance(error, WriteError) and not is_out_of_memory(error):
                 raise
-            why = str(error) if isinstance(error, UnnoiseError) else "Memory ran out beside the training."
+            why = str(error) if isinstance(error, UnnoiseError) else "Memory ran out while saving or drawing."
             warnings.warn(f"{why} Training goes on, and tries again later.", stacklevel=2)
             return None
 

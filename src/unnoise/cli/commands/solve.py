@@ -28,9 +28,9 @@ def solve(
     """Find the sampler that draws the best pictures in the fewest steps, and make it the run's own.
 
     Samplers draw the same seeds for the same number of network calls, and are compared with real pictures and
-    with a reference of many steps. From then on unnoise generate uses the best one, if at least 256 pictures
-    were drawn of each; fewer cannot tell, and are only told. Prints a table, and writes RUN/solve.json,
-    RUN/solve/errors.png and RUN/solve/side_by_side.png.
+    with a reference of many steps. From then on unnoise generate uses the best one. With fewer than 256
+    pictures of each, the differences may be chance, so the run keeps its sampler. Prints a table, and writes
+    RUN/solve.json, RUN/solve/errors.png and RUN/solve/side_by_side.png.
 
       unnoise solve runs/photos --minutes 10
       unnoise solve runs/photos --samplers ddim unipc --calls 8 16 --keep

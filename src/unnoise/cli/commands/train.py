@@ -29,7 +29,7 @@ from unnoise.cli.streams import guarded_output
     noise_shift=Annotated[str | None, cli.option("X|size", "the preset's")],
     held_out=cli.option("N", "one in 20, at most 1,000"),
     precision=cli.option(None, "what suits the device"),
-    accumulate=cli.option("N", "1"),
+    accumulate=cli.option("N", "1; more where a CPU's memory is too small"),
     deterministic=cli.FLAG,
     checkpoint_activations=cli.FLAG,
     until_converged=cli.FLAG,

@@ -115,7 +115,7 @@ class ArraySource:
         return map_in_order(partial(self._batch, settings), range(first, len(self.array), self._at_once))
 
     def statistics(self, *, progress: Progress = False) -> dict[str, ValueStatistics]:
-        """The values of the whole array, unless they are truths or bytes above 1."""
+        """The values of the whole array; empty for booleans, and for bytes that are not all 0 or 1."""
         if self.array.dtype == np.bool_ or (self.array.dtype == np.uint8 and not self.is_mask):
             return {}
         bar = progress_bar("Finding the range", len(self.array), progress)
@@ -130,7 +130,10 @@ class ArraySource:
             return merged(counted())
 
     def is_plain(self) -> bool:
-        """Whether its values are truths, bytes above 1, or floats from 0 to 1, which always were read alike."""
+        """Whether caches of older versions hold the right pixels, as for booleans, floats and most bytes.
+
+        Bytes that are all 0 or 1, and wider integers, are read by a range now, which those versions lacked.
+        """
         return self.array.dtype.kind in "bf" or (self.array.dtype == np.uint8 and not self.is_mask)
 
     def reading(self) -> str:

@@ -94,7 +94,11 @@ def _told(run: Run, metadata: Mapping[str, Any]) -> dict[str, str]:
     config = run.config
     rows = read_history(run.path / "history.csv")
     return {
-        "Learned from": PurePath(config.data.source).name or config.data.source,
+        **(
+            {"Learned from": PurePath(config.data.source).name or config.data.source}
+            if config.data.source
+            else {}
+        ),
         **({"Pictures seen": f"{rows[-1].images:,}, with repeats"} if rows else {}),
         "Size": " × ".join(str(size) for size in config.data.image_shape[1:]),
         "Classes": str(len(config.data.classes) or "none"),

@@ -28,7 +28,8 @@ _FLAT = 0.1
 
 _FLAT_SHARE = 0.5
 _BY_CHANCE = 1e-4
-"""As many flat ones are a fault only where chance gives them more seldom; a small sheet has few pictures."""
+"""So many flat pictures are a fault only if chance gives as many with a lower probability than this: a small
+sheet has few pictures, so their share alone says little."""
 
 _SHIFT, _ERRORS = 0.15, 6.0
 """A mean has shifted by this much, where 1 is from black to white, and by this many standard errors."""

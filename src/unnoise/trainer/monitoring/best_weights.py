@@ -48,10 +48,11 @@ class BestWeights:
         self._sweep(needed)
 
     def put_right(self, rows: Sequence[QualityRow], step: int) -> list[QualityRow]:
-        """Makes best.safetensors that of the best row up to this step; returns the rows that are to be kept.
+        """Puts the best weights up to this step into best.safetensors; returns the rows that are to be kept.
 
-        Rows of later steps are dropped, but not that of the best weights where those of the best step up to
-        there are lost. Without any best weights all rows are dropped, and measuring begins anew.
+        Rows of later steps are dropped. If the best weights up to this step are lost, best.safetensors stays as
+        it is, and its own row is kept even if it is later. If it has no row, all rows are dropped, and
+        measuring begins anew.
         """
         kept = [row for row in rows if row.step <= step]
         before = _step_of(self._run.best_weights)

@@ -9,8 +9,8 @@ from unnoise.trainer.previews.sizes import PreviewSize, last_preview_sizes, prev
 from unnoise.utils.tables import read_table, write_table
 
 _CALL = 1 / 3
-"""Guess, before the first preview, of the seconds of a call of the network: this share of those that training
-takes for a picture, or twice that where classes may be guided."""
+"""Guess, before the first preview: in one step of the sampler the network takes this share of the time that
+training takes for a picture, as it needs no backward pass. Runs with classes may be guided: twice as much."""
 _WRITING, _CHARTS = 0.1, 0.5
 """Guesses of the seconds for writing a sheet, and for drawing the charts for the first time."""
 
@@ -76,5 +76,5 @@ class PreviewLog:
         return [call * size.calls + writing for size in sizes]
 
     def _test_cost(self, progress: Progress, charts: float) -> float:
-        """Expected seconds of a test, by the last one, or by the calls that it takes and those for charts."""
+        """Expected seconds of a test: those of the last one, or of a call for each picture, plus `charts`."""
         return self._call(progress) * self._tested + charts if self._test is None else self._test

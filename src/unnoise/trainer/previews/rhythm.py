@@ -4,8 +4,9 @@
     then     when the running time has grown by half (20, 30, 45, 68 ... s), or an eighth of the budget passed
     and      every 600 s, where the largest preview is affordable
 
-    sheets   take at most 1.25 % of the time at any moment, in the largest size that fits, or 2.75 % where the
-             smallest is dearer than that; the first may be drawn on credit, if the run pays for eight of them
+    sheets   take at most 1.25 % of the time so far, all together, and each has the largest size that fits;
+             where even the smallest does not, that one may bring them to 2.75 %. The first may come before
+             there was so much time, if eight like it would fit into 2.75 % of the whole run
     tests    the held-out loss and the charts, which come with a sheet: at most 0.75 % of the time
     last     3.75 % of the time for all together, with the last one; or a second, in a run of less than half a
              minute
@@ -22,7 +23,7 @@ _FIRST, _FIRST_PART = 20.0, 1 / 20
 _GROWTH, _PART, _REGULAR = 1.5, 1 / 8, 600.0
 _ANY_SIZE, _SMALLEST, _TESTS, _ALL = 0.0125, 0.0275, 0.0075, 0.0375
 _FOR_LAST = 1.0
-"""Seconds that the last preview has at least, and that smallest ones leave for it."""
+"""Seconds that the last preview may take in any case. Earlier ones of the smallest size leave them free."""
 _ON_CREDIT = 1 / 8
 _BEFORE_LAST, _BEFORE_LAST_PART = 300.0, 1 / 20
 """In the last five minutes, or the last twentieth of a shorter run, only the last preview is drawn."""

@@ -25,7 +25,7 @@ class PreviewSize(NamedTuple):
 
     @property
     def calls(self) -> int:
-        """Calls of the network for one picture that the sheet takes, but for a factor of the sampler."""
+        """Network calls on one picture: pictures x steps, twice that if guided; without heun's second calls."""
         return self.pictures * self.num_steps * (2 if self.guided else 1)
 
 
