@@ -120,9 +120,7 @@ def load(
         UnnoiseError: for pictures that can't be read, and words that do not apply to them.
     """
     words = {name: value for name, value in locals().items() if name not in _OF_LOAD and is_given(value)}
-    if labels is False:
-        del words["labels"]
-    elif labels is True or isinstance(labels, Path):
+    if labels is True or isinstance(labels, Path):  # False is no word, and leaves them out
         words["labels"] = "auto" if labels is True else str(labels)
     with reporting(progress):
         return Pictures(str(source), load_pictures(str(source), train_options(words)), words)
