@@ -1,4 +1,4 @@
-"""Sampling options of a command: the run's own, with those that were given in their place."""
+"""Sampling options of a command: those of the run, replaced by those that were given."""
 
 from collections.abc import Mapping
 from dataclasses import replace

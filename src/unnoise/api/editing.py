@@ -1,4 +1,4 @@
-"""Editing real pictures: what the commands that start from pictures share."""
+"""Editing of real pictures: the session and the checks that all editing commands share."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace

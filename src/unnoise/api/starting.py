@@ -1,4 +1,4 @@
-"""Start of a training: words parsed, pictures loaded, the run made or reopened, and what is told of it."""
+"""Start of a training: parses options, loads pictures, creates or reopens the run, and announces it."""
 
 import os
 import warnings

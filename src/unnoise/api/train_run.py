@@ -1,4 +1,4 @@
-"""Training: a run from pictures and words, with messages and progress, as a call or step by step."""
+"""Training from pictures and options, with messages and progress: in one call, or step by step."""
 
 import inspect
 from collections.abc import Generator, Iterator, Mapping, Sequence

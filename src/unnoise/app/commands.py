@@ -1,4 +1,4 @@
-"""Commands that do in a terminal what the app does, typed in the workspace."""
+"""Command lines that do the same as the app, to be typed in the workspace."""
 
 import shlex
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Jobs: starting, pausing, going on and ending trainings, one at a time, in the order they were asked for."""
+"""Queue of trainings: starts, pauses, resumes and ends them, one at a time, in the order of requests."""
 
 import os
 import shutil

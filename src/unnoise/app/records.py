@@ -1,4 +1,4 @@
-"""What the app itself writes of a run: its job in .unnoise/jobs, and app.json in its folder."""
+"""Records that the app keeps of a run: its job in .unnoise/jobs, and app.json in its folder."""
 
 import json
 import math

@@ -67,11 +67,8 @@ def state_of(workspace: Workspace, run: str, spent: float) -> State:
     if job is not None and job.waits:
         return "waiting"
     if _live(job, holder):
-        since = 0.0
-        if job is not None and job.runs:
-            since = began(job.pid or 0, job.start)
-        elif holder is not None:
-            since = began(holder.pid, holder.start)
+        trainer = job if job is not None and job.runs else holder
+        since = began(trainer.pid, trainer.start) if trainer is not None and trainer.pid is not None else 0.0
         if stop_is_requested(folder, since) or (job is not None and job.runs and job.wanted != "run"):
             return "stopping"
         return "training" if holder is not None and _has_trained_since(folder, holder) else "preparing"

@@ -1,4 +1,4 @@
-"""Clusters of pictures that look alike: what a network is told of each picture where nobody named classes.
+"""Clusters of pictures that look alike: what a network is told in place of classes where there are no labels.
 
 Pictures of one kind are easier to learn than all kinds at once, and a network that is told the kind need not
 find it in noise (cluster conditioning, 2403.00570). Clusters are found by k-means of thumbnails: the means of

@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
@@ -196,8 +196,9 @@ def _sign(folder: Path, path: Path) -> None:
             )
     me = os.getpid()
     start = Start.of(me)
-    now = Holder(socket.gethostname(), me, start.clock, time.time(), _inode(folder))
-    now = replace(now, uptime=start.uptime, boot=start.boot)
+    now = Holder(
+        socket.gethostname(), me, start.clock, time.time(), _inode(folder), uptime=start.uptime, boot=start.boot
+    )
     with suppress(OSError):  # then others are told less
         (folder / _HOLDER).write_text(json.dumps(asdict(now)) + "\n", encoding="utf-8")
 
