@@ -140,6 +140,7 @@ class Unnoise:
         own = {name: each for name, each in weights.items() if not name.startswith(_WEAKER)}
         weaker = {name.removeprefix(_WEAKER): weights[name] for name in weights.keys() - own.keys()}
         self._drawer = self.diffusion.ema
+        self._drawer.precision = "float32"  # as the others draw
         self._drawer.network.load_state_dict(own)
         if weaker:
             other = self._config.denoiser(self._drawer.device)

@@ -3,8 +3,9 @@
     python -m benchmarks.judge_check --images emoji=FOLDER --size 32
 
 Prints Fréchet distances of 500 real pictures that were spoilt in known ways, and of the samples of contenders
-with seed 0 (if `python -m benchmarks.time_to_quality` has kept them): by each judge, and by a classifier that
-was trained without balancing the classes and without moving the pictures.
+with seed 0 (if `python -m benchmarks.time_to_quality` has kept them): by each judge, by a classifier that was
+trained without balancing the classes and without moving the pictures, and by that of the speedrun, if it is for
+these pictures.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from benchmarks.judges import (
     CLASSIFIER_STEPS,
     Judge,
     PictureSet,
+    classifier_file,
     classifier_judge,
     judges,
     noise_pictures,
@@ -29,6 +31,8 @@ from benchmarks.judges import (
     real_pictures,
 )
 from benchmarks.report import table
+from benchmarks.speedrun.judging import judge_of, weights_file
+from benchmarks.speedrun.tasks import TASKS
 from benchmarks.time_to_quality import Amounts, Job
 from unnoise.utils.tensor_files import read_tensors
 
@@ -50,9 +54,9 @@ def spoilt(real: Tensor) -> Mapping[str, Tensor]:
     return {name: one.round().clamp(0, 255).to(torch.uint8) for name, one in changed.items()}
 
 
-def drawn(pictures: PictureSet, work: Path) -> Mapping[str, Tensor]:
+def drawn(pictures: PictureSet, work: Path, minutes: float) -> Mapping[str, Tensor]:
     """The last samples of each contender, where they are kept."""
-    job = Job(pictures, 0, Amounts(), work)
+    job = Job(pictures, 0, Amounts(minutes), work)
     files = {each: job.samples_file(each, job.amounts.minutes) for each in ENTRIES}
     return {
         ENTRIES[each].title: read_tensors(file)[0]["pictures"] for each, file in files.items() if file.is_file()
@@ -64,16 +68,21 @@ def seen_by(pictures: PictureSet, work: Path, *, quick: bool) -> Mapping[str, Ju
     images, steps = pictures.training, 50 if quick else CLASSIFIER_STEPS
     found = {judge.name: judge for judge in judges(pictures, work, quick=quick)}
     if images.labels is not None:
-        file = work / f"{pictures.name}.plain-classifier.safetensors"
+        file = classifier_file(pictures, work, "plain-classifier")
         plain = load_or_train(images, np.arange(len(images)), file, steps, width=32)
         found["classes, plain training"] = classifier_judge(plain, pictures)
+    for task in TASKS.values():
+        if task.fingerprint == images.fingerprint and weights_file(task).is_file():
+            found["of the speedrun"] = judge_of(task, pictures, weights_file(task))
     return found
 
 
-def compared(pictures: PictureSet, work: Path, *, quick: bool = False) -> str:
+def compared(
+    pictures: PictureSet, work: Path, minutes: float = Amounts().minutes, *, quick: bool = False
+) -> str:
     """The table: a row for each kind of pictures, a column for each judge."""
     count = min(_COUNT, len(pictures.training) // 2)
-    kinds = {**spoilt(real_pictures(pictures, count, 0)), **drawn(pictures, work)}
+    kinds = {**spoilt(real_pictures(pictures, count, 0)), **drawn(pictures, work, minutes)}
     kinds["nothing but noise"] = noise_pictures(pictures, count)
     found = seen_by(pictures, work, quick=quick)
     rows = [
@@ -91,12 +100,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", default="fashion-mnist", metavar="[NAME=]SOURCE")
     parser.add_argument("--size", type=int, metavar="PIXELS", help="of pictures from a folder")
+    parser.add_argument(
+        "--minutes", type=float, default=Amounts().minutes, help="of training of the contenders"
+    )
     parser.add_argument("--quick", action="store_true", help="classifiers that hardly learned")
     parser.add_argument("--work", type=Path, default=Path("build/time_to_quality"))
     options = parser.parse_args()
     name, _, source = options.images.rpartition("=")
     work = options.work / "quick" if options.quick else options.work
-    print(compared(picture_set(source, options.size, name), work, quick=options.quick))
+    print(compared(picture_set(source, options.size, name), work, options.minutes, quick=options.quick))
 
 
 if __name__ == "__main__":

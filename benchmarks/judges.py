@@ -144,11 +144,16 @@ class Judge(NamedTuple):
         return Score.of(self.references[chosen[:count]], self.references[chosen[count:]])
 
 
+def classifier_file(pictures: PictureSet, folder: Path, kind: str = "classifier") -> Path:
+    """File of the weights of a set's classifier, which depends on the side of the pictures."""
+    return folder / f"{pictures.name}-{pictures.training.height}.{kind}.safetensors"
+
+
 def judges(pictures: PictureSet, folder: Path, *, quick: bool = False) -> list[Judge]:
     """The classifier, kept in the folder, if there are classes; and lite0, if it is installed."""
     images, found = pictures.training, []
     if images.labels is not None and len(images.class_names) > 1:
-        path, steps = folder / f"{pictures.name}.classifier.safetensors", 50 if quick else CLASSIFIER_STEPS
+        path, steps = classifier_file(pictures, folder), 50 if quick else CLASSIFIER_STEPS
         everything, balanced = np.arange(len(images)), not pictures.held_out
         classifier = load_or_train(images, everything, path, steps, width=32, balanced=balanced)
         found.append(classifier_judge(classifier, pictures))

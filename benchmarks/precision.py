@@ -218,9 +218,10 @@ def main() -> None:
         ratios = ["speed-up over float32", *(["speed-up over before"] if options.before else [])]
         header = ["pictures", "precision", "ms", "images/s", *ratios, "of the peak", "GB"]
         isa = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
-        kind, command = (
-            (f"-{isa.lower()}", f"speed    # with ONEDNN_MAX_CPU_ISA={isa}") if isa else ("", "speed")
-        )
+        widest = isa or torch.backends.cpu.get_cpu_capability()
+        kind = "" if widest == "AVX512" else f"-{widest.lower().replace(' ', '-')}"
+        command = f"speed{' --before FOLDER' if options.before else ''}"
+        command += f"    # with ONEDNN_MAX_CPU_ISA={isa}" if isa else ""
         blocks = {MADE + kind: made("precision", command, how), "speed" + kind: table(header, rows, (0, 1))}
     else:
         log, pictures = options.work / "quality.json", picture_set("fashion-mnist", None)

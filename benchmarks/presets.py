@@ -34,6 +34,7 @@ from unnoise.runs.preset_costs import (
     PresetCost,
     PresetCosts,
     preset_costs_to_toml,
+    read_preset_costs,
 )
 from unnoise.runs.presets import PRESETS, recipe
 from unnoise.utils import malloc
@@ -200,8 +201,14 @@ def _publish(
     kept = to_measurements(
         costs, scores, f"Speed and memory: training on pictures in colour of {sides} pixels, {seconds}, {when}"
     )
+    options = f"--threads {threads}"
+    if file is not None and file.is_file() and set(costs) != set(PRESETS):  # the others keep their rows
+        old, some = read_preset_costs(file.read_text("utf-8")), " ".join(costs)
+        others = {name: found for name, found in old.presets.items() if name in PRESETS}
+        options, when = f"{options} --presets {some}", f"{some.replace(' ', ', ')} {when}"
+        kept = PresetCosts(how=f"{old.how} Anew: {when}", presets={**others, **kept.presets})
     how = f"The median of {steps} steps, {seconds}. Peak of the machine: {peak:.0f} GFLOP/s."
-    blocks = {MADE: made("presets", f"--threads {threads}", how), "costs": cost_table(kept.presets)}
+    blocks = {MADE: made("presets", options, how), "costs": cost_table(kept.presets)}
     publish("presets", __doc__, blocks, folder)
     if file is not None:
         with atomic_write(file) as temporary:

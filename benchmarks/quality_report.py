@@ -151,8 +151,8 @@ def publish_page(rows: Sequence[Row], work: Path, docs: Path) -> None:
         name = f"time_to_quality-{comparison.slug}"
         if len({row.minutes for row in comparison.rows}) > 1:  # one mark is no curve
             draw_curves(comparison, docs / f"{name}.png")
-        seed = min(row.seed for row in comparison.rows)
-        folder = work / f"{comparison.rows[0].dataset}-{comparison.budget:g}" / str(seed)
+        first, seed = comparison.rows[0], min(row.seed for row in comparison.rows)
+        folder = work / f"{first.dataset}-{first.side}-{comparison.budget:g}" / str(seed)
         draw_samples(folder, [*comparison.names, REAL], TITLES, docs / f"{name}-samples.png")
         sections[comparison.slug] = section(comparison, docs)
     machines, dates = dict.fromkeys(row.machine for row in known), sorted({row.measured for row in known})

@@ -1,6 +1,7 @@
 """Rows of `time_to_quality`, one for each contender, mark and judge, and their spreads over seeds."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import median
@@ -81,7 +82,7 @@ Curve = dict[float, Spread]
 
 
 class Comparison(NamedTuple):
-    """The rows of one data set and budget."""
+    """The rows of one data set, side of the pictures and budget."""
 
     rows: Sequence[Row]
 
@@ -107,12 +108,20 @@ class Comparison(NamedTuple):
     @property
     def slug(self) -> str:
         """Its name in file names and markers."""
-        return self.rows[0].dataset if self.budget == 10 else f"{self.rows[0].dataset}-{self.budget:g}"
+        first = self.rows[0]
+        side, minutes = (
+            "" if first.side <= 32 else f"-{first.side}px",
+            "" if self.budget == 10 else f"-{self.budget:g}",
+        )
+        return f"{first.dataset}{side}{minutes}"
 
     def numbers(self) -> tuple[int, int]:
-        """Number of samples at every mark, and after the last one."""
-        found = [row.samples for row in self.rows]
-        return min(found), max(found)
+        """Number of samples at every mark, and after the last one: the most that two contenders share."""
+        found = {row.samples for row in self.rows}
+        have = {(row.contender, row.samples) for row in self.rows if row.contender in self.names}
+        counts = Counter(samples for _, samples in have)
+        shared = [samples for samples in found if counts[samples] > 1]
+        return min(found), max(shared or found)
 
     def curve(self, name: str, features: str, measure: str) -> Curve:
         """One contender's distances at all marks, from equally many samples."""
@@ -129,9 +138,11 @@ class Comparison(NamedTuple):
 
 
 def comparisons(rows: Sequence[Row]) -> list[Comparison]:
-    """The rows by data set and budget, in the order in which they came."""
-    keys = dict.fromkeys((row.dataset, row.budget) for row in rows)
-    return [Comparison([row for row in rows if (row.dataset, row.budget) == key]) for key in keys]
+    """The rows by data set, side of the pictures and budget, in the order in which they came."""
+    found: dict[tuple[str, int, float], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row.dataset, row.side, row.budget), []).append(row)
+    return [Comparison(those) for those in found.values()]
 
 
 def merged(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:

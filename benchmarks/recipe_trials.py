@@ -1,7 +1,7 @@
 r"""Trials of changes to the default recipe, each trained for the same minutes and judged by the same judges.
 
     python -m benchmarks.recipe_trials --images emoji=FOLDER --size 64 --minutes 20 --seeds 0 \
-        --trial "" --trial "noise_shift=1" --trial "preset=transformer batch_size=64"
+        --trial "" --trial "noise_shift=1" --trial "preset=transformer batch_size=64 clusters=128"
 
 A trial is a list of changes as `unnoise train --set` takes them, with preset=NAME for another preset; the empty
 one is the default recipe. Prints a table of all trials whose rows are in --work. A finished trial is not

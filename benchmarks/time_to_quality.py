@@ -75,7 +75,8 @@ class Job(NamedTuple):
 
     def folder(self, name: str) -> Path:
         """Folder of a contender's weights and samples."""
-        return self.work / f"{self.pictures.name}-{self.amounts.minutes:g}" / str(self.seed) / name
+        side, minutes = self.pictures.training.height, self.amounts.minutes
+        return self.work / f"{self.pictures.name}-{side}-{minutes:g}" / str(self.seed) / name
 
     def file(self, name: str, mark: float) -> Path:
         """File of the weights at a mark."""
@@ -92,8 +93,8 @@ class Job(NamedTuple):
 
     def owns(self, row: Row) -> bool:
         """Whether a row belongs to this job."""
-        mine = (self.pictures.name, self.seed, self.amounts.minutes)
-        return (row.dataset, row.seed, row.budget) == mine
+        mine = (self.pictures.name, self.pictures.training.height, self.seed, self.amounts.minutes)
+        return (row.dataset, row.side, row.seed, row.budget) == mine
 
     def row(self, contender: str, minutes: float, judge: Judge, score: Score, **facts: object) -> Row:
         """The row of a score."""

@@ -11,8 +11,11 @@ from PIL import Image
 
 os.fsync = lambda _: None  # of what is flushed, the calls are tested; only a power cut would show more
 
-_DRAWS_CURVES = {"api", "app", "pictures"}
-"""Folders of tests of the front door, of the app, and of the charts themselves."""
+if "PYTEST_XDIST_WORKER" in os.environ:
+    gc.disable()  # until all is imported, of which nothing is garbage
+
+_DRAWS_CURVES = {"app", "pictures", "test_front_door.py"}
+"""Folders and modules of tests of the front door, of the app, and of the charts themselves."""
 
 _SHAPES_CHECKED = {"diffusion", "networks", "optim", "evaluation", "data", "pictures", "utils"}
 """Folders of tests in which calls are checked for shapes and types, which takes as long as the calls.
@@ -31,6 +34,13 @@ def _shapes_are_checked_where_they_are_made(request):
     jaxtyping.config.update("jaxtyping_disable", not checked)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _what_is_there_is_not_looked_through_again():
+    """Each training and each lack of memory collects garbage: what earlier modules imported is set aside."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _few_threads_and_a_seed():
     torch.set_num_threads(min(2, int(os.environ.get("OMP_NUM_THREADS", "2"))))
@@ -40,7 +50,7 @@ def _few_threads_and_a_seed():
 @pytest.fixture(autouse=True)
 def _blank_loss_curves(request, monkeypatch):
     """Every training ends with a chart, which takes a quarter of a second."""
-    if request.path.parent.name not in _DRAWS_CURVES:
+    if _DRAWS_CURVES.isdisjoint({request.path.parent.name, request.path.name}):
         from unnoise import pictures  # not before its functions are wrapped by checks of shapes
 
         monkeypatch.setattr(pictures, "loss_curve", lambda _: Image.new("L", (8, 8)))
@@ -50,6 +60,7 @@ def pytest_collection_finish():
     """Sets aside what was imported: each training collects garbage, and would look through all of it."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items):

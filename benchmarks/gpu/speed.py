@@ -190,24 +190,39 @@ def of_equal_size(case: Case) -> nn.Module:
     chosen: Any = recipe(case.preset, CHANNELS, case.side, case.side).network
     with torch.device("meta"):
         wanted = _size(build(chosen))
-        size = cache(lambda base: _size(_unet(chosen.widths, base, case.side)))
-        above = bisect.bisect_left(_BASES, wanted, hi=len(_BASES) - 1, key=size)  # wider ones have more
-        nearest = min(_BASES[max(above - 1, 0) : above + 1], key=lambda base: abs(size(base) - wanted))
-        found = size(nearest)
+
+    def size(base: int) -> int:
+        return _their_size(_levels(chosen.widths, base))
+
+    above = bisect.bisect_left(_BASES, wanted, hi=len(_BASES) - 1, key=size)  # wider ones have more
+    nearest = min(_BASES[max(above - 1, 0) : above + 1], key=lambda base: abs(size(base) - wanted))
+    found = size(nearest)
     if abs(found - wanted) > _TOLERANCE * wanted:
         raise RuntimeError(f"No UNet2DModel has about {wanted:,} parameters: the nearest has {found:,}.")
-    return _unet(chosen.widths, nearest, case.side)
+    return _unet(_levels(chosen.widths, nearest), case.side)
 
 
-def _unet(widths: tuple[int, ...], base: int, side: int) -> nn.Module:
+def _levels(widths: tuple[int, ...], base: int) -> tuple[int, ...]:
+    """Widths in the same ratios, of which the first is the base."""
+    return tuple(base * width // widths[0] for width in widths)
+
+
+@cache
+def _their_size(levels: tuple[int, ...]) -> int:
+    """Parameters of diffusers' network, the same for pictures of any size; to build it takes a while."""
+    with torch.device("meta"):
+        return _size(_unet(levels, side=32))
+
+
+def _unet(levels: tuple[int, ...], side: int) -> nn.Module:
     from diffusers import UNet2DModel
 
-    plain = len(widths) - 1
+    plain = len(levels) - 1
     network: nn.Module = UNet2DModel(
         sample_size=side,
         in_channels=CHANNELS,
         out_channels=CHANNELS,
-        block_out_channels=tuple(base * width // widths[0] for width in widths),
+        block_out_channels=levels,
         norm_num_groups=4,
         down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",),
         up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * plain,

@@ -1,6 +1,7 @@
 """One timed run of an entry: a process that reads pictures, trains, and draws a thousand new ones."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -45,7 +46,8 @@ def command_of(program: Path, data: Path, seed: int, out: Path) -> list[str]:
 def lap(entry: Entry, data: Path, seed: int, work: Path, track: Track) -> Lap:
     """Runs an entry as `ENTRY DATA.npz SEED PICTURES.npy`, and keeps what it prints in a log.
 
-    It runs alone in a new folder, which is its home, too: it finds nothing that another run has kept.
+    It runs alone in a new folder with a copy of the pictures, which is its home, too: it finds nothing that
+    another run has kept.
 
     Raises:
         UnnoiseError: when it fails, where the message ends with the last lines of its log, or uses more cores
@@ -59,12 +61,16 @@ def lap(entry: Entry, data: Path, seed: int, work: Path, track: Track) -> Lap:
         program = home / entry.name
         program.write_bytes(entry.program)
         program.chmod(0o755)
-        command = [*track.prefix(), *command_of(program, data.resolve(), seed, out)]
+        given, made = home / data.name, home / out.name
+        shutil.copyfile(data, given)
+        command = [*track.prefix(), *command_of(program, given, seed, made)]
         used, started = _processor_seconds(), time.perf_counter()
         done = subprocess.run(  # noqa: S603 (the entry that was asked for)
             command, stdout=file, stderr=subprocess.STDOUT, env=track.environment(home), cwd=home, check=False
         )
         seconds, used = time.perf_counter() - started, _processor_seconds() - used
+        if made.is_file():
+            shutil.copyfile(made, out)
     log.write_bytes(log.read_bytes().replace(str(home).encode(), b"HOME"))
     last = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:])
     ended = f"{entry.name} ended with exit code {done.returncode}. Its last lines:\n{last}"

@@ -108,7 +108,10 @@ class Track(NamedTuple):
         return "taskset", "--cpu-list", ",".join(map(str, _processors()[: self.cores]))
 
 
-_PLACES = ("HOME", "XDG_CACHE_HOME", "TMPDIR", "UNNOISE_CACHE", "TORCHINDUCTOR_CACHE_DIR")
+_PLACES = (
+    *("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"),
+    *("HF_HOME", "TORCH_HOME", "TORCHINDUCTOR_CACHE_DIR", "UNNOISE_CACHE"),
+)
 """Where programs keep what they may find again: a new folder for each run of an entry."""
 
 

@@ -35,6 +35,7 @@ def old(folder):
         "digits",
         out=folder / "old",
         steps=3,
+        batch_size=16,
         labels="auto",
         set=[
             *("network.widths=[8,16]", "network.block_depth=1", 'network.attention=["none","full"]'),

@@ -34,7 +34,7 @@ def test_the_check_ranks_spoilt_pictures(tmp_path, monkeypatch):
     monkeypatch.setattr(judges.lite0, "is_installed", lambda: False)
     pictures = judges.picture_set("digits", None)
     picture = judges.noise_pictures(pictures, 300)
-    time_to_quality.keep(tmp_path / "digits-10" / "0" / "diffusers" / "10.pictures.safetensors", picture)
+    time_to_quality.keep(tmp_path / "digits-8-10" / "0" / "diffusers" / "10.pictures.safetensors", picture)
     lines = judge_check.compared(pictures, tmp_path, quick=True).splitlines()
     assert lines[0] == "|  | classes | classes, plain training |"
     found = {line.split(" | ")[0].strip("| "): line for line in lines[2:]}

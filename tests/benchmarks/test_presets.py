@@ -75,3 +75,7 @@ def test_only_a_full_measurement_writes_the_page_and_the_file(tmp_path, monkeypa
     presets.main()
     assert read_preset_costs(Path("m.toml").read_text()).presets.keys() == set(NAMES[1:])
     assert Path("docs/presets.md").exists()
+    monkeypatch.setattr("sys.argv", ["presets", *options, "--presets", "medium"])
+    presets.main()  # the others keep their rows
+    assert list(read_preset_costs(Path("m.toml").read_text()).presets) == [*NAMES[1:], "medium"]
+    assert "| `nano` |" in Path("docs/presets.md").read_text()

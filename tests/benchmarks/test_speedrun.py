@@ -81,23 +81,32 @@ print(sorted(path.name for path in Path.home().iterdir()), Path.cwd() == Path.ho
 print(Path.cwd() / "run")
 print({os.environ[name] for name in ("TMPDIR", "XDG_CACHE_HOME", "UNNOISE_CACHE")} == {str(Path.home())})
 (Path.home() / "kept").touch()
+for given in (sys.argv[1], sys.argv[3]):  # beside the pictures, too
+    print(sorted(path.name for path in Path(given).parent.iterdir() if "kept-beside" in path.name))
+    Path(given).with_name("kept-beside-" + Path(given).name).touch()
 Path(sys.argv[3]).touch()
 """
 
 
 def test_nothing_that_one_run_keeps_is_there_in_the_next(tmp_path):
+    data, work, found = tmp_path / "data.npz", tmp_path / "work", "['data.npz', 'nosy.py'] True"
+    data.touch()
     for seed in (0, 1):
-        lap = racing.lap(Entry("nosy.py", NOSY.encode()), tmp_path, seed, tmp_path / "work", TRACKS["cpu-2"])
+        lap = racing.lap(Entry("nosy.py", NOSY.encode()), data, seed, work, TRACKS["cpu-2"])
         assert lap.drawn.is_file()
-        assert (tmp_path / "work" / f"{seed}.log").read_text("utf-8") == "['nosy.py'] True\nHOME/run\nTrue\n"
+        beside = f"[]\n['kept-beside-{data.name}']\n"
+        assert (work / f"{seed}.log").read_text("utf-8") == f"{found}\nHOME/run\nTrue\n{beside}"
 
 
 def test_an_entry_that_uses_more_cores_than_its_track_has_is_refused(tmp_path, monkeypatch):
     used = count(0, 1000)
     times = lambda: SimpleNamespace(children_user=next(used), children_system=0)  # noqa: E731
     monkeypatch.setattr(racing.os, "times", times)
+    (tmp_path / "data.npz").touch()
     with pytest.raises(UnnoiseError, match=r"nosy.py used [\d.]+ cores, and the track cpu-2 has 2"):
-        racing.lap(Entry("nosy.py", NOSY.encode()), tmp_path, 0, tmp_path / "work", TRACKS["cpu-2"])
+        racing.lap(
+            Entry("nosy.py", NOSY.encode()), tmp_path / "data.npz", 0, tmp_path / "work", TRACKS["cpu-2"]
+        )
 
 
 def test_a_track_names_one_card_of_those_that_are_there(monkeypatch, tmp_path):

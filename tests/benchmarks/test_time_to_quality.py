@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks import contenders, preset_scores, quality_report, time_to_quality
 from benchmarks.judges import Judge, PictureSet
-from benchmarks.quality_results import Comparison, Row, Spread, merged, minutes_to_reach
+from benchmarks.quality_results import Comparison, Row, Spread, comparisons, merged, minutes_to_reach
 from helpers.slow_contender import Clock, Slow
 from unnoise.data import load
 from unnoise.utils.tables import read_table, write_table
@@ -173,6 +173,13 @@ def test_a_curve_has_equally_many_samples_at_all_marks():
         10: 6,
     }
     assert comparison.last("unnoise", "classes", "fd") == (5, 4, 6)
+    alone = Comparison([*rows(), row(fd=1.0, samples=5000)])
+    assert alone.last("unnoise", "classes", "fd") == (5, 4, 6)  # no other has as many
+
+
+def test_sides_and_budgets_of_a_set_are_comparisons_of_their_own():
+    found = comparisons([row(side=32), row(side=64), row(side=64, budget=20.0, minutes=20.0)])
+    assert [one.slug for one in found] == ["clothes", "clothes-64px", "clothes-64px-20"]
 
 
 def test_minutes_to_reach_a_distance_are_interpolated_between_marks():
@@ -193,7 +200,7 @@ def test_the_page_has_the_summary_distances_speeds_and_plots(tmp_path):
     docs = tmp_path / "docs"
     write_table(docs / "time_to_quality.csv", Row, rows()[:5])
     picture = torch.randint(0, 256, (12, 1, 28, 28), dtype=torch.uint8)
-    time_to_quality.keep(tmp_path / "clothes-10" / "0" / "unnoise" / "pictures.safetensors", picture)
+    time_to_quality.keep(tmp_path / "clothes-28-10" / "0" / "unnoise" / "pictures.safetensors", picture)
     quality_report.publish_page(rows(), tmp_path, docs)
     text = (docs / "time_to_quality.md").read_text()
     for words in (

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.runs import digits
 from unnoise.api.stopping import SIGNALS, StopSignals
 
 SHOW = ("--help", "info {run}", "train --help", "train digits --dry-run")
@@ -22,6 +23,8 @@ def shell(line: str) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize("command", SHOW)
 def test_a_reader_that_needs_no_more_ends_a_command_quietly(trained, command):
     """With the exit code of a program that SIGPIPE ended."""
+    if "digits" in command:
+        digits()  # into the cache, so that the command need not import scikit-learn
     done = shell(f"unnoise {command.format(run=trained)} | true; echo ${{PIPESTATUS[0]}}")
     assert done.stdout == "141\n"
     assert "Traceback" not in done.stderr
@@ -45,6 +48,7 @@ def test_lost_messages_do_not_end_a_command(trained, where):
 
 @pytest.mark.slow
 def test_training_goes_on_without_a_terminal():
+    digits()  # into the cache
     done = shell("unnoise train digits --preset nano --steps 2 --out r >&- 2>&-")
     assert done.returncode == 0
     assert Path("r/training/0000000002.safetensors").exists()

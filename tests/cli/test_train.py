@@ -18,6 +18,7 @@ from helpers.clocks import Clock
 from helpers.command_line import ok, refused
 from helpers.data_files import random_photos
 from helpers.previews import draw_previews
+from helpers.runs import digits
 from unnoise.api.loading import load_run_pictures
 from unnoise.runs.checkpoint import Run
 
@@ -108,6 +109,7 @@ def test_dry_run_leaves_the_run_in_its_folder_as_it_is(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_resume():
+    digits()  # into the cache, so that the command need not import scikit-learn
     command = [
         sys.executable,
         "-m",

@@ -33,6 +33,9 @@ _IMPORTED = (
     "numpy.ma",
     "PIL.JpegImagePlugin",
     "PIL.PngImagePlugin",
+    "matplotlib.pyplot",  # this and the next two for pages of the guide
+    "matplotlib.backends.backend_agg",
+    "IPython.display",
     "helpers.warm_start",  # last
 )
 

@@ -1,7 +1,8 @@
-"""What single processes of a distributed training do in tests: wait, stop early, fail and go back."""
+"""What single processes of a distributed training do in tests: wait, stop early, fail, go back, run scripts."""
 
 import math
 import os
+import runpy
 import signal
 import sys
 import time
@@ -44,6 +45,13 @@ def wait(told: Path) -> None:
             sys.exit(2)
         (told / "went-on").touch()
     state.destroy_process_group()
+
+
+def script(folder: Path, path: Path, words: list[str]) -> None:
+    """Runs a script with these arguments in a folder, as torchrun does."""
+    os.chdir(folder)
+    sys.argv = [str(path), *words]
+    runpy.run_path(str(path), run_name="__main__")
 
 
 def stop_early(words: list[str]) -> None:

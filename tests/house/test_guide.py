@@ -29,19 +29,26 @@ _AMOUNTS = {
     "family": ("range(350)", "range(30)"),
     "sampling": ("range(350)", "range(30)"),
     "sphere": ("range(350)", "range(30)"),
-    "own_pictures": ("minutes=0.2", "minutes=0.05"),
+    "training": ("120", "20"),
+    "own_pictures": ("minutes=0.2", "minutes=0.02"),
 }
 """Training of pages whose claims do not depend on how much was learned, and how much is enough here."""
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A cache of all pages: only the first decodes the digits."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", EXECUTED, ids=lambda page: page.stem)
-def test_the_code_of_a_page_runs_and_what_it_claims_is_so(page, tmp_path):
+def test_the_code_of_a_page_runs_and_what_it_claims_is_so(page, tmp_path, cache):
     cells = [re.sub(r"^:tags:.*\n", "", code) for code in _CELL.findall(page.read_text(encoding="utf-8"))]
     assert len(cells) > 2
     whole, less = _AMOUNTS.get(page.stem, ("", ""))
     assert any(whole in cell for cell in cells)
-    assert error_of([cell.replace(whole, less) if whole else cell for cell in cells], tmp_path) == ""
+    assert error_of([cell.replace(whole, less) if whole else cell for cell in cells], tmp_path, cache) == ""
 
 
 def test_every_question_and_every_mistake_has_its_place_and_a_link_to_it():

@@ -12,6 +12,7 @@ def attention(width=16, head_dim=8, window=0, *, shifted=False):
     torch.manual_seed(0)
     built = GridAttention(width, head_dim, window, shifted=shifted)
     torch.nn.init.normal_(built.project.weight)
+    torch.nn.init.normal_(built.gain)  # each head has its own
     return built
 
 
@@ -35,9 +36,10 @@ def windows_of(rows, columns, window, shift):
 
 @pytest.mark.parametrize(("rows", "columns"), [(8, 8), (7, 9), (4, 12), (5, 3), (1, 17)])
 @pytest.mark.parametrize("shifted", [False, True])
-def test_windows_are_the_masked_square_form(rows, columns, shifted):
-    built, tokens = attention(window=4, shifted=shifted), torch.randn(2, rows, columns, 16)
-    wanted = square_form(built, tokens, windows_of(rows, columns, 4, 2 if shifted else 0))
+@pytest.mark.parametrize("window", [3, 4])
+def test_windows_are_the_masked_square_form(rows, columns, window, shifted):
+    built, tokens = attention(window=window, shifted=shifted), torch.randn(2, rows, columns, 16)
+    wanted = square_form(built, tokens, windows_of(rows, columns, window, window // 2 if shifted else 0))
     torch.testing.assert_close(built(tokens), wanted, atol=1e-5, rtol=1e-5)
 
 

@@ -15,7 +15,8 @@ from unnoise.diffusion.schedules import LinearBeta, SignalStep
 from unnoise.runs.config import Budget, RunConfig
 from unnoise.runs.data_config import DataConfig
 from unnoise.runs.plan import TrainOptions, plan
-from unnoise.runs.presets import PRESETS, num_levels, recipe
+from unnoise.runs.presets import PRESETS, recipe
+from unnoise.runs.sizing import num_levels
 from unnoise.utils.errors import UnnoiseError
 
 WHERE = Path("RUN/config.json")

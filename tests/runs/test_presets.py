@@ -137,7 +137,9 @@ def test_pictures_of_64_pixels_and_their_neighbours_have_patches_of_four_and_a_h
     assert (network.patch_size, network.widths, network.pixel_width) == (4, (96, 192), 16)
 
 
-@pytest.mark.parametrize(("height", "width", "patch_size"), [(32, 32, 2), (64, 16, 2), (64, 8, 1), (68, 68, 4)])
+@pytest.mark.parametrize(
+    ("height", "width", "patch_size"), [(32, 32, 2), (64, 16, 2), (8, 1024, 1), (68, 68, 4)]
+)
 def test_smaller_and_larger_ones_have_other_patches(height, width, patch_size):
     network = recipe("nano", 3, height, width).network
     assert (network.patch_size, network.pixel_width) == (patch_size, 0)
@@ -147,8 +149,26 @@ def test_a_long_strip_has_more_than_one_row_of_tokens():
     assert recipe("transformer", 3, 8, 1024).network.patch_size <= 4
 
 
+@pytest.mark.parametrize("name", ["small", "medium", "large"])
+def test_one_pixel_more_makes_no_smaller_network(name):
+    networks = [recipe(name, 3, side, side).network for side in range(62, 71)]
+    assert [len(network.widths) for network in networks] == 9 * [3]
+    assert [network.patch_size for network in networks] == 6 * [2] + 3 * [4]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "levels"),
+    [(8, 1024, 4), (16, 1024, 3), (24, 40, 3), (20, 64, 3), (128, 64, 3), (20, 1024, 3)],
+)
+def test_levels_of_a_strip_are_not_padded_beyond_its_height(height, width, levels):
+    for name in ("small", "large"):
+        network = recipe(name, 3, height, width).network
+        assert len(network.widths) == levels
+        assert network.size_multiple <= height
+
+
 def test_parameters_grow_from_nano_to_large():
-    for side in (8, 32):
+    for side in (8, 32, 65, 100):
         sizes = [
             footprint.network_size(recipe(name, 3, side, side).network, side, side) for name in OWN_PRESETS
         ]
@@ -226,20 +246,20 @@ def shown_presets(capsys, monkeypatch, columns: int, *arguments: str) -> list[st
 
 
 def test_the_table_of_presets_marks_what_is_forecast(capsys, monkeypatch):
-    lines = shown_presets(capsys, monkeypatch, 200, "--size", "64x48", "--channels", "1", "--minutes", "600")
+    lines = shown_presets(capsys, monkeypatch, 200, "--size", "24x40", "--channels", "4", "--minutes", "600")
     rows = {line.split()[0]: line for line in reversed(lines) if line and line.split()[0] in PRESETS}
     assert rows.keys() == PRESETS.keys()
-    size = footprint.network_size(recipe("nano", 1, 64, 48).network, 64, 48)
+    size = footprint.network_size(recipe("nano", 4, 24, 40).network, 24, 40)
     assert all(each in rows["nano"] for each in (f"{size.parameters / 1e6:#.3g} M", f"{size.gigaflops:#.3g}"))
     assert rows["nano"].count("~") == 3  # speed, memory and disk
     assert (rows["small"].count("~"), rows["small"].count("–")) == (2, 1)  # its speed was never measured
     assert "123" not in rows["nano"]  # the figure of 32 x 32
     assert "On [my] machine." in lines
     assert "KID 0.02" in "".join(lines)
-    assert lines[0] == "Pictures of 64 x 48, 1 channel. ~: forecast. –: not measured."
+    assert lines[0] == "Pictures of 24 x 40, 4 channels. ~: forecast. –: not measured."
     assert (
         lines[-1]
-        == f"Without --preset, unnoise train takes small here: {choose_preset('cpu', 64, 48, 600).why}"
+        == f"Without --preset, unnoise train takes small here: {choose_preset('cpu', 24, 40, 600).why}"
     )
 
 

@@ -28,6 +28,7 @@ from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.tensor_files import read_facts
 
 LOSS_AWARE = 'noise_levels={"kind": "LossAware", "num_slices": 4, "memory": 2, "uniform": 0.1}'
+MORE_NOISES = ("network.self_conditioning=true", "offset_noise=0.1")
 
 
 def launch(folder: Path, processes: int, *more: str) -> list[dict[str, np.ndarray]]:
@@ -150,8 +151,10 @@ def test_processes_agree_on_the_pieces_of_the_one_with_the_least_memory(tmp_path
 # --- without any second process -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("changes", [[], [LOSS_AWARE], ["network.self_conditioning=true", "offset_noise=0.1"]])
-@pytest.mark.parametrize("accumulate", [2, 3, 64])
+@pytest.mark.parametrize(
+    ("changes", "accumulate"),
+    [((), 64), *itertools.product([(), (LOSS_AWARE,), MORE_NOISES], [2, 3])],
+)
 def test_gradient_accumulation_makes_the_same_step(tmp_path, changes, accumulate):
     """Gradients that are added up are the gradients of the sum, also where the pieces are not equal."""
     whole = begun(tmp_path / "whole", 4, *changes)

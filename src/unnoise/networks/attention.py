@@ -201,6 +201,16 @@ def dense(
     return functional.conv2d(images, weights[:, :, None, None], bias)
 
 
+class TokenDense(nn.Linear):
+    """Dense layer over the features of tokens (B, H, W, inputs), on CPUs as a 1x1 convolution; see `dense`."""
+
+    def forward(self, tokens: Float[Tensor, "batch rows columns inputs"]) -> Tensor:
+        """(B, H, W, inputs) -> (B, H, W, outputs)."""
+        if tokens.device.type != "cpu" or torch.compiler.is_exporting():
+            return super().forward(tokens)
+        return dense(tokens.permute(0, 3, 1, 2), self.weight, self.bias).permute(0, 2, 3, 1)
+
+
 def as_rows(images: Features) -> Rows:
     """(B, C, H, W) -> (B, H W, C), a view where the channels are last."""
     return images.permute(0, 2, 3, 1).flatten(1, 2)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unnoise.diffusion.tensors import Classes, Features, HiddenFeatures, Images, Levels, NextFeatures, Rates
+from unnoise.networks.attention import TokenDense
 from unnoise.networks.checkpointing import block_caller
 from unnoise.networks.conditioned import Conditioned, dense_embedding
 from unnoise.networks.embeddings import Embeddings, SinusoidalEmbedding
@@ -39,7 +40,8 @@ class TransformerConfig:
         patch_size: side of the square of pixels that a token of the first level stands for.
         widths: features of a token, one number for each level; each level has a quarter of the tokens.
         depths: blocks of each level, on the way down and again on the way up; those of the last level once.
-        window: side of the windows that attention is within at all levels but the last; 0 for none.
+        window: side of the windows that attention is within at all levels but the last; 0 for attention among
+            all tokens at every level.
         head_dim: features of each head.
         expansion: hidden features of the gated layers, compared with the width.
         embedding_dim, max_frequency: see `SinusoidalEmbedding`.
@@ -132,8 +134,8 @@ class GatedLayers(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.enter = nn.Linear(width, 2 * hidden, bias=False)
-        self.leave = nn.Linear(hidden, width, bias=False)
+        self.enter = TokenDense(width, 2 * hidden, bias=False)
+        self.leave = TokenDense(hidden, width, bias=False)
         nn.init.zeros_(self.leave.weight)
 
     def forward(self, tokens: Tokens) -> Tokens:
@@ -176,16 +178,16 @@ class Transformer(Conditioned):
         self.embed = SinusoidalEmbedding(config.embedding_dim, max_frequency=config.max_frequency)
         self.dense = dense_embedding(config.embedding_dim)
         pixels = config.patch_size**2 * config.channels
-        self.stem = nn.Linear(pixels * (2 if config.self_conditioning else 1), widths[0])
+        self.stem = TokenDense(pixels * (2 if config.self_conditioning else 1), widths[0])
         outer = range(len(widths) - 1)
         self.down = nn.ModuleList([self._blocks(level, config.window) for level in outer])
-        self.merge = nn.ModuleList([nn.Linear(4 * widths[i], widths[i + 1], bias=False) for i in outer])
+        self.merge = nn.ModuleList([TokenDense(4 * widths[i], widths[i + 1], bias=False) for i in outer])
         self.middle = self._blocks(len(widths) - 1, 0)
-        self.split = nn.ModuleList([nn.Linear(widths[i + 1], 4 * widths[i], bias=False) for i in outer])
+        self.split = nn.ModuleList([TokenDense(widths[i + 1], 4 * widths[i], bias=False) for i in outer])
         self.mix = nn.ParameterList([nn.Parameter(torch.full((1,), 0.5)) for _ in outer])
         self.up = nn.ModuleList([self._blocks(level, config.window) for level in outer])
         self.head_norm = AdaptiveNorm(widths[0], 4 * config.embedding_dim)
-        self.head = nn.Linear(widths[0], pixels)
+        self.head = TokenDense(widths[0], pixels)
         self._build_extras(pixels, widths[0])
         self.checkpointing = False  # see `checkpointing`
 

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from unnoise.networks.attention import TokenDense, softmax_attention
 from unnoise.utils.errors import require
 
 Tokens: TypeAlias = Float[Tensor, "batch rows columns width"]
@@ -64,9 +65,9 @@ class GridAttention(nn.Module):
             f"A head has a multiple of 4 features, and heads fill the width, but got {head_dim} of {width}.",
         )
         self.head_dim, self.window, self.shift = head_dim, window, window // 2 if shifted else 0
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.qkv = TokenDense(width, 3 * width, bias=False)
         self.gain = nn.Parameter(torch.full((width // head_dim, 1), _FIRST_GAIN).log())
-        self.project = nn.Linear(width, width, bias=False)
+        self.project = TokenDense(width, width, bias=False)
         nn.init.zeros_(self.project.weight)
 
     def forward(self, tokens: Tokens) -> Tokens:
@@ -80,7 +81,10 @@ class GridAttention(nn.Module):
         query, key = (rotated(each, angles).to(value.dtype) for each in (query * self.gain.exp(), key))
         query, key, value = (each.transpose(1, 2) for each in (query, key, value))
         mask = self._real(tokens) if w else None
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
+        if mask is None:
+            mixed = softmax_attention(query, key, value)
+        else:
+            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
         mixed = mixed.transpose(1, 2).flatten(2)
         mixed = self._grid(mixed, rows, columns) if w else torch.unflatten(mixed, 1, (rows, columns))
         projected: Tokens = self.project(mixed)

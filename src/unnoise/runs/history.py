@@ -32,7 +32,7 @@ class QualityRow(NamedTuple):
     low: float
     high: float
     copied: float
-    """Share of the samples that are copies of training pictures, by their pixels."""
+    """Share of the samples that are copies of training pictures, by their pixels; 0 if fewer than 3 differ."""
     nearer: float
     """Probability that a sample is nearer to a training picture than an unseen picture is: 0.5 is healthy, 1
     means memorisation."""

@@ -13,16 +13,8 @@ from unnoise.optim.optimizers import OptimizerConfig
 from unnoise.optim.power_ema import DEFAULT_SIGMA_RELS
 from unnoise.runs.config import Budget, Recipe
 from unnoise.runs.footprint import pieces_that_fit
-from unnoise.runs.sizing import PresetChoice, choose_preset
+from unnoise.runs.sizing import PresetChoice, choose_preset, num_levels
 from unnoise.utils.errors import UnnoiseError
-
-
-def num_levels(height: int, width: int, patch_size: int) -> int:
-    """Number of resolution levels, so that the lowest is at most 8 positions across, but from 2 to 5."""
-    positions, levels = max(height, width) // patch_size, 1
-    while positions > 8 and levels < 5:
-        positions, levels = (positions + 1) // 2, levels + 1
-    return max(2, levels)
 
 
 def _sized(
@@ -39,8 +31,10 @@ def _sized(
 ) -> Recipe:
     """Recipe of our family: U-Nets on patches that predict the velocity, of any width; see docs/log.md."""
     # Patches make layers p^2 times cheaper; pictures below 16 pixels need their full resolution.
-    patch_size = patch_size or (1 if min(height, width) < 16 else 2 if max(height, width) <= 64 else 4)
-    levels = num_levels(height, width, patch_size)
+    # Patches of 4 x 4 begin where they have three levels, too: one pixel more makes no smaller network.
+    middling = num_levels(height, width, 4) == 2  # sides of at most 67
+    patch_size = patch_size or (1 if min(height, width) < 16 else 2 if middling else 4)
+    levels = min(num_levels(height, width, patch_size), 3 if middling and patch_size == 2 else 5)
     network = UNetConfig(
         channels=channels,
         widths=tuple(min(base * 2**level, 8 * base) for level in range(levels)),
@@ -87,7 +81,8 @@ def nano(channels: int, height: int, width: int) -> Recipe:
     # In minutes there are few steps: their number matters more than the size of their batches.
     largest = max(height, width)
     base, fine = 32 if largest <= 16 else 48, dict[str, int]()
-    if height * width > 32 * 32 and num_levels(height, width, 4) == 2:  # sides of at most 67
+    middling = num_levels(height, width, 4) == 2  # sides of at most 67
+    if height * width > 32 * 32 and min(height, width) >= 16 and middling:
         # Without a level for patches of 2 x 2 there are nearly twice as many steps; single pixels get a head.
         base, fine = 96, {"patch_size": 4, "embedding_dim": 48, "pixel_width": 16}
     chosen = _sized(channels, height, width, base=base, batch_size=64, **fine)

@@ -1,4 +1,4 @@
-"""Size of the network: which preset suits a budget."""
+"""Size of the network: which preset suits a budget, and how many levels suit the pictures."""
 
 from typing import Literal, NamedTuple
 
@@ -16,7 +16,18 @@ IMAGES_PER_MINUTE = 10_000.0
 
 REFERENCE_SIDE = 32
 _SMALLEST_SIDE = 16
-"""Smaller pictures are not cut into patches, and cost as much as these."""
+"""Smaller pictures are not cut into patches, and count as much as these."""
+
+
+def num_levels(height: int, width: int, patch_size: int) -> int:
+    """Number of resolution levels, so that the lowest is at most 8 positions across, but from 2 to 5.
+
+    Fewer where a position of the lowest would be higher than the pictures, which are strips then.
+    """
+    positions, levels = max(height, width) // patch_size, 1
+    while positions > 8 and levels < 5 and min(height, width) >= patch_size * 2**levels:
+        positions, levels = (positions + 1) // 2, levels + 1
+    return max(2, levels)
 
 
 class PresetChoice(NamedTuple):

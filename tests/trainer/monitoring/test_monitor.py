@@ -63,6 +63,19 @@ def test_a_run_converges_only_where_every_curve_has():
     assert converged({"KID": risen, "the held-out loss": falling}) is None
 
 
+def test_pictures_that_repeat_two_are_too_few_to_find_copies_among():
+    class Means:
+        name, side = "means", 8
+
+        def __call__(self, pictures):
+            return pictures.float().mean((2, 3))
+
+    two = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(50, 1)
+    scorer = quality.SampleScorer(Means(), torch.rand(30, 3), training=two, held_out=two[:0])
+    row = scorer(torch.randint(0, 256, (40, 3, 8, 8), dtype=torch.uint8), 1, 1, 1.0)
+    assert (row.copied, row.nearer, row.extractor) == (0, 0.5, "means at 8 px")
+
+
 def test_samples_that_are_copies_are_never_the_best():
     rows = [
         QualityRow(100 * place, 0, 0.0, kid, 0.0, 1.0, copied, 0.5, "given")

@@ -21,6 +21,8 @@ from unnoise.evaluation.metrics.confidence_intervals import ConfidenceInterval, 
 from unnoise.evaluation.metrics.vectors import AnyVectors, OtherVectors, PerPicture, Vectors, checked, nearest
 from unnoise.utils.errors import require
 
+FEWEST_DISTINCT = 3
+"""Training pictures, at least, that differ from one another."""
 _NEIGHBOURS = 11  # enough for the median to ignore a few near-copies within the data
 _FEWEST_HELD_OUT = 20
 _REFERENCES = 2000
@@ -75,8 +77,8 @@ def detect_copies(samples: AnyVectors, training: AnyVectors, held_out: AnyVector
     require(len(samples) > 0, "Copy detection needs at least 1 sample, but got 0.")
     distinct, first = _distinct(training)
     require(
-        len(distinct) >= 3,
-        f"Copy detection needs at least 3 distinct training pictures, but got {len(distinct)}.",
+        len(distinct) >= FEWEST_DISTINCT,
+        f"Copy detection needs at least {FEWEST_DISTINCT} distinct training pictures, but got {len(distinct)}.",
     )
     near = nearest(samples, distinct, _NEIGHBOURS)
     unseen, from_held_out = _unseen_distances(held_out, distinct)

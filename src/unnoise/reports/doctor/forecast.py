@@ -11,11 +11,12 @@ SIMPLE = (40_000, 150_000)
 200 digits of 8 x 8 were best after 647 steps of 64 (docs/stopping.md), and 10 minutes of the default preset on
 two cores draw clothes of 28 x 28 (docs/annotated-ddpm.md)."""
 
-DETAILED = (150_000, 800_000)
+DETAILED = (60_000, 800_000)
 """The same for colours or larger pictures.
 
-The example of unconditional training in diffusers takes 8,189 flowers of 64 x 64 for 100 epochs. Photographs
-of many different things take tens of millions."""
+3,786 emoji of 64 x 64 are recognisable after 65,500 images (docs/time_to_quality.md). The example of
+unconditional training in diffusers takes 8,189 flowers of 64 x 64 for 100 epochs. Photographs of many different
+things take tens of millions."""
 
 _SIMPLE_SIDE = 32
 

@@ -18,6 +18,7 @@ from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.tensors import Classes, Images, Pixels, SomePixels
 from unnoise.evaluation.features import Extractor, FingerprintedPictures, choose_extractor, features_of, lite0
 from unnoise.evaluation.metrics import detect_copies, kernel_interval
+from unnoise.evaluation.metrics.copy_detection import FEWEST_DISTINCT
 from unnoise.evaluation.metrics.vectors import Vectors
 from unnoise.pictures import to_bytes
 from unnoise.pictures.charts import COLOURS, FAINT, painted
@@ -84,8 +85,11 @@ class SampleScorer:
         """Scores samples, uint8 (B, C, H, W)."""
         features = torch.cat([self.extractor(chunk) for chunk in torch.split(samples, 64)])
         kid = kernel_interval(features, self.references, resamples=200)
-        found = detect_copies(_thumbnail(samples), self.training, self.held_out)
-        return QualityRow(step, images, seconds, *kid, found.copied.value, found.index.value, self.name)
+        copied, index = 0.0, 0.5  # where there are too few pictures to tell
+        if len(torch.unique(self.training, dim=0)) >= FEWEST_DISTINCT:
+            found = detect_copies(_thumbnail(samples), self.training, self.held_out)
+            copied, index = found.copied.value, found.index.value
+        return QualityRow(step, images, seconds, *kid, copied, index, self.name)
 
 
 def quick_samples(denoiser: Denoiser, config: RunConfig, batch_size: int = 64) -> Pixels:
