@@ -137,12 +137,19 @@ def test_pictures_of_64_pixels_and_their_neighbours_have_patches_of_four_and_a_h
     assert (network.patch_size, network.widths, network.pixel_width) == (4, (96, 192), 16)
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "patch_size"), [(32, 32, 2), (64, 16, 2), (8, 1024, 1), (68, 68, 4)]
-)
-def test_smaller_and_larger_ones_have_other_patches(height, width, patch_size):
+@pytest.mark.parametrize(("height", "width", "patch_size"), [(32, 32, 2), (64, 16, 2), (8, 1024, 1)])
+def test_smaller_ones_and_strips_have_smaller_patches_and_no_head(height, width, patch_size):
     network = recipe("nano", 3, height, width).network
     assert (network.patch_size, network.pixel_width) == (patch_size, 0)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "patch_size"),
+    [(68, 68, 4), (100, 100, 4), (128, 128, 4), (130, 130, 5), (192, 256, 8), (512, 512, 16), (20, 1024, 5)],
+)
+def test_nano_cuts_larger_pictures_into_at_most_32_patches_across(height, width, patch_size):
+    network = recipe("nano", 3, height, width).network
+    assert (network.patch_size, network.widths, network.pixel_width) == (patch_size, (48, 96, 192), 16)
 
 
 def test_a_long_strip_has_more_than_one_row_of_tokens():

@@ -1,5 +1,6 @@
 """Presets: complete recipes with a name; `default` is the one of our family that suits the budget."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -81,10 +82,12 @@ def nano(channels: int, height: int, width: int) -> Recipe:
     # In minutes there are few steps: their number matters more than the size of their batches.
     largest = max(height, width)
     base, fine = 32 if largest <= 16 else 48, dict[str, int]()
-    middling = num_levels(height, width, 4) == 2  # sides of at most 67
-    if height * width > 32 * 32 and min(height, width) >= 16 and middling:
-        # Without a level for patches of 2 x 2 there are nearly twice as many steps; single pixels get a head.
-        base, fine = 96, {"patch_size": 4, "embedding_dim": 48, "pixel_width": 16}
+    if height * width > 32 * 32 and min(height, width) >= 16:
+        # At most 32 patches across, and so three levels, make many steps; single pixels get a head.
+        across = min(math.ceil(largest / 32), min(height, width) // 4)
+        fine = {"patch_size": max(4, across), "pixel_width": 16}
+        if num_levels(height, width, 4) == 2:  # sides of at most 67
+            base, fine = 96, {**fine, "embedding_dim": 48}
     chosen = _sized(channels, height, width, base=base, batch_size=64, **fine)
     guided = replace(chosen.sampling, num_steps=20)
     if largest <= 32:  # small pictures need no fresh noise, and fewer calls; see docs/log.md
