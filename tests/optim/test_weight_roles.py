@@ -15,6 +15,7 @@ from unnoise.optim.weight_roles import muon_weights
 from unnoise.runs.presets import PRESETS
 
 ENDS = {"stem.weight", "head.weight", "uncertainty.weight", "conv_in.weight", "conv_out.weight"}
+ENDS |= {"pixel_head.enter.weight", "pixel_head.leave.weight"}  # of pixels, as stem and head are of patches
 LAYERS = (nn.Linear, nn.Conv2d)
 
 
