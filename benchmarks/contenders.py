@@ -21,7 +21,7 @@ from unnoise.diffusion.autoguidance import guided_by
 from unnoise.diffusion.guidance import Guidance
 from unnoise.runs.config import Budget
 from unnoise.runs.plan import TrainOptions, plan
-from unnoise.runs.snapshots import LEARNED_STEPS, WEAKER
+from unnoise.runs.snapshots import LEARNED_STEPS, MUCH_WEAKER, WEAKER
 from unnoise.trainer.loop import steps
 from unnoise.trainer.precision_choice import choose_precision
 from unnoise.trainer.train_step import TrainStep
@@ -130,10 +130,10 @@ class Unnoise:
     def weights(self) -> Mapping[str, Tensor]:
         """Averaged weights, and those of the weaker average that guides them, as a run stores it."""
         weights = dict(self.diffusion.ema.network.state_dict())
-        share = next((each for each in sorted(self._earlier) if each >= WEAKER * self._spent), None)
-        if share is None or self._earlier[share].step < LEARNED_STEPS:
-            return weights
-        return weights | {_WEAKER + name: tensor for name, tensor in self._earlier[share].tensors.items()}
+        shares = [each for each in sorted(self._earlier) if WEAKER <= each / self._spent <= MUCH_WEAKER]
+        learned = [each for each in shares if self._earlier[each].step >= LEARNED_STEPS]
+        weaker = self._earlier[learned[0]].tensors if learned else {}
+        return weights | {_WEAKER + name: tensor for name, tensor in weaker.items()}
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:
         """Loads averaged weights, guided by the weaker ones where there are any."""

@@ -2,9 +2,9 @@
 
     python -m benchmarks.growth [--quick] [--device auto] [--precision bfloat16]
 
-Whole training steps of the default preset in turns over all sizes, and batches from one file of random
-pictures, which a fresh process opens for each number of them. The rows of this machine in docs/growth.csv are
-replaced; tables and plot are made from the rows of all machines.
+Whole training steps of the default preset (for resolutions, of `small` with its width) in turns over all sizes,
+and batches from one file of random pictures, which a fresh process opens for each number of them. The rows of
+this machine in docs/growth.csv are replaced; tables and plot are made from the rows of all machines.
 """
 
 import argparse
@@ -32,9 +32,10 @@ from unnoise.diffusion.normalizer import Normalizer
 from unnoise.networks import UNetConfig
 from unnoise.pictures import save_png
 from unnoise.pictures.charts import painted
-from unnoise.runs.config import Recipe, RunConfig
+from unnoise.runs.config import RunConfig
 from unnoise.runs.data_config import DataConfig
 from unnoise.runs.presets import recipe
+from unnoise.runs.recipe import Recipe
 from unnoise.trainer.loop import choose_device
 from unnoise.utils.device_speed import count_flops
 from unnoise.utils.tables import read_table, write_table

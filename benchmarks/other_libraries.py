@@ -3,7 +3,7 @@
 Settings are those of each library's documentation. Learning rates and batch sizes that would be too slow for
 minutes on a CPU differ, as docs/time_to_quality.md says. Those that offer mixed precision (through Accelerate)
 train in bfloat16 where their steps are faster so. Of each library's samplers of at most 30 calls the best
-stands first (`python -m benchmarks.peer_samplers`).
+stands first, or one of fewer calls that is as good (`python -m benchmarks.peer_samplers`).
 """
 
 from collections.abc import Mapping

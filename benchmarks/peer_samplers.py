@@ -4,7 +4,7 @@
 
 Draws with the weights of the other libraries that `python -m benchmarks.time_to_quality` has kept, by each
 sampler that other_libraries.py names, and has the same two networks judge. `time_to_quality` uses the best
-one.
+one, or one of fewer calls that is as good.
 """
 
 from collections.abc import Iterator, Sequence

@@ -26,7 +26,6 @@ from unnoise import Diffusion
 from unnoise.api.reporting import progress_bar, tell_result
 from unnoise.networks import build
 from unnoise.reports.doctor.speed import peak_memory
-from unnoise.runs.config import Recipe
 from unnoise.runs.footprint import memory_bytes, network_size, run_disk_use
 from unnoise.runs.preset_costs import (
     MEASURED_CHANNELS,
@@ -37,6 +36,7 @@ from unnoise.runs.preset_costs import (
     read_preset_costs,
 )
 from unnoise.runs.presets import PRESETS, recipe
+from unnoise.runs.recipe import Recipe
 from unnoise.utils import malloc
 from unnoise.utils.device_peak import device_peak
 from unnoise.utils.device_speed import count_flops

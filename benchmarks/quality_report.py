@@ -16,6 +16,7 @@ from benchmarks.quality_results import (
     Comparison,
     Row,
     comparisons,
+    folder_name,
     merged,
     minutes_to_reach,
 )
@@ -34,7 +35,9 @@ TABLE = "time_to_quality.csv"
 
 COMMANDS = """\
 python -m benchmarks.time_to_quality --images fashion-mnist --images emoji=PICTURES --size 32 --seeds 0 1 2
-python -m benchmarks.time_to_quality --images emoji=PICTURES --size 64 --minutes 20 --marks 20 --samples 300"""
+python -m benchmarks.time_to_quality --images emoji=PICTURES --size 64 --minutes 20 --marks 20 --samples 300
+python -m benchmarks.time_to_quality --images emoji=PICTURES --size 64 --minutes 20 --marks 20 --samples 300 \
+    --seeds 0 1 2 --contenders unnoise"""
 
 _BAND = 16
 _SHADES = 64
@@ -152,7 +155,7 @@ def publish_page(rows: Sequence[Row], work: Path, docs: Path) -> None:
         if len({row.minutes for row in comparison.rows}) > 1:  # one mark is no curve
             draw_curves(comparison, docs / f"{name}.png")
         first, seed = comparison.rows[0], min(row.seed for row in comparison.rows)
-        folder = work / f"{first.dataset}-{first.side}-{comparison.budget:g}" / str(seed)
+        folder = work / folder_name(first.dataset, first.side, comparison.budget) / str(seed)
         draw_samples(folder, [*comparison.names, REAL], TITLES, docs / f"{name}-samples.png")
         sections[comparison.slug] = section(comparison, docs)
     machines, dates = dict.fromkeys(row.machine for row in known), sorted({row.measured for row in known})

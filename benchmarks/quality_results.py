@@ -17,6 +17,11 @@ TITLES: Mapping[str, str] = {name: entry.title for name, entry in ENTRIES.items(
 }
 
 
+def folder_name(dataset: str, side: int, minutes: float) -> str:
+    """Name of the folder of a data set's weights and samples."""
+    return f"{dataset}-{side}-{minutes:g}"
+
+
 class Row(NamedTuple):
     """Distances of one contender's samples after some minutes of training, by one judge."""
 
@@ -109,10 +114,8 @@ class Comparison(NamedTuple):
     def slug(self) -> str:
         """Its name in file names and markers."""
         first = self.rows[0]
-        side, minutes = (
-            "" if first.side <= 32 else f"-{first.side}px",
-            "" if self.budget == 10 else f"-{self.budget:g}",
-        )
+        side = "" if first.side <= 32 else f"-{first.side}px"
+        minutes = "" if self.budget == 10 else f"-{self.budget:g}"
         return f"{first.dataset}{side}{minutes}"
 
     def numbers(self) -> tuple[int, int]:

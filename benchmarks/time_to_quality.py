@@ -26,7 +26,7 @@ import torch
 from benchmarks.contenders import ENTRIES, Contender, installed, sample
 from benchmarks.judges import Judge, PictureSet, Score, judges, noise_pictures, picture_set, real_pictures
 from benchmarks.quality_report import publish_page
-from benchmarks.quality_results import NOISE, REAL, Row
+from benchmarks.quality_results import NOISE, REAL, Row, folder_name
 from benchmarks.report import machine, option_parser
 from benchmarks.turns import Clock, Runner, train_in_slices
 from unnoise.api.reporting import progress_bar
@@ -76,7 +76,7 @@ class Job(NamedTuple):
     def folder(self, name: str) -> Path:
         """Folder of a contender's weights and samples."""
         side, minutes = self.pictures.training.height, self.amounts.minutes
-        return self.work / f"{self.pictures.name}-{side}-{minutes:g}" / str(self.seed) / name
+        return self.work / folder_name(self.pictures.name, side, minutes) / str(self.seed) / name
 
     def file(self, name: str, mark: float) -> Path:
         """File of the weights at a mark."""

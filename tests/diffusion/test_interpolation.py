@@ -83,6 +83,16 @@ def test_a_path_passes_through_each_noise():
     torch.testing.assert_close(loop[7], slerp(noises[2:], noises[:1], column(1 / 3))[0], atol=1e-5, rtol=1e-5)
 
 
+def test_a_long_path_is_as_even_as_a_short_one():
+    """It is made in chunks of frames."""
+    noises = torch.randn(2, 1, 8, 8)
+    walk = path(noises, 201)
+    for frame in (1, 63, 64, 65, 128, 199):
+        torch.testing.assert_close(
+            walk[frame], slerp(*noises[:, None], column(frame / 200))[0], atol=1e-5, rtol=1e-5
+        )
+
+
 def test_a_path_needs_two_noises_and_a_frame_for_each():
     with pytest.raises(UnnoiseError, match="at least 2 seeds"):
         path(torch.randn(1, 1, 2, 2), 5)

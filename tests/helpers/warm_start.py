@@ -6,9 +6,9 @@ all that PyTorch's modules hold: a third of its whole time.
 
 import gc
 
-from unnoise.runs.config import Recipe
 from unnoise.runs.conversion import plain, structured
 from unnoise.runs.presets import recipe
+from unnoise.runs.recipe import Recipe
 
 structured(plain(recipe("nano", 1, 8, 8)), Recipe, "nano")
 gc.collect()

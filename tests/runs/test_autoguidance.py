@@ -236,6 +236,25 @@ def test_the_first_average_after_a_quarter_of_the_steps_is_the_weak_one(run):
     assert snapshots.weaker() == Profile(1, 0.1)  # before a quarter, but there is no other
 
 
+@pytest.mark.parametrize(
+    ("last", "stored", "guide"),
+    [
+        (176, [1, 4, 44, 66, 88, 110, 132, 154], 66),  # a quarter has hardly learned, but later ones have
+        (1000, [125, 250, 375, 500], 250),
+        (90, [11, 22, 33, 44, 55], None),  # 55 is as good as 90
+        (40, [10, 20, 30], None),
+    ],
+)
+def test_pictures_are_guided_by_the_first_average_that_has_learned(tmp_path, last, stored, guide):
+    snapshots, weights = Snapshots(tmp_path / "ema"), tmp_path / "model.safetensors"
+    snapshots.folder.mkdir()
+    for step in (*stored, last):
+        snapshots.path(Profile(step, 0.1)).touch()
+    write_tensors(weights, {"weight": torch.zeros(1)}, {"step": str(last)})
+    found = snapshots.guide(weights)
+    assert (found and found.step) == guide
+
+
 def test_a_run_is_guided_by_its_own_earlier_average(run):
     strong = run.load()
     weak = weaker_of(run)

@@ -178,7 +178,7 @@ def test_the_annotated_presets_are_the_published_recipes(preset, study, num_time
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (8, 8), (24, 40), (64, 64), (200, 100)])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (8, 8), (24, 40), (64, 64), (200, 100), (2112, 4096)])
 def test_every_preset_builds_for_every_size(preset, height, width):
     assert recipe(preset, 3, height, width).network.channels == 3
 

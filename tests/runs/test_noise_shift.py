@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 
 from helpers.runs import digits, start
 from unnoise.cli import run as unnoise
+from unnoise.data import load
 from unnoise.diffusion.schedules import DiscreteSchedule, log_snr, noise_shift_of, shifted
+from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import RunConfig
 from unnoise.runs.plan import TrainOptions, plan
 from unnoise.runs.presets import OWN_PRESETS, PRESETS, recipe
@@ -31,6 +34,23 @@ def test_by_default_pictures_of_up_to_32_pixels_are_not_shifted():
 def test_our_presets_shift_larger_pictures_by_their_size(name):
     shifts = [recipe(name, 3, *size).noise_shift for size in ((8, 8), (32, 32), (24, 40), (64, 64), (256, 64))]
     assert shifts == [1, 1, 1, 2, 4]
+
+
+@pytest.mark.parametrize(("preset", "shift"), [("nano", 4), ("keras-ddim", 1)])
+def test_a_run_that_starts_from_one_of_smaller_pictures_takes_what_its_preset_does_for_its_size(
+    tmp_path, preset, shift
+):
+    run = Run.create(tmp_path / "run", plan(digits(), TrainOptions(preset=preset)))
+    larger = load("digits", size=(128, 128))
+    for changes, wanted in ((), shift), (("noise_shift=3",), 3):
+        config = plan(larger, TrainOptions(init=str(run.path), changes=changes))
+        assert config.recipe.network == run.config.recipe.network
+        assert config.recipe.noise_shift == wanted
+        assert config.recipe.guided_sampling == recipe(preset, 1, 128, 128).guided_sampling
+    chosen = replace(run.config, recipe=replace(run.config.recipe, noise_shift=1.5))
+    run.with_config(chosen)
+    for images in (larger, digits()):  # chosen by hand, so it stays
+        assert plan(images, TrainOptions(init=str(run.path))).recipe.noise_shift == 1.5
 
 
 def test_published_presets_are_never_shifted():

@@ -130,8 +130,10 @@ def test_a_plan_cuts_batches_unless_it_is_told_how(pictures, monkeypatch):
     quarter = memory_bytes(chosen, 64, 64, chosen.batch_size // 4)
     monkeypatch.setattr(footprint, "total_memory", lambda: int(1.01 * quarter / 0.8))
     config: RunConfig = plan(images, TrainOptions(preset="nano"))
-    assert config.accumulate == 4
-    assert plan(images, TrainOptions(preset="nano", accumulate=2)).accumulate == 2
+    assert (config.accumulate, config.pictures_at_once) == (4, 16)
+    assert config.denoiser().pieces.size == 16  # drawing takes nearly as much
+    by_hand = plan(images, TrainOptions(preset="nano", accumulate=2))
+    assert (by_hand.accumulate, by_hand.pictures_at_once) == (2, None)
     gpu = DeviceCapabilities(type="cuda", bfloat16=True)
     assert plan(images, TrainOptions(preset="nano"), gpu).accumulate == 1
 
@@ -145,11 +147,12 @@ def test_usual_runs_start_without_a_forecast(monkeypatch):
 
 
 def test_the_bound_of_usual_runs_is_above_their_forecast(monkeypatch):
-    for name, side in itertools.product(PRESETS, (16, 256)):
-        chosen = recipe(name, 3, side, side)
-        memory = memory_bytes(chosen, side, side)
+    cases = [*itertools.product(PRESETS, [(16, 16), (256, 256)]), ("nano", (512, 64)), ("nano", (1024, 1024))]
+    for name, size in cases:
+        chosen = recipe(name, 3, *size)
+        memory = memory_bytes(chosen, *size)
         monkeypatch.setattr(footprint, "total_memory", lambda memory=memory: int(memory / 0.8) - 1)
-        assert pieces_that_fit(chosen, side, side) != 1
+        assert pieces_that_fit(chosen, *size) != 1
 
 
 def test_the_memory_of_networks_without_images_is_their_state():

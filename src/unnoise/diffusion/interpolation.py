@@ -12,6 +12,9 @@ from torch.nn import functional
 from unnoise.diffusion.tensors import Classes, Frames, Images, Rates
 from unnoise.utils.errors import require
 
+_AT_ONCE = 64
+"""Frames, so that a long animation takes no more memory than its frames."""
+
 
 def slerp(start: Images, end: Images, fractions: Rates) -> Images:
     r"""Spherical linear interpolation (Shoemake 1985), by the actual angle w between the two noises.
@@ -56,7 +59,12 @@ def path(noises: Images, frames: int, *, closed: bool = False) -> Frames:
     )
     first, fractions = _places(count, frames, closed=closed)
     first, fractions = first.to(noises.device), fractions.to(noises).view(-1, 1, 1, 1)
-    return slerp(noises[first], noises[(first + 1) % count], fractions)
+    made = noises.new_empty(frames, *noises.shape[1:])
+    for some, starts, shares in zip(
+        torch.split(made, _AT_ONCE), torch.split(first, _AT_ONCE), torch.split(fractions, _AT_ONCE), strict=True
+    ):
+        some.copy_(slerp(noises[starts], noises[(starts + 1) % count], shares))
+    return made
 
 
 def class_path(

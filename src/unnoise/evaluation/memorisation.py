@@ -37,7 +37,8 @@ MAX_SIDE = 32
 _CAPTION = (
     "Below each pair: its distance, in units of the usual distance of an unseen picture to the training set."
 )
-_BATCH = 512
+_VALUES = 2**24
+"""Values of the pictures that are shrunk at once."""
 _FEWEST = 500
 
 
@@ -84,7 +85,8 @@ def check_memorisation(
     chosen = _affordable(features[:count], real[:split], real[split:], budget, 2)
     by_features = detect_copies(features[:count], real[chosen], real[split:])
     pool, unseen = (every_kth(part, MAX_PICTURES) for part in parts)
-    ours = torch.cat([pixel_vectors(samples[i : i + _BATCH]) for i in range(0, count, _BATCH)])[:count]
+    chunks = torch.split(samples[:count], _at_once(samples))
+    ours = torch.cat([pixel_vectors(chunk) for chunk in chunks])
     known, others = _pixels(images, pool), _pixels(images, unseen, ours)
     near = _affordable(ours, known, others, budget, 1)
     by_pixels = detect_copies(ours, known[near], others)
@@ -159,11 +161,16 @@ def _drawable(pixels: Pixels) -> Images:
 
 def _pixels(images: Pictures, indices: Indices, like: Features | None = None) -> Features:
     """Vectors of pixels, (N, d); where there are no indices, an empty tensor of the dimensions of `like`."""
-    chunks = [indices[first : first + _BATCH] for first in range(0, len(indices), _BATCH)]
-    if not chunks:
+    if not len(indices):
         assert like is not None, "there are training pictures"
         return like[:0]
+    size = _at_once(images.take(indices[:1]))
+    chunks = [indices[first : first + size] for first in range(0, len(indices), size)]
     return torch.cat([pixel_vectors(images.take(some)) for some in chunks])
+
+
+def _at_once(pixels: Pixels) -> int:
+    return max(1, _VALUES // pixels[0].numel())
 
 
 def pixel_vectors(pixels: Pixels) -> Features:

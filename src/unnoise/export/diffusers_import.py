@@ -17,10 +17,11 @@ from unnoise.export.diffusers_schedulers import SchedulerChoice, from_scheduler
 from unnoise.networks import UNet2DConfig
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.checks import require_finite_weights
-from unnoise.runs.config import Recipe, RunConfig
+from unnoise.runs.config import RunConfig
 from unnoise.runs.conversion import plain, structured
 from unnoise.runs.data_config import DataConfig
 from unnoise.runs.presets import recipe
+from unnoise.runs.recipe import Recipe
 from unnoise.runs.state_tensors import fill_network
 from unnoise.utils import json_text
 from unnoise.utils.errors import UnnoiseError, require, require_permitted

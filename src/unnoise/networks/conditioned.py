@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from unnoise.diffusion.clusters import Clusters
 from unnoise.diffusion.tensors import Classes, Features, HiddenFeatures, Images, NextFeatures, Rates
+from unnoise.networks.checkpointing import block_caller
 from unnoise.networks.embeddings import Embeddings, SinusoidalEmbedding, StepLength, TimestepEmbedding
 from unnoise.networks.pixel_head import PixelHead
 from unnoise.networks.resampling import crop, pad
@@ -114,7 +115,8 @@ class Conditioned(nn.Module):
         output = functional.pixel_shuffle(self._with_input(output, patches, embedding), self.config.patch_size)
         if self.pixel_head is not None:
             channels = self.config.channels
-            output = _added(output, self.pixel_head(features, images[:, :channels], embedding))
+            call = block_caller(self)  # at full resolution it holds most of the activations
+            output = _added(output, call(self.pixel_head, features, images[:, :channels], embedding))
         return self._with_uncertainty(crop(output, height, width), sinusoids)
 
     @abstractmethod

@@ -31,7 +31,7 @@ from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
 from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.runs.checks import missing_states, require_finite_weights, require_run
-from unnoise.runs.config import Recipe, RunConfig
+from unnoise.runs.config import RunConfig
 from unnoise.runs.drawing_precision import drawing_precision
 from unnoise.runs.fitting import (
     SETTINGS,
@@ -254,7 +254,7 @@ class Run:
         states = self.states()
         for older, path in enumerate(states, start=1):
             try:
-                progress = _restore(diffusion, path, self.config.recipe)
+                progress = _restore(diffusion, path, self.config)
             except DamagedFileError as error:
                 if older == len(states):
                     raise
@@ -285,11 +285,11 @@ def _progress(facts: dict[str, str], path: Path) -> tuple[Progress, int]:
     return progress, average_steps
 
 
-def _restore(diffusion: Diffusion, path: Path, recipe: Recipe) -> Progress:
+def _restore(diffusion: Diffusion, path: Path, config: RunConfig) -> Progress:
     tensors, facts = read_tensors(path)
     weights = diffusion.weights
     progress, average_steps = _progress(facts, path)
-    require_fitting_config(facts, state_settings(recipe), path)
+    require_fitting_config(facts, state_settings(config.recipe), path)
     fill_network(weights.average.source, under("network", tensors), path)
     fill_network(weights.average.network, under("average", tensors), path)
     fill_network(weights.profiles.networks, under("profiles", tensors), path)

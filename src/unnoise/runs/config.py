@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -11,90 +11,23 @@ import torch
 
 from unnoise.data import ImageSet
 from unnoise.data.batches import Split
-from unnoise.diffusion.conditioning import Condition
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.diffusion import Diffusion
-from unnoise.diffusion.guidance import Guidance
-from unnoise.diffusion.mean_velocity import MeanVelocity
-from unnoise.diffusion.noise_levels import AnyNoiseLevels, UniformTimes, shifted_levels
+from unnoise.diffusion.noise_levels import shifted_levels
 from unnoise.diffusion.normalizer import Normalizer
-from unnoise.diffusion.objectives import Objective
-from unnoise.diffusion.samplers.sampling import Sampling
-from unnoise.diffusion.schedules import AnySchedule, OffsetCosine, Schedule, require_noise_shift, shifted
+from unnoise.diffusion.schedules import Schedule, shifted
 from unnoise.diffusion.seeds import require_seeds
 from unnoise.diffusion.tensors import Classes
-from unnoise.networks import Network, NetworkConfig, OwnConfig, UNetConfig, build
-from unnoise.optim.ema import EMAConfig
-from unnoise.optim.optimizers import OptimizerConfig
-from unnoise.runs.conversion import changed, plain, structured
+from unnoise.networks import Network, OwnConfig, build
+from unnoise.runs.conversion import plain, structured
 from unnoise.runs.data_config import DataConfig
+from unnoise.runs.recipe import Recipe
 from unnoise.utils import json_text
 from unnoise.utils.errors import UnnoiseError, require
 from unnoise.utils.precision import Precision
 
 FORMAT = 1
 """Version of config.json and of the run folder; raised when an older unnoise could no longer read them."""
-
-_LARGEST_BATCH = 1_000_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Recipe of a run: everything that a preset decides, whatever the pictures."""
-
-    network: NetworkConfig = UNetConfig()
-    schedule: AnySchedule = OffsetCosine()
-    objective: Objective = Objective()
-    noise_levels: AnyNoiseLevels = UniformTimes()
-    noise_shift: float = 1.0
-    """Factor of noise / signal in schedule and noise levels, for larger pictures; see `schedules.shifted`."""
-    condition: Condition = "variance"
-    normalization: Literal["dataset", "imagenet", "symmetric"] = "dataset"
-    optimizer: OptimizerConfig = OptimizerConfig()
-    ema: EMAConfig = EMAConfig()
-    batch_size: int = 64
-    offset_noise: float = 0.0
-    class_dropout: float = 0.1
-    clusters: int = 0
-    """Clusters of pictures that the network is told of where there are no labels, at most; see `Clusters`."""
-    sampling: Sampling = Sampling()
-    autoguidance: float = 1.0
-    """Scale of guidance away from a weaker average when pictures are drawn; see `runs.autoguidance`."""
-    guided_sampling: Sampling | None = None
-    """How pictures are drawn with it; None for `sampling`."""
-    mean_velocity: MeanVelocity | None = None
-    """Training of the mean velocity, by which a run learns to draw in few calls; see `unnoise distill`."""
-
-    def __post_init__(self) -> None:
-        require_noise_shift(self.noise_shift)
-        Guidance(scale=self.autoguidance)  # refuses scales below 0
-        require(0 <= self.clusters <= 1024, f"There are 0 to 1024 clusters, but got {self.clusters:,}. Try 64.")
-        require(self.batch_size >= 1, f"The batch size is at least 1, but got {self.batch_size}. Try 64.")
-        require(
-            self.batch_size <= _LARGEST_BATCH,
-            f"The batch size is at most {_LARGEST_BATCH:,}, but got {self.batch_size:,}. Try 64.",
-        )
-        require(
-            self.batch_size >= 2 or getattr(self.network, "normalization", "group") == "group",
-            "BatchNorm needs at least 2 pictures per step, but the batch size is 1. Try 64.",
-        )
-
-    def drawn(self, *, guided: bool) -> Sampling:
-        """How pictures are drawn with autoguidance, or without."""
-        return (self.guided_sampling if guided else None) or self.sampling
-
-    def changed(self, changes: Sequence[str]) -> "Recipe":
-        """A copy with some values changed, each given as path=value: objective.loss=l1.
-
-        Changes of the sampling hold for guided pictures, too.
-
-        Values are JSON, or words without quotes: batch_size=32, network.attention=["none", "linear"].
-
-        Raises:
-            UnnoiseError: for a path that does not exist, or a value that does not fit.
-        """
-        sampled = any(change.startswith("sampling") for change in changes)
-        return changed(replace(self, guided_sampling=None) if sampled else self, changes, "The changed recipe")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +159,7 @@ class RunConfig:
 
     def denoiser(self, device: torch.device | str = "cpu") -> Denoiser:
         """Builds the `Denoiser` of this run, in eval mode, for weights that are loaded into its network."""
-        return Denoiser(
+        made = Denoiser(
             self._network().eval().requires_grad_(False),
             self.data.image_shape,
             normalizer=self.normalizer,
@@ -236,6 +169,8 @@ class RunConfig:
             device=device,
             precision=self.precision,
         )
+        made.pieces.size = self.pictures_at_once
+        return made
 
     def _network(self) -> Network:
         with torch.random.fork_rng(devices=[]):

@@ -9,7 +9,8 @@ from unnoise.diffusion.samplers.sampling import Sampling
 from unnoise.networks import NetworkConfig, OwnConfig
 from unnoise.runs.autoguidance import own_scale
 from unnoise.runs.checkpoint import Run
-from unnoise.runs.config import Budget, Recipe, RunConfig
+from unnoise.runs.config import Budget, RunConfig
+from unnoise.runs.recipe import Recipe
 from unnoise.runs.snapshots import Snapshots
 from unnoise.utils.errors import require
 

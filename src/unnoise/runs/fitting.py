@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from unnoise.runs.config import Recipe
 from unnoise.runs.conversion import plain
+from unnoise.runs.recipe import Recipe
 from unnoise.utils import json_text
 from unnoise.utils.errors import require
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from unnoise.networks import NetworkConfig, build
 from unnoise.networks.limits import total_memory
-from unnoise.runs.config import Recipe
+from unnoise.runs.recipe import Recipe
 from unnoise.runs.snapshots import kept_steps
 from unnoise.utils.device_speed import count_flops
 
@@ -166,9 +166,11 @@ def _surely_fits(recipe: Recipe, height: int, width: int, available: float) -> b
     network = recipe.network
     positions = height * width / getattr(network, "patch_size", 1) ** 2
     depth = max(2, getattr(network, "block_depth", 2), *getattr(network, "depths", ()))
-    # All presets take 160 to 950 bytes for each position and channel of their first level.
+    # All presets take 160 to 950 bytes for each position and channel of their first level, and a pixel head
+    # 21 for each pixel and feature.
     widest = max(width / 2**level for level, width in enumerate(network.widths))
-    activations = 800 * depth * positions * widest * recipe.batch_size
+    of_pixels = 30 * height * width * getattr(network, "pixel_width", 0)
+    activations = (800 * depth * positions * widest + of_pixels) * recipe.batch_size
     parameters = 400 * depth * max(network.widths) ** 2
     needed: float = PROCESS_BYTES + activations + 40 * parameters
     return needed <= available

@@ -14,12 +14,13 @@ from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.schedules import noise_shift_for
 from unnoise.diffusion.seeds import require_seeds
 from unnoise.networks import OwnConfig, require_fits_in_memory
-from unnoise.runs.checkpoint import Run
-from unnoise.runs.config import Budget, Recipe, RunConfig
+from unnoise.runs.config import Budget, RunConfig
 from unnoise.runs.data_config import DataConfig
+from unnoise.runs.fine_tuning import fine_tuned, recipe_for
 from unnoise.runs.fitting import require_fitting_init
 from unnoise.runs.footprint import pieces_that_fit
 from unnoise.runs.presets import DEFAULT, preset_for, recipe
+from unnoise.runs.recipe import Recipe
 from unnoise.runs.sizing import PresetChoice, require_devices
 from unnoise.utils.errors import require
 from unnoise.utils.precision import CPU, DeviceCapabilities, Precision
@@ -101,22 +102,27 @@ def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = C
     _require_loaded_for(images, options)
     data = data_config(images, options)
     choice = default_preset(images, options, device.type)
-    init = None if options.init is None else _fine_tuned(Path(options.init))
+    init = None if options.init is None else fine_tuned(Path(options.init))
     named = options.preset not in (None, DEFAULT)
     preset = init.config.preset if init and not named else choice.name if choice else options.preset or DEFAULT
     theirs = None if init is None else init.config.recipe
-    chosen = _recipe(preset, images, options, None if named else theirs)
+    base = None if init is None or named else recipe_for(images, init.config)
+    chosen = _recipe(preset, images, options, base)
     _require_effect_of_clusters(chosen, options, len(images) - data.held_out)
     if not options.labels:
         chosen = _with_clusters(chosen, len(images) - data.held_out, theirs)
     require_fits_in_memory(chosen.network)
     if init is not None:
         require_fitting_init(init.path, init.config.recipe, chosen)
+    accumulate = _accumulate(chosen, images, options, device.type)
+    forecast = options.accumulate is None and accumulate > 1
     config = RunConfig(
         preset=preset,
         seed=seed,
         precision=options.precision or device.default_precision,
-        accumulate=_accumulate(chosen, images, options, device.type),
+        accumulate=accumulate,
+        # Drawing takes nearly as much memory as training on as many pictures.
+        pictures_at_once=-(-chosen.batch_size // accumulate) if forecast else None,
         deterministic=bool(options.deterministic),
         checkpoint_activations=bool(options.checkpoint_activations),
         budget=_budget(options),
@@ -142,17 +148,6 @@ def _require_loaded_for(images: ImageSet, options: TrainOptions) -> None:
         f"{images.source} was loaded without labels, but options.labels is {options.labels!r}. Load it by "
         "load(..., labels=True).",
     )
-
-
-def _fine_tuned(path: Path) -> Run:
-    """The run whose weights a new run starts from."""
-    run = Run.open(path)
-    require(
-        not run.config.jumps,
-        f"{path} learned to draw in one or two long steps, and cannot be fine-tuned. Fine-tune "
-        f"{run.config.in_small_steps}, and distil the result.",
-    )
-    return run
 
 
 def data_config(images: ImageSet, options: TrainOptions) -> DataConfig:
@@ -217,7 +212,7 @@ def _recipe(preset: str, images: ImageSet, options: TrainOptions, base: Recipe |
     if base is None:
         chosen = recipe(preset, images.channels, images.height, images.width)
     else:
-        chosen = base.changed([f"network.channels={images.channels}"])
+        chosen = base
         if not options.labels and isinstance(chosen.network, OwnConfig) and not chosen.network.clusters:
             chosen = chosen.changed(["network.num_classes=0"])
     if options.batch_size is not None:

@@ -28,7 +28,7 @@ class Measurement:
     megabytes: float
     """Peak memory of a fresh process that trains."""
     peak_share: float
-    """Share of the FLOP/s of a large matrix product that training reaches."""
+    """Share of the FLOP/s of the fastest operation of the libraries that training reaches."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,10 @@ from unnoise.networks import AnnotatedConfig, OwnConfig, TransformerConfig, UNet
 from unnoise.optim.ema import EMAConfig
 from unnoise.optim.optimizers import OptimizerConfig
 from unnoise.optim.power_ema import DEFAULT_SIGMA_RELS
-from unnoise.runs.config import Budget, Recipe
+from unnoise.runs.config import Budget
 from unnoise.runs.footprint import pieces_that_fit
-from unnoise.runs.sizing import PresetChoice, choose_preset, num_levels
+from unnoise.runs.recipe import Recipe
+from unnoise.runs.sizing import PresetChoice, choose_preset, is_middling, num_levels
 from unnoise.utils.errors import UnnoiseError
 
 
@@ -33,9 +34,8 @@ def _sized(
     """Recipe of our family: U-Nets on patches that predict the velocity, of any width; see docs/log.md."""
     # Patches make layers p^2 times cheaper; pictures below 16 pixels need their full resolution.
     # Patches of 4 x 4 begin where they have three levels, too: one pixel more makes no smaller network.
-    middling = num_levels(height, width, 4) == 2  # sides of at most 67
-    patch_size = patch_size or (1 if min(height, width) < 16 else 2 if middling else 4)
-    levels = min(num_levels(height, width, patch_size), 3 if middling and patch_size == 2 else 5)
+    patch_size = patch_size or (1 if min(height, width) < 16 else 2 if is_middling(height, width) else 4)
+    levels = num_levels(height, width, patch_size, most=3 if patch_size == 2 else 5)
     network = UNetConfig(
         channels=channels,
         widths=tuple(min(base * 2**level, 8 * base) for level in range(levels)),
@@ -84,9 +84,9 @@ def nano(channels: int, height: int, width: int) -> Recipe:
     base, fine = 32 if largest <= 16 else 48, dict[str, int]()
     if height * width > 32 * 32 and min(height, width) >= 16:
         # At most 32 patches across, and so three levels, make many steps; single pixels get a head.
-        across = min(math.ceil(largest / 32), min(height, width) // 4)
+        across = min(math.ceil(largest / 32), min(height, width) // 4, 64)
         fine = {"patch_size": max(4, across), "pixel_width": 16}
-        if num_levels(height, width, 4) == 2:  # sides of at most 67
+        if is_middling(height, width):
             base, fine = 96, {**fine, "embedding_dim": 48}
     chosen = _sized(channels, height, width, base=base, batch_size=64, **fine)
     guided = replace(chosen.sampling, num_steps=20)

@@ -19,15 +19,20 @@ _SMALLEST_SIDE = 16
 """Smaller pictures are not cut into patches, and count as much as these."""
 
 
-def num_levels(height: int, width: int, patch_size: int) -> int:
-    """Number of resolution levels, so that the lowest is at most 8 positions across, but from 2 to 5.
+def num_levels(height: int, width: int, patch_size: int, most: int = 5) -> int:
+    """Number of resolution levels, so that the lowest is at most 8 positions across, but from 2 to `most`.
 
     Fewer where a position of the lowest would be higher than the pictures, which are strips then.
     """
     positions, levels = max(height, width) // patch_size, 1
-    while positions > 8 and levels < 5 and min(height, width) >= patch_size * 2**levels:
+    while positions > 8 and levels < most and min(height, width) >= patch_size * 2**levels:
         positions, levels = (positions + 1) // 2, levels + 1
     return max(2, levels)
+
+
+def is_middling(height: int, width: int) -> bool:
+    """Whether patches of 4 x 4 leave only two levels: sides of at most 67."""
+    return num_levels(height, width, 4) == 2
 
 
 class PresetChoice(NamedTuple):

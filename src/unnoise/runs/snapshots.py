@@ -25,6 +25,8 @@ WEAKER = 0.25
 """The weaker average of autoguidance is the first after this fraction of a run's steps: worse, but similar."""
 LEARNED_STEPS = 50
 """An average of fewer steps has hardly learned: guided away from it, pictures are oversaturated."""
+MUCH_WEAKER = 0.5
+"""An average of more than this fraction of the steps is as good as the last, and shows no way away from it."""
 AMPLE_MEGABYTES = 1000.0
 """Disk up to which all are kept where the settings name no limit, in 10^6 bytes."""
 
@@ -91,8 +93,9 @@ class Snapshots:
     def weaker(self, weights: Path | None = None) -> Profile | None:
         """The average that is weaker than those in this file, or than the last one: see `autoguidance`.
 
-        The first after `WEAKER` of their steps, or else the last before them, and of several widths the widest;
-        None where none is from before.
+        The first after `WEAKER` of their steps and after `LEARNED_STEPS`, unless `MUCH_WEAKER` of them are over
+        by then; else the first after `WEAKER` of them, or the last before. Of several widths the widest. None
+        where none is from before.
         """
         steps = self.steps()
         if not steps:
@@ -100,8 +103,9 @@ class Snapshots:
         told = "" if weights is None else read_facts(weights).get("step", "")
         step = int(told) if told.isdecimal() else steps[-1]
         earlier = [each for each in steps if each < step]
-        wanted = next((each for each in earlier if each >= WEAKER * step), max(earlier, default=None))
-        return None if wanted is None else self.at(wanted)
+        late = [each for each in earlier if each >= WEAKER * step]
+        learned = [each for each in late if LEARNED_STEPS <= each <= MUCH_WEAKER * step]
+        return self.at([*learned, *late, earlier[-1]][0]) if earlier else None
 
     def guide(self, weights: Path) -> Profile | None:
         """The average that these weights are guided by if nothing else is asked for."""

@@ -50,3 +50,18 @@ def test_bits_do_not_depend_on_the_normalizer():
     exact = torch.distributions.Normal(127.5, 0.3 * 255).log_prob(pixels.double()).flatten(1).mean(1) / -BITS
     torch.testing.assert_close(results[0], exact, rtol=1e-6, atol=1e-6)
     assert grey_level_volume(Normalizer((0.0,), (0.5,)), (3, 2, 2)) == pytest.approx(12 * math.log(127.5))
+
+
+def test_large_pictures_are_decoded_one_after_the_other_with_the_same_result():
+    decoder = PixelDecoder(Normalizer((0.4,), (0.3,)))
+    images, errors = torch.randn(2, 2, 1, 1500, 1500, generator=torch.Generator().manual_seed(0))
+    rates = column(0.05, 0.05)
+    both = decoder(images, images + 0.05 * errors, rates)
+    for place in (0, 1):
+        one = slice(place, place + 1)
+        assert decoder(images[one], (images + 0.05 * errors)[one], column(0.05)).item() == both[place].item()
+    # Parts of a picture add up to it.
+    quarters = [part for row in images.chunk(2, 2) for part in row.chunk(2, 3)]
+    noises = [part for row in errors.chunk(2, 2) for part in row.chunk(2, 3)]
+    parts = [decoder(x, x + 0.05 * e, rates) for x, e in zip(quarters, noises, strict=True)]
+    torch.testing.assert_close(sum(parts), both, rtol=1e-10, atol=0)

@@ -12,8 +12,8 @@ from unnoise.diffusion.conditioning import Abilities
 from unnoise.networks import UNet, UNet2D, UNet2DConfig, attention, build
 from unnoise.networks.published.unet2d_blocks import UNet2DAttention, UNet2DResNetBlock
 from unnoise.networks.resampling import Upsample2D
-from unnoise.runs.config import Recipe
 from unnoise.runs.conversion import plain, structured
+from unnoise.runs.recipe import Recipe
 from unnoise.utils.errors import UnnoiseError
 
 CHOICES = {

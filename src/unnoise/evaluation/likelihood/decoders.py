@@ -21,6 +21,9 @@ from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.posteriors import Nats, discretized_gaussian_log_likelihood, gaussian_log_density
 from unnoise.diffusion.tensors import Images, Pixels, Rates
 
+_VALUES = 2**22
+"""Values that are decoded at once: they take 90 bytes each."""
+
 
 @runtime_checkable
 class Decoder(Protocol):
@@ -44,6 +47,11 @@ class PixelDecoder:
 
     def __call__(self, images: Images, means: Images, noise_rates: Rates) -> Nats:
         """Log-probability, computed in float64, on the CPU (MPS has no float64)."""
+        size, rates = max(1, _VALUES // images[0].numel()), noise_rates.expand(len(images), -1, -1, -1)
+        chunks = zip(*(torch.split(values, size) for values in (images, means, rates)), strict=True)
+        return torch.cat([self._of_a_chunk(*chunk) for chunk in chunks])
+
+    def _of_a_chunk(self, images: Images, means: Images, noise_rates: Rates) -> Nats:
         images, means, noise_rates = (values.detach().cpu().double() for values in (images, means, noise_rates))
         levels = (self.normalizer.denormalize(images) * 255).round()
         lower, upper = (self.normalizer.normalize((levels + half) / 255) for half in (-0.5, 0.5))

@@ -49,7 +49,8 @@ _CONSTANT = 0.02
 _HEALTHY_BEFORE = 2
 """Times that samples were healthy before it counts that they no longer are."""
 
-_CHUNK = 64
+_VALUES = 2**22
+"""Values that are looked at once, in float64."""
 _CHANNELS = {1: ("brightness",), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}
 
 PerChannel = Float[Tensor, " channels"]
@@ -67,7 +68,8 @@ class Appearance(NamedTuple):
     @classmethod
     def of(cls, pictures: Images | SomePixels) -> "Appearance":
         """The statistics of pictures (N, C, H, W): floats in [0, 1], or uint8."""
-        parts = [_measured(pictures[i : i + _CHUNK]) for i in range(0, len(pictures), _CHUNK)]
+        size = max(1, _VALUES // pictures[0].numel())
+        parts = [_measured(chunk) for chunk in torch.split(pictures, size)]
         means, squares, variances, rough = (torch.cat(part) for part in zip(*parts, strict=True))
         stds = (squares.mean(0) - means.mean(0).square()).clamp(min=0).sqrt()
         inside = float(variances.mean())

@@ -1,5 +1,6 @@
 """Quick measurement of sample quality during training: kernel distance and share of copies of 64 samples."""
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -81,12 +82,16 @@ class SampleScorer:
         """Name of the extractor with the size of its input; distances at different sizes don't compare."""
         return f"{self.extractor.name} at {self.extractor.side} px"
 
+    @functools.cached_property
+    def _tells_copies(self) -> bool:
+        return len(torch.unique(self.training, dim=0)) >= FEWEST_DISTINCT
+
     def __call__(self, samples: Pixels, step: int, images: int, seconds: float) -> QualityRow:
         """Scores samples, uint8 (B, C, H, W)."""
         features = torch.cat([self.extractor(chunk) for chunk in torch.split(samples, 64)])
         kid = kernel_interval(features, self.references, resamples=200)
         copied, index = 0.0, 0.5  # where there are too few pictures to tell
-        if len(torch.unique(self.training, dim=0)) >= FEWEST_DISTINCT:
+        if self._tells_copies:
             found = detect_copies(_thumbnail(samples), self.training, self.held_out)
             copied, index = found.copied.value, found.index.value
         return QualityRow(step, images, seconds, *kid, copied, index, self.name)
