@@ -21,7 +21,7 @@ from unnoise.diffusion.autoguidance import guided_by
 from unnoise.diffusion.guidance import Guidance
 from unnoise.runs.config import Budget
 from unnoise.runs.plan import TrainOptions, plan
-from unnoise.runs.snapshots import LEARNED_STEPS, MUCH_WEAKER, WEAKER
+from unnoise.runs.snapshots import LEARNED_STEPS, STILL_WEAKER, WEAKER
 from unnoise.trainer.loop import steps
 from unnoise.trainer.precision_choice import choose_precision
 from unnoise.trainer.train_step import TrainStep
@@ -130,7 +130,7 @@ class Unnoise:
     def weights(self) -> Mapping[str, Tensor]:
         """Averaged weights, and those of the weaker average that guides them, as a run stores it."""
         weights = dict(self.diffusion.ema.network.state_dict())
-        shares = [each for each in sorted(self._earlier) if WEAKER <= each / self._spent <= MUCH_WEAKER]
+        shares = [each for each in sorted(self._earlier) if WEAKER <= each / self._spent <= STILL_WEAKER]
         learned = [each for each in shares if self._earlier[each].step >= LEARNED_STEPS]
         weaker = self._earlier[learned[0]].tensors if learned else {}
         return weights | {_WEAKER + name: tensor for name, tensor in weaker.items()}

@@ -36,7 +36,7 @@ TABLE = "time_to_quality.csv"
 COMMANDS = """\
 python -m benchmarks.time_to_quality --images fashion-mnist --images emoji=PICTURES --size 32 --seeds 0 1 2
 python -m benchmarks.time_to_quality --images emoji=PICTURES --size 64 --minutes 20 --marks 20 --samples 300
-python -m benchmarks.time_to_quality --images emoji=PICTURES --size 64 --minutes 20 --marks 20 --samples 300 \
+python -m benchmarks.time_to_quality --images emoji=PICTURES --size 64 --minutes 20 --marks 20 --samples 300 \\
     --seeds 0 1 2 --contenders unnoise"""
 
 _BAND = 16

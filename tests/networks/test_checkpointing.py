@@ -16,7 +16,7 @@ UNETS = [
     UNetConfig(**WIDE, block="resnet", attention_heads=2),
     UNetConfig(**WIDE, block="book", normalization="batch", embedding="input", upsampling="bilinear"),
     UNetConfig(**{**WIDE, "attention": ("linear", "linear")}, patch_size=2),
-    UNetConfig(**WIDE, patch_size=4, input_skip=True, pixel_width=8),
+    UNetConfig(**WIDE, patch_size=4, input_skip=True, pixel_width=32),  # most are of the head for pixels
 ]
 STUDIES = ("convnext", "resnet", "ddpm_study")
 OTHERS = [

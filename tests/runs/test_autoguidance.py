@@ -241,7 +241,10 @@ def test_the_first_average_after_a_quarter_of_the_steps_is_the_weak_one(run):
     [
         (176, [1, 4, 44, 66, 88, 110, 132, 154], 66),  # a quarter has hardly learned, but later ones have
         (1000, [125, 250, 375, 500], 250),
-        (90, [11, 22, 33, 44, 55], None),  # 55 is as good as 90
+        (90, [11, 22, 33, 44, 55], 55),
+        (90, [60, 75], 60),
+        (90, [11, 70], None),  # too much like the last
+        (1000, [100, 950], None),
         (40, [10, 20, 30], None),
     ],
 )

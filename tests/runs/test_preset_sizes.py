@@ -5,6 +5,7 @@ All of them take all of these sizes: the published networks pad what they cannot
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -130,12 +131,27 @@ def test_a_plan_cuts_batches_unless_it_is_told_how(pictures, monkeypatch):
     quarter = memory_bytes(chosen, 64, 64, chosen.batch_size // 4)
     monkeypatch.setattr(footprint, "total_memory", lambda: int(1.01 * quarter / 0.8))
     config: RunConfig = plan(images, TrainOptions(preset="nano"))
-    assert (config.accumulate, config.pictures_at_once) == (4, 16)
-    assert config.denoiser().pieces.size == 16  # drawing takes nearly as much
-    by_hand = plan(images, TrainOptions(preset="nano", accumulate=2))
-    assert (by_hand.accumulate, by_hand.pictures_at_once) == (2, None)
+    assert config.accumulate == 4
+    assert plan(images, TrainOptions(preset="nano", accumulate=2)).accumulate == 2
     gpu = DeviceCapabilities(type="cuda", bfloat16=True)
     assert plan(images, TrainOptions(preset="nano"), gpu).accumulate == 1
+
+
+@pytest.mark.parametrize(("accumulate", "batch_size"), [(None, 64), (2, 64), (None, 8)])
+def test_no_more_pictures_are_drawn_at_once_than_fit(pictures, monkeypatch, accumulate, batch_size):
+    """However a run trains: previews and measurements are of 64, and a system kills what takes more."""
+    config = plan(pictures[64, 64], TrainOptions(preset="nano", accumulate=accumulate, batch_size=batch_size))
+    sixteen = memory_bytes(recipe("nano", 3, 64, 64), 64, 64, 16)
+    assert config.denoiser().pieces.size is None
+    cases = ((None, 1.01, 16), (4, 1.01, 4), (None, 0.99, 8), (None, 1e-6, 1), (None, 99, None))
+    for found, share, size in cases:
+        monkeypatch.setattr(footprint, "total_memory", lambda share=share: int(share * sixteen / 0.8))
+        limited = replace(config, pictures_at_once=found)
+        made = limited.build()
+        assert limited.denoiser().pieces.size == size
+        assert made.denoiser.pieces.size == made.ema.pieces.size == size
+    assert replace(config, pictures_at_once=4).denoiser("meta").pieces.size == 4  # as in config.json elsewhere
+    assert config.denoiser("meta").pieces.size is None
 
 
 def test_usual_runs_start_without_a_forecast(monkeypatch):

@@ -49,7 +49,8 @@ def redraw(
         names, pixels = given_pictures(run.config, paths_of(images), held_out, seed)
         number = versions * len(names)
         session = EditSession(run, sampled.denoiser, sampled.sampling)
-        session.denoiser.pieces.size = sampled.batch_size
+        pieces = session.denoiser.pieces
+        pieces.size = min(sampled.batch_size, pieces.size or sampled.batch_size)
         classes, draw = run.config.classes(range(number), sampled.labels), session.noises(seed, number)
         abilities = session.denoiser.abilities
         if strength < 1 and (found := abilities.classes_of(pixels)) is not None:

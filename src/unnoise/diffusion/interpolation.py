@@ -60,10 +60,9 @@ def path(noises: Images, frames: int, *, closed: bool = False) -> Frames:
     first, fractions = _places(count, frames, closed=closed)
     first, fractions = first.to(noises.device), fractions.to(noises).view(-1, 1, 1, 1)
     made = noises.new_empty(frames, *noises.shape[1:])
-    for some, starts, shares in zip(
-        torch.split(made, _AT_ONCE), torch.split(first, _AT_ONCE), torch.split(fractions, _AT_ONCE), strict=True
-    ):
-        some.copy_(slerp(noises[starts], noises[(starts + 1) % count], shares))
+    for begin in range(0, frames, _AT_ONCE):
+        some = slice(begin, begin + _AT_ONCE)
+        made[some] = slerp(noises[first[some]], noises[(first[some] + 1) % count], fractions[some])
     return made
 
 

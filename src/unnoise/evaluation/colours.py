@@ -11,6 +11,7 @@ from unnoise.data.batches import Pictures
 from unnoise.diffusion.tensors import SomePixels
 from unnoise.evaluation.metrics import ChannelComparison, compare_channels
 from unnoise.evaluation.reference_pictures import ReferencePictures, every_kth
+from unnoise.utils.chunks import pictures_in
 
 SomeNumbers: TypeAlias = Float[Tensor, " _"]
 
@@ -20,7 +21,7 @@ VISIBLE = 0.02
 SIGNIFICANT = 3.0
 """Smallest difference that counts, in standard errors; smaller ones can be chance."""
 
-_BATCH = 256
+_VALUES = 2**24
 _NAMES = {2: ("grey", "alpha"), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}
 
 
@@ -77,7 +78,7 @@ class _Tones(NamedTuple):
 
     @classmethod
     def of(cls, pixels: SomePixels) -> "_Tones":
-        parts = [_moments(pixels[i : i + _BATCH]) for i in range(0, len(pixels), _BATCH)]
+        parts = [_moments(chunk) for chunk in torch.split(pixels, pictures_in(_VALUES, pixels.shape[1:]))]
         means, squares = (torch.cat(part) for part in zip(*parts, strict=True))
         mean = float(means.mean())
         # The variance is the mean over pictures of their mean squared distances from the common mean.

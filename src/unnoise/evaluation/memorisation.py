@@ -16,6 +16,7 @@ from unnoise.diffusion.tensors import Images, Pixels, SomePixels
 from unnoise.evaluation.metrics import CopyDetection, detect_copies
 from unnoise.evaluation.reference_pictures import MAX_PICTURES, ReferencePictures, every_kth
 from unnoise.evaluation.time_budget import COPIES_SHARE, TimeBudget
+from unnoise.utils.chunks import pictures_in
 
 Features: TypeAlias = Float[Tensor, "_ _"]
 
@@ -85,7 +86,7 @@ def check_memorisation(
     chosen = _affordable(features[:count], real[:split], real[split:], budget, 2)
     by_features = detect_copies(features[:count], real[chosen], real[split:])
     pool, unseen = (every_kth(part, MAX_PICTURES) for part in parts)
-    chunks = torch.split(samples[:count], _at_once(samples))
+    chunks = torch.split(samples[:count], pictures_in(_VALUES, samples.shape[1:]))
     ours = torch.cat([pixel_vectors(chunk) for chunk in chunks])
     known, others = _pixels(images, pool), _pixels(images, unseen, ours)
     near = _affordable(ours, known, others, budget, 1)
@@ -164,13 +165,9 @@ def _pixels(images: Pictures, indices: Indices, like: Features | None = None) ->
     if not len(indices):
         assert like is not None, "there are training pictures"
         return like[:0]
-    size = _at_once(images.take(indices[:1]))
+    size = pictures_in(_VALUES, images.take(indices[:1]).shape[1:])
     chunks = [indices[first : first + size] for first in range(0, len(indices), size)]
     return torch.cat([pixel_vectors(images.take(some)) for some in chunks])
-
-
-def _at_once(pixels: Pixels) -> int:
-    return max(1, _VALUES // pixels[0].numel())
 
 
 def pixel_vectors(pixels: Pixels) -> Features:

@@ -21,6 +21,7 @@ from unnoise.diffusion.tensors import Classes
 from unnoise.networks import Network, OwnConfig, build
 from unnoise.runs.conversion import plain, structured
 from unnoise.runs.data_config import DataConfig
+from unnoise.runs.footprint import pictures_that_fit
 from unnoise.runs.recipe import Recipe
 from unnoise.utils import json_text
 from unnoise.utils.errors import UnnoiseError, require
@@ -65,7 +66,8 @@ class RunConfig:
     deterministic: bool = False
     """Whether deterministic kernels alone are used; see `trainer.deterministic`."""
     pictures_at_once: int | None = None
-    """Pictures that the network takes at once where it draws or measures, at most; set once memory ran out."""
+    """Pictures that the network takes at once where it draws or measures, at most; set once memory ran out.
+    On a CPU there are no more than are forecast to fit, either."""
     checkpoint_activations: bool = False
     """Whether the backward pass computes the blocks' activations again, for the same steps in less memory."""
     budget: Budget = Budget()
@@ -81,6 +83,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         require_seeds([self.seed])
+        size = self.pictures_at_once
+        require(size is None or size >= 1, f"pictures_at_once is at least 1, but got {size}.")
         require(
             1 <= self.accumulate <= self.recipe.batch_size,
             f"A batch of {self.recipe.batch_size} can be cut into 1 to {self.recipe.batch_size} pieces, but "
@@ -140,7 +144,7 @@ class RunConfig:
         """Builds the `Diffusion` of this run before its first step; its weights depend on the seed alone."""
         recipe, network = self.recipe, self._network()
         network.checkpointing = self.checkpoint_activations
-        return Diffusion(
+        made = Diffusion(
             network,
             self.data.image_shape,
             normalizer=self.normalizer,
@@ -156,6 +160,8 @@ class RunConfig:
             device=device,
             precision=self.precision,
         )
+        made.denoiser.pieces.size = self._pictures_at_once(made.denoiser.device)
+        return made
 
     def denoiser(self, device: torch.device | str = "cpu") -> Denoiser:
         """Builds the `Denoiser` of this run, in eval mode, for weights that are loaded into its network."""
@@ -169,8 +175,15 @@ class RunConfig:
             device=device,
             precision=self.precision,
         )
-        made.pieces.size = self.pictures_at_once
+        made.pieces.size = self._pictures_at_once(made.device)
         return made
+
+    def _pictures_at_once(self, device: torch.device) -> int | None:
+        """What was found once, and on a CPU no more than what is forecast: its system kills what takes more."""
+        forecast = None
+        if device.type == "cpu":
+            forecast = pictures_that_fit(self.recipe, self.data.height, self.data.width)
+        return min(filter(None, (self.pictures_at_once, forecast)), default=None)
 
     def _network(self) -> Network:
         with torch.random.fork_rng(devices=[]):

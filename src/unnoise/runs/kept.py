@@ -38,5 +38,5 @@ class KeptRun(Run):
             self.kept.pop(next(iter(self.kept)))
         self.kept[str(device), file] = now, loaded  # the last that was used
         other = copy(loaded)
-        other.pieces = Pieces(device=loaded.device)
+        other.pieces = Pieces(loaded.pieces.size, loaded.device)
         return other

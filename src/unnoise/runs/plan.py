@@ -67,7 +67,8 @@ class TrainOptions:
     until_converged: bool | None = None
     """Whether to stop once nothing improves any more; the budget is then an upper limit."""
     init: str | None = None
-    """Run whose averaged weights the new one starts from; its recipe holds where no preset is named."""
+    """Run whose averaged weights the new one starts from; where no preset is named also by its recipe, but
+    for what its preset chooses by the size of the pictures."""
 
     def __post_init__(self) -> None:
         require_devices(1 if self.devices is None else self.devices)
@@ -114,15 +115,11 @@ def plan(images: ImageSet, options: TrainOptions, device: DeviceCapabilities = C
     require_fits_in_memory(chosen.network)
     if init is not None:
         require_fitting_init(init.path, init.config.recipe, chosen)
-    accumulate = _accumulate(chosen, images, options, device.type)
-    forecast = options.accumulate is None and accumulate > 1
     config = RunConfig(
         preset=preset,
         seed=seed,
         precision=options.precision or device.default_precision,
-        accumulate=accumulate,
-        # Drawing takes nearly as much memory as training on as many pictures.
-        pictures_at_once=-(-chosen.batch_size // accumulate) if forecast else None,
+        accumulate=_accumulate(chosen, images, options, device.type),
         deterministic=bool(options.deterministic),
         checkpoint_activations=bool(options.checkpoint_activations),
         budget=_budget(options),

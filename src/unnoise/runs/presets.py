@@ -83,7 +83,7 @@ def nano(channels: int, height: int, width: int) -> Recipe:
     largest = max(height, width)
     base, fine = 32 if largest <= 16 else 48, dict[str, int]()
     if height * width > 32 * 32 and min(height, width) >= 16:
-        # At most 32 patches across, and so three levels, make many steps; single pixels get a head.
+        # At most 32 patches across (up to 2,048 pixels) make many steps; single pixels get a head.
         across = min(math.ceil(largest / 32), min(height, width) // 4, 64)
         fine = {"patch_size": max(4, across), "pixel_width": 16}
         if is_middling(height, width):

@@ -25,8 +25,8 @@ WEAKER = 0.25
 """The weaker average of autoguidance is the first after this fraction of a run's steps: worse, but similar."""
 LEARNED_STEPS = 50
 """An average of fewer steps has hardly learned: guided away from it, pictures are oversaturated."""
-MUCH_WEAKER = 0.5
-"""An average of more than this fraction of the steps is as good as the last, and shows no way away from it."""
+STILL_WEAKER = 0.75
+"""An average of more than this fraction of the steps is too much like the last to guide it."""
 AMPLE_MEGABYTES = 1000.0
 """Disk up to which all are kept where the settings name no limit, in 10^6 bytes."""
 
@@ -93,24 +93,25 @@ class Snapshots:
     def weaker(self, weights: Path | None = None) -> Profile | None:
         """The average that is weaker than those in this file, or than the last one: see `autoguidance`.
 
-        The first after `WEAKER` of their steps and after `LEARNED_STEPS`, unless `MUCH_WEAKER` of them are over
-        by then; else the first after `WEAKER` of them, or the last before. Of several widths the widest. None
-        where none is from before.
+        The first after `WEAKER` of their steps and after `LEARNED_STEPS`, up to `STILL_WEAKER` of them; else
+        the first after `WEAKER` of them, or the last before. Of several widths the widest. None where none is
+        from before.
         """
-        steps = self.steps()
-        if not steps:
-            return None
-        told = "" if weights is None else read_facts(weights).get("step", "")
-        step = int(told) if told.isdecimal() else steps[-1]
-        earlier = [each for each in steps if each < step]
+        step = self._step(weights)
+        earlier = [each for each in self.steps() if each < step]
         late = [each for each in earlier if each >= WEAKER * step]
-        learned = [each for each in late if LEARNED_STEPS <= each <= MUCH_WEAKER * step]
-        return self.at([*learned, *late, earlier[-1]][0]) if earlier else None
+        guiding = [each for each in late if LEARNED_STEPS <= each <= STILL_WEAKER * step]
+        return self.at([*guiding, *late, earlier[-1]][0]) if earlier else None
 
     def guide(self, weights: Path) -> Profile | None:
         """The average that these weights are guided by if nothing else is asked for."""
-        found = self.weaker(weights)
-        return None if found is None or found.step < LEARNED_STEPS else found
+        found, step = self.weaker(weights), self._step(weights)
+        return found if found and LEARNED_STEPS <= found.step <= STILL_WEAKER * step else None
+
+    def _step(self, weights: Path | None) -> int:
+        """The step of the weights in this file, or of the last average."""
+        told = "" if weights is None else read_facts(weights).get("step", "")
+        return int(told) if told.isdecimal() else max(self.steps(), default=0)
 
     def at(self, step: int) -> Profile:
         """The widest average of this step.

@@ -32,7 +32,6 @@ class MemoryLimits:
         """Sets the limits of a diffusion, before several processes share it; returns that of its steps."""
         config, device = self.run.config, diffusion.denoiser.device
         pieces, shared = diffusion.denoiser.pieces, self._accelerator.num_processes > 1
-        pieces.size = config.pictures_at_once
         if self._accelerator.is_main_process:
             pieces.note = partial(self._note, "pictures_at_once")
         accumulation = Accumulation(config.accumulate, device, shared, partial(self._note, "accumulate"))

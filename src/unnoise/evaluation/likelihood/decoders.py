@@ -20,6 +20,7 @@ import torch
 from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.posteriors import Nats, discretized_gaussian_log_likelihood, gaussian_log_density
 from unnoise.diffusion.tensors import Images, Pixels, Rates
+from unnoise.utils.chunks import pictures_in
 
 _VALUES = 2**22
 """Values that are decoded at once: they take 90 bytes each."""
@@ -47,7 +48,7 @@ class PixelDecoder:
 
     def __call__(self, images: Images, means: Images, noise_rates: Rates) -> Nats:
         """Log-probability, computed in float64, on the CPU (MPS has no float64)."""
-        size, rates = max(1, _VALUES // images[0].numel()), noise_rates.expand(len(images), -1, -1, -1)
+        size, rates = pictures_in(_VALUES, images.shape[1:]), noise_rates.expand(len(images), -1, -1, -1)
         chunks = zip(*(torch.split(values, size) for values in (images, means, rates)), strict=True)
         return torch.cat([self._of_a_chunk(*chunk) for chunk in chunks])
 

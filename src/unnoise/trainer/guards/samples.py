@@ -22,6 +22,7 @@ from torch import Tensor
 from unnoise.data.batches import Indices, Pictures, evenly_spread
 from unnoise.diffusion.tensors import Images, SomePixels
 from unnoise.trainer.guards.faults import Fault, FaultKind
+from unnoise.utils.chunks import pictures_in
 
 _FLAT = 0.1
 """A picture with less than this share of the data's usual contrast is flat."""
@@ -68,8 +69,8 @@ class Appearance(NamedTuple):
     @classmethod
     def of(cls, pictures: Images | SomePixels) -> "Appearance":
         """The statistics of pictures (N, C, H, W): floats in [0, 1], or uint8."""
-        size = max(1, _VALUES // pictures[0].numel())
-        parts = [_measured(chunk) for chunk in torch.split(pictures, size)]
+        chunks = torch.split(pictures, pictures_in(_VALUES, pictures.shape[1:]))
+        parts = [_measured(chunk) for chunk in chunks]
         means, squares, variances, rough = (torch.cat(part) for part in zip(*parts, strict=True))
         stds = (squares.mean(0) - means.mean(0).square()).clamp(min=0).sqrt()
         inside = float(variances.mean())

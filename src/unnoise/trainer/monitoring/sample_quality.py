@@ -26,6 +26,7 @@ from unnoise.pictures.charts import COLOURS, FAINT, painted
 from unnoise.pictures.loss_curves import counted
 from unnoise.runs.config import RunConfig
 from unnoise.runs.history import QualityRow
+from unnoise.utils.chunks import pictures_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,6 +42,7 @@ MIN_HELD_OUT = 10
 
 _MAX_REFERENCES = 500
 _MAX_NEIGHBOURS = 5_000
+_LOADED_VALUES = 2**22
 _THUMBNAIL_VALUES = 384
 """Values of a thumbnail, at most: 19 x 19 in grey, 11 x 11 in colour."""
 
@@ -127,8 +129,9 @@ def _quickly(denoiser: Denoiser, config: RunConfig, seeds: range, classes: Class
 
 
 def _thumbnails(pictures: FingerprintedPictures, indices: Indices) -> Vectors:
-    """Thumbnails of the pictures at these indices; full-size pictures are loaded 256 at a time."""
-    chunks = [indices[first : first + 256] for first in range(0, len(indices), 256)]
+    """Thumbnails of the pictures at these indices; full-size pictures are loaded a few at a time."""
+    size = pictures_in(_LOADED_VALUES, pictures.take(indices[:1]).shape[1:])
+    chunks = [indices[first : first + size] for first in range(0, len(indices), size)]
     made = [_thumbnail(pictures.take(chunk)) for chunk in chunks]
     return torch.cat(made) if made else _thumbnail(pictures.take(indices))
 
