@@ -225,7 +225,7 @@ def test_the_first_average_after_a_quarter_of_the_steps_is_the_weak_one(run):
     assert snapshots.at(6) == Profile(6, 0.1)
     assert snapshots.weaker(run.path / "model.safetensors") == Profile(2, 0.1)
     tensors, facts = read_tensors(run.path / "model.safetensors")
-    for step, weaker in ((17, 6), (3, 2), (2, None)):  # weights of other steps, such as those of --best
+    for step, weaker in ((21, 6), (3, 2), (2, None)):  # weights of other steps, such as those of --best
         write_tensors(run.path / "best.safetensors", tensors, facts | {"step": str(step)})
         found = snapshots.weaker(run.best_weights)
         assert (found and found.step) == weaker
@@ -241,6 +241,7 @@ def test_the_first_average_after_a_quarter_of_the_steps_is_the_weak_one(run):
     [
         (176, [1, 4, 44, 66, 88, 110, 132, 154], 66),  # a quarter has hardly learned, but later ones have
         (1000, [125, 250, 375, 500], 250),
+        (2205, [267, 548, 829], 548),  # stored after a quarter of the time, which were fewer steps
         (90, [11, 22, 33, 44, 55], 55),
         (90, [60, 75], 60),
         (90, [11, 70], None),  # too much like the last

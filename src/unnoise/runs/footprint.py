@@ -12,6 +12,7 @@ from unnoise.networks.limits import total_memory
 from unnoise.runs.recipe import Recipe
 from unnoise.runs.snapshots import kept_steps
 from unnoise.utils.device_speed import count_flops
+from unnoise.utils.uninterrupted import uninterrupted
 
 PROCESS_BYTES = 320_000_000
 """Memory of a process that has imported all that training needs."""
@@ -47,7 +48,7 @@ def network_size(config: NetworkConfig, height: int, width: int) -> NetworkSize:
 
     with torch.device("meta"):
         network = build(config).train()
-    with FakeTensorMode():
+    with uninterrupted(), FakeTensorMode():
         _replace_tensors(network)
         images = torch.empty(_IMAGES, config.channels, height, width).to(memory_format=torch.channels_last)
         conditions = torch.empty(_IMAGES, 1, 1, 1)

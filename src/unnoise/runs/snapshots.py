@@ -21,8 +21,9 @@ from unnoise.utils.tensor_files import read_facts, read_tensors, write_tensors
 FEWEST_STEPS = 5
 """So many steps are kept whatever they take. From five steps of the default widths, averages of 0.04 to 0.15
 can be synthesised to 6 % (from four to 11 %, from eight to 4 %)."""
-WEAKER = 0.25
-"""The weaker average of autoguidance is the first after this fraction of a run's steps: worse, but similar."""
+WEAKER = 0.2
+"""The weaker average of autoguidance is the first after this fraction of a run's steps: worse, but similar. It
+is that of a quarter of the time, which may be stored a little before a quarter of the steps."""
 LEARNED_STEPS = 50
 """An average of fewer steps has hardly learned: guided away from it, pictures are oversaturated."""
 STILL_WEAKER = 0.75
