@@ -55,3 +55,14 @@ def test_work_of_a_time_share_takes_nearly_all_of_its_share_and_no_more(share):
             limit.record(seconds)
             now, spent = now + seconds, spent + seconds
     assert 0.9 * share < spent / now <= 1.01 * share
+
+
+def test_a_setup_that_is_done_once_makes_no_burst_of_work_later():
+    """Work of 4 seconds, the first time of 12: it comes again when it is affordable, but each time alone."""
+    limit, now, times = TimeShare(SHARE), 0.0, []
+    while len(times) < 6:
+        now += 0.5
+        if limit.affordable(now, guess=4.0):
+            limit.record(4.0 if times else 12.0, 0.0 if times else 8.0)
+            times.append(now)
+    assert times == [4 / SHARE, *(float(spent) / SHARE for spent in range(16, 33, 4))]

@@ -90,7 +90,7 @@ class TimeShare:
         """Whether the work fits into the share now; before its first time, `guess` stands for its seconds."""
         return self.spent + (guess if self.last is None else self.last) <= self.share * elapsed
 
-    def record(self, seconds: float) -> None:
-        """Notes that the work was done once more and how long it took."""
+    def record(self, seconds: float, setup: float = 0.0) -> None:
+        """Notes that the work was done once more, and how long it took, with a setup that is done only once."""
         self.spent += seconds
-        self.last = seconds
+        self.last = seconds - setup

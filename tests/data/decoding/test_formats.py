@@ -201,6 +201,13 @@ def test_a_folder_of_nothing_but_heic_names_the_remedy(folder, without_heic):
         load(folder / "a.heic")
 
 
+def test_a_folder_of_nothing_but_an_array_says_how_it_is_opened(folder):
+    np.savez(folder / "pictures.npz", images=np.zeros((4, 8, 8), dtype=np.uint8))
+    with pytest.raises(UnnoiseError, match=r"holds 1 \.npz \(an array is opened by the name of its own file\)"):
+        load(folder)
+    assert len(load(folder / "pictures.npz")) == 4
+
+
 def test_what_was_not_taken_is_counted_by_suffix():
     assert left_out_text(3, Counter(), Counter()) == ""
     assert left_out_text(1, Counter({"": 1}), Counter({".png": 2})) == (

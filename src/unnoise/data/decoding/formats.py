@@ -24,6 +24,7 @@ _REMEDIES = (
         "raw photographs: develop them to .tif or .jpg",
     ),
     (frozenset({".jxl", ".psd", ".svg", ".eps", ".pdf", ".exr", ".hdr"}), "save them as .png or .tif"),
+    (frozenset({".npy", ".npz"}), "an array is opened by the name of its own file"),
 )
 _KINDS_NAMED = 8
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})

@@ -85,6 +85,7 @@ class Monitor:
         if self._scorer is None:
             seed, device = self.run.config.seed, self.diffusion.ema.device
             self._scorer = SampleScorer.of(self.pictures, self.parts, seed=seed, device=device)
+        setup = time.monotonic() - started
         self.samples = quick_samples(self.diffusion.ema, self.run.config)
         found = self._scorer(self.samples, *progress)
         if best_step([*self.rows, found]) == progress.step:
@@ -97,7 +98,7 @@ class Monitor:
             self.levels += level_losses(self.diffusion.ema, self.pictures.take(tested), classes, progress.step)
         self.convergence_reason = convergence_reason(self.rows, self.levels)
         self._write_tables()
-        self._time_share.record(time.monotonic() - started)
+        self._time_share.record(time.monotonic() - started, setup)
         return found
 
     def _write_tables(self) -> None:
