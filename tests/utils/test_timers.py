@@ -52,17 +52,21 @@ def test_work_of_a_time_share_takes_nearly_all_of_its_share_and_no_more(share):
         now += 0.5
         if limit.affordable(now, guess=1.0):
             seconds = float(rng.uniform(3, 9))
-            limit.record(seconds)
+            limit.record(now, seconds)
             now, spent = now + seconds, spent + seconds
     assert 0.9 * share < spent / now <= 1.01 * share
 
 
-def test_a_setup_that_is_done_once_makes_no_burst_of_work_later():
-    """Work of 4 seconds, the first time of 12: it comes again when it is affordable, but each time alone."""
+@pytest.mark.parametrize(("guess", "setup"), [(4.0, 8.0), (4.0, 0.0), (20.0, 0.0)])
+def test_work_never_comes_in_bursts(guess, setup):
+    """Not after a setup that is done once, nor where less time was taken than was guessed."""
     limit, now, times = TimeShare(SHARE), 0.0, []
     while len(times) < 6:
         now += 0.5
-        if limit.affordable(now, guess=4.0):
-            limit.record(4.0 if times else 12.0, 0.0 if times else 8.0)
+        if limit.affordable(now, guess):
+            limit.record(now, 4.0 + (0.0 if times else setup), 0.0 if times else setup)
             times.append(now)
-    assert times == [4 / SHARE, *(float(spent) / SHARE for spent in range(16, 33, 4))]
+    gaps = np.diff(times)
+    assert times[0] == guess / SHARE
+    assert gaps[0] == (4 + setup + 4 - guess if setup else 4) / SHARE
+    assert (gaps[1:] == 4 / SHARE).all()

@@ -80,17 +80,23 @@ class TimeShare:
         share: of the running time, at most.
         spent: seconds that the work has taken so far.
         last: seconds that it took the last time; None before the first.
+        at: seconds of the running time when it was done last.
     """
 
     share: float
     spent: float = 0.0
     last: float | None = None
+    at: float = 0.0
 
     def affordable(self, elapsed: float, guess: float) -> bool:
-        """Whether the work fits into the share now; before its first time, `guess` stands for its seconds."""
-        return self.spent + (guess if self.last is None else self.last) <= self.share * elapsed
+        """Whether the work fits into the share of all the time, and of the time since it was done last.
 
-    def record(self, seconds: float, setup: float = 0.0) -> None:
-        """Notes that the work was done once more, and how long it took, with a setup that is done only once."""
+        Before its first time, `guess` stands for its seconds.
+        """
+        needed = guess if self.last is None else self.last
+        return max(self.spent + needed - self.share * self.at, needed) <= self.share * (elapsed - self.at)
+
+    def record(self, elapsed: float, seconds: float, setup: float = 0.0) -> None:
+        """Notes that the work was done, and how long it took, with a setup that is done only once."""
         self.spent += seconds
-        self.last = seconds - setup
+        self.last, self.at = seconds - setup, elapsed

@@ -98,7 +98,7 @@ class Monitor:
             self.levels += level_losses(self.diffusion.ema, self.pictures.take(tested), classes, progress.step)
         self.convergence_reason = convergence_reason(self.rows, self.levels)
         self._write_tables()
-        self._time_share.record(time.monotonic() - started, setup)
+        self._time_share.record(progress.seconds - self._since, time.monotonic() - started, setup)
         return found
 
     def _write_tables(self) -> None:
