@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from helpers.clocks import Clock
 from helpers.command_line import ok, refused
 from helpers.data_files import random_photos
 from helpers.previews import draw_previews
-from helpers.runs import digits
+from helpers.runs import digits, until_trained
 from unnoise.api.loading import load_run_pictures
 from unnoise.runs.checkpoint import Run
 
@@ -124,9 +123,7 @@ def test_ctrl_c_saves_and_says_how_to_resume():
         "4",
     ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    while not list(Path("r/log").glob("*")):
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.1)  # until the run has begun; the assertions below don't depend on how long it ran
+    until_trained(process, Path("r"))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert process.returncode == 0, err

@@ -1,5 +1,7 @@
 """Small runs on real digits, for tests."""
 
+import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +35,13 @@ def start(
     recipe = replace(config.recipe, network=network, sampling=Sampling(num_steps=3), ema=ema, **alone)
     recipe = recipe.changed(recipe_changes)
     return Run.create(path, replace(config, recipe=recipe, **changes))
+
+
+def until_trained(process: subprocess.Popen[str], run: Path) -> None:
+    """Waits until a process has trained: it logs before its first step, and keeps an average after some."""
+    while not list((run / "ema").glob("*.safetensors")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
 
 
 def with_few_walks(config: RunConfig) -> RunConfig:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from safetensors.torch import load_file
 from helpers import training_process
 from helpers.rank_tasks import stop_early, wait
 from helpers.ranks import command_line, run_ranks
-from helpers.runs import digits, start, with_few_walks
+from helpers.runs import digits, start, until_trained, with_few_walks
 from unnoise.runs.checkpoint import Run
 from unnoise.runs.config import Budget
 from unnoise.runs.distillation import distilled_config
@@ -138,9 +137,7 @@ def test_sigterm_saves_and_each_process_exits_with_0(tmp_path):
     (tmp_path / "script.py").write_text(STOPPED)
     logs = ["--redirects", "3", "--log-dir", tmp_path / "logs"]
     process = started(2, *logs, tmp_path / "script.py", tmp_path, *ENDLESS, "--out", tmp_path / "run")
-    while not list((tmp_path / "run" / "log").glob("*")):
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.1)  # until the run has begun
+    until_trained(process, tmp_path / "run")
     process.send_signal(signal.SIGTERM)
     process.communicate()
     told, other = printed(tmp_path)
