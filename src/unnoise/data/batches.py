@@ -1,5 +1,6 @@
 """Training batches in a random order that depends on the seed alone, and their prefetching."""
 
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from unnoise.diffusion.tensors import Pixels
 from unnoise.optim.process_group import BatchPart
+from unnoise.utils.chunks import pictures_in
 from unnoise.utils.errors import require
 
 Indices = NDArray[np.int64]
@@ -66,6 +68,12 @@ def evenly_spread(indices: Indices, count: int) -> Indices:
     """At most `count` of these indices, at equal distances."""
     places = np.linspace(0, len(indices) - 1, min(count, len(indices))).astype(np.int64)
     return np.asarray(indices[places])
+
+
+def in_chunks(pictures: Pictures, indices: Indices, values: int) -> Iterator[Pixels]:
+    """The pictures at these indices, (B, C, H, W), in chunks of at most so many values."""
+    size = pictures_in(values, pictures.take(indices[:1]).shape[1:])
+    return (pictures.take(indices[first : first + size]) for first in range(0, len(indices), size))
 
 
 class Batches:

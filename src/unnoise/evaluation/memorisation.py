@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unnoise import pictures
-from unnoise.data.batches import Indices, Pictures, Split
+from unnoise.data.batches import Indices, Pictures, Split, in_chunks
 from unnoise.diffusion.tensors import Images, Pixels, SomePixels
 from unnoise.evaluation.metrics import CopyDetection, detect_copies
 from unnoise.evaluation.reference_pictures import MAX_PICTURES, ReferencePictures, every_kth
@@ -165,9 +165,7 @@ def _pixels(images: Pictures, indices: Indices, like: Features | None = None) ->
     if not len(indices):
         assert like is not None, "there are training pictures"
         return like[:0]
-    size = pictures_in(_VALUES, images.take(indices[:1]).shape[1:])
-    chunks = [indices[first : first + size] for first in range(0, len(indices), size)]
-    return torch.cat([pixel_vectors(images.take(some)) for some in chunks])
+    return torch.cat([pixel_vectors(chunk) for chunk in in_chunks(images, indices, _VALUES)])
 
 
 def pixel_vectors(pixels: Pixels) -> Features:

@@ -94,7 +94,8 @@ class TimeShare:
         Before its first time, `guess` stands for its seconds.
         """
         needed = guess if self.last is None else self.last
-        return max(self.spent + needed - self.share * self.at, needed) <= self.share * (elapsed - self.at)
+        fits = self.spent + needed <= self.share * elapsed
+        return fits and needed <= self.share * (elapsed - self.at)
 
     def record(self, elapsed: float, seconds: float, setup: float = 0.0) -> None:
         """Notes that the work was done, and how long it took, with a setup that is done only once."""

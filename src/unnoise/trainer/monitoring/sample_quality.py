@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from unnoise.data.batches import Indices, Split, evenly_spread
+from unnoise.data.batches import Indices, Split, evenly_spread, in_chunks
 from unnoise.diffusion import samplers
 from unnoise.diffusion.denoiser import Denoiser
 from unnoise.diffusion.tensors import Classes, Images, Pixels, SomePixels
@@ -26,7 +26,6 @@ from unnoise.pictures.charts import COLOURS, FAINT, painted
 from unnoise.pictures.loss_curves import counted
 from unnoise.runs.config import RunConfig
 from unnoise.runs.history import QualityRow
-from unnoise.utils.chunks import pictures_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -130,9 +129,7 @@ def _quickly(denoiser: Denoiser, config: RunConfig, seeds: range, classes: Class
 
 def _thumbnails(pictures: FingerprintedPictures, indices: Indices) -> Vectors:
     """Thumbnails of the pictures at these indices; full-size pictures are loaded a few at a time."""
-    size = pictures_in(_LOADED_VALUES, pictures.take(indices[:1]).shape[1:])
-    chunks = [indices[first : first + size] for first in range(0, len(indices), size)]
-    made = [_thumbnail(pictures.take(chunk)) for chunk in chunks]
+    made = [_thumbnail(chunk) for chunk in in_chunks(pictures, indices, _LOADED_VALUES)]
     return torch.cat(made) if made else _thumbnail(pictures.take(indices))
 
 
