@@ -24,6 +24,7 @@ from unnoise.runs.plan import TrainOptions, plan
 from unnoise.runs.snapshots import LEARNED_STEPS, STILL_WEAKER, WEAKER
 from unnoise.trainer.loop import steps
 from unnoise.trainer.precision_choice import choose_precision
+from unnoise.trainer.previews import SAMPLE_SEEDS, SheetPolish, draw_samples
 from unnoise.trainer.train_step import TrainStep
 
 _DRAWN_AT_ONCE = 100
@@ -101,8 +102,11 @@ class Unnoise:
         if guided:
             self.calls *= 2
             self.sampler += f", autoguidance {config.recipe.autoguidance:g}"
+        if config.recipe.find_polish:
+            self.calls, self.sampler = self.calls + 1, f"{self.sampler}, polish"
         batches = Batches(images, np.arange(len(images)), self.batch_size, seed, flip=config.data.flip)
         self._spent, self._config, self._drawer = 0.0, config, self.diffusion.ema
+        self._images = images
         self._earlier: dict[float, Earlier] = {}
         self._steps: Iterator[TrainStep] = steps(
             self.diffusion,
@@ -146,6 +150,15 @@ class Unnoise:
             other = self._config.denoiser(self._drawer.device)
             other.network.load_state_dict(weaker)
             self._drawer = guided_by(self._drawer, other, Guidance(scale=self._config.recipe.autoguidance))
+        if self._config.recipe.find_polish:
+            self._find_polish()
+
+    def _find_polish(self) -> None:
+        """Finds the polish of these weights, as a run does at the end of its training."""
+        found = SheetPolish(self._config, self._drawer, self._images, np.arange(len(self._images)))
+        found(draw_samples(self._drawer, self._config, range(len(SAMPLE_SEEDS))))
+        recipe = self._config.recipe.with_polish(found.level or 0.0)
+        self._config = replace(self._config, recipe=recipe)
 
     def draw(self, count: int, seed: int) -> Tensor:
         """Samples as the preset does."""

@@ -26,8 +26,8 @@ ALWAYS = {
     "distill": "out pictures minutes steps images autoguidance resume device",
     "ema": "sigma_rel out",
     "evaluate": "best bits_per_dim ode num_images seed batch_size device",
-    "generate": """num_images num_steps seed out labels autoguidance sampler clip best from_images from_held_out
-        compile batch_size device""",
+    "generate": """num_images num_steps seed out labels autoguidance sampler clip polish best from_images
+        from_held_out compile batch_size device""",
     "export": "to out",
     "import": "out size",
     "info": "",
@@ -75,6 +75,7 @@ VALUES = {
     "num_steps": [2],
     "num_terms": [4],
     "out": ["x.png"],
+    "polish": [0.2],
     "preset": ["nano"],
     "private": [],
     "profile": [],
@@ -118,7 +119,7 @@ SAMPLING = [
 ]
 """Option, the others, and a part of the sentence: of what draws."""
 
-OF_SAMPLES = """minutes num_samples split extractor weights eta sampler spacing variance clip guidance
+OF_SAMPLES = """minutes num_samples split extractor weights eta sampler spacing variance clip polish guidance
     guidance_rescale guidance_interval autoguidance weak"""
 
 OF_SEARCH = "minutes calls samplers spacings num_samples extractor seed keep device"

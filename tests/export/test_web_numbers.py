@@ -11,6 +11,7 @@ from helpers.browser import PAGE
 from unnoise.diffusion.clusters import Clusters
 from unnoise.diffusion.guidance import Guidance
 from unnoise.diffusion.interpolation import slerp
+from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.samplers.sampling import Sampling, self_conditioned
 from unnoise.diffusion.samplers.step_ends import jumping
 from unnoise.diffusion.schedules import LinearBeta, OffsetCosine
@@ -20,6 +21,8 @@ from unnoise.export.web.facts import own_sampler
 
 SHAPE = (3, 5, 4)
 BLACK, WHITE = [-0.6, -0.5, -0.4], [0.5, 0.6, 0.4]
+_STDS = [1 / (white - black) for black, white in zip(BLACK, WHITE, strict=True)]
+NORMALIZER = Normalizer(tuple(-black * std for black, std in zip(BLACK, _STDS, strict=True)), tuple(_STDS))
 NO_CLASS = 3
 
 
@@ -95,6 +98,7 @@ SAMPLINGS = {
     "guided": Sampling(guidance=STRONG),
     "guided and rescaled": Sampling(guidance=Guidance(scale=3.0, rescale=0.7), sampler="dpmpp_2m"),
     "guided in an interval": Sampling(guidance=Guidance(scale=3.0, interval=(0.3, 5.0)), clip="static"),
+    "polished": Sampling(guidance=STRONG, polish=0.4),
 }
 
 
@@ -105,7 +109,7 @@ def test_every_sampler_of_the_page_draws_what_python_draws(scripts, name, schedu
     grid = sampling.grid(schedule)
     facts = {
         "image_shape": SHAPE,
-        "sampling": {"clip": sampling.clip, "guidance": asdict(sampling.guidance)},
+        "sampling": {name: asdict(sampling)[name] for name in ("clip", "guidance", "polish")},
         "rates": {"own": {rate: values.flatten().tolist() for rate, values in grid._asdict().items()}},
         "black": BLACK,
         "white": WHITE,
@@ -129,7 +133,9 @@ def test_every_sampler_of_the_page_draws_what_python_draws(scripts, name, schedu
         draw = SeededNoises([5], SHAPE)
         told = partial(denoise_for, ends_of=sampling.step_ends(schedule))
         guided = sampling.guided_denoise(told, classes, bounds)
-        wanted = [one.images for one in sampling.reverse_diffusion(guided, draw(), schedule, draw)]
+        polishing = {"unguided": denoise_for(classes, None), "normalizer": NORMALIZER}
+        walk = sampling.reverse_diffusion(guided, draw(), schedule, draw, **polishing)
+        wanted = [one.images for one in walk]
         assert len(found) == len(wanted)
         for ours, theirs in zip(found, wanted, strict=True):
             assert np.abs(np.array(ours) - theirs.flatten().numpy()).max() < 2e-5

@@ -59,7 +59,10 @@ def _picture_findings():
     found = []
     for groups in (((0, 1),), ((0, 1), (2, 3, 4, 5, 6))):
         copies = Copies(8, 8, groups, groups, 1.0, 1, colours)
-        found += [*copy_findings(copies, len(groups), names, channels=3), *blank_findings(names[: len(groups)])]
+        found += [
+            *copy_findings(copies, len(groups), names, channels=3),
+            *blank_findings(*[names[: len(groups)]] * 2),
+        ]
     for count, flip in itertools.product((1, 50, 500, 2000), (False, True)):
         found += count_findings(count, flip=flip)
     for counts in ({"a": 1, "b": 900}, {"a": 1, "b": 2, "c": 900}):

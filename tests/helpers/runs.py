@@ -31,7 +31,7 @@ def start(
         network = replace(config.recipe.network, **small, num_classes=0, clusters=False)
         assert isinstance(network, UNetConfig)
     ema = replace(config.recipe.ema, profiles=())
-    alone = {"autoguidance": 1.0, "guided_sampling": None}
+    alone = {"autoguidance": 1.0, "guided_sampling": None, "find_polish": False}
     recipe = replace(config.recipe, network=network, sampling=Sampling(num_steps=3), ema=ema, **alone)
     recipe = recipe.changed(recipe_changes)
     return Run.create(path, replace(config, recipe=recipe, **changes))

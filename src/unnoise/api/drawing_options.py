@@ -48,6 +48,11 @@ def _require_jumps(config: "RunConfig", sampling: "Sampling", *, autoguided: boo
         f"choose --sampler consistency, or ddim with --eta 0. For others use {config.in_small_steps}.",
     )
     require(
+        sampling.polish == 0,
+        f"This run learned to draw in one or two long steps, and cannot polish: leave --polish out, or use "
+        f"{config.in_small_steps}.",
+    )
+    require(
         sampling.guidance.scale == 1 and not autoguided,
         "This run has learned its guidance already. For another scale, distil again with --guidance; for "
         f"autoguidance use {config.in_small_steps}.",

@@ -169,6 +169,7 @@ def generate(
     spacing: Spacing | None = None,
     variance: Variance | None = None,
     clip: Clip | None = None,
+    polish: float | None = None,
     best: bool = False,
     compile: bool = False,  # noqa: A002 (that is its name)
     batch_size: int = 64,
@@ -203,6 +204,9 @@ def generate(
         variance: Variance of the noise that --sampler ancestral adds. learned needs a network that predicts it.
         clip: Keep predicted pictures in the range of pixels in every step: static cuts off, dynamic scales
             down, images cuts off and leaves the predicted noises.
+        polish: Take grain away by a last call of the network with the finished picture, which is told of this
+            much noise / signal, from 0 (no such call) to 2 or so. Runs of our own presets find theirs while
+            they train.
         best: Use the weights whose samples scored best during training, instead of the last ones.
         compile: Compile the network first. That takes a minute or more, and pays off for thousands of
             pictures.
@@ -230,6 +234,7 @@ def generate(
             "spacing": spacing,
             "variance": variance,
             "clip": clip,
+            "polish": polish,
         },
         {"scale": guidance, "rescale": guidance_rescale, "interval": guidance_interval},
         autoguided=options.scale(run) != 1,

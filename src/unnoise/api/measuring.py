@@ -43,6 +43,7 @@ def evaluate(
     spacing: Spacing | None = None,
     variance: Variance | None = None,
     clip: Clip | None = None,
+    polish: float | None = None,
     guidance: float | None = None,
     guidance_rescale: float | None = None,
     guidance_interval: tuple[float, float] | None = None,
@@ -86,7 +87,7 @@ def evaluate(
             slower.
         seed: Seed of the first sample, the choice of pictures and all noise.
         batch_size: Pictures processed at once. Less needs less memory.
-        best, variance, clip, autoguidance, weak: as for `generate`.
+        best, variance, clip, polish, autoguidance, weak: as for `generate`.
         progress: called with the fraction that is done, and what is being done.
 
     Returns:
@@ -96,7 +97,7 @@ def evaluate(
         UnnoiseError: for values out of range, options without effect, and pictures that can't be read.
     """
     drawn: dict[str, object] = {"num_steps": num_steps, "eta": eta, "sampler": sampler, "spacing": spacing}
-    drawn |= {"variance": variance, "clip": clip}
+    drawn |= {"variance": variance, "clip": clip, "polish": polish}
     guided = {"scale": guidance, "rescale": guidance_rescale, "interval": guidance_interval}
     denoiser = DenoiserOptions(best, autoguidance, weak)
     terms = _TERMS if num_terms is None else num_terms

@@ -11,6 +11,7 @@ from unnoise.api.stopping import StopSignals
 if TYPE_CHECKING:
     from unnoise.data import ImageSet
     from unnoise.runs.checkpoint import Progress, Run
+    from unnoise.runs.history import QualityRow
     from unnoise.trainer.train_step import TrainStep
 
 _SECONDS = 0.5
@@ -87,15 +88,30 @@ class _TrainingProgress:
         self._sheets = sheets
 
 
+def _about_copies(run: "Run", rows: "list[QualityRow]") -> str:
+    """Sentence on the copies of training pictures that the last measurement found, and what helps."""
+    from unnoise.trainer.monitoring import MAX_COPIED, best_step
+
+    best = next(row for row in rows if row.step == best_step(rows))
+    share = f"{rows[-1].copied:.0%} of the samples at step {rows[-1].step:,}"
+    earlier = f" Those of step {best.step:,} are not: generate --best." if best.copied <= MAX_COPIED else ""
+    return (
+        f"{share} are copies of training pictures.{earlier} More pictures or less training make fewer; "
+        f"unnoise evaluate {run.path} shows them."
+    )
+
+
 def tell_results(run: "Run", *, stopped: bool) -> None:
     """Tells what was written, and how to go on."""
     from unnoise.runs.history import read_measurements
-    from unnoise.trainer.monitoring import best_step, convergence_reason
+    from unnoise.trainer.monitoring import MAX_COPIED, best_step, convergence_reason
 
     rows, levels = read_measurements(run.path)
     reason = convergence_reason(rows, levels)
     if reason and run.config.until_converged:
         tell(reason)
+    if rows and rows[-1].copied > MAX_COPIED:
+        tell(_about_copies(run, rows))
     if rows:
         tell_result(f"best samples (step {best_step(rows):,}; generate --best)", run.path / "best.safetensors")
     if stopped and not run.states():

@@ -48,7 +48,7 @@ BATCH_SIZE = option("N", "the preset's")
 PRESET = option("NAME", "what suits device, size and budget")
 SAMPLING: dict[str, Any] = {
     "num_steps": STEPS,
-    **dict.fromkeys(("eta", "guidance", "guidance_rescale"), option("X", _OWN)),
+    **dict.fromkeys(("eta", "polish", "guidance", "guidance_rescale"), option("X", _OWN)),
     "guidance_interval": option("LOW HIGH", _OWN),
     **dict.fromkeys(("sampler", "spacing", "variance", "clip"), option(None, _OWN)),
     "autoguidance": option("SCALE", _OWN),

@@ -234,8 +234,8 @@ class Denoiser:
         the fresh noise of samplers that need it.
         """
         sampling = sampling or Sampling(num_steps=num_steps, eta=eta)
-        denoise = self.guided_denoise(sampling, classes)
-        return sampling.reverse_diffusion(denoise, noises, self.schedule, draw_noises)
+        denoise, last = self.guided_denoise(sampling, classes), (self.denoise_for(classes), self.normalizer)
+        return sampling.reverse_diffusion(denoise, noises, self.schedule, draw_noises, *last)
 
     def generate(
         self,

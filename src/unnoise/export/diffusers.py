@@ -162,6 +162,10 @@ def _notes(config: RunConfig) -> list[str]:
             f"The run clips predicted pictures by {sampling.clip}, the pipeline by images: cut off, with the "
             "noises as they were predicted."
         )
+    if sampling.polish:
+        notes.append(
+            f"The run takes grain away by a last call (polish {sampling.polish:g}), the pipeline does not."
+        )
     return notes
 
 

@@ -98,12 +98,14 @@ def drawn(
     """The pictures of the seeds 0, 1, ..., in [0, 1], by PyTorch or by a model: (PICTURES, C, H, W)."""
     draw = denoiser.noises(range(PICTURES))
     if model is None:
-        denoise = denoiser.guided_denoise(sampling, classes)
+        denoise, unguided = denoiser.guided_denoise(sampling, classes), denoiser.denoise_for(classes)
     else:
         ends_of = sampling.step_ends(denoiser.schedule) if denoiser.abilities.step_length else None
         denoise_for = partial(model.denoise_for, num_classes=denoiser.abilities.num_classes, ends_of=ends_of)
         denoise = sampling.guided_denoise(denoise_for, classes, pixel_bounds(denoiser))
-    for prediction in sampling.reverse_diffusion(denoise, draw(), denoiser.schedule, draw):
+        unguided = denoise_for(classes)
+    last = unguided, denoiser.normalizer
+    for prediction in sampling.reverse_diffusion(denoise, draw(), denoiser.schedule, draw, *last):
         images = prediction.images
         each_step()
     return denoiser.normalizer.denormalize(images)

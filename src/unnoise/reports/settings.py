@@ -91,7 +91,9 @@ def changed_settings(config: RunConfig) -> list[str]:
     # --labels sets them, or the run of --init, or else the number of pictures, up to a setting of their own.
     chosen = data.classes or config.init is not None or config.recipe.clusters >= config.num_clusters > 0
     told = {"network.num_classes", "network.clusters"} if chosen else set()
-    pairs = _unlike(plain(preset), plain(config.recipe))
+    own = config.recipe
+    own = own.with_polish(0.0) if own.find_polish else own  # it was found, not chosen
+    pairs = _unlike(plain(preset), plain(own))
     return [f"{path}={_word(value)}" for path, value in pairs if path not in told]
 
 

@@ -102,4 +102,5 @@ def _distilled(recipe: Recipe, network: OwnConfig, guidance: float, walking: Wal
         sampling=replace(JUMPS, clip=recipe.sampling.clip),
         autoguidance=1.0,
         guided_sampling=None,
+        find_polish=False,
     )

@@ -35,6 +35,8 @@ def recipe_for(images: ImageSet, config: RunConfig) -> Recipe:
     What its preset had chosen by the size is chosen anew: larger pictures stay recognisable under more noise.
     """
     chosen = config.recipe.changed([f"network.channels={images.channels}"])
+    if chosen.find_polish:  # the new run finds its own
+        chosen = chosen.with_polish(0.0)
     if config.preset not in PRESETS:
         return chosen
     then, now = (

@@ -74,6 +74,7 @@ def _own(network: OwnConfig, height: int, width: int, batch_size: int) -> Recipe
         batch_size=batch_size,
         # A stochastic sampler corrects errors of networks that were trained for minutes only.
         sampling=Sampling(sampler="dpmpp_2m_sde", num_steps=30, spacing="log_snr"),
+        find_polish=True,
     )
 
 

@@ -42,6 +42,8 @@ class Recipe:
     """Scale of guidance away from a weaker average when pictures are drawn; see `runs.autoguidance`."""
     guided_sampling: Sampling | None = None
     """How pictures are drawn with it; None for `sampling`."""
+    find_polish: bool = False
+    """Whether training finds how much to polish pictures (`Sampling.polish`), by their fine detail."""
     mean_velocity: MeanVelocity | None = None
     """Training of the mean velocity, by which a run learns to draw in few calls; see `unnoise distill`."""
 
@@ -61,15 +63,24 @@ class Recipe:
         """How pictures are drawn with autoguidance, or without."""
         return (self.guided_sampling if guided else None) or self.sampling
 
+    def with_polish(self, level: float) -> "Recipe":
+        """The recipe with this polish of pictures, guided ones too."""
+        guided = self.guided_sampling and replace(self.guided_sampling, polish=level)
+        return replace(self, sampling=replace(self.sampling, polish=level), guided_sampling=guided)
+
     def changed(self, changes: Sequence[str]) -> "Recipe":
         """A copy with some values changed, each given as path=value: objective.loss=l1.
 
-        Changes of the sampling hold for guided pictures, too.
+        Changes of the sampling hold for guided pictures, too. A polish that is given is not looked for.
 
         Values are JSON, or words without quotes: batch_size=32, network.attention=["none", "linear"].
 
         Raises:
             UnnoiseError: for a path that does not exist, or a value that does not fit.
         """
-        sampled = any(change.startswith("sampling") for change in changes)
-        return changed(replace(self, guided_sampling=None) if sampled else self, changes, "The changed recipe")
+        paths, recipe = [change.partition("=")[0] for change in changes], self
+        if any(path.startswith("sampling") for path in paths):
+            recipe = replace(recipe, guided_sampling=None)
+        if any(path.endswith("sampling.polish") for path in paths):
+            recipe = replace(recipe, find_polish=False)
+        return changed(recipe, changes, "The changed recipe")

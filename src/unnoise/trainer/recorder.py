@@ -19,7 +19,7 @@ from unnoise.runs.snapshots import Snapshots
 from unnoise.trainer.event_log import event_log
 from unnoise.trainer.guards import Fault, Guards, known_to_have_failed, require_finite
 from unnoise.trainer.monitoring import Monitor
-from unnoise.trainer.previews import Batch, Previews, PreviewSize
+from unnoise.trainer.previews import Batch, Previews, PreviewSize, SheetPolish
 from unnoise.trainer.progress_log import ProgressLine, ProgressLog
 from unnoise.trainer.train_step import TrainStep
 from unnoise.utils.errors import UnnoiseError
@@ -72,7 +72,8 @@ class Recorder:
         self.snapshots = Snapshots(run.path / "ema", ema.snapshots, ema.megabytes)
         self.snapshots.warn_if_large(diffusion.weights.profiles)
         self.snapshots.delete_after(progress.step)
-        self.previews = Previews(run, diffusion, held_out, progress, guards, draw)
+        polish = None if monitor is None else SheetPolish.wanted(run.config, diffusion.ema, monitor)
+        self.previews = Previews(run, diffusion, held_out, progress, guards, draw, polish)
         self._progress_log = ProgressLog(run.path, progress, run.config.budget.spent(*progress))
         self._results: list[StepResult] = []
         self._learning_rate, self._saved_step = 0.0, progress.step
@@ -116,11 +117,13 @@ class Recorder:
             self._try(self.store_averages)  # before the state, so that no state is without its averages
             self._save_at_last()
             last = self._with_preview(step, self.previews.log.last_size(step.progress))
+            self._keep_polish()
             yield last._replace(line=self._line(last.spent))
         elif step is not None:  # `stop` ended it
             self._end()
         elif spent >= 1 and not self._sheet.exists():  # it was killed just after its last state was saved
             self._try(partial(self.preview, self.previews.log.last_size(self.progress), charts=True))
+            self._keep_polish()
             self._try(self.write_history)
 
     def _try(self, action: Callable[[], Result]) -> Result | None:
@@ -154,9 +157,14 @@ class Recorder:
     def _end(self) -> None:
         self._try(self.store_averages)  # a run that is not resumed needs its last averages, too
         self._save_at_last()
+        self._keep_polish()
         self._line(self.run.config.budget.spent(*self.progress))
         self._try(self.write_history)
         self._try(self.draw_charts)
+
+    def _keep_polish(self) -> None:
+        if self.previews.polish is not None:
+            self._try(partial(self.previews.polish.keep, self.run.path))
 
     def _save_at_last(self) -> None:
         try:

@@ -6,6 +6,7 @@ from itertools import count
 
 import numpy as np
 import pytest
+from PIL import Image, ImageColor
 
 from helpers.odd_pictures import as_image, unlike
 from helpers.runs import cache, digits, start
@@ -304,6 +305,24 @@ def test_blank_pictures_vary_by_less_than_2_grey_levels():
     assert doctor.blank_pictures(pictures(np.concatenate([even, faint, clear, shape]))) == [0, 1]
     assert blank_findings([]) == []
     assert kinds(blank_findings(["a"])) == ["blank"]
+
+
+@pytest.mark.parametrize(
+    ("channels", "background", "told"),
+    [(3, "white", True), (1, "white", True), (3, "black", False), (4, "white", False)],
+)
+def test_drawings_of_the_colour_of_the_background_are_told(tmp_path, channels, background, told):
+    """White ones that are transparent around vanish on white, and the remedy shows them."""
+    for name, alpha in (("icon", 255 * (np.indices((8, 8)).sum(0) % 2)), ("page", np.full((8, 8), 255))):
+        pixels = np.full((8, 8, 4), 255, np.uint8)
+        pixels[..., 3] = alpha
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    colour = ImageColor.getrgb(background)
+    images = load(tmp_path, channels=channels, background=colour)
+    options = TrainOptions(held_out=0, preset="nano", channels=channels, background=colour)
+    found = [text for text in brief_findings(images, plan(images, options)) if "background" in text]
+    assert len(found) == told
+    assert all("2 pictures have the colour" in text and "--background" in text for text in found)
 
 
 def findings_on_copies(pixels, straddling=0):

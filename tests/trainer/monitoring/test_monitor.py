@@ -10,10 +10,11 @@ from PIL import Image
 from helpers.previews import draw_previews
 from helpers.runs import digits, start
 from helpers.sampling import column
+from unnoise.api.training_progress import tell_results
 from unnoise.data.batches import split
 from unnoise.runs.checkpoint import Progress
 from unnoise.runs.config import Budget
-from unnoise.runs.history import LevelRow, QualityRow, read_measurements
+from unnoise.runs.history import QUALITY, LevelRow, QualityRow, read_measurements
 from unnoise.runs.plan import TrainOptions, plan
 from unnoise.trainer.loop import train
 from unnoise.trainer.monitoring import Monitor, best_step, convergence_reason, monitor
@@ -152,6 +153,22 @@ def test_quick_samples_repeat_and_leave_the_global_generator_alone(tmp_path):
     )
     coarse = (first[:2].float() / 255 - alone).abs().mean()
     assert coarse < 0.1  # six steps come near the solution of the ODE
+
+
+@pytest.mark.parametrize(
+    ("copied", "told", "earlier"), [((0, 0), False, False), ((0, 0.25), True, True), ((0.5, 0.25), True, False)]
+)
+def test_copies_are_told_at_the_end(tmp_path, capsys, copied, told, earlier):
+    """With the earlier weights that draw none, where there are such."""
+    run = start(tmp_path / "run")
+    rows = [
+        QualityRow(step, 1, 1.0, 1.0, 0.9, 1.1, share, 0.5, "lite0") for step, share in enumerate(copied, 1)
+    ]
+    write_table(run.path / QUALITY, QualityRow, rows)
+    tell_results(run, stopped=False)
+    said = capsys.readouterr().err
+    assert ("25% of the samples at step 2 are copies of training pictures" in said) == told
+    assert ("Those of step 1 are not" in said) == earlier
 
 
 @pytest.fixture

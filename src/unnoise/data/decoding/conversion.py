@@ -169,6 +169,12 @@ def _canvas(mode: str, size: tuple[int, int], background: Colour) -> Image.Image
     return Image.new("RGB", size, background).convert(mode)
 
 
+def background_pixel(channels: int, background: Colour) -> NDArray[np.uint8]:
+    """The background as a pixel, (C,), of pictures of 1 to 4 channels; transparent where alpha is kept."""
+    pixel: NDArray[np.uint8] = to_array(_canvas(MODES[channels], (1, 1), background))[0, 0]
+    return pixel
+
+
 def to_array(picture: Image.Image) -> NDArray[np.uint8]:
     """The pixels of an L, LA, RGB or RGBA picture as uint8 (H, W, C)."""
     pixels: NDArray[np.uint8] = np.asarray(picture, dtype=np.uint8)

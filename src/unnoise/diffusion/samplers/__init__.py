@@ -12,6 +12,7 @@ from unnoise.diffusion.samplers.deis import deis
 from unnoise.diffusion.samplers.dpm_solver import dpm_solver
 from unnoise.diffusion.samplers.grid import Times, even_times, rates_at, require_steps, time_grid
 from unnoise.diffusion.samplers.heun import heun, heun_calls
+from unnoise.diffusion.samplers.polish import polish, polished
 from unnoise.diffusion.samplers.spacing import SIGMA_MAX, SIGMA_MIN, spaced_times
 from unnoise.diffusion.samplers.unipc import unipc
 
@@ -28,6 +29,8 @@ __all__ = [
     "even_times",
     "heun",
     "heun_calls",
+    "polish",
+    "polished",
     "rates_at",
     "require_eta",
     "require_steps",

@@ -7,7 +7,9 @@ from typing import Protocol, get_args, runtime_checkable
 
 from unnoise.diffusion import samplers
 from unnoise.diffusion.guidance import Autoguidance, DenoiseFor, Guidance, guided
+from unnoise.diffusion.normalizer import Normalizer
 from unnoise.diffusion.sampler_names import Clip, SamplerName, Spacing, Variance
+from unnoise.diffusion.samplers.polish import polished
 from unnoise.diffusion.samplers.step_ends import StepEnds, step_ends
 from unnoise.diffusion.schedules import RatePair, Schedule
 from unnoise.diffusion.tensors import Classes, Denoise, Images, Prediction, Rates
@@ -49,6 +51,8 @@ class Sampling:
         guidance: classifier-free guidance, for networks with classes.
         jumps: for networks that jump, such as those of distilled runs: no step begins at a level that is nearly
             without noise, on any schedule (see `samplers.spacing`). Always so for `consistency`.
+        polish: noise / signal of a last call with the finished image, which takes away grain; 0 for none. See
+            `samplers.polish`.
 
     Raises:
         UnnoiseError: for values outside their range.
@@ -62,6 +66,7 @@ class Sampling:
     clip: Clip = "none"
     guidance: Guidance = Guidance()
     jumps: bool = False
+    polish: float = 0.0
 
     def __post_init__(self) -> None:
         samplers.require_steps(self.num_steps)
@@ -73,6 +78,11 @@ class Sampling:
             ("clip", self.clip, get_args(Clip)),
         ):
             require(value in allowed, f"Sampling's {name} is one of {', '.join(allowed)}, but got {value!r}.")
+        require(
+            0 <= self.polish <= samplers.SIGMA_MAX,
+            f"Polish is a noise / signal from 0 (none) to {samplers.SIGMA_MAX:g}, but got {self.polish:g}. "
+            "Try 0.1.",
+        )
 
     def grid(self, schedule: Schedule) -> RatePair:
         """The rates at every step and at the end, each (num_steps + 1, 1, 1, 1); see `samplers.time_grid`."""
@@ -89,7 +99,7 @@ class Sampling:
         return self.eta == 0 if self.sampler == "ddim" else not _SAMPLERS[self.sampler].adds_noise
 
     def calls(self, schedule: Schedule) -> int:
-        """How often the sampler calls `denoise` (with guidance each call is two of the network)."""
+        """How often the sampler calls `denoise` (with guidance each is two of the network), without polish."""
         return _SAMPLERS[self.sampler].calls(self.grid(schedule))
 
     def step_ends(self, schedule: Schedule) -> StepEnds | None:
@@ -130,10 +140,16 @@ class Sampling:
         noises: Images,
         schedule: Schedule,
         draw_noises: Callable[[], Images] | None = None,
+        unguided: Denoise | None = None,
+        normalizer: Normalizer | None = None,
     ) -> Iterator[Prediction]:
-        """Samples from `noises`, (B, C, H, W): one `Prediction` a step, as the sampler yields it."""
+        """Samples from `noises`, (B, C, H, W): one `Prediction` a step, as the sampler yields it.
+
+        `unguided`, or else `denoise`, polishes the last images, cut to the range of pixels by the `normalizer`.
+        """
         sampler, times = self.bound_sampler(), self.times(schedule)
-        return sampler(denoise, noises, self.num_steps, schedule, times=times, draw_noises=draw_noises)
+        walk = sampler(denoise, noises, self.num_steps, schedule, times=times, draw_noises=draw_noises)
+        return polished(walk, unguided or denoise, self.polish, normalizer) if self.polish > 0 else walk
 
 
 def _one_call_a_step(grid: RatePair) -> int:

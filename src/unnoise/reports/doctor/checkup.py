@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from unnoise.data import DecodeSettings, ImageSet, Summary
+from unnoise.data.decoding.conversion import background_pixel
 from unnoise.data.sources.source import LARGEST_NATURAL_SIDE
 from unnoise.reports.doctor.balance import Balance
 from unnoise.reports.doctor.copies import Copies, find_copies
@@ -113,7 +114,7 @@ def examine(
 
 def brief_findings(images: ImageSet, config: RunConfig) -> list[str]:
     """The texts of the findings that take a moment, without names of pictures: for the start of a run."""
-    findings = blank_findings(["" for _ in blank_pictures(images)])
+    findings = _blank_findings(images, config, tuple("" for _ in range(len(images))))
     if len(images) <= MOST_BRIEF_PICTURES and images.pixels.size <= MOST_BRIEF_VALUES:
         findings += _copy_findings(
             find_copies(images.pixels), images, config, tuple("" for _ in range(len(images)))
@@ -131,6 +132,19 @@ def blank_pictures(images: ImageSet) -> list[int]:
     return places
 
 
+def _blank_findings(images: ImageSet, config: RunConfig, names: tuple[str, ...]) -> list[Finding]:
+    """Findings on blank pictures; those of the background's colour may be drawings on a transparent one."""
+    places = np.array(blank_pictures(images), int)
+    if images.channels in {1, 3}:  # others keep transparency
+        behind = background_pixel(images.channels, config.data.background)
+        means = images.moments[places, 0] / (images.height * images.width)
+        hidden = np.abs(means - behind).max(1) < _BLANK
+    else:
+        hidden = np.zeros(len(places), bool)
+    parts = (places[~hidden], places[hidden])
+    return blank_findings(*([names[place] for place in part] for part in parts))
+
+
 def _findings(checkup: Checkup) -> list[Finding]:
     images, config, names = checkup.images, checkup.config, checkup.names
     data = config.data
@@ -140,7 +154,7 @@ def _findings(checkup: Checkup) -> list[Finding]:
     return [
         *skipped_findings(images.skipped),
         *header_findings(checkup.summary.headers, settings),
-        *blank_findings([names[place] for place in blank_pictures(images)]),
+        *_blank_findings(images, config, names),
         *_copy_findings(checkup.copies, images, config, names),
         *count_findings(len(images), flip=data.flip),
         *(class_findings(checkup.balance) if checkup.balance else []),

@@ -73,10 +73,15 @@ def about(kind: Kind, names: Iterable[str], rest: str) -> Finding:
     return Finding(kind, f"{picture_count(len(known))} {rest.format(**fitting)}", known)
 
 
-def blank_findings(blank: Sequence[str]) -> list[Finding]:
-    """Finding on pictures of a single colour."""
+def blank_findings(blank: Sequence[str], hidden: Sequence[str] = ()) -> list[Finding]:
+    """Findings on pictures of a single colour, and on those whose colour is that of the background."""
     text = "{are} of a single colour: look at {them}, and delete {them} if there is nothing to see."
-    return [about("blank", blank, text)] if blank else []
+    beside = (
+        "{have} the colour of the background and nothing else: delete {them}, or show transparent drawings of "
+        "this colour by another --background, such as black or white."
+    )
+    found = ((blank, text), (hidden, beside))
+    return [about("blank", names, words) for names, words in found if names]
 
 
 def copy_findings(

@@ -13,6 +13,7 @@ from unnoise.runs.checkpoint import Progress, Run
 from unnoise.runs.history import PreviewRow
 from unnoise.trainer.guards import SHEET, Guards
 from unnoise.trainer.previews.log import PreviewLog
+from unnoise.trainer.previews.polishing import SheetPolish
 from unnoise.trainer.previews.samples import Batch, Interrupted, draw_samples, held_out_loss
 from unnoise.trainer.previews.sizes import COLUMNS, PreviewSize
 
@@ -40,6 +41,7 @@ class Previews:
         progress: how far the run has come; previews of later steps are dropped.
         guards: check the samples.
         draw: draws samples of the sheet, as the size says; may raise `Interrupted`. `draw_samples` if left out.
+        polish: polishes them, after they were checked.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Previews:
         progress: Progress,
         guards: Guards | None = None,
         draw: Callable[[PreviewSize], Images] | None = None,
+        polish: SheetPolish | None = None,
     ) -> None:
         self.run = run
         self.diffusion = diffusion
@@ -58,6 +61,7 @@ class Previews:
         self.log = PreviewLog(run, progress, sum(len(some) for some, _ in held_out))
         if guards is not None:
             guards.begin(progress.step, self.log.looks)
+        self.polish = polish
         self._draw = draw
 
     def draw(self, size: PreviewSize, progress: Progress) -> Preview:
@@ -77,6 +81,7 @@ class Previews:
         if self.guards is not None and not size.guided:  # those before were not guided
             steps = size.num_steps
             verdict = self.guards.check_samples(images, progress, name=SHEET, num_steps=steps)
+        images = images if self.polish is None else self.polish(images)
         shown = images if images.shape[1] <= 4 else images[:, :3]
         sheet = pictures.grid(shown, columns=min(COLUMNS, len(shown)))
         testing = 0.0 if loss is None else tested - started

@@ -29,14 +29,14 @@ def draw_samples(
     *,
     each_step: Callable[[], None] = lambda: None,
 ) -> Images:
-    """The samples at these places of the sample sheet, (B, C, H, W) in [0, 1].
+    """The samples at these places of the sample sheet, (B, C, H, W) in [0, 1], without polish.
 
     Args:
         num_steps: of the sampler; those of the run's sampling if left out.
         each_step: called after each step; an exception from it ends the work.
     """
     seed, classes = SAMPLE_SEEDS.start + places.start, config.classes(places)
-    sampling = config.recipe.drawn(guided=denoiser.autoguidance is not None)
+    sampling = replace(config.recipe.drawn(guided=denoiser.autoguidance is not None), polish=0.0)
     if num_steps is not None:
         sampling = replace(sampling, num_steps=num_steps)
     return denoiser.generate(len(places), seed=seed, sampling=sampling, classes=classes, each_step=each_step)

@@ -23,17 +23,27 @@ function clusterOf(seed, counts) {
 /** The reverse process of a seed: what `unnoise generate --seed` draws with the same settings. */
 function processOfSeed(network, facts, seed, { steps, sampler, classChoice }) {
   const noises = new SeededNoises(seed), count = sizeOf(facts);
-  const denoise = guidedDenoise(network.predict, facts, classOf(classChoice, seed, facts));
-  return reverseDiffusion(denoise, noises.next(count), facts.rates[steps], sampler, () => noises.next(count));
+  const own = classOf(classChoice, seed, facts), denoise = guidedDenoise(network.predict, facts, own);
+  const walk = reverseDiffusion(denoise, noises.next(count), facts.rates[steps], sampler, () => noises.next(count));
+  return polished(walk, network, facts, own);
 }
 
 /** The reverse process between two seeds, by DDIM or DPM-Solver++ without added noise. */
 function processBetween(network, facts, [from, to], fraction, { steps, sampler, classChoice }) {
   const [start, end] = [from, to].map((seed) => new SeededNoises(seed).next(sizeOf(facts)));
   const seed = facts.clusters && fraction > 0.5 ? to : from;
-  const denoise = guidedDenoise(network.predict, facts, classOf(classChoice, seed, facts));
+  const own = classOf(classChoice, seed, facts), denoise = guidedDenoise(network.predict, facts, own);
   const smooth = sampler.eta || sampler.jumps === "image" ? { order: 1, eta: 0, large: false, jumps: "next" } : sampler;
-  return reverseDiffusion(denoise, slerp(start, end, fraction), facts.rates[steps], smooth, null);
+  const walk = reverseDiffusion(denoise, slerp(start, end, fraction), facts.rates[steps], smooth, null);
+  return polished(walk, network, facts, own);
+}
+
+/** The same process, whose last picture is without grain: the network is told once more of noise that is not there. */
+function polished(walk, network, facts, classNumber) {
+  const level = facts.sampling.polish ?? 0; // models of older versions have none
+  if (!level) return walk;
+  const denoise = selfConditioned(network.predict, classNumber ?? facts.num_classes);
+  return withPolish(walk, denoise, level, facts.black, facts.white);
 }
 
 /** Lets the browser paint and listen. */

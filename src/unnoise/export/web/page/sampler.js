@@ -37,6 +37,20 @@ async function* reverseDiffusion(denoise, noises, rates, sampler, draw) {
   }
 }
 
+/** The same walk, whose last images, cut to black and white, go through the network again, told of `level` noise / signal. */
+async function* withPolish(walk, denoise, level, black, white) {
+  let last = null;
+  for await (const state of walk) {
+    if (last) yield last;
+    last = state;
+  }
+  const signal = 1 / Math.sqrt(1 + level ** 2), noise = level * signal;
+  const area = last.images.length / black.length;
+  const cut = (value, i) => Math.min(white[Math.floor(i / area)], Math.max(black[Math.floor(i / area)], value));
+  const { images } = await denoise(last.images.map((value, i) => signal * cut(value, i)), noise, signal, [noise, signal]);
+  yield { noisy: last.noisy, images };
+}
+
 /** The noise and the signal rate at which a step ends: where it begins, at the next level, or at the image. */
 function endsOf(rates, step, jumps) {
   if (!jumps) return [rates.noise_rates[step], rates.signal_rates[step]];
