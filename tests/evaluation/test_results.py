@@ -57,10 +57,11 @@ def test_scores_are_written_with_their_conditions(trained, tmp_path):
     )
     guided = replace(conditions, autoguidance={"autoguidance": 1.5, "weaker": "runs/small"}).facts(64, "")
     assert (guided["autoguidance"], guided["weaker"]) == (1.5, "runs/small")
-    sampling = Sampling(sampler="ancestral", clip="static")
+    sampling = Sampling(sampler="ancestral", clip="static", polish=0.25)
     facts = replace(conditions, sampling=sampling, classes=True).facts(64, "")
     assert "eta" not in facts
     assert (facts["variance"], facts["clip"], facts["guidance"]) == ("small", "static", 1.0)
+    assert facts["polish"] == 0.25
 
 
 def test_power_function_averages_are_named_by_sigma_rel(trained, tmp_path):

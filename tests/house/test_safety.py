@@ -26,7 +26,7 @@ from unnoise.utils.errors import UnnoiseError
 HOSTILE = "\x1b[31m</code><script>alert(1)</script>[/bold]\r\u202e\x07\ud800$x^$"
 CHILD = """
 import os, resource, sys, warnings
-os.cpu_count = lambda: 16
+os.sched_getaffinity = lambda _: range(16)
 from unnoise.data import load, summarize
 from unnoise.utils.errors import UnnoiseError
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -1,12 +1,13 @@
 """Parallel map over threads in order."""
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias, TypeVar, cast
+
+from unnoise.utils.processors import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,7 +30,7 @@ def map_in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> G
     concurrent.futures is built on such locks. So caller and threads share only `SimpleQueue`s, whose calls are
     never interrupted halfway.
     """
-    workers = min(_MOST_WORKERS, os.cpu_count() or 1)
+    workers = min(_MOST_WORKERS, usable_cores())
     tasks: SimpleQueue[_Task[Item, Result] | None] = SimpleQueue()
     pending: deque[SimpleQueue[_Outcome[Result]]] = deque()
     threads: list[threading.Thread] = []

@@ -70,6 +70,7 @@ class ScoringConditions:
             "spacing": sampling.spacing,
             **eta,
             **({"clip": sampling.clip} if sampling.clip != "none" else {}),
+            **({"polish": sampling.polish} if sampling.polish else {}),
             **({"guidance": sampling.guidance.scale} if self.classes else {}),
             **self.autoguidance,
             "precision": self.precision,

@@ -165,6 +165,7 @@ def _cost(folder: RunFolder) -> list[Section]:
 def _limits(folder: RunFolder) -> str:
     config = folder.run.config
     sampling, guided = own_sampling(folder.run), "" if own_scale(folder.run) == 1 else ", with autoguidance"
+    guided += f" and polish {sampling.polish:g}" if sampling.polish else ""
     starts = "" if config.jumps else ", and new runs start from it with `--init`"
     return (
         f"It draws pictures of {_shape(folder)}, like those it was trained on and no others, and repeats their "

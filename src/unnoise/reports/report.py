@@ -217,6 +217,8 @@ def _training_settings(folder: RunFolder) -> list[Section]:
         drawn = recipe.drawn(guided=True)
         how = f"scale {number(recipe.autoguidance)}, {drawn.sampler}, {count(drawn.num_steps, 'step')}"
         facts.append(("autoguidance", how))
+    if recipe.sampling.polish:
+        facts.append(("polish", number(recipe.sampling.polish)))
     if recipe.noise_shift != 1:
         facts.append(("noise shift", number(recipe.noise_shift)))
     if data.classes:

@@ -38,6 +38,7 @@ from unnoise.utils import malloc
 from unnoise.utils.device_speed import PROFILER_RANGES
 from unnoise.utils.errors import UnnoiseError
 from unnoise.utils.precision import set_tf32
+from unnoise.utils.processors import use_own_cores
 from unnoise.utils.tensor_files import read_facts
 
 _MAX_TESTED = 256
@@ -58,6 +59,7 @@ def choose_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise UnnoiseError(f"The device {name!r} cannot be used here ({reason}). Try --device cpu.") from None
+    use_own_cores(device)
     return device
 
 

@@ -10,14 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-import psutil
-
 from unnoise.api.amounts import ran_out_of_memory
 from unnoise.app.worker.folder import CancelledTaskError, TaskFolder
 from unnoise.app.worker.kinds import KINDS
 from unnoise.app.worker.opened import OpenedRuns
 from unnoise.app.workspace import Workspace
 from unnoise.utils.errors import UnnoiseError
+from unnoise.utils.processors import usable_cores
 
 _IDLE = 600.0
 """Seconds without a task after which the worker ends: it holds memory."""
@@ -113,10 +112,4 @@ def _use_threads(*, busy: bool) -> None:
     """One core while a run trains, all of them otherwise."""
     import torch
 
-    torch.set_num_threads(
-        1 if busy else len(psutil.Process().cpu_affinity()) if _KNOWS_CORES else os.cpu_count() or 1
-    )
-
-
-_KNOWS_CORES = hasattr(psutil.Process, "cpu_affinity")
-"""macOS does not say which cores a process may use."""
+    torch.set_num_threads(1 if busy else usable_cores())
