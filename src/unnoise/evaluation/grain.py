@@ -27,6 +27,7 @@ LEVELS = (0.0, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0)
 """Noise / signal of the polish that are tried."""
 _BINS, _HIGHEST = 512, math.log(256.0)
 _PICTURES, _LOADED_VALUES = 500, 2**22
+_NEAR = 0.1
 
 
 def contrasts(pictures: SomePixels) -> Distribution:
@@ -52,24 +53,26 @@ def contrast_distance(left: Distribution, right: Distribution) -> float:
 def find_polish(
     images: Images, wanted: Distribution, polished: Callable[[float], Images]
 ) -> tuple[float, Images]:
-    """The polish whose samples have local contrasts nearest to those of pictures, and the polished samples.
+    """The polish that brings local contrasts of samples near to those of pictures, and the polished samples.
 
-    Levels are tried from 0 upwards, until one is worse than the best by a tenth.
+    Levels are tried from 0 upwards. The highest one is taken at which the distance is within a tenth of the
+    least, for there grain is gone while it hardly grows; none where it is least without polish.
 
     Args:
         images: samples in [0, 1], (B, C, H, W), without polish.
         wanted: the contrasts of pictures.
         polished: level -> the same samples polished, see `polished_samples`.
     """
-    best, level, chosen = math.inf, 0.0, images
+    best, least, level, chosen = 0.0, math.inf, 0.0, images
     for tried in LEVELS:
         found = images if tried == 0 else polished(tried)
         distance = contrast_distance(contrasts((found * 255).round().clamp(0, 255).to(torch.uint8)), wanted)
-        if distance < best:
-            best, level, chosen = distance, tried, found
-        elif distance > 1.1 * best:
+        if distance > (1 + _NEAR) * least:
             break
-    return level, chosen
+        level, chosen = tried, found
+        if distance < least:
+            best, least = tried, distance
+    return (level, chosen) if best > 0 else (0.0, images)
 
 
 @torch.no_grad()

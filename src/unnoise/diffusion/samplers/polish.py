@@ -9,7 +9,7 @@ detail, since it has only ever seen true pictures with noise (exposure bias: 230
 expects more noise, such grain looks like noise to it, and it takes the grain away; as a last call does with the
 noise that a sampler leaves (2009.05475, section 3).
 
-The higher the level, the more is taken away, at last true detail, too. `evaluation.grain` finds the level at
+The higher the level, the more is taken away, at last true detail, too. `evaluation.grain` finds a level at
 which samples have about as much fine detail as pictures.
 """
 
