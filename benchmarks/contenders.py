@@ -24,7 +24,7 @@ from unnoise.runs.plan import TrainOptions, plan
 from unnoise.runs.snapshots import LEARNED_STEPS, STILL_WEAKER, WEAKER
 from unnoise.trainer.loop import steps
 from unnoise.trainer.precision_choice import choose_precision
-from unnoise.trainer.previews import SAMPLE_SEEDS, SheetPolish, draw_samples
+from unnoise.trainer.previews import SheetPolish
 from unnoise.trainer.train_step import TrainStep
 
 _DRAWN_AT_ONCE = 100
@@ -156,7 +156,7 @@ class Unnoise:
     def _find_polish(self) -> None:
         """Finds the polish of these weights, as a run does at the end of its training."""
         found = SheetPolish(self._config, self._drawer, self._images, np.arange(len(self._images)))
-        found(draw_samples(self._drawer, self._config, range(len(SAMPLE_SEEDS))))
+        found.settle(self._drawer)
         recipe = self._config.recipe.with_polish(found.level or 0.0)
         self._config = replace(self._config, recipe=recipe)
 

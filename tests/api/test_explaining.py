@@ -44,7 +44,7 @@ def noises(shown):
 
 def test_the_reverse_steps_of_an_exact_denoiser_are_those_of_ddim(run, oracle):
     """X' = alpha' x_0 + sigma' eps (2010.02502, eq. 12), with the posterior mean as x_0."""
-    steps = run.reverse_steps(3, seed=7, sampler="ddim", num_steps=6)
+    steps = run.reverse_steps(3, seed=7, sampler="ddim", num_steps=6, polish=0.0)
     sampling = Sampling(sampler="ddim", num_steps=6, spacing=run.config.recipe.sampling.spacing)
     noise_rates, signal_rates = sampling.grid(run.config.schedule)
     assert steps.noise_rates == pytest.approx(noise_rates.flatten()[:-1].tolist())
@@ -120,7 +120,7 @@ def test_the_network_is_told_the_class(run, monkeypatch):
     monkeypatch.setattr(Denoiser, "denoise", denoise)
     run.forward_step(held_out=1, label="3")
     run.forward_step(held_out=1)
-    run.reverse_steps(2, num_steps=1, labels=["4", "7"], autoguidance=1.0)
+    run.reverse_steps(2, num_steps=1, labels=["4", "7"], autoguidance=1.0, polish=0.0)
     assert told == [[3], None, [4, 7]]
     with pytest.raises(un.UnnoiseError, match="knows no class"):
         run.forward_step(held_out=1, label="cat")

@@ -49,7 +49,8 @@ def test_every_odd_picture_is_named_with_a_remedy(odd, capsys):
         "! 1 file cannot be read and will be left out: save it again as PNG or JPEG to use it. broken.jpg (",
         "! 1 picture loses over 40% to cropping, up to 75%: use --fit pad to keep it whole, or another "
         "--size HxW. wide.png",
-        "! 1 picture is of a single colour: look at it, and delete it if there is nothing to see. void.png",
+        "! 1 picture has the colour of the background and nothing else: delete it, or show transparent "
+        "drawings of this colour by another --background, such as black or white. void.png",
         "! 1 picture is an exact copy of another and counts twice: delete it. twin again.PNG = twin.png",
         "twin again.PNG = twin large.png = twin.JPG",
         "! 63 pictures will soon be memorised",

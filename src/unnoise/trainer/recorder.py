@@ -117,13 +117,13 @@ class Recorder:
             self._try(self.store_averages)  # before the state, so that no state is without its averages
             self._save_at_last()
             last = self._with_preview(step, self.previews.log.last_size(step.progress))
-            self._keep_polish()
+            self._keep_polish(ended=True)
             yield last._replace(line=self._line(last.spent))
         elif step is not None:  # `stop` ended it
             self._end()
         elif spent >= 1 and not self._sheet.exists():  # it was killed just after its last state was saved
             self._try(partial(self.preview, self.previews.log.last_size(self.progress), charts=True))
-            self._keep_polish()
+            self._keep_polish(ended=True)
             self._try(self.write_history)
 
     def _try(self, action: Callable[[], Result]) -> Result | None:
@@ -157,14 +157,14 @@ class Recorder:
     def _end(self) -> None:
         self._try(self.store_averages)  # a run that is not resumed needs its last averages, too
         self._save_at_last()
-        self._keep_polish()
+        self._keep_polish(ended=False)
         self._line(self.run.config.budget.spent(*self.progress))
         self._try(self.write_history)
         self._try(self.draw_charts)
 
-    def _keep_polish(self) -> None:
+    def _keep_polish(self, *, ended: bool) -> None:
         if self.previews.polish is not None:
-            self._try(partial(self.previews.polish.keep, self.run.path))
+            self._try(partial(self.previews.polish.keep, self.run.path, ended=ended))
 
     def _save_at_last(self) -> None:
         try:

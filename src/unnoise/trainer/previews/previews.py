@@ -81,7 +81,7 @@ class Previews:
         if self.guards is not None and not size.guided:  # those before were not guided
             steps = size.num_steps
             verdict = self.guards.check_samples(images, progress, name=SHEET, num_steps=steps)
-        images = images if self.polish is None else self.polish(images)
+        images = images if self.polish is None else self.polish(images, size)
         shown = images if images.shape[1] <= 4 else images[:, :3]
         sheet = pictures.grid(shown, columns=min(COLUMNS, len(shown)))
         testing = 0.0 if loss is None else tested - started
