@@ -28,7 +28,13 @@ from unnoise.utils.files import atomic_write
 MADE = "made"
 """The name of the block with the command, the date and the machine."""
 
-_VECTORS = {"avx512f": " with AVX-512", "avx2": " with AVX2"}
+_VECTORS = {
+    "amx_bf16": " with AVX-512 and AMX",
+    "avx512_bf16": " with AVX-512 and bfloat16",
+    "avx512f": " with AVX-512",
+    "avx2": " with AVX2",
+}
+"""Flags of Linux, the widest first. AMX computes products of bfloat16 in tiles."""
 _BLOCK = re.compile(r"<!-- table: ([\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -48,7 +54,7 @@ def machine(device: torch.device | str = "cpu", libraries: Sequence[str] = ()) -
 
 
 def processor() -> str:
-    """Name of the processor, as it reports it, and its widest vector instructions."""
+    """Name of the processor, as it reports it, and its widest instructions."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
