@@ -125,6 +125,21 @@ def test_a_run_is_resumed_and_measured(photos, tmp_path):
     assert "steps" in repr(resumed)
 
 
+def test_a_trained_run_draws_with_the_polish_that_was_found(photos, monkeypatch):
+    def found(level):
+        name = "unnoise.trainer.previews.polishing.find_polish"
+        monkeypatch.setattr(name, lambda images, *_: (level, images))
+
+    found(0.25)
+    run = un.train(photos, size=8, steps=1, out="r", held_out=4, **TINY)
+    assert run.config.recipe.sampling.polish == 0.25
+    assert run.config == un.open("r").config
+    found(0.5)
+    again = run.resume(steps=1)
+    assert again.config.recipe.sampling.polish == 0.5
+    assert again.config == un.open("r").config
+
+
 def test_train_has_the_weights_of_the_command_line(photos):
     words = {"size": 8, "steps": 2, "seed": 3, "held_out": 4} | TINY
     un.train(photos, **words, out="python")

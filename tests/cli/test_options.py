@@ -26,7 +26,7 @@ ALWAYS = {
     "distill": "out pictures minutes steps images autoguidance resume device",
     "ema": "sigma_rel out",
     "evaluate": "best bits_per_dim ode num_images seed batch_size device",
-    "generate": """num_images num_steps seed out labels autoguidance sampler clip polish best from_images
+    "generate": """num_images num_steps seed out labels autoguidance sampler clip best from_images
         from_held_out compile batch_size device""",
     "export": "to out",
     "import": "out size",
@@ -131,6 +131,7 @@ REFUSED = [
     *[("generate", ["RUN"], *row) for row in SAMPLING],
     *[("generate", ["RUN", "--from", "one.png"], *row) for row in SAMPLING],
     ("generate", ["RUN"], "strength", [], "without --from"),
+    ("generate", ["RUN", "--from", "one.png"], "polish", [], "on pictures that are redrawn"),
     *[("evaluate", ["RUN", "--num-samples", 12], *row) for row in SAMPLING],
     *[("evaluate", ["RUN"], name, ["--bits-per-dim"], "draw no samples") for name in OF_SAMPLES.split()],
     *[("evaluate", ["RUN"], name, ["--ode"], "draw no samples") for name in OF_SAMPLES.split()],

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from unnoise.api.amounts import check_memory, check_seeds
 from unnoise.api.drawing import Drawing
 from unnoise.api.editing import EditSession, Sources, given_pictures, last_step, paths_of, require_every_step
+from unnoise.api.effects import refuse_without_effect
 from unnoise.api.generating import generate
 from unnoise.api.reporting import reporting
 
@@ -40,6 +41,8 @@ def redraw(
 
     editing.require_strength(strength)
     require_every_step(run, "Redrawing")
+    # It would also change what is kept of the pictures.
+    refuse_without_effect({"polish": options.get("polish") or None}, "on pictures that are redrawn")
     check_seeds(options.get("seed", 0), versions)
     check_memory(run.config, versions)
     with reporting(options.pop("progress", None)):

@@ -290,4 +290,4 @@ def _trained(start: Start, stop: StopSignals) -> "Generator[TrainStep, None, Ope
         yield from told_steps(run, images, start, stop, leads=leads)
         if leads:
             tell_results(run, stopped=stop.received)
-    return OpenRun(run, start.device)
+    return OpenRun(type(run).open(run.path), start.device)  # at its end training finds the polish

@@ -44,6 +44,18 @@ def test_only_the_last_images_of_a_walk_are_polished(schedule, sampler):
     torch.testing.assert_close(after[-1].images, shrunk, rtol=1e-5, atol=1e-6)
 
 
+def test_polished_images_carry_no_gradient():
+    scale = torch.ones((), requires_grad=True)
+    told = Gaussian(0.2, 0.5)
+
+    def denoise(images, noise_rates, signal_rates):
+        return told(scale * images, noise_rates, signal_rates)
+
+    noises = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    *_, last = Sampling(num_steps=3, polish=0.3).reverse_diffusion(denoise, noises, OffsetCosine())
+    assert not last.images.requires_grad
+
+
 def test_the_polish_is_not_guided():
     noises = torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     sampling, wild = Sampling(num_steps=4, polish=0.5), Gaussian(5.0, 1.0)

@@ -44,4 +44,6 @@ def polished(
     for prediction in walk:
         yield last
         last = prediction
-    yield last._replace(images=polish(last.images, denoise, level, normalizer))
+    with torch.no_grad():
+        images = polish(last.images, denoise, level, normalizer)
+    yield last._replace(images=images)
