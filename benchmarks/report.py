@@ -28,7 +28,7 @@ from unnoise.utils.files import atomic_write
 MADE = "made"
 """The name of the block with the command, the date and the machine."""
 
-_VECTORS = {
+_INSTRUCTIONS = {
     "amx_bf16": " with AVX-512 and AMX",
     "avx512_bf16": " with AVX-512 and bfloat16",
     "avx512f": " with AVX-512",
@@ -61,7 +61,7 @@ def processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     flags = " ".join(line for line in lines if line.startswith("flags")).split()
-    widest = next((name for flag, name in _VECTORS.items() if flag in flags), "")
+    widest = next((name for flag, name in _INSTRUCTIONS.items() if flag in flags), "")
     return (names[0] if names else platform.processor() or platform.machine()) + widest
 
 

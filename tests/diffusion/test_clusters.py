@@ -110,7 +110,7 @@ def test_pictures_are_drawn_from_the_cluster_of_their_seed():
     drawn = ema.generate(7, seed=5, sampling=sampling)
     assert torch.equal(drawn, wanted)
     in_twos = ema.generate(7, seed=5, sampling=sampling, batch_size=2)
-    torch.testing.assert_close(in_twos, drawn, rtol=0, atol=1e-4)  # sums of other batches round otherwise
+    torch.testing.assert_close(in_twos, drawn, rtol=0, atol=3e-5)  # sums of other batches round otherwise
     without = ema.generate(7, seed=5, sampling=sampling, classes=torch.full((7,), 3))
     assert (without - drawn).abs().max() > 0.01
 

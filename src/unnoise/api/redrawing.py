@@ -41,7 +41,7 @@ def redraw(
 
     editing.require_strength(strength)
     require_every_step(run, "Redrawing")
-    # It would also change what is kept of the pictures.
+    # Redrawn pictures are not polished: that would change what is kept of the given ones.
     refuse_without_effect({"polish": options.get("polish") or None}, "on pictures that are redrawn")
     check_seeds(options.get("seed", 0), versions)
     check_memory(run.config, versions)

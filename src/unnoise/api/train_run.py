@@ -268,6 +268,7 @@ def _trained(start: Start, stop: StopSignals) -> "Generator[TrainStep, None, Ope
     from accelerate import PartialState
 
     from unnoise.api.opening import OpenRun
+    from unnoise.runs.checkpoint import Run
     from unnoise.runs.lock import lock_run
     from unnoise.trainer.distributed import end_process_group, rank_0_first
 
@@ -290,4 +291,4 @@ def _trained(start: Start, stop: StopSignals) -> "Generator[TrainStep, None, Ope
         yield from told_steps(run, images, start, stop, leads=leads)
         if leads:
             tell_results(run, stopped=stop.received)
-    return OpenRun(type(run).open(run.path), start.device)  # at its end training finds the polish
+    return OpenRun(Run.open(run.path), start.device)  # anew, for training ends by finding the polish
