@@ -83,7 +83,7 @@ def test_a_variants_command_is_understood_by_the_command_line(capsys, tmp_path, 
     variant = ablation_variants.chosen(["attention-linear-above-full"])[0]
     name, *words = shlex.split(variant.command(300))
     assert name == "unnoise"
-    assert run([*words, "--dry-run"]) == 0
+    assert run([*words, "--precision", "float32", "--dry-run"]) == 0
     printed = RunConfig.from_json(capsys.readouterr().out, tmp_path)
     planned = plan(load("digits", size=(16, 16), labels=True), variant.options(0, 300))
     assert printed == planned
